@@ -1,0 +1,105 @@
+"""Pictures from fixed prompts and seeds, for many subjects in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from evaluation.subject import Subject, embed
+from trainer.adapters import AdapterBank
+from trainer.base_model import BaseModel
+from trainer.data.dataset import Encoded
+from trainer.seeds import generator
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSettings:
+    """How pictures are sampled."""
+
+    steps: int
+    guidance: float
+    """Scale of classifier-free guidance (Ho & Salimans 2022); 1 switches it off."""
+    width: int
+    """Pixels."""
+    height: int
+    negative_prompt: str = ""
+
+
+@torch.no_grad()
+def render(
+    data: Encoded,
+    bank: AdapterBank,
+    subjects: Sequence[Subject],
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    settings: RenderSettings,
+    max_rows: int,
+) -> Tensor:
+    """One picture per subject and prompt: shape (subjects, prompts, 3, height, width), in [0, 1], on the CPU.
+
+    Args:
+        data: the encoded data set and its base model.
+        bank: where the subjects' slots are.
+        subjects: who renders.
+        prompts: what, once each.
+        seeds: the seed of each prompt's starting noise, the same for all subjects.
+        settings: how.
+        max_rows: most rows in one forward pass.
+    """
+    wanted = embed(data, bank, subjects, prompts)
+    unwanted = embed(data, bank, subjects, [settings.negative_prompt])
+    chunk = max(1, max_rows // (2 * len(subjects)))
+    parts = []
+    for start in range(0, len(prompts), chunk):
+        take = slice(start, start + chunk)
+        latents = _start(data.base, seeds[take], settings).repeat(len(subjects), 1, 1, 1)
+        slots = [subject.slot for subject in subjects for _ in seeds[take]]
+        text = wanted[:, take].flatten(0, 1)
+        plain = unwanted.expand(-1, len(seeds[take]), -1, -1).flatten(0, 1)
+        latents = _denoise(data.base, bank, slots, latents, (text, plain), settings)
+        images = data.base.decode(latents).cpu()
+        parts.append(images.view(len(subjects), -1, *images.shape[1:]))
+    return torch.cat(parts, dim=1)
+
+
+def _start(base: BaseModel, seeds: Sequence[int], settings: RenderSettings) -> Tensor:
+    shape = (
+        base.unet.config.in_channels,
+        settings.height // base.latent_scale,
+        settings.width // base.latent_scale,
+    )
+    return torch.stack([torch.randn(shape, generator=generator(seed, "render")) for seed in seeds])
+
+
+def _denoise(
+    base: BaseModel,
+    bank: AdapterBank,
+    slots: Sequence[int | None],
+    latents: Tensor,
+    text: tuple[Tensor, Tensor],
+    settings: RenderSettings,
+) -> Tensor:
+    """DPM-Solver++ (Lu et al. 2022) from pure noise to latents."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    solver = DPMSolverMultistepScheduler.from_config(base.schedule_config)
+    solver.set_timesteps(settings.steps)
+    guided = settings.guidance != 1
+    latents = latents.to(base.device) * solver.init_noise_sigma
+    embeddings = torch.cat(text) if guided else text[0]
+    with bank.rows([*slots, *slots] if guided else list(slots)):
+        for timestep in solver.timesteps:
+            inputs = solver.scale_model_input(torch.cat([latents] * 2) if guided else latents, timestep)
+            said = base.unet(
+                inputs.to(base.dtype, memory_format=torch.channels_last),
+                timestep.to(base.device),
+                encoder_hidden_states=embeddings,
+            ).sample.to(latents.dtype)
+            if guided:
+                with_text, without = said.chunk(2)
+                said = without + settings.guidance * (with_text - without)
+            latents = solver.step(said, timestep, latents).prev_sample
+    return latents

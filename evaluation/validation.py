@@ -1,0 +1,120 @@
+"""Validation loss: plain squared error on held-out images at fixed timesteps and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from evaluation.subject import Subject, embed
+from trainer import losses, noise
+from trainer.adapters import AdapterBank
+from trainer.data.dataset import Encoded
+from trainer.seeds import generator
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The grid of one image: its latents at T timesteps, each with its own noise."""
+
+    caption: str
+    latents: Tensor
+    """Shape (T, channels, h, w)."""
+    noise: Tensor
+    timesteps: Tensor
+    """Shape (T,), one in each of T equal strata of the schedule."""
+
+
+def cells(data: Encoded, example: int, count: int, seed: int) -> Cells:
+    """The cells of an image, drawn from its content and ``seed`` alone.
+
+    Args:
+        data: the encoded data set.
+        example: index of the image.
+        count: T, timesteps per image.
+        seed: another seed measures again with other timesteps and noise.
+    """
+    content = data.dataset.examples[example].content
+    latents = data.latents(example).to(data.base.device)
+    source = generator(seed, "validation", content)
+    strata = (torch.arange(count) + torch.rand(count, generator=source)) / count
+    schedule = len(data.base.alphas_cumprod)
+    timesteps = (strata * schedule).long().clamp(max=schedule - 1)
+    drawn = torch.randn(count, *latents.shape, generator=source).to(latents)
+    repeated = latents.expand(count, *latents.shape)
+    return Cells(data.dataset.examples[example].caption, repeated, drawn, timesteps)
+
+
+@torch.no_grad()
+def measure(
+    data: Encoded, bank: AdapterBank, subjects: Sequence[Subject], grid: Sequence[Cells], max_rows: int
+) -> Tensor:
+    """Squared errors of every subject on every cell, packed: shape (subjects, images, T), float64, on the CPU.
+
+    Args:
+        data: the encoded data set and its base model.
+        bank: where the subjects' slots are.
+        subjects: who is measured.
+        grid: the cells of each image.
+        max_rows: most rows in one forward pass.
+    """
+    text = embed(data, bank, subjects, [image.caption for image in grid])
+    errors = torch.zeros(len(subjects), len(grid), len(grid[0].timesteps), dtype=torch.float64)
+    for images in _alike(grid):
+        found = _errors(data, bank, subjects, _join(grid, images), text, max_rows)
+        errors[:, images] = found.view(len(subjects), len(images), -1).double().cpu()
+    return errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """The cells of images of one size, cell after cell."""
+
+    image: Tensor
+    """Index into the grid of each cell, shape (cells,)."""
+    latents: Tensor
+    noise: Tensor
+    timesteps: Tensor
+
+
+def _alike(grid: Sequence[Cells]) -> list[list[int]]:
+    """Indices of the images whose latents share a shape."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for i, image in enumerate(grid):
+        found.setdefault(tuple(image.latents.shape), []).append(i)
+    return list(found.values())
+
+
+def _join(grid: Sequence[Cells], images: Sequence[int]) -> _Joined:
+    members = [grid[i] for i in images]
+    return _Joined(
+        torch.tensor(images).repeat_interleave(len(members[0].timesteps)),
+        torch.cat([image.latents for image in members]),
+        torch.cat([image.noise for image in members]),
+        torch.cat([image.timesteps for image in members]),
+    )
+
+
+def _errors(
+    data: Encoded, bank: AdapterBank, subjects: Sequence[Subject], row: _Joined, text: Tensor, max_rows: int
+) -> Tensor:
+    """Shape (subjects, cells): each forward pass takes a chunk of cells for all subjects."""
+    base, who, parts = data.base, len(subjects), []
+    chunk = max(1, max_rows // who)
+    for start in range(0, len(row.timesteps), chunk):
+        take = slice(start, start + chunk)
+        when = row.timesteps[take]
+        alphas = base.alphas_cumprod[when].to(base.device)
+        clean, added = row.latents[take].to(bank.dtype), row.noise[take].to(bank.dtype)
+        inputs = noise.noised(clean, added, alphas).to(base.dtype)
+        wanted = noise.target(clean, added, alphas, base.prediction_type)
+        with bank.rows([subject.slot for subject in subjects for _ in when]):
+            said = base.unet(
+                inputs.repeat(who, 1, 1, 1).to(memory_format=torch.channels_last),
+                when.repeat(who).to(base.device),
+                encoder_hidden_states=text[:, row.image[take].to(base.device)].flatten(0, 1),
+            ).sample
+        parts.append(losses.squared_error(said, wanted.repeat(who, 1, 1, 1)).view(who, -1))
+    return torch.cat(parts, dim=1)

@@ -1,0 +1,183 @@
+"""The search as one object: ask for a trial, report its checkpoints, tell its end."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from search import budget
+from search.curve import at, best
+from search.pruners import grid, make_pruner
+from search.samplers import derived_seed, make_sampler
+from search.settings import SearchSettings
+from search.space import Space, SpaceError
+from search.trial import End, Finished, Infeasible, Point, Proposal, Pruned, TrialRecord, Value, Verdict
+
+if TYPE_CHECKING:
+    from search.memory import Memory
+
+_RECIPES = "recipes_enqueued"
+_SECONDS = "seconds_spent"
+_SPACE = "space"
+_VERDICT = "pruned_at_images"
+
+
+class Driver:
+    """Decides what to train next and what to stop; all that it knows is in the memory, so it can be killed.
+
+    For one process at a time: trials that it finds running when it is made are taken for left behind.
+
+    Args:
+        memory: the study.
+        space: what is searched.
+        settings: sampler, pruner, budget and first recipes.
+        seed: of the study; trial n is sampled from (seed, n) alone, so an interruption changes nothing.
+        clock: seconds on a clock that never goes back, such as `time.monotonic`; only the budget reads it.
+
+    Raises:
+        SpaceError: first recipes that do not fit the space, or a space whose parameters changed their kind,
+            scale or choices since the study began (ranges may change); all problems are listed.
+    """
+
+    def __init__(
+        self, memory: Memory, space: Space, settings: SearchSettings, seed: int, clock: Callable[[], float]
+    ) -> None:
+        self._memory, self._space, self._settings, self._seed = memory, space, settings, seed
+        self._grid = grid(settings.pruner, settings.horizon_images)
+        self._pruner = make_pruner(settings.pruner, settings.horizon_images)
+        self._check_unchanged()
+        self._enqueue(settings.first)
+        self._again = deque(record.number for record in memory.records() if record.state == "running")
+        self._clock = clock
+        self._began = clock() - float(memory.recall(_SECONDS) or 0.0)
+
+    @property
+    def seconds_spent(self) -> float:
+        """Running time of the search, summed over its processes."""
+        return self._clock() - self._began
+
+    @property
+    def spent(self) -> str | None:
+        """Which limit of the budget has been reached, as a sentence; None while there is budget."""
+        begun = [record for record in self.records() if record.state != "waiting"]
+        images = sum(record.images_seen for record in begun)
+        return budget.spent(self._settings.budget, len(begun), images, self.seconds_spent)
+
+    def ask(self) -> Proposal | None:
+        """The next trial to train.
+
+        First those that an earlier process left running, lowest number first; then requeued ones; then, while
+        there is budget, the recipes and what the sampler proposes.
+
+        Returns:
+            The proposal, or None when the budget is spent and nothing waits to be taken up again.
+        """
+        if self._again:
+            number = self._again.popleft()
+            return Proposal(number, self._values(number), resumed=True)
+        if self.spent is not None:
+            return None
+        number = self._memory.begin()
+        return Proposal(number, self._values(number))
+
+    def report(self, number: int, card: Mapping[str, Any], point: Point) -> Verdict:
+        """Stores a checkpoint's score card and asks the pruner at every image count newly passed.
+
+        Repeating a report changes nothing: neither a card that is stored for that epoch nor a comparison once
+        made is made again, and a trial once to be pruned stays so.
+
+        Args:
+            number: of the running trial.
+            card: JSON values with at least `epoch`; `images_seen` and `objective` are taken from the point.
+            point: images seen and objective; if not finite, it is stored but left out of the curve.
+
+        Returns:
+            Whether the trial is to be trained on.
+
+        Raises:
+            ValueError: the card contradicts the point.
+        """
+        self._memory.save_card(number, _complete(card, point))
+        self._memory.remember(_SECONDS, self.seconds_spent)
+        if self._memory.annotation(number, _VERDICT) is not None:
+            return "prune"
+        curve = self._memory.record(number).curve
+        reached = curve[-1].images_seen if curve else 0
+        for images in (images for images in self._grid if images <= reached):
+            new = self._memory.report(number, images, at(curve, images))
+            if new and self._memory.should_prune(number, self._pruner):
+                self._memory.annotate(number, _VERDICT, images)
+                return "prune"
+        return "continue"
+
+    def tell(self, number: int, end: End) -> None:
+        """Ends a trial; finished and pruned ones count with the best of their smoothed curve.
+
+        A finished trial without any finite objective is told as infeasible.
+        """
+        value = best(self._memory.record(number).curve)
+        if isinstance(end, Finished) and value is None:
+            end = Infeasible("No checkpoint had a finite objective.")
+        self._memory.tell(number, end, value if isinstance(end, (Finished, Pruned)) else None)
+        self._memory.remember(_SECONDS, self.seconds_spent)
+
+    def requeue(self, number: int) -> None:
+        """Puts a running trial back, to be asked for again before any new one, as resumed.
+
+        Raises:
+            ValueError: the trial is not running.
+        """
+        state = self._memory.record(number).state
+        if state != "running":
+            raise ValueError(f"Only a running trial can be requeued, but trial {number} is {state}.")
+        if number not in self._again:
+            self._again.append(number)
+
+    def records(self) -> list[TrialRecord]:
+        """All trials, ordered by number."""
+        return self._memory.records()
+
+    def _values(self, number: int) -> dict[str, Value]:
+        """The trial's values; what is missing is drawn by a fresh sampler seeded by study seed and number."""
+        settings = self._settings
+        sampler = make_sampler(settings.sampler, derived_seed(self._seed, number), settings.budget.trials)
+        return self._memory.suggest(number, self._space.suggest, sampler)
+
+    def _check_unchanged(self) -> None:
+        """Optuna cannot mix such values in one study, and would say so only in the middle of the night."""
+        before, now = self._memory.recall(_SPACE) or {}, self._space.kinds()
+        problems = [
+            f"{name} was {before[name]} when the study began, but is {kind} now; start a new study."
+            for name, kind in now.items()
+            if before.get(name, kind) != kind
+        ]
+        if problems:
+            raise SpaceError(problems)
+        self._memory.remember(_SPACE, {**before, **now})
+
+    def _enqueue(self, recipes: Sequence[Mapping[str, Value]]) -> None:
+        """Enqueues the recipes of a new study once; goes on where a killed process stopped."""
+        problems = [
+            f"first[{index}]: {problem}"
+            for index, recipe in enumerate(recipes)
+            for problem in self._space.problems(recipe)
+        ]
+        if problems:
+            raise SpaceError(problems)
+        if self._memory.recall(_RECIPES) is None:
+            for recipe in recipes[len(self._memory.records()) :]:
+                self._memory.enqueue(recipe)
+            self._memory.remember(_RECIPES, len(recipes))
+
+
+def _complete(card: Mapping[str, Any], point: Point) -> dict[str, Any]:
+    """The card with the point's figures; None for an objective that is not finite."""
+    objective = point.objective if math.isfinite(point.objective) else None
+    figures = {"images_seen": point.images_seen, "objective": objective}
+    for key, figure in figures.items():
+        given = card.get(key, figure)
+        if given != figure and not (figure is None and not math.isfinite(given)):
+            raise ValueError(f"The card says {key}={given}, but the point says {figure}.")
+    return {**card, **figures}

@@ -1,0 +1,254 @@
+"""The study's memory: an Optuna study, which the dashboard shows, and the only user of its storage."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, assert_never
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search.record import CARD, plain, to_record
+from search.space import SuggestingTrial
+from search.storage import StorageError, make_folder, open_storage, redacted, translated
+from search.trial import End, Failed, Finished, Infeasible, Pruned, TrialRecord, Value
+
+CONSTRAINT = "infeasible"
+METRIC = "objective"
+
+
+class Memory:
+    """One study in a database and its artifact folder; every write is stored before the call returns.
+
+    Cards and artifacts of a trial must be written before `tell`: ended trials cannot be edited. Not-finite
+    numbers are stored as None, because JSON has none. Every method raises `StorageError` when the database
+    fails or the trial has ended already (say, by a person in the dashboard), and `KeyError` for an unknown
+    trial.
+    """
+
+    def __init__(self, study: Study, url: str, artifact_folder: Path) -> None:
+        self._study = study
+        self._url = url
+        self._artifacts = FileSystemArtifactStore(artifact_folder)
+        self._trials: dict[int, Trial] = {}
+
+    @classmethod
+    def open(
+        cls, storage_url: str, study_name: str, artifact_folder: str | Path, *, create: bool = True
+    ) -> Memory:
+        """Loads the study of that name, or creates it.
+
+        Args:
+            storage_url: in SQLAlchemy's form, such as `sqlite:///study.db`.
+            study_name: the study's name in the database.
+            artifact_folder: where attached files are copied to.
+            create: whether a missing study (and SQLite file) is made.
+
+        Raises:
+            StorageError: no connection, no such study, or a study that another program made for minimising.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = open_storage(storage_url, create)
+        with translated(storage_url):
+            try:
+                study = _study(storage, study_name, create)
+            except KeyError:
+                raise StorageError(f"There is no study {study_name!r} in {redacted(storage_url)}.") from None
+            if study.directions != [StudyDirection.MAXIMIZE]:
+                raise StorageError(
+                    f"The study {study_name!r} does not maximise one objective: another program made it."
+                )
+            make_folder(Path(artifact_folder))
+        return cls(study, storage_url, Path(artifact_folder))
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._study.study_name
+
+    def remember(self, key: str, json_value: Any) -> None:
+        """Stores a JSON value in the study's user attributes."""
+        with translated(self._url):
+            self._study.set_user_attr(key, plain(json_value))
+
+    def recall(self, key: str) -> Any:
+        """The JSON value that was remembered under a key; None if none was."""
+        with translated(self._url):
+            return self._study.user_attrs.get(key)
+
+    def annotate(self, number: int, key: str, json_value: Any) -> None:
+        """Stores a JSON value in a running trial's user attributes."""
+        with translated(self._url):
+            self._trial(number).set_user_attr(key, plain(json_value))
+
+    def annotation(self, number: int, key: str) -> Any:
+        """The JSON value in a trial's user attributes; None if there is none."""
+        with translated(self._url):
+            return self._frozen(number).user_attrs.get(key)
+
+    def enqueue(self, values: Mapping[str, Value]) -> None:
+        """Appends a recipe, perhaps partial, to the trials that `begin` hands out first."""
+        with translated(self._url):
+            self._study.enqueue_trial(dict(values))
+
+    def begin(self) -> int:
+        """Begins the first enqueued trial, or a new one, and returns its number."""
+        with translated(self._url):
+            trial = self._study.ask()
+        self._trials[trial.number] = trial
+        return trial.number
+
+    def suggest(
+        self, number: int, ask: Callable[[SuggestingTrial], dict[str, Value]], sampler: BaseSampler
+    ) -> dict[str, Value]:
+        """The values of a running trial: what it has already, the rest from the sampler.
+
+        Args:
+            number: of the trial.
+            ask: asks a trial for every parameter, such as `Space.suggest`.
+            sampler: draws what is missing; it sees all trials, also under Hyperband.
+        """
+        self._study.sampler = sampler
+        with translated(self._url):
+            return ask(self._trial(number))
+
+    def save_card(self, number: int, card: Mapping[str, Any]) -> bool:
+        """Stores a checkpoint's score card, unless the trial has one for that epoch.
+
+        Args:
+            number: of the running trial.
+            card: at least `epoch`, `images_seen` and `objective`.
+
+        Returns:
+            Whether it was stored.
+        """
+        key = f"{CARD}{card['epoch']:03d}"
+        if self.annotation(number, key) is not None:
+            return False
+        self.annotate(number, key, dict(card))
+        return True
+
+    def report(self, number: int, step: int, value: float) -> bool:
+        """Stores an intermediate value (step: images seen), unless there is one; returns whether it did."""
+        with translated(self._url):
+            if step in self._frozen(number).intermediate_values:
+                return False
+            self._trial(number).report(value, step)
+            return True
+
+    def should_prune(self, number: int, pruner: BasePruner) -> bool:
+        """Whether the pruner stops the trial, judged at its last reported step.
+
+        Ask once after each report: successive halving keeps its rungs in the trial and judges a rung only
+        once.
+        """
+        with translated(self._url):
+            trial = self._trial(number)
+            self._study.pruner = pruner
+            try:
+                return trial.should_prune()
+            finally:
+                self._study.pruner = (
+                    NopPruner()
+                )  # with Hyperband here, TPE would see one bracket's trials only
+
+    def attach(self, number: int | None, path: str | Path) -> str:
+        """Copies a file to the artifacts of a running trial, or of the study (None), and returns its id."""
+        with translated(self._url):
+            owner = self._study if number is None else self._trial(number)
+            return upload_artifact(artifact_store=self._artifacts, file_path=str(path), study_or_trial=owner)
+
+    def tell(self, number: int, end: End, value: float | None) -> None:
+        """Ends a trial.
+
+        A finished trial is told with `value`. A pruned one keeps its last intermediate value (Optuna allows
+        no other); `value` stands in its user attribute `objective`. An infeasible one is complete with a
+        violated constraint, told with the worst objective seen so far, at most 0, which no sampler uses. The
+        user attributes `feasible` and `reason` mirror it, since the dashboard does not show constraints.
+
+        Args:
+            number: of the running trial.
+            end: how it ended.
+            value: its objective; needed for `Finished`.
+
+        Raises:
+            ValueError: a finished trial without a finite objective.
+        """
+        with translated(self._url):
+            match end:
+                case Finished():
+                    if value is None or not math.isfinite(value):
+                        raise ValueError(f"A finished trial needs a finite objective, but got {value}.")
+                    self._mark(number, feasible=True, objective=value)
+                    self._study.tell(number, value)
+                case Pruned():
+                    self._mark(number, feasible=True, objective=value)
+                    self._study.tell(number, state=TrialState.PRUNED)
+                case Infeasible(reason=reason):
+                    self._mark(number, feasible=False, reason=reason)
+                    self._study.tell(number, self._worst())
+                case Failed(reason=reason):
+                    self.annotate(number, "reason", reason)
+                    self._study.tell(number, state=TrialState.FAIL)
+                case _:
+                    assert_never(end)
+        self._trials.pop(number, None)
+
+    def record(self, number: int) -> TrialRecord:
+        """All that is stored about one trial."""
+        with translated(self._url):
+            return to_record(self._frozen(number))
+
+    def records(self) -> list[TrialRecord]:
+        """All that is stored about every trial, ordered by number."""
+        with translated(self._url):
+            return [to_record(frozen) for frozen in self._study.get_trials(deepcopy=False)]
+
+    def _mark(self, number: int, *, feasible: bool, **attributes: object) -> None:
+        trial = self._trial(number)
+        trial.set_constraint(CONSTRAINT, 0.0 if feasible else 1.0)
+        for key, value in {"feasible": feasible, **attributes}.items():
+            trial.set_user_attr(key, plain(value))
+
+    def _worst(self) -> float:
+        ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return min([0.0, *(t.value for t in ended if t.value is not None)])
+
+    def _trial(self, number: int) -> Trial:
+        if number not in self._trials:
+            self._trials[number] = Trial(self._study, self._frozen(number)._trial_id)
+        return self._trials[number]
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        for frozen in self._study.get_trials(deepcopy=False):
+            if frozen.number == number:
+                return frozen
+        raise KeyError(f"There is no trial {number} in the study {self.name!r}.")
+
+
+def _study(storage: optuna.storages.RDBStorage, name: str, create: bool) -> Study:
+    """The study with no sampler and no pruner of its own: both are passed at each use."""
+    sampler, pruner = RandomSampler(), NopPruner()
+    if not create:
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        sampler=sampler,
+        pruner=pruner,
+        direction="maximize",
+        load_if_exists=True,
+    )
+    if study.metric_names is None and len(study.directions) == 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([METRIC])
+    return study

@@ -1,0 +1,115 @@
+"""Pruners by name: each a factory of an Optuna pruner that compares trials at equal images seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+
+MEDIAN_STARTUP_TRIALS = 5
+"""Finished trials that the median pruner waits for before it stops any."""
+
+
+class PrunerSettings(BaseModel):
+    """Which pruner, and at which image counts it compares trials.
+
+    Attributes:
+        name: one of `PRUNERS`.
+        min_images: images seen at the first comparison; for the median pruner also the distance between two.
+        reduction_factor: successive halving keeps one trial in this many at each rung, and each rung lies
+            this many times further than the one before.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "asha"
+    min_images: int = 0
+    reduction_factor: int = 3
+
+    @model_validator(mode="after")
+    def _check(self) -> PrunerSettings:
+        problems = []
+        if self.name not in PRUNERS:
+            problems.append(f"Unknown pruner {self.name!r}; choose one of: {', '.join(sorted(PRUNERS))}.")
+        if self.name != "none" and self.min_images < 1:
+            problems.append(f"pruner.min_images must be at least 1, but got {self.min_images}.")
+        if self.reduction_factor < 2:
+            problems.append(f"pruner.reduction_factor must be at least 2, but got {self.reduction_factor}.")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def make_pruner(settings: PrunerSettings, horizon_images: int) -> BasePruner:
+    """The pruner that the settings name.
+
+    Args:
+        settings: already checked.
+        horizon_images: the most images that one trial sees.
+    """
+    return PRUNERS[settings.name](settings, horizon_images)
+
+
+def grid(settings: PrunerSettings, horizon_images: int) -> tuple[int, ...]:
+    """The image counts at which trials are compared, rising, all below the horizon.
+
+    They are the rungs `min_images * reduction_factor**k` for asha and hyperband, multiples of `min_images`
+    for median, nothing for none. At the horizon itself there is nothing left to save.
+    """
+    match settings.name:
+        case "none":
+            return ()
+        case "median":
+            return tuple(range(settings.min_images, horizon_images, settings.min_images))
+    rungs = []
+    images = settings.min_images
+    while images < horizon_images:
+        rungs.append(images)
+        images *= settings.reduction_factor
+    return tuple(rungs)
+
+
+def _asha(settings: PrunerSettings, horizon_images: int) -> BasePruner:
+    """Asynchronous successive halving: at each rung one trial in `reduction_factor` goes on (1810.05934)."""
+    from optuna.pruners import SuccessiveHalvingPruner
+
+    return SuccessiveHalvingPruner(
+        min_resource=settings.min_images, reduction_factor=settings.reduction_factor
+    )
+
+
+def _hyperband(settings: PrunerSettings, horizon_images: int) -> BasePruner:
+    """Successive halving in several brackets that begin at different rungs (1603.06560)."""
+    from optuna.pruners import HyperbandPruner
+
+    return HyperbandPruner(
+        min_resource=settings.min_images,
+        max_resource=max(horizon_images, settings.min_images),
+        reduction_factor=settings.reduction_factor,
+    )
+
+
+def _median(settings: PrunerSettings, horizon_images: int) -> BasePruner:
+    """Stops a trial whose best lies below the median of the finished trials at the same image count."""
+    from optuna.pruners import MedianPruner
+
+    return MedianPruner(n_startup_trials=MEDIAN_STARTUP_TRIALS)
+
+
+def _none(settings: PrunerSettings, horizon_images: int) -> BasePruner:
+    """Stops nothing."""
+    from optuna.pruners import NopPruner
+
+    return NopPruner()
+
+
+PRUNERS: dict[str, Callable[[PrunerSettings, int], BasePruner]] = {
+    "asha": _asha,
+    "hyperband": _hyperband,
+    "median": _median,
+    "none": _none,
+}

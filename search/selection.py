@@ -1,0 +1,178 @@
+"""Which checkpoint wins: the earliest within one standard error of the best."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from search.objective import DIRECTIONS, Estimate, Weights
+
+PER_TRIAL = 2
+"""Most finalists from one trial, so that they are not all neighbours on one curve."""
+
+
+class NothingToSelect(ValueError):
+    """No candidate has a finite objective."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One checkpoint of one trial.
+
+    Attributes:
+        trial: the trial's number.
+        epoch: the checkpoint's epoch, from 1.
+        images_seen: training images seen up to it.
+        rank: the LoRA's rank; the smaller wins a tie.
+        objective: higher is better, 0 is the base model.
+        scores: the metrics behind it, by name.
+    """
+
+    trial: int
+    epoch: int
+    images_seen: int
+    rank: int
+    objective: Estimate
+    scores: Mapping[str, Estimate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The outcome of a confirmation.
+
+    Attributes:
+        winner: the checkpoint to hand over.
+        best: the one with the highest objective, often the same.
+        separable: false when a checkpoint of another trial than the winner's lies within one standard error
+            of the best, so that fresh measurements might have chosen that trial.
+        reason: the choice in plain English, with its numbers.
+    """
+
+    winner: Candidate
+    best: Candidate
+    separable: bool
+    reason: str
+
+
+def one_standard_error(candidates: Iterable[Candidate]) -> Candidate:
+    """The earliest candidate whose objective is within one standard error (the best one's) of the best.
+
+    Earliest is fewest images seen, then smaller rank, then lower trial number, then lower epoch. Candidates
+    whose objective or standard error is not finite are left out.
+
+    Raises:
+        NothingToSelect: none is left.
+    """
+    return min(_close(_finite(candidates)), key=_earliness)
+
+
+def shortlist(candidates: Iterable[Candidate], size: int) -> list[Candidate]:
+    """The finalists: the choice by one standard error and the highest objectives, at most two a trial.
+
+    Args:
+        candidates: every checkpoint of every trial.
+        size: how many finalists at most, at least 1.
+
+    Returns:
+        Finalists from the highest objective to the lowest.
+
+    Raises:
+        NothingToSelect: no candidate is finite.
+        ValueError: `size` is below 1.
+    """
+    if size < 1:
+        raise ValueError(f"A shortlist must hold at least 1 candidate, but got size={size}.")
+    ranked = _ranked(_finite(candidates))
+    chosen = [one_standard_error(ranked)]
+    taken = Counter([chosen[0].trial])
+    for candidate in ranked:
+        if len(chosen) == size:
+            break
+        if candidate not in chosen and taken[candidate.trial] < PER_TRIAL:
+            chosen.append(candidate)
+            taken[candidate.trial] += 1
+    return _ranked(chosen)
+
+
+def decide(confirmed: Iterable[Candidate]) -> Decision:
+    """Chooses among finalists that were measured again with fresh seeds.
+
+    Raises:
+        NothingToSelect: none is finite.
+    """
+    finite = _finite(confirmed)
+    best, winner = _ranked(finite)[0], one_standard_error(finite)
+    rivals = [candidate for candidate in _close(finite) if candidate.trial != winner.trial]
+    return Decision(winner, best, not rivals, _reason(winner, best, rivals, len(finite)))
+
+
+def rule_text(weights: Weights, directions: Mapping[str, int] = DIRECTIONS) -> str:
+    """The rule of selection in words, for reports and `selection.json`."""
+    metrics = ", ".join(
+        f"{name} with weight {weight:g} ({'higher' if directions[name] > 0 else 'lower'} is better)"
+        for name, weight in weights.items()
+        if weight > 0
+    )
+    return (
+        "The objective is the weighted mean of each metric's difference from the base model without LoRA, "
+        f"in units of that metric's measurement noise: {metrics}. Among all checkpoints of all trials, the "
+        "winner is the earliest (fewest images seen, then smaller rank, then lower trial number) whose "
+        "objective lies within one standard error of the best; finalists are measured again with fresh seeds "
+        "before the choice."
+    )
+
+
+def _finite(candidates: Iterable[Candidate]) -> list[Candidate]:
+    finite = [
+        c for c in candidates if math.isfinite(c.objective.mean) and math.isfinite(c.objective.standard_error)
+    ]
+    if not finite:
+        raise NothingToSelect("No checkpoint has a finite objective, so there is nothing to select.")
+    return finite
+
+
+def _ranked(finite: Sequence[Candidate]) -> list[Candidate]:
+    """Highest objective first, the earlier one where they are equal."""
+    return sorted(finite, key=lambda c: (-c.objective.mean, *_earliness(c)))
+
+
+def _close(finite: Sequence[Candidate]) -> list[Candidate]:
+    """Those within one standard error of the best, highest objective first."""
+    ranked = _ranked(finite)
+    bar = ranked[0].objective.mean - ranked[0].objective.standard_error
+    return [candidate for candidate in ranked if candidate.objective.mean >= bar]
+
+
+def _earliness(candidate: Candidate) -> tuple[int, int, int, int]:
+    return candidate.images_seen, candidate.rank, candidate.trial, candidate.epoch
+
+
+def _named(candidate: Candidate) -> str:
+    return f"trial {candidate.trial}, epoch {candidate.epoch}"
+
+
+def _figures(candidate: Candidate) -> str:
+    estimate = candidate.objective
+    return (
+        f"objective {estimate.mean:.3f} ± {estimate.standard_error:.3f} after {candidate.images_seen} images"
+    )
+
+
+def _reason(winner: Candidate, best: Candidate, rivals: Sequence[Candidate], finalists: int) -> str:
+    name = _named(winner)
+    text = f"{name[0].upper()}{name[1:]} ({_figures(winner)}) "
+    if winner == best:
+        text += (
+            f"is the best of {finalists} confirmed checkpoints; none within one standard error is earlier."
+        )
+    else:
+        text += (
+            f"is the earliest of {finalists} confirmed checkpoints within one standard error of the best, "
+            f"{_named(best)} ({_figures(best)})."
+        )
+    if rivals:
+        others = "; ".join(f"{_named(rival)} ({_figures(rival)})" for rival in rivals)
+        text += f" It cannot be told apart from {others}: the difference lies within one standard error."
+    return text

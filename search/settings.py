@@ -1,0 +1,42 @@
+"""What a study file says about its search."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from search.budget import Budget
+from search.pruners import PrunerSettings, grid
+from search.samplers import sampler_problem
+from search.trial import Value
+
+
+class SearchSettings(BaseModel):
+    """How to search.
+
+    Attributes:
+        sampler: one of `search.samplers.SAMPLERS`.
+        pruner: which trials are stopped early.
+        budget: when to ask for no more trials.
+        horizon_images: the most images that any trial sees; the pruner's comparisons lie below it.
+        first: known-good recipes to try first, perhaps partial; the sampler fills the rest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sampler: str = "tpe"
+    pruner: PrunerSettings
+    budget: Budget
+    horizon_images: int
+    first: tuple[dict[str, Value], ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> SearchSettings:
+        problems = [problem] if (problem := sampler_problem(self.sampler)) else []
+        if self.horizon_images < 1:
+            problems.append(f"horizon_images must be at least 1, but got {self.horizon_images}.")
+        elif self.pruner.name != "none" and not grid(self.pruner, self.horizon_images):
+            first, last = self.pruner.min_images, self.horizon_images
+            problems.append(f"pruner.min_images must be below horizon_images ({last}), but got {first}.")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self

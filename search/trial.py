@@ -1,0 +1,105 @@
+"""What passes between the search and the one who trains: proposals, points, ends and records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Value = bool | int | float | str
+"""One value of one search parameter."""
+
+State = Literal["running", "finished", "pruned", "infeasible", "failed", "waiting"]
+"""What has become of a trial; `waiting` is an enqueued recipe that nobody has asked for yet."""
+
+Verdict = Literal["continue", "prune"]
+"""The answer to a report."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One trial to be trained.
+
+    Attributes:
+        number: the trial's number in the study, from 0.
+        values: the searched parameters by name; those whose condition does not hold are absent.
+        resumed: true when the trial was begun before (by an earlier process, or evicted from a pack), so that
+            it goes on from its last checkpoint, if it has one.
+    """
+
+    number: int
+    values: dict[str, Value]
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class Point:
+    """One checkpoint's objective: higher is better, 0 is the base model without LoRA.
+
+    Attributes:
+        images_seen: training images seen so far, repeats counted.
+        objective: the objective's estimate; not finite when the trial has diverged.
+    """
+
+    images_seen: int
+    objective: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The trial was trained to its horizon."""
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The pruner stopped the trial."""
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """The values cannot be trained here: the trial diverged or never fitted into memory."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Something broke that says nothing about the values; the sampler ignores the trial."""
+
+    reason: str
+
+
+End = Finished | Pruned | Infeasible | Failed
+"""How a trial can end."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """All that the memory holds about one trial.
+
+    Attributes:
+        number: the trial's number in the study.
+        values: the parameters by name (of a waiting trial: those that its recipe fixes).
+        state: what has become of it.
+        cards: one score card a checkpoint, ordered by epoch, each with at least `epoch`, `images_seen` and
+            `objective` (None where it was not finite). Shared with a cache: not to be changed.
+        curve: the checkpoints with a finite objective, ordered by images seen, not smoothed.
+        reason: why it was infeasible or failed.
+        started: local time of its begin, None while waiting.
+        ended: local time of its end, None before.
+    """
+
+    number: int
+    values: dict[str, Value]
+    state: State
+    cards: tuple[Mapping[str, Any], ...] = ()
+    curve: tuple[Point, ...] = ()
+    reason: str | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def images_seen(self) -> int:
+        """Images that the trial has seen at its last checkpoint; 0 before the first."""
+        return max((int(card["images_seen"]) for card in self.cards), default=0)

@@ -1,0 +1,1 @@
+"""Puts search, trainer and evaluation together: study files, the runner, reports and the command line."""

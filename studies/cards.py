@@ -1,0 +1,58 @@
+"""Score cards as they are stored: facts and scores of one checkpoint in JSON, and back (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.scorecard import ScoreCard
+from search.objective import Estimate, combine
+from search.selection import Candidate
+from search.trial import TrialRecord
+
+Card = Mapping[str, Any]
+
+
+def facts(card: Card) -> ScoreCard:
+    """The judge's card inside a stored one."""
+    return ScoreCard.model_validate(card["scores"])
+
+
+def differences(scores: ScoreCard) -> dict[str, Estimate]:
+    """The metrics that were measured, in the search's terms."""
+    return {name: Estimate(e.mean, e.standard_error) for name, e in scores.differences().items()}
+
+
+def objective(scores: ScoreCard, spreads: Mapping[str, float], weights: Mapping[str, float]) -> Estimate:
+    """The figure by which checkpoints are compared; higher is better, 0 is the base model."""
+    return combine(differences(scores), spreads, weights)
+
+
+def candidates(
+    records: Sequence[TrialRecord], spreads: Mapping[str, float], weights: Mapping[str, float]
+) -> list[Candidate]:
+    """Every usable checkpoint of every trial."""
+    return [
+        candidate(record.number, card, facts(card), spreads, weights)
+        for record in records
+        for card in record.cards
+        if facts(card).unusable is None
+    ]
+
+
+def candidate(
+    trial: int,
+    card: Card,
+    scores: ScoreCard,
+    spreads: Mapping[str, float],
+    weights: Mapping[str, float],
+) -> Candidate:
+    """A stored checkpoint with ``scores``, which may be fresher than the stored ones."""
+    return Candidate(
+        trial=trial,
+        epoch=int(card["epoch"]),
+        images_seen=int(card["images_seen"]),
+        rank=int(card["rank"]),
+        objective=objective(scores, spreads, weights),
+        scores=differences(scores),
+    )

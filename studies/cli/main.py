@@ -1,0 +1,76 @@
+"""``lorasearch``: commands are imported when they are called, so that help answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from studies.problems import StudyError
+
+COMMANDS = {
+    "run": "Search: train, score, prune and choose; started again, it goes on.",
+    "status": "How far a study is, and what is best so far.",
+    "select": "Which checkpoint wins, and why.",
+    "export": "Copy the best LoRA file to where a WebUI looks for it.",
+    "report": "Write the study's report as one HTML page.",
+    "dashboard": "Look at a study in optuna-dashboard.",
+}
+
+
+class _Lazy(click.Group):
+    """Knows its commands by name and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports ``studies.cli.<name>``."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"studies.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="lorasearch")
+def cli() -> None:
+    """Find the best LoRA: search hyperparameters, score every checkpoint, hand over the best file.
+
+    \b
+    Examples:
+      lorasearch run studies/library/quickstart.toml
+      lorasearch status workspaces/quickstart
+      lorasearch export workspaces/quickstart ~/webui/models/Lora
+    """
+
+
+def main() -> None:
+    """Runs the command line; trouble that a user can mend is told in sentences, with exit code 2."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        cli(standalone_mode=False)
+    except StudyError as error:
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; run the same command again to go on", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What a runner may ask of whatever trains and judges its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from search.trial import Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A checkpoint was written and scored."""
+
+    trial: int
+    epoch: int
+    images_seen: int
+    card: Mapping[str, Any]
+    """Facts and scores as JSON values; see ``studies.cards``."""
+    last: bool
+    """Whether the trial has reached its horizon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blown:
+    """A trial diverged or renders nothing; it has left its slot."""
+
+    trial: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A trial had to leave its slot for want of memory; it waits to be admitted again."""
+
+    trial: int
+
+
+Event = Scored | Blown | Returned
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """What checkpoints are judged on a second time."""
+
+    side: str
+    """"validation" or "test"."""
+    timesteps: int
+    seeds_per_prompt: int
+    label: str
+    """Seeds everything drawn, so that another label measures afresh."""
+
+
+class Engine(Protocol):
+    """Trains and judges; decides nothing."""
+
+    def admit(self, proposal: Proposal, cards: Sequence[Mapping[str, Any]]) -> None:
+        """Takes a trial in, from its last epoch end if it was resumed; ``cards`` are those already stored."""
+
+    def drop(self, trial: int) -> None:
+        """Frees the slot of a trial that need not go on."""
+
+    def advance(self) -> list[Event]:
+        """Trains until something happened."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another trial can be admitted."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no trial is in training."""
+
+    def spreads(self) -> dict[str, float]:
+        """Of each metric how much the base model's figure moves when it is measured again."""
+
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+        """Scores (trial, epoch) checkpoints from their files; nothing may be in training."""

@@ -1,0 +1,71 @@
+"""Runs a study file from start to report in this process."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+
+from evaluation.encoders import EncoderError
+from search.selection import NothingToSelect
+from search.space import SpaceError
+from search.storage import StorageError
+from studies import report, spec, study, watch
+from studies.problems import StudyError
+from studies.runner import Runner
+from studies.study import Study
+from studies.summary import summary
+from studies.worker import Worker
+from studies.workspace import default_root
+from trainer.base_model import BaseModelError
+
+
+def launch(path: Path, root: Path | None, log: bool) -> None:
+    """Opens, searches, chooses and reports; prints what happens.
+
+    Raises:
+        StudyError: with what is wrong and what to do.
+    """
+    _quiet()
+    began = time.monotonic()
+    console = Console(stderr=False)
+    opened = study.begin(path, root or default_root(spec.load(path).study.name))
+    for note in opened.dataset.warnings:
+        console.print(f"note: {note}", markup=False)
+    with _watch(opened, console, log) as seen:
+        try:
+            worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
+            verdict = Runner(opened, worker, seen).run()
+        except (BaseModelError, EncoderError, StorageError, NothingToSelect) as error:
+            raise StudyError(str(error)) from error
+        except SpaceError as error:
+            raise StudyError(error.problems) from error
+        seen.phase("writing the report")
+        report.write(opened, verdict)
+    seconds = {**worker.seconds, "wall": time.monotonic() - began}
+    opened.memory.remember("seconds_last_run", seconds)
+    console.print(summary(opened, verdict, seconds), markup=False, highlight=False)
+
+
+def _watch(opened: Study, console: Console, log: bool) -> watch.LineLog | watch.Bars:
+    if log or not sys.stdout.isatty():
+        return watch.LineLog(console)
+    budget = opened.spec.budget
+    images = budget.images or (budget.trials or 0) * budget.images_per_trial
+    return watch.Bars(console, budget.trials, images)
+
+
+def _quiet() -> None:
+    """Libraries' warnings are not for users."""
+    warnings.filterwarnings("ignore")
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    from diffusers.utils import logging as diffusers_logging
+
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()

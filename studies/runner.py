@@ -1,0 +1,111 @@
+"""The loop of a study: ask, train, judge, report, tell; then choose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, assert_never
+
+from search.driver import Driver
+from search.objective import Estimate
+from search.trial import End, Finished, Infeasible, Point, Pruned
+from studies import sheets
+from studies.cards import facts, objective
+from studies.engine import Blown, Engine, Returned, Scored
+from studies.study import SPREADS, Study
+from studies.verdict import Verdict, conclude
+from studies.watch import Watch
+
+
+class Runner:
+    """Runs one study on one engine.
+
+    Args:
+        study: opened.
+        engine: trains and judges.
+        watch: is told what happens.
+        clock: seconds on a clock that never goes back; only the budget reads it.
+    """
+
+    def __init__(
+        self, study: Study, engine: Engine, watch: Watch, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._study, self._engine, self._watch = study, engine, watch
+        self._memory = study.memory
+        self._driver = Driver(study.memory, study.spec.space, study.search_settings, study.seed, clock)
+        self._spreads: dict[str, float] = self._memory.recall(SPREADS) or {}
+
+    def run(self) -> Verdict:
+        """Trains until the budget is spent, then selects, confirms, tests and writes the best file."""
+        if not self._spreads:
+            self._watch.phase("measuring the base model")
+            self._spreads = self._engine.spreads()
+            self._memory.remember(SPREADS, self._spreads)
+        self._watch.phase("searching")
+        self._search()
+        self._watch.phase("judging the finalists again with fresh seeds, then the winner on test images")
+        return conclude(self._study, self._engine)
+
+    def _search(self) -> None:
+        asking = True
+        while True:
+            while asking and self._engine.has_room:
+                asking = self._admit()
+            if self._engine.idle:
+                return
+            for event in self._engine.advance():
+                match event:
+                    case Scored():
+                        self._scored(event)
+                    case Blown(trial=trial, reason=reason):
+                        self._end(trial, Infeasible(reason))
+                    case Returned(trial=trial):
+                        self._driver.requeue(trial)
+                    case _:
+                        assert_never(event)
+                asking = True
+
+    def _admit(self) -> bool:
+        proposal = self._driver.ask()
+        if proposal is None:
+            return False
+        cards = self._memory.record(proposal.number).cards
+        self._engine.admit(proposal, cards)
+        self._watch.started(proposal.number, proposal.values, proposal.resumed)
+        return True
+
+    def _scored(self, event: Scored) -> None:
+        found = self._objective(event.card)
+        card = {**event.card, "objective": found.mean, "objective_error": found.standard_error}
+        verdict = self._driver.report(event.trial, card, Point(event.images_seen, found.mean))
+        self._watch.checkpoint(event.trial, card)
+        if event.last:
+            self._engine.drop(event.trial)
+            self._end(event.trial, Finished())
+        elif verdict == "prune":
+            self._engine.drop(event.trial)
+            self._end(event.trial, Pruned())
+
+    def _objective(self, card: Mapping[str, Any]) -> Estimate:
+        return objective(facts(card), self._spreads, self._study.spec.objective)
+
+    def _end(self, trial: int, end: End) -> None:
+        """Stores the pictures, then the end: an ended trial can't be edited."""
+        self._attach_sheet(trial)
+        self._driver.tell(trial, end)
+        self._study.workspace.discard_state(trial)
+        self._watch.ended(self._memory.record(trial))
+
+    def _attach_sheet(self, trial: int) -> None:
+        workspace = self._study.workspace
+        cards = self._memory.record(trial).cards
+        rows = [("base", workspace.base_renders)]
+        rows += [(f"epoch {card['epoch']}", workspace.renders(trial, card["epoch"])) for card in cards]
+        rows = [(label, path) for label, path in rows if path.exists()]
+        if len(rows) < 2:
+            return
+        columns = self._study.prompt_count
+        sheets.save_png(workspace.sheet(trial), sheets.sheet(rows, columns))
+        with suppress(OSError):
+            self._memory.attach(trial, workspace.sheet(trial))

@@ -1,0 +1,316 @@
+"""The study file: what a user writes, checked whole before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from search.budget import Budget
+from search.objective import weight_problems
+from search.pruners import PrunerSettings
+from search.samplers import sampler_problem
+from search.selection import rule_text
+from search.space import Parameter, Space, SpaceError, parse_parameter, parse_space
+from search.trial import Value
+from studies import places
+from studies.fields import check_space, template_problems
+from studies.problems import StudyError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class StudySection(_Section):
+    """[study]"""
+
+    name: str
+    """Names the workspace and the study in the database."""
+    seed: int = Field(0, ge=-1, lt=2**63)
+    """Everything random derives from it; -1 draws one, which is then recorded."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"must be 1-64 letters, digits, '.', '_' or '-', starting with a letter or digit, but got {name!r}"
+            )
+        return name
+
+
+class BudgetSection(_Section):
+    """[budget]"""
+
+    trials: int | None = None
+    images: int | None = None
+    minutes: float | None = None
+    images_per_trial: int = Field(ge=1)
+    """The horizon: most images that one trial sees."""
+
+    @model_validator(mode="after")
+    def _limited(self) -> Self:
+        self.limits()
+        return self
+
+    def limits(self) -> Budget:
+        """What stops the search."""
+        return Budget(trials=self.trials, images=self.images, minutes=self.minutes)
+
+
+class PrunerSection(_Section):
+    """[search.pruner]"""
+
+    name: str = "asha"
+    min_images: int = Field(0, ge=0)
+    """Images seen at the first comparison; 0 takes a sixth of the horizon."""
+    reduction_factor: int = 3
+
+
+class SearchSection(_Section):
+    """[search]"""
+
+    sampler: str = "tpe"
+    pruner: PrunerSection = PrunerSection()
+    space: dict[str, dict[str, Any]]
+
+    @field_validator("sampler")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if problem := sampler_problem(name):
+            raise ValueError(problem.rstrip("."))
+        return name
+
+
+class SplitSection(_Section):
+    """[split]"""
+
+    validation: float = Field(0.15, gt=0, lt=0.5)
+    test: float = Field(0.15, gt=0, lt=0.5)
+
+
+class JudgeSection(_Section):
+    """[judge]"""
+
+    clip: str | None = None
+    """CLIP folder or hub name; None leaves CLIP scores out."""
+    prompts: tuple[str, ...] = ()
+    """Empty takes the captions of held-out images."""
+    prompt_count: int = Field(4, ge=0, le=64)
+    """How many captions are taken where no prompts are given."""
+    negative_prompt: str = ""
+    steps: int = Field(12, ge=1, le=200)
+    """Sampling steps of a render."""
+    guidance: float = Field(4.0, ge=1)
+    timesteps: int = Field(8, ge=1, le=100)
+    """Per validation image."""
+    seen_images: int = Field(4, ge=0)
+    """Training images on which the same loss is measured, to show the gap."""
+    max_rows: int = Field(64, ge=2)
+    """Most rows in one forward pass."""
+
+
+class ConfirmSection(_Section):
+    """[confirm]"""
+
+    finalists: int = Field(6, ge=1, le=32)
+    timesteps: int = Field(24, ge=1, le=200)
+    """Per validation image, with fresh noise."""
+    seeds_per_prompt: int = Field(3, ge=1, le=32)
+    """Renders of each prompt, with fresh seeds."""
+
+
+class PackSection(_Section):
+    """[pack]"""
+
+    size: int = Field(8, ge=1, le=256)
+    """Trials trained at a time."""
+
+
+class SaveSection(_Section):
+    """[save]"""
+
+    precision: Literal["no", "fp16", "bf16"] = "fp16"
+    """Number format of LoRA files; "no" keeps float32."""
+
+
+class StudySpec(_Section):
+    """A whole study file."""
+
+    study: StudySection
+    plan: dict[str, Any]
+    """Fixed fields of the training plan."""
+    budget: BudgetSection
+    search: SearchSection
+    first: tuple[dict[str, Value], ...] = ()
+    """Known-good recipes to try first."""
+    split: SplitSection = SplitSection()
+    judge: JudgeSection = JudgeSection()
+    objective: dict[str, float] = {"validation": 1.0, "clip_image": 0.5}
+    confirm: ConfirmSection = ConfirmSection()
+    pack: PackSection = PackSection()
+    save: SaveSection = SaveSection()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        problems = weight_problems(self.objective)
+        clip = [name for name, weight in self.objective.items() if weight and name.startswith("clip")]
+        if clip and self.judge.clip is None:
+            problems.append(f"objective weighs {', '.join(clip)}, but judge.clip names no CLIP.")
+        if problems:
+            raise ValueError(" ".join(problems))
+        return self
+
+    @property
+    def space(self) -> Space:
+        """The checked search space."""
+        return parse_space(self.search.space)
+
+    @property
+    def pruner(self) -> PrunerSettings:
+        """The pruner with its first rung filled in."""
+        chosen = self.search.pruner
+        first = chosen.min_images or max(1, self.budget.images_per_trial // 6)
+        return PrunerSettings(name=chosen.name, min_images=first, reduction_factor=chosen.reduction_factor)
+
+    @property
+    def rule(self) -> str:
+        """The rule of selection in words."""
+        return rule_text(self.objective)
+
+
+def load(path: Path) -> StudySpec:
+    """Reads a study file; relative paths in it are relative to its folder.
+
+    Raises:
+        StudyError: the file is missing, is no TOML, or says something that cannot be done.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise StudyError(
+            f"{path}: there is no such study file; `lorasearch run --help` shows how to start."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: the study file cannot be read ({error}).") from error
+    return parse(text, path.parent.resolve(), str(path))
+
+
+def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
+    """A checked study from TOML text.
+
+    Args:
+        text: the study file's content.
+        folder: what its relative paths are relative to.
+        name: what errors call the file.
+
+    Raises:
+        StudyError: with all problems, each with its line.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{name}: this is not valid TOML: {error}.") from error
+    found = places.lines(text)
+    _resolve_paths(table, folder)
+    problems = [
+        _located(name, found, path, sentence) for path, sentence in [*_structure(table), *_meaning(table)]
+    ]
+    if problems:
+        raise StudyError(list(dict.fromkeys(problems)))
+    return StudySpec.model_validate(table)
+
+
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def _structure(table: Mapping[str, Any]) -> list[Problem]:
+    """What the sections themselves object to."""
+    try:
+        spec = StudySpec.model_validate(table)
+    except ValidationError as error:
+        return [_sentence(found) for found in error.errors()]
+    try:
+        _ = spec.pruner
+    except ValidationError as error:
+        return [(("search", "pruner"), str(found["ctx"]["error"])) for found in error.errors()]
+    return []
+
+
+def _meaning(table: Mapping[str, Any]) -> list[Problem]:
+    """What plan, space and first recipes mean together."""
+    plan, search = table.get("plan", {}), table.get("search", {})
+    tables = search.get("space", {}) if isinstance(search, dict) else {}
+    if not isinstance(plan, dict) or not isinstance(tables, dict):
+        return []
+    problems: list[Problem] = [(("plan", *path), text) for path, text in template_problems(plan, tables)]
+    parameters: dict[str, Parameter] = {}
+    for name, entry in tables.items():
+        if not isinstance(entry, dict):
+            problems.append(
+                (("search", "space", name), "must be a table such as { low = 1e-5, high = 1e-2 }")
+            )
+            continue
+        try:
+            parameters[name] = parse_parameter(entry)
+        except SpaceError as error:
+            problems += [(("search", "space", name), problem) for problem in error.problems]
+    problems += [(("search", "space", name), text) for name, text in check_space(plan, parameters)]
+    if not tables:
+        problems.append((("search",), "search.space is empty: name at least one field to search"))
+    return problems + _recipes(table.get("first", []), parameters, tables)
+
+
+def _recipes(first: Any, parameters: Mapping[str, Parameter], tables: Mapping[str, Any]) -> list[Problem]:
+    if len(parameters) != len(tables) or not isinstance(first, list):
+        return []
+    try:
+        space = Space(dict(parameters))
+    except SpaceError as error:
+        return [(("search", "space"), problem) for problem in error.problems]
+    return [
+        (("first", index), problem)
+        for index, recipe in enumerate(first)
+        if isinstance(recipe, dict)
+        for problem in space.problems(recipe)
+    ]
+
+
+def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
+    plan = table.get("plan")
+    if isinstance(plan, dict):
+        for section, key in (("base", "path"), ("data", "folder")):
+            entry = plan.get(section)
+            if isinstance(entry, dict) and isinstance(entry.get(key), str):
+                entry[key] = str((folder / entry[key]).resolve())
+    judge = table.get("judge")
+    if isinstance(judge, dict) and isinstance(judge.get("clip"), str):
+        local = (folder / judge["clip"]).resolve()
+        judge["clip"] = str(local) if local.exists() else judge["clip"]
+
+
+def _sentence(found: Any) -> Problem:
+    where = tuple(found["loc"])
+    match found["type"]:
+        case "missing":
+            return where, "is missing"
+        case "extra_forbidden":
+            return where, "is not a known key"
+        case "value_error":
+            return where, str(found["ctx"]["error"])
+        case _:
+            return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {found['input']!r}"
+
+
+def _located(name: str, found: Mapping[places.Path, int], path: tuple[str | int, ...], sentence: str) -> str:
+    line = places.line_of(found, path)
+    place = f"{name}:{line}" if line else name
+    dotted = ".".join(f'"{part}"' if "." in str(part) else str(part) for part in path)
+    return f"{place}: {dotted}: {sentence.rstrip('.')}." if dotted else f"{place}: {sentence.rstrip('.')}."

@@ -1,0 +1,146 @@
+"""An opened study: its file, its workspace, its memory and what was fixed when it began."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.memory import Memory
+from search.settings import SearchSettings
+from search.storage import StorageError
+from studies import spec as study_file
+from studies.planning import Planner
+from studies.problems import StudyError
+from studies.spec import StudySpec
+from studies.workspace import Workspace, copy_whole, write_json
+from trainer import base_model
+from trainer.base_model import BaseModelError
+from trainer.data import dataset as datasets
+from trainer.data.dataset import Dataset
+from trainer.data.images import DataError
+
+_SEED = "seed"
+_FINGERPRINTS = "fingerprints"
+SPREADS = "spreads"
+VERDICT = "verdict"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Everything that a run, a report or a selection starts from."""
+
+    spec: StudySpec
+    workspace: Workspace
+    memory: Memory
+    dataset: Dataset
+    seed: int
+
+    @property
+    def prompt_count(self) -> int:
+        """Pictures in each strip of renders."""
+        judge = self.spec.judge
+        return len(judge.prompts) or min(judge.prompt_count, len(self.dataset.split.validation))
+
+    @property
+    def search_settings(self) -> SearchSettings:
+        """The search's part of the study file."""
+        budget = self.spec.budget
+        return SearchSettings(
+            sampler=self.spec.search.sampler,
+            pruner=self.spec.pruner,
+            budget=budget.limits(),
+            horizon_images=budget.images_per_trial,
+            first=self.spec.first,
+        )
+
+
+def begin(path: Path, root: Path) -> Study:
+    """Opens or creates the study of a study file; checks everything that can be checked before training.
+
+    Raises:
+        StudyError: with all problems of one kind at a time: the file's, then the base model's and the data's.
+    """
+    spec = study_file.load(path)
+    plan = spec.plan
+    problems: list[str] = []
+    base, data = Path(plan["base"]["path"]), Planner.data_plan(spec)
+    try:
+        base_model.check(base)
+    except BaseModelError as error:
+        problems.append(str(error))
+    try:
+        dataset = datasets.read(data, (spec.split.validation, spec.split.test), max(spec.study.seed, 0))
+    except DataError as error:
+        raise StudyError(problems + error.problems) from error
+    if problems:
+        raise StudyError(problems)
+    Planner(spec, dataset, 0).check()
+    workspace = Workspace(root)
+    workspace.prepare()
+    memory = _memory(workspace, spec.study.name, create=True)
+    seed = _fixed_seed(memory, spec.study.seed)
+    _check_unchanged(memory, dataset, base)
+    copy_whole(path, workspace.study_file)
+    write_json(workspace.source, {"study_file": str(path.resolve())})
+    return Study(spec, workspace, memory, dataset, seed)
+
+
+def reopen(root: Path) -> Study:
+    """Opens the study of a workspace for reading.
+
+    Raises:
+        StudyError: there is none, or its files have moved away.
+    """
+    workspace = Workspace(root)
+    if not workspace.database.exists():
+        raise StudyError(f"{root}: there is no study here; `lorasearch run STUDY.toml` makes one.")
+    spec = study_file.parse(
+        workspace.study_file.read_text(encoding="utf-8"), workspace.original.parent, str(workspace.study_file)
+    )
+    try:
+        dataset = datasets.read(
+            Planner.data_plan(spec), (spec.split.validation, spec.split.test), max(spec.study.seed, 0)
+        )
+    except DataError as error:
+        raise StudyError(error.problems) from error
+    memory = _memory(workspace, spec.study.name, create=False)
+    return Study(spec, workspace, memory, dataset, _fixed_seed(memory, spec.study.seed))
+
+
+def _memory(workspace: Workspace, name: str, create: bool) -> Memory:
+    try:
+        return Memory.open(workspace.storage_url, name, workspace.artifacts, create=create)
+    except StorageError as error:
+        raise StudyError(str(error)) from error
+
+
+def _fixed_seed(memory: Memory, asked: int) -> int:
+    """The study's seed: recorded when it began, drawn then if the file says -1."""
+    recorded = memory.recall(_SEED)
+    if recorded is None:
+        recorded = secrets.randbits(31) if asked == -1 else asked
+        memory.remember(_SEED, recorded)
+    if asked not in (-1, recorded):
+        raise StudyError(
+            f"study.seed is {asked}, but this study was begun with {recorded}; "
+            "restore it, or start a new study under another name."
+        )
+    return int(recorded)
+
+
+def _check_unchanged(memory: Memory, dataset: Dataset, base: Path) -> None:
+    now = {"data set": dataset.fingerprint, "base model": base_model.fingerprint(base)}
+    before = memory.recall(_FINGERPRINTS)
+    if before is None:
+        memory.remember(_FINGERPRINTS, now)
+        return
+    changed = [name for name, value in now.items() if before[name] != value]
+    if changed:
+        raise StudyError(
+            [
+                f"The {name} has changed since this study began, so its trials could no longer be compared; "
+                "restore it, or start a new study under another name."
+                for name in changed
+            ]
+        )

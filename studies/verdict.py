@@ -1,0 +1,146 @@
+"""From all score cards to the best file: shortlist, confirmation, test, selection.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evaluation.scorecard import ScoreCard
+from search.objective import shares
+from search.selection import Candidate, Decision, decide, one_standard_error, shortlist
+from search.trial import TrialRecord
+from studies.cards import candidate, candidates, facts
+from studies.engine import Engine, Exam
+from studies.study import SPREADS, VERDICT, Study
+from studies.workspace import copy_whole, write_json
+
+Verdict = dict[str, Any]
+"""The content of selection.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Court:
+    """What a verdict is reached with."""
+
+    study: Study
+    records: Sequence[TrialRecord]
+    spreads: Mapping[str, float]
+
+    def card(self, choice: Candidate) -> Mapping[str, Any]:
+        cards = self.records[choice.trial].cards
+        return next(card for card in cards if card["epoch"] == choice.epoch)
+
+    def again(self, choice: Candidate, scores: Mapping[str, Any]) -> Candidate:
+        fresh = ScoreCard.model_validate(scores)
+        return candidate(choice.trial, self.card(choice), fresh, self.spreads, self.study.spec.objective)
+
+
+def conclude(study: Study, engine: Engine) -> Verdict:
+    """Chooses among all checkpoints, confirms with fresh seeds, tests once, and writes best.safetensors.
+
+    A verdict that already stands on the same trials is not reached again.
+
+    Raises:
+        NothingToSelect: no checkpoint is usable.
+    """
+    records = study.memory.records()
+    standing: Verdict | None = study.memory.recall(VERDICT)
+    if standing is None or standing["trials"] != len(records):
+        standing = _reach(_court(study, records), engine)
+        study.memory.remember(VERDICT, standing)
+    copy_whole(study.workspace.root / standing["winner"]["file"], study.workspace.best)
+    write_json(study.workspace.selection, standing)
+    return standing
+
+
+def provisional(study: Study) -> Verdict:
+    """The choice as of now, from stored scores alone: not confirmed, not tested.
+
+    Raises:
+        NothingToSelect: no checkpoint is usable yet.
+    """
+    court = _court(study, study.memory.records())
+    everyone = candidates(court.records, court.spreads, study.spec.objective)
+    choice = one_standard_error(everyone)
+    reason = "The earliest checkpoint within one standard error of the best so far; not yet confirmed."
+    return _document(court, everyone, choice, reason) | {"confirmation": None, "test": None}
+
+
+def _court(study: Study, records: Sequence[TrialRecord]) -> _Court:
+    return _Court(study, records, study.memory.recall(SPREADS) or {})
+
+
+def _reach(court: _Court, engine: Engine) -> Verdict:
+    spec = court.study.spec
+    everyone = candidates(court.records, court.spreads, spec.objective)
+    finalists = shortlist(everyone, spec.confirm.finalists)
+    exam = Exam("validation", spec.confirm.timesteps, spec.confirm.seeds_per_prompt, "confirmation")
+    fresh = engine.examine([(f.trial, f.epoch) for f in finalists], exam)
+    confirmed = [court.again(f, scores) for f, scores in zip(finalists, fresh, strict=True)]
+    decision = decide(confirmed)
+    winner = decision.winner
+    test = Exam("test", spec.confirm.timesteps, spec.confirm.seeds_per_prompt, "test")
+    (tested,) = engine.examine([(winner.trial, winner.epoch)], test)
+    confirmation = _confirmation(finalists, confirmed, fresh, decision)
+    document = _document(court, everyone, winner, decision.reason)
+    return document | {"confirmation": confirmation, "test": tested}
+
+
+def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, reason: str) -> Verdict:
+    card, spec = court.card(choice), court.study.spec
+    return {
+        "study": spec.study.name,
+        "seed": court.study.seed,
+        "trials": len(court.records),
+        "rule": spec.rule,
+        "winner": {
+            "trial": choice.trial,
+            "epoch": choice.epoch,
+            "images_seen": choice.images_seen,
+            "file": card["file"],
+            "params": court.records[choice.trial].values,
+            "scores": card["scores"],
+            "objective": _plain(choice),
+            "reason": reason,
+        },
+        "spreads": dict(court.spreads),
+        "shares_of_variance": shares([c.scores for c in everyone], court.spreads, spec.objective),
+        "candidates": [
+            {
+                "trial": c.trial,
+                "epoch": c.epoch,
+                "images_seen": c.images_seen,
+                "objective": _plain(c),
+                "scores": facts(court.card(c)).plain(),
+            }
+            for c in everyone
+        ],
+    }
+
+
+def _confirmation(
+    finalists: Sequence[Candidate],
+    confirmed: Sequence[Candidate],
+    fresh: Sequence[Mapping[str, Any]],
+    decision: Decision,
+) -> dict[str, Any]:
+    return {
+        "separable": decision.separable,
+        "reason": decision.reason,
+        "finalists": [
+            {
+                "trial": before.trial,
+                "epoch": before.epoch,
+                "images_seen": before.images_seen,
+                "objective_before": _plain(before),
+                "objective": _plain(after),
+                "scores": scores,
+            }
+            for before, after, scores in zip(finalists, confirmed, fresh, strict=True)
+        ],
+    }
+
+
+def _plain(choice: Candidate) -> dict[str, float]:
+    return {"mean": choice.objective.mean, "standard_error": choice.objective.standard_error}

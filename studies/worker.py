@@ -1,0 +1,214 @@
+"""One device at work: the resident base model, its pack and its judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, assert_never
+
+from evaluation.encoders import ClipEncoder
+from evaluation.judge import Judge, Panel
+from evaluation.metrics.log_ratio import by_image
+from evaluation.rendering import RenderSettings
+from evaluation.scorecard import ScoreCard
+from evaluation.subject import Subject
+from search.objective import spread
+from search.trial import Proposal
+from studies.engine import Blown, Event, Exam, Returned, Scored
+from studies.planning import Planner
+from studies.sheets import save_png, strip
+from studies.spec import StudySpec
+from studies.workspace import Workspace
+from trainer import base_model, lora_file
+from trainer.checkpoints import save_state
+from trainer.data.caches import TensorCache
+from trainer.data.dataset import Dataset, Encoded
+from trainer.outcome import Diverged, EpochEnd, OutOfMemory
+from trainer.pack import Pack
+from trainer.plan import TrainingPlan
+from trainer.seeds import derive
+from trainer.training_run import shape_of
+
+
+class Worker:
+    """Trains and judges trials in one process on one device; knows nothing of the study's memory."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        workspace: Workspace,
+        dataset: Dataset,
+        seed: int,
+        on_step: Callable[[int, float], None],
+    ) -> None:
+        self._spec, self._workspace, self._seed = spec, workspace, seed
+        self._planner = Planner(spec, dataset, seed)
+        template = self._planner.plan({})
+        self._base = base_model.load(template.base.path, template.compute.mixed_precision)
+        self._data = Encoded(dataset, self._base, TensorCache(workspace.cache))
+        self._clip = ClipEncoder(spec.judge.clip, self._base.device) if spec.judge.clip else None
+        size = max(spec.pack.size, spec.confirm.finalists)
+        self._pack = Pack(self._base, self._data, size, template.compute)
+        self._pack.limit = spec.pack.size
+        everyday = Exam("validation", spec.judge.timesteps, 1, "search")
+        self._judge = Judge(self._data, self._pack.bank, self._panel(everyday), self._clip)
+        self._plans: dict[int, TrainingPlan] = {}
+        self._waiting: list[Event] = []
+        self._on_step = on_step
+        self.seconds = {"training": 0.0, "judging": 0.0}
+        """Time spent; for reports only, nothing depends on it."""
+        if self._judge.panel.prompts:
+            save_png(workspace.base_renders, strip(self._judge.base.renders[0]))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another trial can be admitted."""
+        return self._pack.has_room
+
+    @property
+    def idle(self) -> bool:
+        """Whether no trial is in training."""
+        return not self._pack.runs and not self._waiting
+
+    def admit(self, proposal: Proposal, cards: Sequence[Mapping[str, Any]]) -> None:
+        """Takes a trial in, from its last epoch end if there is one."""
+        number = proposal.number
+        plan = self._plans[number] = self._planner.plan(proposal.values)
+        state = self._workspace.state(number)
+        run = self._pack.admit(number, plan, state if proposal.resumed and state.exists() else None)
+        progress = run.progress
+        if not progress.epoch:
+            return
+        stored = next((card for card in cards if card["epoch"] == progress.epoch), None)
+        if stored is not None:
+            self._waiting.append(Scored(number, progress.epoch, progress.images_seen, stored, run.finished))
+        else:
+            end = EpochEnd(
+                number,
+                progress.epoch,
+                progress.images_seen,
+                progress.steps,
+                progress.last_epoch_loss,
+                run.finished,
+            )
+            self._waiting += self._score([end])
+
+    def drop(self, trial: int) -> None:
+        """Frees the slot of a trial that need not go on."""
+        self._pack.evict(trial)
+        del self._plans[trial]
+
+    def advance(self) -> list[Event]:
+        """Trains until a checkpoint is scored or a trial leaves the pack."""
+        while not self._waiting:
+            ends: list[EpochEnd] = []
+            with self._timed("training"):
+                taken = self._pack.step()
+            self._on_step(self._pack.last_images, self._pack.last_loss)
+            for event in taken:
+                match event:
+                    case EpochEnd():
+                        self._write(event)
+                        ends.append(event)
+                    case Diverged(trial=trial, reason=reason):
+                        self._waiting.append(Blown(trial, reason))
+                    case OutOfMemory(trial=trial):
+                        self._waiting.append(Returned(trial))
+                    case _:
+                        assert_never(event)
+            self._waiting += self._score(ends)
+        events, self._waiting = self._waiting, []
+        return events
+
+    def spreads(self) -> dict[str, float]:
+        """How much each metric of the base model moves when it is measured again with other seeds."""
+        again = Exam("validation", self._spec.judge.timesteps, 1, "again")
+        first = self._judge.base
+        second = Judge(self._data, self._pack.bank, self._panel(again), self._clip).base
+        found = {"validation": spread(*(by_image(r.losses[0].log()).tolist() for r in (first, second)))}
+        for name in ("clip_image", "clip_text"):
+            values = [getattr(readings, name) for readings in (first, second)]
+            if all(value is not None for value in values):
+                found[name] = spread(*(value[0].tolist() for value in values))
+        return found
+
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+        """Scores checkpoints from their files: what is judged is what is handed over."""
+        judge = Judge(self._data, self._pack.bank, self._panel(exam), self._clip)
+        bank = self._pack.bank
+        layers = lora_file.stems(bank.layers)
+        subjects = []
+        for slot, (trial, epoch) in enumerate(checkpoints):
+            lora = lora_file.read(self._workspace.lora(trial, epoch))
+            plan = TrainingPlan.model_validate_json(lora.metadata["lorasearch_plan"])
+            bank.open(slot, shape_of(plan), 0)
+            bank.load(slot, lora_file.slot_state(lora.tensors, layers))
+            subjects.append(Subject(slot, plan.base.clip_skip))
+        with self._timed("judging"):
+            cards: list[Mapping[str, Any]] = [card.plain() for card, _ in judge.score(subjects)]
+        for slot in range(len(checkpoints)):
+            bank.close(slot)
+        return cards
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[what] += time.perf_counter() - began
+
+    def _panel(self, exam: Exam) -> Panel:
+        judge, data = self._spec.judge, self._data.dataset
+        sides = {"validation": data.split.validation, "test": data.split.test}
+        held_out = sides[exam.side]
+        prompts = judge.prompts or tuple(data.examples[i].caption for i in held_out[: judge.prompt_count])
+        resolution = self._planner.plan({}).data.resolution
+        settings = RenderSettings(judge.steps, judge.guidance, resolution, resolution, judge.negative_prompt)
+        return Panel(
+            held_out=held_out,
+            seen=data.split.train[: judge.seen_images] if exam.label == "search" else (),
+            prompts=prompts * exam.seeds_per_prompt,
+            timesteps=exam.timesteps,
+            seed=derive(self._seed, "exam", exam.label),
+            settings=settings,
+            max_rows=judge.max_rows,
+        )
+
+    def _write(self, end: EpochEnd) -> None:
+        """Puts the checkpoint on disk: the LoRA file first, then the state that claims it."""
+        plan, run, bank = self._plans[end.trial], self._pack.runs[end.trial], self._pack.bank
+        path = self._workspace.lora(end.trial, end.epoch)
+        tensors = lora_file.kohya_keys(bank.state(run.slot), plan.lora.alpha, bank.pointwise)
+        facts = lora_file.metadata(plan, self._data.dataset, self._base.fingerprint, path.stem, end)
+        lora_file.write(path, tensors, facts, self._spec.save.precision)
+        save_state(self._workspace.state(end.trial), run, bank)
+
+    def _score(self, ends: Sequence[EpochEnd]) -> list[Event]:
+        """Judges the trials that are at an epoch end, all in one pass."""
+        if not ends:
+            return []
+        runs = [self._pack.runs[end.trial] for end in ends]
+        with self._timed("judging"):
+            scored = self._judge.score([Subject(run.slot, run.plan.base.clip_skip) for run in runs])
+        events: list[Event] = []
+        for end, (scores, renders) in zip(ends, scored, strict=True):
+            if len(renders):
+                save_png(self._workspace.renders(end.trial, end.epoch), strip(renders))
+            if reason := scores.unusable:
+                self.drop(end.trial)
+                events.append(Blown(end.trial, reason))
+            else:
+                card = self._card(end, scores)
+                events.append(Scored(end.trial, end.epoch, end.images_seen, card, end.last))
+        return events
+
+    def _card(self, end: EpochEnd, scores: ScoreCard) -> dict[str, Any]:
+        return {
+            "epoch": end.epoch,
+            "images_seen": end.images_seen,
+            "steps": end.steps,
+            "training_loss": end.training_loss,
+            "rank": self._plans[end.trial].lora.rank,
+            "file": self._workspace.relative(self._workspace.lora(end.trial, end.epoch)),
+            "scores": scores.plain(),
+        }

@@ -1,0 +1,131 @@
+"""The folder of a study: the one place that knows every file name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studies.problems import StudyError
+from trainer.files import write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Names, and nothing but names, below one folder."""
+
+    root: Path
+
+    @property
+    def study_file(self) -> Path:
+        """The study file as it was when the study began."""
+        return self.root / "study.toml"
+
+    @property
+    def source(self) -> Path:
+        """Remembers where the study file was, since its relative paths start there."""
+        return self.root / "source.json"
+
+    @property
+    def original(self) -> Path:
+        """The study file that the study was begun with."""
+        return Path(json.loads(self.source.read_text(encoding="utf-8"))["study_file"])
+
+    @property
+    def storage_url(self) -> str:
+        """The default storage."""
+        return f"sqlite:///{self.root / 'study.sqlite3'}"
+
+    @property
+    def database(self) -> Path:
+        """The file behind ``storage_url``."""
+        return self.root / "study.sqlite3"
+
+    @property
+    def cache(self) -> Path:
+        """Latents and text embeddings."""
+        return self.root / "cache"
+
+    @property
+    def artifacts(self) -> Path:
+        """What the dashboard shows beside the numbers."""
+        return self.root / "artifacts"
+
+    @property
+    def best(self) -> Path:
+        """The winner's LoRA file."""
+        return self.root / "best.safetensors"
+
+    @property
+    def selection(self) -> Path:
+        """Why it won."""
+        return self.root / "selection.json"
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.root / "report.html"
+
+    def trial(self, number: int) -> Path:
+        """The folder of a trial."""
+        return self.root / "trials" / f"{number:04d}"
+
+    def state(self, number: int) -> Path:
+        """Training state at the trial's last epoch end."""
+        return self.trial(number) / "state.safetensors"
+
+    def lora(self, number: int, epoch: int) -> Path:
+        """The LoRA file of a checkpoint."""
+        return self.trial(number) / f"trial-{number:04d}-{epoch:06d}.safetensors"
+
+    def renders(self, number: int, epoch: int) -> Path:
+        """A checkpoint's renders side by side."""
+        return self.trial(number) / f"epoch-{epoch:06d}.png"
+
+    def sheet(self, number: int) -> Path:
+        """All epochs' renders of a trial."""
+        return self.trial(number) / "contact-sheet.png"
+
+    @property
+    def base_renders(self) -> Path:
+        """The base model's renders of the same prompts and seeds."""
+        return self.root / "trials" / "base.png"
+
+    def relative(self, path: Path) -> str:
+        """A path as it stands in files that may move with the workspace."""
+        return path.relative_to(self.root).as_posix()
+
+    def prepare(self) -> None:
+        """Makes the folder.
+
+        Raises:
+            StudyError: it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"{self.root}: the workspace cannot be made ({error.strerror}).") from error
+
+    def discard_state(self, number: int) -> None:
+        """A trial that has ended needs no training state."""
+        self.state(number).unlink(missing_ok=True)
+
+
+def default_root(name: str) -> Path:
+    """Where a study's workspace lies when no one says otherwise."""
+    return Path("workspaces") / name
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON, whole or not at all."""
+    write_whole(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copies a file so that ``target`` appears whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, part)
+    part.replace(target)

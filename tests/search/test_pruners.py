@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search.memory import Memory
+from search.pruners import PRUNERS, PrunerSettings, grid, make_pruner
+from search.trial import Finished
+from tests.search.conftest import Study
+
+HORIZON = 900
+
+
+def settings(name: str) -> PrunerSettings:
+    return PrunerSettings(name=name, min_images=100 if name != "none" else 0)
+
+
+class PrunerContract:
+    """What every pruner keeps; a test class of a pruner gives only its name."""
+
+    @pytest.fixture
+    def name(self) -> str:
+        raise NotImplementedError
+
+    def train(self, memory: Memory, name: str, level: float) -> int | None:
+        """Trains one trial whose objective stays at a level; returns where it was pruned."""
+        number = memory.begin()
+        pruner = make_pruner(settings(name), HORIZON)  # a new one each time, as after a restart
+        for images in grid(settings(name), HORIZON):
+            memory.report(number, images, level)
+            if memory.should_prune(number, pruner):
+                return images
+        memory.tell(number, Finished(), level)
+        return None
+
+    def test_the_first_trial_is_never_pruned(self, study: Study, name: str) -> None:
+        assert self.train(study.memory(), name, -3.0) is None
+
+    def test_a_trial_better_than_all_before_is_never_pruned(self, study: Study, name: str) -> None:
+        memory = study.memory()
+        assert [self.train(memory, name, float(level)) for level in range(8)] == [None] * 8
+
+    def test_the_worst_of_many_is_pruned_unless_nothing_ever_is(self, study: Study, name: str) -> None:
+        memory = study.memory()
+        for level in range(8):
+            self.train(memory, name, float(level))
+        worst = [self.train(memory, name, -9.0 - n) for n in range(3)]
+        assert any(worst) == (name != "none")
+
+    def test_the_grid_rises_and_stays_below_the_horizon(self, name: str) -> None:
+        points = grid(settings(name), HORIZON)
+        assert list(points) == sorted(set(points))
+        assert all(0 < point < HORIZON for point in points)
+
+
+class TestAsha(PrunerContract):
+    @pytest.fixture
+    def name(self) -> str:
+        return "asha"
+
+    def test_one_in_three_goes_on_from_each_rung(self, study: Study) -> None:
+        """Nine equally spaced trials reach rung 100 best first; by hand, those ranked above a third stay."""
+        memory = study.memory()
+        pruned = [self.train(memory, "asha", -float(level)) for level in range(9)]
+        assert pruned == [None] + [100] * 8
+
+    def test_a_resumed_trial_is_not_judged_twice_at_one_rung(self, study: Study) -> None:
+        memory = study.memory()
+        first, second = memory.begin(), memory.begin()
+        pruner = make_pruner(settings("asha"), HORIZON)
+        memory.report(first, 100, 1.0)
+        assert not memory.should_prune(first, pruner)
+        memory.report(second, 100, 2.0)
+        reopened = study.memory()
+        assert not reopened.should_prune(second, pruner)
+        assert not reopened.should_prune(first, pruner)  # rung 100 is passed, though it would lose it now
+        reopened.report(first, 300, 1.5)
+        assert not reopened.should_prune(first, pruner)
+        reopened.report(second, 300, 1.4)
+        assert reopened.should_prune(second, pruner)
+
+
+class TestHyperband(PrunerContract):
+    @pytest.fixture
+    def name(self) -> str:
+        return "hyperband"
+
+
+class TestMedian(PrunerContract):
+    @pytest.fixture
+    def name(self) -> str:
+        return "median"
+
+    def test_below_the_median_of_five_finished_trials_is_pruned(self, study: Study) -> None:
+        memory = study.memory()
+        assert [self.train(memory, "median", level) for level in (1.0, 2.0, 3.0, 4.0, 5.0)] == [None] * 5
+        assert self.train(memory, "median", 2.9) == 100
+        assert self.train(memory, "median", 3.1) is None
+
+
+class TestNone(PrunerContract):
+    @pytest.fixture
+    def name(self) -> str:
+        return "none"
+
+
+def test_every_pruner_keeps_the_contract() -> None:
+    assert {"TestAsha", "TestHyperband", "TestMedian", "TestNone"} == {f"Test{n.title()}" for n in PRUNERS}
+
+
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("asha", (100, 300)),
+        ("hyperband", (100, 300)),
+        ("median", (100, 200, 300, 400, 500, 600, 700, 800)),
+        ("none", ()),
+    ],
+)
+def test_trials_are_compared_at_rungs_or_multiples(name: str, points: tuple[int, ...]) -> None:
+    assert grid(settings(name), HORIZON) == points
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (
+            {"name": "assha", "min_images": 1},
+            "Unknown pruner 'assha'; choose one of: asha, hyperband, median, none.",
+        ),
+        ({}, "pruner.min_images must be at least 1, but got 0."),
+        ({"min_images": 5, "reduction_factor": 1}, "pruner.reduction_factor must be at least 2, but got 1."),
+    ],
+)
+def test_wrong_settings_are_told(table: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        PrunerSettings.model_validate(table)
+    assert sentence in str(raised.value)

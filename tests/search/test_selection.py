@@ -1,0 +1,94 @@
+import math
+
+import pytest
+
+from search.objective import Estimate
+from search.selection import (
+    Candidate,
+    NothingToSelect,
+    decide,
+    one_standard_error,
+    rule_text,
+    shortlist,
+)
+
+
+def candidate(
+    trial: int, epoch: int, mean: float, error: float = 0.1, images: int | None = None, rank: int = 8
+) -> Candidate:
+    return Candidate(trial, epoch, images or 100 * epoch, rank, Estimate(mean, error))
+
+
+def test_the_earliest_within_one_standard_error_wins() -> None:
+    candidates = [
+        candidate(0, 1, 0.80),
+        candidate(0, 2, 0.95),
+        candidate(1, 3, 1.00),
+        candidate(1, 4, 0.99),
+    ]
+    assert one_standard_error(candidates) == candidates[1]
+
+
+def test_the_standard_error_is_the_best_ones() -> None:
+    unsure = candidate(0, 1, 0.5, error=10.0)
+    assert one_standard_error([unsure, candidate(1, 2, 1.0, error=0.1)]).trial == 1
+
+
+def test_equal_images_are_decided_by_rank_then_by_number() -> None:
+    ties = [candidate(3, 1, 1.0, rank=8), candidate(2, 1, 1.0, rank=4), candidate(1, 1, 1.0, rank=4)]
+    assert one_standard_error(ties).trial == 1
+    assert one_standard_error(reversed(ties)).trial == 1
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_a_diverged_candidate_never_wins(broken: float) -> None:
+    candidates = [candidate(0, 1, broken), candidate(1, 2, -5.0), candidate(2, 1, 9.0, error=broken)]
+    assert one_standard_error(candidates).trial == 1
+    assert [c.trial for c in shortlist(candidates, 3)] == [1]
+    assert decide(candidates).winner.trial == 1
+    with pytest.raises(NothingToSelect):
+        decide(candidates[:1])
+
+
+def test_the_shortlist_takes_at_most_two_of_a_trial() -> None:
+    candidates = [candidate(0, e, 2.0 + e / 100, error=0.05) for e in range(1, 6)]
+    candidates += [candidate(1, 1, 1.0), candidate(2, 1, 0.5)]
+    chosen = shortlist(candidates, 4)
+    # the best two of trial 0 are epochs 5 and 4, but epoch 1 is the choice by one standard error
+    assert [(c.trial, c.epoch) for c in chosen] == [(0, 5), (0, 1), (1, 1), (2, 1)]
+
+
+def test_the_shortlist_holds_the_choice_by_one_standard_error_even_if_many_are_better() -> None:
+    candidates = [candidate(t, 5, 1.0 + t / 1000, error=0.5) for t in range(9)] + [candidate(9, 1, 0.7)]
+    chosen = shortlist(candidates, 3)
+    assert [c.trial for c in chosen] == [8, 7, 9]
+    assert shortlist(candidates, 1) == [candidates[-1]]
+    with pytest.raises(ValueError, match="size=0"):
+        shortlist(candidates, 0)
+
+
+def test_a_clear_winner_is_separable() -> None:
+    decision = decide([candidate(0, 2, 1.0), candidate(0, 1, 0.95), candidate(1, 1, 0.5)])
+    assert decision.winner == candidate(0, 1, 0.95)
+    assert decision.best == candidate(0, 2, 1.0)
+    assert decision.separable
+    assert decision.reason == (
+        "Trial 0, epoch 1 (objective 0.950 ± 0.100 after 100 images) is the earliest of 3 confirmed "
+        "checkpoints within one standard error of the best, trial 0, epoch 2 "
+        "(objective 1.000 ± 0.100 after 200 images)."
+    )
+
+
+def test_a_close_finalist_of_another_trial_makes_the_choice_inseparable() -> None:
+    decision = decide([candidate(0, 1, 1.0), candidate(1, 2, 0.95)])
+    assert decision.winner == decision.best == candidate(0, 1, 1.0)
+    assert not decision.separable
+    assert "is the best of 2 confirmed checkpoints" in decision.reason
+    assert "cannot be told apart from trial 1, epoch 2 (objective 0.950" in decision.reason
+
+
+def test_the_rule_is_told_in_words_with_its_weights() -> None:
+    text = rule_text({"validation": 1, "clip_image": 0.5, "clip_text": 0})
+    assert "validation with weight 1 (lower is better), clip_image with weight 0.5 (higher is better)" in text
+    assert "clip_text" not in text
+    assert "within one standard error of the best" in text

@@ -1,0 +1,37 @@
+"""How a stay in the pack ends, or pauses: values to match on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnd:
+    """A trial reached the end of an epoch: its adapter is ready to be saved and scored."""
+
+    trial: int
+    epoch: int
+    images_seen: int
+    steps: int
+    training_loss: float
+    """Mean squared error averaged over the epoch, unweighted."""
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Diverged:
+    """A trial blew up; its slot is free."""
+
+    trial: int
+    images_seen: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfMemory:
+    """A trial was put out to make room; its training since the last epoch end is undone."""
+
+    trial: int
+
+
+Event = EpochEnd | Diverged | OutOfMemory
