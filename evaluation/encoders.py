@@ -28,12 +28,12 @@ class ClipEncoder:
         from transformers import CLIPModel, CLIPProcessor
 
         try:
-            self._model: Any = CLIPModel.from_pretrained(name, use_safetensors=True).eval().to(device)
+            model: Any = CLIPModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
             self._processor: Any = CLIPProcessor.from_pretrained(name)
         except (OSError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise EncoderError(f"judge.clip: {name!r} is not a CLIP folder or hub name ({first}).") from error
-        self._device = device
+        self._model, self._device = model.eval().to(device), device
 
     @torch.no_grad()
     def images(self, images: Tensor) -> Tensor:

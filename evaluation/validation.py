@@ -51,7 +51,7 @@ def cells(data: Encoded, example: int, count: int, seed: int) -> Cells:
 def measure(
     data: Encoded, bank: AdapterBank, subjects: Sequence[Subject], grid: Sequence[Cells], max_rows: int
 ) -> Tensor:
-    """Squared errors of every subject on every cell, packed: shape (subjects, images, T), float64, on the CPU.
+    """Squared errors of every subject on every cell: shape (subjects, images, T), float64, on the CPU.
 
     Args:
         data: the encoded data set and its base model.

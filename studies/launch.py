@@ -13,7 +13,7 @@ from evaluation.encoders import EncoderError
 from search.selection import NothingToSelect
 from search.space import SpaceError
 from search.storage import StorageError
-from studies import report, spec, study, watch
+from studies import dashboard, report, spec, study, watch
 from studies.problems import StudyError
 from studies.runner import Runner
 from studies.study import Study
@@ -44,9 +44,10 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
         except SpaceError as error:
             raise StudyError(error.problems) from error
         seen.phase("writing the report")
+        seconds = {**worker.seconds, "wall": time.monotonic() - began}
+        opened.memory.remember("seconds_last_run", seconds)
+        dashboard.annotate(opened.memory, verdict)
         report.write(opened, verdict)
-    seconds = {**worker.seconds, "wall": time.monotonic() - began}
-    opened.memory.remember("seconds_last_run", seconds)
     console.print(summary(opened, verdict, seconds), markup=False, highlight=False)
 
 

@@ -62,6 +62,7 @@ class Runner:
                         self._end(trial, Infeasible(reason))
                     case Returned(trial=trial):
                         self._driver.requeue(trial)
+                        self._watch.returned(trial)
                     case _:
                         assert_never(event)
                 asking = True

@@ -19,6 +19,7 @@ from trainer.base_model import BaseModelError
 from trainer.data import dataset as datasets
 from trainer.data.dataset import Dataset
 from trainer.data.images import DataError
+from trainer.plan import DataPlan
 
 _SEED = "seed"
 _FINGERPRINTS = "fingerprints"
@@ -67,6 +68,7 @@ def begin(path: Path, root: Path) -> Study:
     base, data = Path(plan["base"]["path"]), Planner.data_plan(spec)
     try:
         base_model.check(base)
+        problems += _size_problems(data, base_model.size_step(base))
     except BaseModelError as error:
         problems.append(str(error))
     try:
@@ -84,6 +86,18 @@ def begin(path: Path, root: Path) -> Study:
     copy_whole(path, workspace.study_file)
     write_json(workspace.source, {"study_file": str(path.resolve())})
     return Study(spec, workspace, memory, dataset, seed)
+
+
+def _size_problems(data: DataPlan, step: int) -> list[str]:
+    """Sizes that the base model cannot halve evenly at all its levels."""
+    sizes = {"data.resolution": data.resolution}
+    if data.enable_bucket:
+        sizes["data.bucket_reso_steps"] = data.bucket_reso_steps
+    return [
+        f"{name} must be a multiple of {step} for this base model, but got {size}."
+        for name, size in sizes.items()
+        if size % step
+    ]
 
 
 def reopen(root: Path) -> Study:

@@ -35,6 +35,9 @@ class Watch(Protocol):
     def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
         """A checkpoint was scored."""
 
+    def returned(self, number: int) -> None:
+        """A trial left its slot for want of memory and waits to be admitted again."""
+
     def ended(self, record: TrialRecord) -> None:
         """A trial has ended."""
 
@@ -76,6 +79,10 @@ class LineLog:
     def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
         """Prints the scores."""
         self._line(f"trial {number:>3} {scores_line(card)}")
+
+    def returned(self, number: int) -> None:
+        """Prints it."""
+        self._line(f"trial {number:>3} waits: memory is full, the pack goes on smaller")
 
     def ended(self, record: TrialRecord) -> None:
         """Prints how and why."""
@@ -140,6 +147,11 @@ class Bars:
         if objective is not None and (self._best is None or objective > self._best[0]):
             self._best = objective, f"best: trial {number} {scores_line(card)}"
             self._note()
+
+    def returned(self, number: int) -> None:
+        """Counts the trial out for now."""
+        self._states["training"] -= 1
+        self._note()
 
     def ended(self, record: TrialRecord) -> None:
         """Counts the trial out."""

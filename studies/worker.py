@@ -187,6 +187,7 @@ class Worker:
         """Judges the trials that are at an epoch end, all in one pass."""
         if not ends:
             return []
+        ends = sorted(ends, key=lambda end: end.trial)
         runs = [self._pack.runs[end.trial] for end in ends]
         with self._timed("judging"):
             scored = self._judge.score([Subject(run.slot, run.plan.base.clip_skip) for run in runs])

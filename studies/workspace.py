@@ -68,6 +68,11 @@ class Workspace:
         """The page for people."""
         return self.root / "report.html"
 
+    @property
+    def checkpoints(self) -> Path:
+        """Every scored checkpoint with its figures, for spreadsheets."""
+        return self.root / "checkpoints.csv"
+
     def trial(self, number: int) -> Path:
         """The folder of a trial."""
         return self.root / "trials" / f"{number:04d}"

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from concepts import DEMO_CONCEPTS, GENERATED_CATEGORIES, UNSUITABLE
+from concepts import (
+    DEMO_CONCEPTS,
+    GENERATED_CATEGORIES,
+    GENERATED_OTHERS,
+    UNGENERATED,
+    UNSUITABLE,
+    VALIDATED_CATEGORIES,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".micro"
@@ -179,8 +186,23 @@ def categories() -> dict[str, str]:
 
 
 def generated_concepts() -> tuple[str, ...]:
-    """Returns the concepts that the base model learns or is validated on: things, food, animals, faces."""
-    return tuple(slug for slug, kind in sorted(categories().items()) if kind in GENERATED_CATEGORIES)
+    """Returns the concepts that the base model learns: none of them is held out."""
+    listed = DEMO_CONCEPTS | GENERATED_OTHERS
+    return tuple(
+        slug
+        for slug, kind in sorted(categories().items())
+        if not is_held_out(slug)
+        and (slug in listed or (kind in GENERATED_CATEGORIES and not re.search(UNGENERATED, slug)))
+    )
+
+
+def validation_concepts() -> tuple[str, ...]:
+    """Returns the held-out concepts that the base model is validated on."""
+    return tuple(
+        slug
+        for slug, kind in sorted(categories().items())
+        if is_held_out(slug) and kind in VALIDATED_CATEGORIES
+    )
 
 
 def keywords() -> dict[str, tuple[str, ...]]:

@@ -56,7 +56,7 @@ def unet() -> UNet2DConditionModel:
     )
 
 
-UNET_WIDTHS: tuple[int, ...] = (64, 96, 128)
+UNET_WIDTHS: tuple[int, ...] = (64, 96, 112)
 UNET_DOWN: tuple[str, ...] = ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D")
 UNET_UP: tuple[str, ...] = ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D")
 

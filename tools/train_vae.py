@@ -79,13 +79,15 @@ def psnr(model: AutoencoderKL, batch: Tensor) -> float:
 def main() -> None:
     """Trains from the checkpoint on and exports the average in the end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=3600)
     steps = parser.parse_args().steps
     where = device()
     torch.manual_seed(0)
     model = shapes.autoencoder().to(where)
     stock, test = pictures(held_out=False), unseen().to(where)
-    print(sum(weight.numel() for weight in model.parameters()), "weights,", len(stock), "pictures", flush=True)
+    print(
+        sum(weight.numel() for weight in model.parameters()), "weights,", len(stock), "pictures", flush=True
+    )
     size = (BATCH, shapes.LATENT_CHANNELS, shapes.LATENT_PIXELS, shapes.LATENT_PIXELS)
 
     def loss_of(network: nn.Module, generator: torch.Generator) -> Tensor:

@@ -84,3 +84,7 @@ def tokenizer() -> CLIPTokenizer:
     if not (folder / "tokenizer_config.json").exists():
         write(folder)
     return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+
+
+if __name__ == "__main__":
+    print(len(tokenizer()), "tokens")

@@ -46,11 +46,6 @@ class BaseModel:
         """Pixels per latent along one side."""
         return 1 << (len(self.vae.config.block_out_channels) - 1)
 
-    @property
-    def size_step(self) -> int:
-        """Image sides must be multiples of this many pixels: 64 for SD 1.x."""
-        return self.latent_scale << (len(self.unet.config.block_out_channels) - 1)
-
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Scaled mean latents (n, 4, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
@@ -163,6 +158,18 @@ def check(path: Path) -> None:
             raise BaseModelError(
                 f"{folder}: there is no .safetensors file; pickled weights are refused, convert them."
             )
+
+
+def size_step(path: Path) -> int:
+    """Image sides must be multiples of this many pixels, so that every level of VAE and U-Net halves evenly.
+
+    Read from the configuration alone; 64 for SD 1.x.
+    """
+    halvings = 0
+    for part in ("vae", "unet"):
+        config = json.loads((path / part / "config.json").read_text(encoding="utf-8"))
+        halvings += len(config["block_out_channels"]) - 1
+    return 1 << halvings
 
 
 def fingerprint(path: Path) -> str:

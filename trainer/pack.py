@@ -78,9 +78,13 @@ class Pack:
         taken = {run.slot for run in self.runs.values()}
         slot = next(i for i in range(self.bank.capacity) if i not in taken)
         run = TrainingRun(trial, plan, slot, self.bank, self.data.dataset)
-        if state is not None:
-            load_state(state, run, self.bank)
         self.runs[trial] = run
+        if state is not None:
+            try:
+                load_state(state, run, self.bank)
+            except BaseException:
+                self.evict(trial)
+                raise
         return run
 
     def evict(self, trial: int) -> None:

@@ -1,0 +1,45 @@
+"""``lorasearch dashboard``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="dashboard")
+@click.argument("workspace", type=click.Path(path_type=Path))
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one."
+)
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def command(workspace: Path, port: int, no_browser: bool) -> None:
+    """Look at WORKSPACE in optuna-dashboard, on this machine only; Ctrl-C ends it.
+
+    It has no log-in and can delete trials, so it listens on 127.0.0.1. From another machine:
+    ssh -L 8080:127.0.0.1:8080 HOST
+
+    \b
+    Examples:
+      lorasearch dashboard workspaces/quickstart
+      lorasearch dashboard workspaces/quickstart --port 8090 --no-browser
+    """
+    from studies import dashboard
+    from studies.glance import glance, standing, told
+
+    with told():
+        study = glance(workspace)
+        dashboard.annotate(study.memory, standing(study.workspace))
+        server = dashboard.serve(study.workspace, port)
+    address = f"http://127.0.0.1:{server.server_port}/"
+    click.echo(f"{study.spec.study.name}: {address}  (Ctrl-C ends it)")
+    if not no_browser and dashboard.has_display():
+        import webbrowser
+
+        webbrowser.open(address)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        click.echo("ended")
+    finally:
+        server.server_close()

@@ -1,0 +1,31 @@
+"""``lorasearch report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="report")
+@click.argument("workspace", type=click.Path(path_type=Path))
+def command(workspace: Path) -> None:
+    """Write the report of WORKSPACE as one HTML page, with a table of all checkpoints beside it.
+
+    Works while the study runs, too: the report then says that its choice is provisional.
+
+    \b
+    Examples:
+      lorasearch report workspaces/quickstart
+      xdg-open "$(lorasearch report workspaces/quickstart)"
+    """
+    from studies import report
+    from studies.glance import standing, told
+    from studies.study import reopen
+    from studies.verdict import provisional
+
+    with told():
+        study = reopen(workspace)
+        verdict = standing(study.workspace) or provisional(study)
+        path = report.write(study, verdict)
+    click.echo(str(path))

@@ -1,0 +1,71 @@
+"""``lorasearch select``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@click.command(name="select")
+@click.argument("workspace", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="All of selection.json, for scripts.")
+def command(workspace: Path, as_json: bool) -> None:
+    """Show which checkpoint of WORKSPACE wins, and why.
+
+    Before the study is finished the choice is provisional: not confirmed with fresh seeds, not tested.
+
+    \b
+    Examples:
+      lorasearch select workspaces/quickstart
+      lorasearch select workspaces/quickstart --json | jq .winner.params
+    """
+    from studies.glance import glance, standing, told
+
+    with told():
+        study = glance(workspace)
+        verdict = standing(study.workspace) or _provisional(workspace)
+        trials = len(study.memory.records())
+    if as_json:
+        import json
+
+        click.echo(json.dumps(verdict, indent=2, ensure_ascii=False))
+        return
+    for line in _lines(verdict, trials, study.workspace.root):
+        click.echo(line)
+
+
+def _provisional(workspace: Path) -> dict[str, Any]:
+    """The choice from stored scores; this needs the whole study, and torch with it."""
+    from studies.study import reopen
+    from studies.verdict import provisional
+
+    return provisional(reopen(workspace))
+
+
+def _lines(verdict: Mapping[str, Any], trials: int, root: Path) -> Iterator[str]:
+    from studies.words import estimate, ruling, value
+
+    winner, final = verdict["winner"], verdict["confirmation"]
+    title = "Winner" if final else "Leader so far"
+    yield f"{title}: trial {winner['trial']}, epoch {winner['epoch']} ({winner['images_seen']} images seen)"
+    yield from (f"  {name} = {value(chosen)}" for name, chosen in winner["params"].items())
+    yield f"Why: {winner['reason']}"
+    if final:
+        yield "Finalists, judged again with fresh seeds (objective in the search -> judged again):"
+        for finalist in final["finalists"]:
+            before, after = finalist["objective_before"], finalist["objective"]
+            name = f"trial {finalist['trial']}, epoch {finalist['epoch']}"
+            yield f"  {name:<20} {estimate(before, 2)} -> {estimate(after, 2)}"
+    if verdict["test"]:
+        loss = estimate(verdict["test"]["validation"], 4)
+        yield f"Validation loss on test images: {loss} (log ratio to the base model)"
+    yield ruling(verdict["shares_of_variance"])
+    if trials > verdict["trials"]:
+        more = trials - verdict["trials"]
+        yield f"Since then {more} more trial{'s' if more > 1 else ''} began: `lorasearch run` reaches a new verdict."
+    yield f"File: {root / ('best.safetensors' if final else winner['file'])}"

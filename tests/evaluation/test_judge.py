@@ -1,0 +1,112 @@
+"""The judge's cards against measurements made one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from evaluation.encoders import ClipEncoder
+from evaluation.judge import Judge, Panel
+from evaluation.rendering import RenderSettings, render
+from evaluation.subject import Subject
+from evaluation.validation import cells, measure
+from tests.evaluation.conftest import SUBJECTS, Stand
+from trainer.data.images import open_rgb
+from trainer.seeds import derive
+
+SETTINGS = RenderSettings(steps=2, guidance=3.0, width=64, height=64)
+PROMPTS = ("a red heart", "a red heart", "a frog")
+
+
+@pytest.fixture(scope="module")
+def judge(stand: Stand, assets: Path) -> Judge:
+    clip = ClipEncoder(str(assets / "micro-clip"), torch.device("cpu"))
+    split = stand.data.dataset.split
+    panel = Panel(split.validation, split.train[:2], PROMPTS, 4, seed=5, settings=SETTINGS, max_rows=24)
+    return Judge(stand.data, stand.bank, panel, clip)
+
+
+def test_the_base_scores_nothing_against_itself(judge: Judge) -> None:
+    ((card, _),) = judge.score([Subject(None)])
+    assert card.validation.mean == pytest.approx(0, abs=1e-6)
+    assert card.clip_text is not None
+    assert card.clip_text.mean == pytest.approx(0, abs=1e-4)
+    assert card.clip_image is not None
+    assert card.clip_image.mean == pytest.approx(0, abs=1e-4)
+
+
+def test_validation_is_the_mean_log_ratio_over_the_cells(judge: Judge, stand: Stand) -> None:
+    scored = judge.score(SUBJECTS)
+    split = stand.data.dataset.split
+    for examples, name in ((split.validation, "validation"), (split.train[:2], "training")):
+        grid = [cells(stand.data, i, 4, seed=5) for i in examples]
+        base = measure(stand.data, stand.bank, [Subject(None)], grid, 99)[0]
+        for subject, (card, _) in zip(SUBJECTS, scored, strict=True):
+            loss = measure(stand.data, stand.bank, [subject], grid, 99)[0]
+            ratio = (loss / base).log()
+            assert getattr(card, name).mean == pytest.approx(float(ratio.mean()), abs=1e-4)
+            if name == "validation":
+                assert card.validation_by_image == pytest.approx(ratio.mean(1).tolist(), abs=1e-4)
+                assert card.validation_by_timestep == pytest.approx(ratio.mean(0).tolist(), abs=1e-4)
+
+
+def test_clip_scores_are_differences_to_the_bases_renders(judge: Judge, stand: Stand, assets: Path) -> None:
+    clip = ClipEncoder(str(assets / "micro-clip"), torch.device("cpu"))
+    ((card, pictures),) = judge.score([Subject(0)])
+    seeds = [derive(5, "prompt", i) for i in range(3)]
+    with_lora, without = render(
+        stand.data, stand.bank, [Subject(0), Subject(None)], PROMPTS, seeds, SETTINGS, 99
+    )
+    torch.testing.assert_close(pictures, with_lora, rtol=0, atol=1e-3)
+    texts = torch.nn.functional.normalize(clip.texts(PROMPTS))
+    held_out = [open_rgb(stand.data.dataset.examples[i].path) for i in stand.data.dataset.split.validation]
+    references = torch.nn.functional.normalize(torch.cat([embedded(clip, image) for image in held_out]))
+
+    def scores(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = torch.nn.functional.normalize(clip.images(images))
+        return 100 * (found * texts).sum(1).clamp(min=0), (100 * found @ references.T).clamp(min=0).mean(1)
+
+    (text, image), (base_text, base_image) = scores(with_lora), scores(without)
+    assert card.clip_text_value == pytest.approx(float(text.mean()), abs=0.05)
+    assert card.clip_image_value == pytest.approx(float(image.mean()), abs=0.05)
+    assert card.clip_text is not None
+    assert card.clip_text.mean == pytest.approx(float((text - base_text).mean()), abs=0.05)
+    assert card.clip_image is not None
+    assert card.clip_image.mean == pytest.approx(float((image - base_image).mean()), abs=0.05)
+
+
+def embedded(clip: ClipEncoder, image: object) -> torch.Tensor:
+    import numpy as np
+    from PIL import Image
+
+    assert isinstance(image, Image.Image)
+    array = np.asarray(image.resize((64, 64), Image.Resampling.LANCZOS))
+    return clip.images(torch.tensor(array).permute(2, 0, 1)[None] / 255)
+
+
+def test_the_same_prompt_twice_gets_two_seeds(judge: Judge) -> None:
+    ((_, pictures),) = judge.score([Subject(None)])
+    assert float((pictures[0] - pictures[1]).abs().max()) > 0.05
+
+
+def test_a_lora_of_nan_is_unusable_and_spares_the_others(judge: Judge, stand: Stand) -> None:
+    ((alone, _),) = judge.score([Subject(0)])
+    kept = stand.bank.state(2)
+    stand.bank.load(2, {name: value * float("nan") for name, value in kept.items()})
+    (beside, _), (sick, _) = judge.score([Subject(0), Subject(2)])
+    stand.bank.load(2, kept)
+    assert sick.unusable == "the validation loss is NaN or infinite"
+    assert sick.broken == sick.renders == 3
+    assert beside.unusable is None
+    assert beside.validation.mean == pytest.approx(alone.validation.mean, abs=1e-5)
+
+
+def test_without_clip_and_prompts_there_is_validation_alone(stand: Stand) -> None:
+    panel = Panel(stand.data.dataset.split.validation, (), (), 3, seed=0, settings=SETTINGS, max_rows=8)
+    ((card, pictures),) = Judge(stand.data, stand.bank, panel, None).score([Subject(0)])
+    assert card.differences().keys() == {"validation"}
+    assert card.training is None
+    assert (card.renders, card.broken) == (0, 0)
+    assert pictures.shape == (0, 3, 64, 64)

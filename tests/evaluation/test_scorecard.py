@@ -1,0 +1,48 @@
+"""What a card says of a checkpoint that nobody wants."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from evaluation.intervals import Estimate
+from evaluation.scorecard import ScoreCard
+
+
+def card(**fields: Any) -> ScoreCard:
+    facts: dict[str, Any] = {
+        "validation": Estimate(mean=-0.1, standard_error=0.01),
+        "validation_by_timestep": (-0.1,),
+        "validation_by_image": (-0.1,),
+        "training": None,
+        "clip_image": None,
+        "clip_text": Estimate(mean=1.0, standard_error=0.5),
+        "clip_image_value": None,
+        "clip_text_value": 20.0,
+        "broken": 0,
+        "renders": 4,
+    }
+    return ScoreCard(**{**facts, **fields})
+
+
+@pytest.mark.parametrize("mean", [math.nan, math.inf])
+def test_a_validation_loss_that_is_no_number_makes_it_unusable(mean: float) -> None:
+    assert card(validation=Estimate(mean=mean, standard_error=0)).unusable is not None
+
+
+@pytest.mark.parametrize(
+    ("broken", "renders", "unusable"), [(0, 4, False), (2, 4, False), (3, 4, True), (0, 0, False)]
+)
+def test_a_majority_of_broken_renders_makes_it_unusable(broken: int, renders: int, unusable: bool) -> None:
+    assert (card(broken=broken, renders=renders).unusable is not None) == unusable
+
+
+def test_only_measured_metrics_are_compared() -> None:
+    assert card().differences().keys() == {"validation", "clip_text"}
+
+
+def test_a_card_survives_json() -> None:
+    assert ScoreCard.model_validate(json.loads(json.dumps(card().plain()))) == card()

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from optuna_dashboard import get_note
+
+from studies import dashboard
+from tests.studies.cli.conftest import Run
+from tests.studies.invented import Invented
+
+
+@pytest.fixture
+def address(finished: Invented) -> Iterator[str]:
+    server = dashboard.serve(finished.workspace, 0)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_serves_the_study_with_readable_score_cards(address: str) -> None:
+    with urllib.request.urlopen(f"{address}/dashboard/studies/1") as answer:
+        page = answer.read()
+        assert int(answer.headers["Content-Length"]) == len(page)
+    assert b"overflow-wrap" in page
+    with urllib.request.urlopen(f"{address}/api/studies") as answer:
+        assert b"invented" in answer.read()
+
+
+def test_taken_port_is_told_in_a_sentence(finished: Invented, run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, err = run("dashboard", finished.workspace.root, "--port", port, "--no-browser")
+    assert code == 2
+    assert f"error: Port {port} cannot be used" in err
+
+
+def test_notes_show_the_verdict_and_the_contact_sheets(finished: Invented) -> None:
+    memory = finished.study.memory
+    dashboard.annotate(memory, finished.verdict)
+    study = memory._study
+    assert finished.verdict["winner"]["reason"] in get_note(study)
+    number = finished.verdict["winner"]["trial"]
+    note = get_note(memory._trial(number))
+    assert "**The winner" in note
+    assert "![contact sheet](/artifacts/" in note
+
+
+def test_a_note_that_a_person_has_edited_is_kept(unfinished: Invented) -> None:
+    memory = unfinished.study.memory
+    assert memory.note("first", 0)
+    assert not memory.note("first", 0)
+    assert memory.note("second", 0)
+    from optuna_dashboard import save_note
+
+    save_note(memory._trial(0), "my own words")
+    assert not memory.note("third", 0)
+    assert get_note(memory._trial(0)) == "my own words"

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from studies.cli.main import COMMANDS, cli
+from tests.studies.cli.conftest import Run
+
+READERS = ("status", "select", "report", "dashboard")
+
+
+def test_help_loads_no_torch() -> None:
+    code = (
+        "import sys, click\n"
+        "from studies.cli.main import cli\n"
+        "context = click.Context(cli)\n"
+        "cli.get_help(context)\n"
+        "for name in cli.list_commands(context):\n"
+        "    cli.get_command(context, name).get_help(context)\n"
+        "print([m for m in ('torch', 'optuna', 'pandas', 'plotly', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_page_has_examples(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert f"lorasearch {name} " in command.get_help(click.Context(command, info_name=name))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_folder_without_a_study_is_told_in_a_sentence(name: str, tmp_path: Path, run: Run) -> None:
+    code, out, err = run(name, tmp_path)
+    assert code == 2
+    assert out == ""
+    assert err == f"error: {tmp_path}: there is no study here; `lorasearch run STUDY.toml` makes one.\n"
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_file_is_no_workspace(name: str, tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+    assert run(name, path)[0] == 2
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_workspace_that_lost_its_study_file_is_told_in_a_sentence(
+    name: str, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "study.sqlite3").write_bytes(b"")
+    code, _, err = run(name, tmp_path)
+    assert code == 2
+    assert "study.toml" in err
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_broken_database_is_told_in_a_sentence(
+    name: str, tmp_path: Path, run: Run, finished: object
+) -> None:
+    import shutil
+
+    root = finished.workspace.root  # type: ignore[attr-defined]
+    for file in ("study.toml", "source.json"):
+        shutil.copy(root / file, tmp_path / file)
+    (tmp_path / "study.sqlite3").write_bytes(b"this is no database" * 100)
+    code, _, err = run(name, tmp_path)
+    assert code == 2
+    assert err.startswith("error: Cannot use the study database")

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from studies import words
+
+
+def scores(mean: float, error: float) -> dict[str, object]:
+    return {"validation": {"mean": mean, "standard_error": error}}
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "tone", "figure"),
+    [(-0.1, 0.01, "good", "−9.5 %"), (0.1, 0.01, "bad", "+10.5 %"), (-0.01, 0.01, "neutral", "−1.0 %")],
+)
+def test_a_log_ratio_is_told_in_per_cent(mean: float, error: float, tone: str, figure: str) -> None:
+    (found,) = words.findings(scores(mean, error), images=1, side="test")
+    assert (found.tone, found.figure) == (tone, figure)
+    assert "1 test image" in found.meaning
+    assert "1 test images" not in found.meaning
+
+
+def test_ruling_says_when_one_metric_decided_alone() -> None:
+    assert "almost alone" in words.ruling({"validation": 0.97, "clip_image": 0.03})
+    assert "worked against" in words.ruling({"validation": 0.85, "clip_text": -0.05, "clip_image": 0.2})
+    assert "alone" not in words.ruling({"validation": -0.32, "clip_image": 1.32})
+    assert words.ruling({"validation": 0.0}) == "All checkpoints scored the same."
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4.2, "4.2 s"), (61, "1 min 01 s"), (3720, "1 h 02 min")])
+def test_durations(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text

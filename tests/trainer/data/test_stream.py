@@ -1,0 +1,86 @@
+"""Every image as often as asked, in one order for all trials."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.data.stream import Batch, deck, epoch_batches, images_per_epoch, steps_per_epoch
+
+SIZES = [(64, 64), (96, 48), (48, 96)]
+SETS = st.lists(st.tuples(st.integers(1, 6), st.sampled_from(SIZES)), min_size=1, max_size=12)
+
+
+@given(
+    images=SETS,
+    repeats=st.one_of(st.none(), st.integers(1, 4)),
+    batch_size=st.integers(1, 5),
+    epoch=st.integers(0, 3),
+    seed=st.integers(0, 9),
+)
+def test_an_epoch_shows_every_image_as_often_as_asked(
+    images: list[tuple[int, tuple[int, int]]], repeats: int | None, batch_size: int, epoch: int, seed: int
+) -> None:
+    counts, sizes = [n for n, _ in images], [size for _, size in images]
+    cards = deck(range(len(images)), counts)
+    batches = epoch_batches(cards, sizes, epoch, repeats, batch_size, seed)
+    shown = Counter(i for batch in batches for i in batch.examples)
+    times = cards.repeats if repeats is None else repeats
+    assert shown == {i: n // cards.repeats * times for i, n in enumerate(counts)}
+    assert len(batches) == steps_per_epoch(cards, sizes, repeats, batch_size)
+    assert sum(shown.values()) == images_per_epoch(cards, repeats)
+    assert all({sizes[i] for i in batch.examples} == {batch.size} for batch in batches)
+
+
+@given(images=SETS, batch_size=st.integers(1, 5), repeats=st.integers(1, 4))
+def test_only_the_last_batch_of_a_size_may_be_short(
+    images: list[tuple[int, tuple[int, int]]], batch_size: int, repeats: int
+) -> None:
+    sizes = [size for _, size in images]
+    cards = deck(range(len(images)), [1] * len(images))
+    batches = epoch_batches(cards, sizes, 0, repeats, batch_size, 0)
+    for size in set(sizes):
+        lengths = [len(batch.examples) for batch in batches if batch.size == size]
+        assert all(length == batch_size for length in lengths[:-1])
+        assert 1 <= lengths[-1] <= batch_size
+
+
+def test_folders_of_20_and_30_repeats_are_dealt_2_to_3() -> None:
+    cards = deck([4, 7], [20, 30])
+    assert Counter(cards.cards) == {4: 2, 7: 3}
+    assert cards.repeats == 10
+    assert images_per_epoch(cards, None) == 50
+    assert images_per_epoch(cards, 2) == 10
+
+
+def order(repeats: int | None, batch_size: int, epochs: int, seed: int = 0) -> dict[int, int]:
+    """Example by presentation index."""
+    cards = deck(range(7), [3] * 7)
+    batches: list[Batch] = []
+    for epoch in range(epochs):
+        batches += epoch_batches(cards, [(64, 64)] * 7, epoch, repeats, batch_size, seed)
+    return {p: i for batch in batches for p, i in zip(batch.presentations, batch.examples, strict=True)}
+
+
+def test_a_presentation_shows_the_same_image_whatever_repeats_and_batch_size() -> None:
+    wanted = order(1, 1, 6)
+    assert order(3, 2, 2) == wanted
+    assert order(2, 5, 3) == wanted
+    assert order(None, 7, 2) == wanted
+
+
+def test_presentations_are_numbered_without_gaps() -> None:
+    assert list(order(2, 1, 3)) == list(range(42))
+
+
+def test_every_deal_of_the_deck_has_its_own_order() -> None:
+    shown = list(order(1, 1, 4).values())
+    deals = [tuple(shown[start : start + 7]) for start in range(0, 28, 7)]
+    assert len(set(deals)) > 1
+    assert all(sorted(deal) == list(range(7)) for deal in deals)
+
+
+def test_another_seed_is_another_order() -> None:
+    assert order(1, 1, 3, seed=1) != order(1, 1, 3, seed=2)

@@ -1,0 +1,50 @@
+"""Plans check themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from trainer.plan import DataPlan, LoraPlan, OptimiserPlan, SchedulePlan, TrainingPlan
+
+
+def test_plans_are_frozen(make_plan: Callable[..., TrainingPlan]) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        make_plan().seed = 1  # type: ignore[misc]
+
+
+def test_a_misspelt_field_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        LoraPlan(dim=4)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "message"),
+    [
+        (LoraPlan, {"rank": 0}, "greater than or equal to 1"),
+        (LoraPlan, {"alpha_over_rank": 1.5}, "less than or equal to 1"),
+        (LoraPlan, {"unet": False}, "nothing would be trained"),
+        (OptimiserPlan, {"name": "adam"}, "'adamw', 'adamw8bit', 'lion' or 'prodigy'"),
+        (OptimiserPlan, {"unet_lr": float("inf")}, "finite"),
+        (SchedulePlan, {"name": "constant", "warmup_share": 0.1}, "cannot act with name = 'constant'"),
+        (DataPlan, {"folder": ".", "keep_tokens": 1}, "keep_tokens = 1 acts only with shuffle_caption"),
+        (DataPlan, {"folder": ".", "min_bucket_reso": 512, "max_bucket_reso": 256}, "512 > 256"),
+        (DataPlan, {"folder": ".", "repeats": 0}, "greater than or equal to 1"),
+        (DataPlan, {"folder": ".", "repeats": 1.5}, "integer"),
+    ],
+)
+def test_a_bad_value_is_told(model: Any, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        model(**fields)
+
+
+def test_alpha_is_a_share_of_the_rank() -> None:
+    assert LoraPlan(rank=8, alpha_over_rank=0.25).alpha == 2.0
+
+
+def test_a_plan_survives_json(make_plan: Callable[..., TrainingPlan]) -> None:
+    plan = make_plan(rank=7, optimiser="lion", min_snr_gamma=5.0)
+    assert TrainingPlan.model_validate_json(plan.model_dump_json()) == plan

@@ -1,0 +1,71 @@
+"""Every schedule at points computed by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from trainer import schedules
+from trainer.plan import SchedulePlan
+
+STEPS, WARMUP = 100, 20
+
+
+def factors(**fields: Any) -> list[float]:
+    """The learning rate at each step, as a share of the plan's."""
+    plan = SchedulePlan(**fields)
+    optimiser = torch.optim.AdamW([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.5}])
+    schedule = schedules.build(plan, optimiser, STEPS)
+    found = []
+    for _ in range(STEPS + 1):
+        found.append(optimiser.param_groups[0]["lr"] / 0.5)
+        optimiser.step()
+        schedule.step()
+    return found
+
+
+def test_constant_stays() -> None:
+    assert factors(name="constant") == [1.0] * (STEPS + 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["linear", "cosine", "cosine_with_restarts", "polynomial", "constant_with_warmup"]
+)
+def test_warm_up_rises_linearly_from_zero(name: str) -> None:
+    found = factors(name=name, warmup_share=0.2)
+    assert found[: WARMUP + 1] == pytest.approx([step / WARMUP for step in range(WARMUP + 1)])
+
+
+def test_constant_with_warmup_stays_afterwards() -> None:
+    assert factors(name="constant_with_warmup", warmup_share=0.2)[WARMUP:] == [1.0] * (STEPS - WARMUP + 1)
+
+
+def test_linear_falls_to_zero() -> None:
+    found = factors(name="linear", warmup_share=0.2)
+    assert [found[step] for step in (40, 60, 80, 100)] == pytest.approx([0.75, 0.5, 0.25, 0.0])
+
+
+def test_cosine_falls_along_half_a_wave() -> None:
+    found = factors(name="cosine", warmup_share=0.2)
+    wanted = [(1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2, 0.0]
+    assert [found[step] for step in (40, 60, 80, 100)] == pytest.approx(wanted)
+
+
+def test_cosine_with_two_cycles_restarts_in_the_middle() -> None:
+    found = factors(name="cosine_with_restarts", cycles=2)
+    assert [found[step] for step in (0, 25, 50, 75, 100)] == pytest.approx([1.0, 0.5, 1.0, 0.5, 0.0])
+    assert found[49] < 0.01
+
+
+def test_polynomial_follows_its_power() -> None:
+    found = factors(name="polynomial", power=2.0)
+    assert [found[step] for step in (0, 50, 75)] == pytest.approx([1.0, 0.25, 0.0625], abs=1e-3)
+    assert found[100] < 1e-3
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.0, 0), (0.05, 5), (0.999, 100)])
+def test_warm_up_is_a_share_of_all_steps(share: float, steps: int) -> None:
+    assert schedules.warmup_steps(SchedulePlan(warmup_share=share), STEPS) == steps

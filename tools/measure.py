@@ -1,0 +1,92 @@
+"""Measures the shipped micro models: prints a table, and as its last line one JSON object."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import torch
+import train_base
+import train_clip
+import train_vae
+from artwork import ASSETS, SEEN_STYLES, UNSEEN_STYLE
+from export import MICRO_CLIP, MICRO_SD
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+    from transformers import CLIPModel
+
+GOALS = {
+    "vae_psnr_unseen": ">= 24 dB",
+    "base_validation_loss": "below untrained",
+    "untrained_validation_loss": "",
+    "clip_unseen_style": ">= 0.70",
+    "clip_unseen_concepts": ">= 0.40",
+    "clip_unseen_concepts_with_keywords": ">= 0.40",
+    "megabytes": "<= 16",
+}
+
+
+def shipped_pipeline() -> StableDiffusionPipeline:
+    """Returns the shipped micro Stable Diffusion in single precision."""
+    from diffusers import StableDiffusionPipeline
+
+    return StableDiffusionPipeline.from_pretrained(
+        str(MICRO_SD), torch_dtype=torch.float32, local_files_only=True
+    )
+
+
+def shipped_clip() -> CLIPModel:
+    """Returns the shipped micro CLIP in single precision."""
+    from transformers import CLIPModel
+
+    return CLIPModel.from_pretrained(str(MICRO_CLIP), dtype=torch.float32, local_files_only=True).eval()
+
+
+def base_figures(pipeline: StableDiffusionPipeline) -> dict[str, float]:
+    """Returns the loss on held-out concepts in known styles, of the shipped base and of an untrained one."""
+    torch.manual_seed(0)
+    model = train_base.Base(len(pipeline.tokenizer)).eval()
+    cells = train_base.validation(train_base.stock(pipeline.vae, held_out=True))
+    untrained = train_base.validation_loss(model, cells)
+    model.text, model.unet = pipeline.text_encoder, pipeline.unet
+    return {
+        "base_validation_loss": train_base.validation_loss(model.eval(), cells),
+        "untrained_validation_loss": untrained,
+    }
+
+
+def clip_figures(model: CLIPModel) -> dict[str, float]:
+    """Returns how often the right caption of 20 scores highest: for a new style, and for new concepts."""
+    style = train_clip.library(hidden=False, styles=(UNSEEN_STYLE,))
+    concepts = train_clip.library(hidden=True, styles=SEEN_STYLES)
+    return {
+        "clip_unseen_style": train_clip.right_among(model, style),
+        "clip_unseen_concepts": train_clip.right_among(model, concepts),
+        "clip_unseen_concepts_with_keywords": train_clip.right_among(model, concepts, hints=5),
+    }
+
+
+def megabytes() -> float:
+    """Returns the size of all shipped weights, in millions of bytes."""
+    return sum(path.stat().st_size for path in ASSETS.rglob("*.safetensors")) / 1e6
+
+
+def figures() -> dict[str, float]:
+    """Returns every figure by its name."""
+    pipeline = shipped_pipeline()
+    found = {"vae_psnr_unseen": train_vae.psnr(pipeline.vae, train_vae.unseen())}
+    found |= base_figures(pipeline) | clip_figures(shipped_clip()) | {"megabytes": megabytes()}
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def main() -> None:
+    """Prints the table and the JSON line."""
+    found = figures()
+    for name, value in found.items():
+        print(f"{name:36} {value:9.4f}  {GOALS[name]}")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
