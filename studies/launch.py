@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -35,20 +37,26 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
     opened = study.begin(path, root or default_root(spec.load(path).study.name))
     for note in opened.dataset.warnings:
         console.print(f"note: {note}", markup=False)
-    with _watch(opened, console, log) as seen:
-        try:
-            worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
-            verdict = Runner(opened, worker, seen).run()
-        except (BaseModelError, EncoderError, StorageError, NothingToSelect) as error:
-            raise StudyError(str(error)) from error
-        except SpaceError as error:
-            raise StudyError(error.problems) from error
+    with _watch(opened, console, log) as seen, _in_sentences():
+        worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
+        verdict = Runner(opened, worker, seen).run()
         seen.phase("writing the report")
         seconds = {**worker.seconds, "wall": time.monotonic() - began}
         opened.memory.remember("seconds_last_run", seconds)
         dashboard.annotate(opened.memory, verdict)
         report.write(opened, verdict)
-    console.print(summary(opened, verdict, seconds), markup=False, highlight=False)
+    console.print(summary(opened, verdict, seconds), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _in_sentences() -> Iterator[None]:
+    """Turns what can go wrong in a run into a ``StudyError``."""
+    try:
+        yield
+    except (BaseModelError, EncoderError, StorageError, NothingToSelect) as error:
+        raise StudyError(str(error)) from error
+    except SpaceError as error:
+        raise StudyError(error.problems) from error
 
 
 def _watch(opened: Study, console: Console, log: bool) -> watch.LineLog | watch.Bars:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import clip_data
 import torch
 import train_base
 import train_clip
@@ -58,8 +59,8 @@ def base_figures(pipeline: StableDiffusionPipeline) -> dict[str, float]:
 
 def clip_figures(model: CLIPModel) -> dict[str, float]:
     """Returns how often the right caption of 20 scores highest: for a new style, and for new concepts."""
-    style = train_clip.library(hidden=False, styles=(UNSEEN_STYLE,))
-    concepts = train_clip.library(hidden=True, styles=SEEN_STYLES)
+    style = clip_data.library(hidden=False, styles=(UNSEEN_STYLE,))
+    concepts = clip_data.library(hidden=True, styles=SEEN_STYLES)
     return {
         "clip_unseen_style": train_clip.right_among(model, style),
         "clip_unseen_concepts": train_clip.right_among(model, concepts),

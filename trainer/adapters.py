@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from trainer.low_rank import BankedLinear, BankedPointwise, Group, Layer, LowRankLinear
 from trainer.seeds import generator
 
 Row = int | None
@@ -34,37 +34,6 @@ class Shape:
     """Which parts get a LoRA, by the first word of the layer name: "unet", "text_encoder"."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Consecutive rows whose slots have the same number of rows each."""
-
-    start: int
-    stop: int
-    slots: tuple[int, ...]
-    rank: int
-    """The largest rank among the slots; the others are padded with zeros."""
-    index: Tensor | slice
-    scale: Tensor
-    """Shape (slots, 1, 1)."""
-
-
-@dataclass(slots=True)
-class _Layer:
-    """Where a frozen layer's low-rank factors lie in the bank."""
-
-    name: str
-    inputs: int
-    outputs: int
-    pointwise: bool
-    """Whether it is a 1x1 convolution."""
-    down: Tensor = field(init=False)
-    """A: shape (capacity, rank, inputs), a view of the bank's weights."""
-    up: Tensor = field(init=False)
-    """B transposed: shape (capacity, rank, outputs)."""
-    down_grad: Tensor = field(init=False)
-    up_grad: Tensor = field(init=False)
-
-
 class AdapterBank:
     """LoRA slots beside the Linear and 1x1 Conv2d layers of frozen models.
 
@@ -78,10 +47,10 @@ class AdapterBank:
         self, models: Mapping[str, nn.Module], targets: Mapping[str, Sequence[str]], capacity: int
     ) -> None:
         self.capacity = capacity
-        self._layers: dict[str, _Layer] = {}
+        self._layers: dict[str, Layer] = {}
         self._shapes: dict[int, Shape] = {}
         self._leaves: dict[int, dict[str, nn.Parameter]] = {}
-        self._active: tuple[_Group, ...] = ()
+        self._active: tuple[Group, ...] = ()
         parameter = next(next(iter(models.values())).parameters())
         self.device = parameter.device
         self.dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
@@ -171,11 +140,11 @@ class AdapterBank:
         """The shape that the slot was opened with."""
         return self._shapes[slot]
 
-    def apply(self, layer: _Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def apply(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """A frozen layer's output plus its rows' low-rank terms; x: shape (rows, tokens, inputs)."""
         if not self._active:
             return nn.functional.linear(x, weight, bias)
-        result: Tensor = _LowRankLinear.apply(  # type: ignore[no-untyped-call]
+        result: Tensor = LowRankLinear.apply(  # type: ignore[no-untyped-call]
             x.contiguous(), self.anchor, weight, bias, layer, self._active
         )
         return result
@@ -185,17 +154,17 @@ class AdapterBank:
         parent = model.get_submodule(parent_name)
         inner = parent.get_submodule(child)
         if isinstance(inner, nn.Linear):
-            layer = _Layer(f"{part}.{name}", inner.in_features, inner.out_features, False)
-            wrapped: nn.Module = _BankedLinear(inner, layer, self)
+            layer = Layer(f"{part}.{name}", inner.in_features, inner.out_features, False)
+            wrapped: nn.Module = BankedLinear(inner, layer, self.apply)
         elif isinstance(inner, nn.Conv2d) and inner.kernel_size == (1, 1):
-            layer = _Layer(f"{part}.{name}", inner.in_channels, inner.out_channels, True)
-            wrapped = _BankedPointwise(inner, layer, self)
+            layer = Layer(f"{part}.{name}", inner.in_channels, inner.out_channels, True)
+            wrapped = BankedPointwise(inner, layer, self.apply)
         else:
             raise TypeError(f"{name} is a {type(inner).__name__}; a LoRA layer must be Linear or 1x1 Conv2d")
         self._layers[layer.name] = layer
         setattr(parent, child, wrapped)
 
-    def _of(self, shape: Shape) -> Iterator[_Layer]:
+    def _of(self, shape: Shape) -> Iterator[Layer]:
         return (layer for layer in self._layers.values() if layer.name.split(".")[0] in shape.prefixes)
 
     def _reserve(self, rank: int) -> None:
@@ -231,7 +200,7 @@ class AdapterBank:
                 leaf.data = data
                 leaf.grad = getattr(layer, factor + "_grad")[slot, : shape.rank]
 
-    def _groups(self, rows: Sequence[Row]) -> tuple[_Group, ...]:
+    def _groups(self, rows: Sequence[Row]) -> tuple[Group, ...]:
         runs: list[tuple[int, int, int]] = []
         start = 0
         for stop in range(1, len(rows) + 1):
@@ -255,7 +224,7 @@ class AdapterBank:
         wasteful = self._shapes[slot].rank > 2 * first_rank
         return start == last_stop and stop - start == last_stop - last_start and not wasteful
 
-    def _group(self, runs: list[tuple[int, int, int]]) -> _Group:
+    def _group(self, runs: list[tuple[int, int, int]]) -> Group:
         slots = tuple(slot for slot, _, _ in runs)
         consecutive = slots == tuple(range(slots[0], slots[0] + len(slots)))
         index: Tensor | slice = (
@@ -265,127 +234,4 @@ class AdapterBank:
             [self._shapes[slot].scale for slot in slots], device=self.device, dtype=self.dtype
         )
         rank = max(self._shapes[slot].rank for slot in slots)
-        return _Group(runs[0][1], runs[-1][2], slots, rank, index, scale.view(-1, 1, 1))
-
-
-class _BankedLinear(nn.Module):
-    """A frozen Linear whose rows may carry low-rank terms."""
-
-    def __init__(self, inner: nn.Linear, layer: _Layer, bank: AdapterBank) -> None:
-        super().__init__()
-        self.inner, self._layer, self._bank = inner, layer, bank
-        self.weight, self.bias = inner.weight, inner.bias
-        self.in_features, self.out_features = inner.in_features, inner.out_features
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dim() == 2:
-            return self._bank.apply(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
-        return self._bank.apply(self._layer, x, self.weight, self.bias)
-
-
-class _BankedPointwise(nn.Module):
-    """A frozen 1x1 convolution, seen as a Linear over channels."""
-
-    def __init__(self, inner: nn.Conv2d, layer: _Layer, bank: AdapterBank) -> None:
-        super().__init__()
-        self.inner, self._layer, self._bank = inner, layer, bank
-        self.weight, self.bias = inner.weight, inner.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, _, height, width = x.shape
-        tokens = x.permute(0, 2, 3, 1).reshape(n, height * width, -1)
-        out = self._bank.apply(self._layer, tokens, self.weight.flatten(1), self.bias)
-        return out.view(n, height, width, -1).permute(0, 3, 1, 2)
-
-
-class _LowRankLinear(torch.autograd.Function):
-    """y = W x + bias, and y += scale B A x for the rows of each group (Hu et al. 2021, eq. 3).
-
-    Gradients of A and B are added to the bank in place; only x and A x are kept for the backward pass.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        anchor: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        layer: _Layer,
-        groups: tuple[_Group, ...],
-    ) -> Tensor:
-        y = nn.functional.linear(x, weight, bias)
-        inner = []
-        for group in groups:
-            down, up = _factors(layer, group, x.dtype)
-            hidden = torch.bmm(_by_slot(x, group), down.mT) * group.scale.to(x.dtype)
-            _by_slot(y, group).baddbmm_(hidden, up)
-            inner.append(hidden)
-        ctx.save_for_backward(x, weight, *inner)
-        ctx.layer, ctx.groups = layer, groups
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, *inner = ctx.saved_tensors
-        layer: _Layer = ctx.layer
-        grad = grad.contiguous()
-        grad_x = grad @ weight if ctx.needs_input_grad[0] else None
-        for group, hidden in zip(ctx.groups, inner, strict=True):
-            down, up = _factors(layer, group, x.dtype)
-            rows = _by_slot(grad, group)
-            grad_hidden = torch.bmm(rows, up.mT) * group.scale.to(x.dtype)
-            _accumulate(layer.up_grad, group, hidden, rows)
-            _accumulate(layer.down_grad, group, grad_hidden, _by_slot(x, group))
-            if grad_x is not None:
-                _by_slot(grad_x, group).baddbmm_(grad_hidden, down)
-        return grad_x, None, None, None, None, None
-
-
-def _by_slot(x: Tensor, group: _Group) -> Tensor:
-    """(rows, tokens, width) -> the group's (slots, rows per slot * tokens, width), without a copy."""
-    return x[group.start : group.stop].view(len(group.slots), -1, x.shape[-1])
-
-
-def _factors(layer: _Layer, group: _Group, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    down = layer.down.detach()[group.index, : group.rank].to(dtype)
-    up = layer.up.detach()[group.index, : group.rank].to(dtype)
-    return down, up
-
-
-def _accumulate(total: Tensor, group: _Group, left: Tensor, right: Tensor) -> None:
-    """total[slots] += left^T right; a slot may occur in a group more than once."""
-    if isinstance(group.index, slice) and left.dtype == total.dtype:
-        total[group.index, : group.rank].baddbmm_(left.mT, right)
-    else:
-        where = group.index
-        if isinstance(where, slice):
-            total[where, : group.rank] += torch.bmm(left.mT, right)
-        else:
-            total[:, : group.rank].index_add_(0, where, torch.bmm(left.mT, right).to(total.dtype))
-
-
-UNET_BLOCK = "attentions"
-"""Attention blocks of a UNet2DConditionModel; kohya adapts their Linear and 1x1 layers by default."""
-TEXT_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
-
-
-def unet_targets(unet: nn.Module) -> list[str]:
-    """Linear and 1x1 layers inside the attention blocks: 192 in SD 1.5."""
-    return [
-        name
-        for name, module in unet.named_modules()
-        if UNET_BLOCK in name.split(".")
-        and (
-            isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1))
-        )
-    ]
-
-
-def text_targets(text_encoder: nn.Module) -> list[str]:
-    """Attention and feed-forward layers of a CLIP text encoder: 72 in SD 1.5."""
-    return [
-        name
-        for name, module in text_encoder.named_modules()
-        if isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in TEXT_LAYERS
-    ]
+        return Group(runs[0][1], runs[-1][2], slots, rank, index, scale.view(-1, 1, 1))

@@ -164,11 +164,20 @@ def size_step(path: Path) -> int:
     """Image sides must be multiples of this many pixels, so that every level of VAE and U-Net halves evenly.
 
     Read from the configuration alone; 64 for SD 1.x.
+
+    Raises:
+        BaseModelError: a configuration is missing or broken.
     """
     halvings = 0
     for part in ("vae", "unet"):
-        config = json.loads((path / part / "config.json").read_text(encoding="utf-8"))
-        halvings += len(config["block_out_channels"]) - 1
+        file = path / part / "config.json"
+        try:
+            config = json.loads(file.read_text(encoding="utf-8"))
+            halvings += len(config["block_out_channels"]) - 1
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BaseModelError(
+                f"{file}: this configuration cannot be read ({error}); restore it."
+            ) from error
     return 1 << halvings
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainer import losses, noise
-from trainer.adapters import AdapterBank, Row, text_targets, unet_targets
+from trainer.adapters import AdapterBank, Row
 from trainer.base_model import BaseModel
 from trainer.checkpoints import load_state
 from trainer.data.buckets import Size
@@ -19,6 +19,7 @@ from trainer.data.captions import shuffled
 from trainer.data.dataset import Encoded
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
 from trainer.plan import ComputePlan, TrainingPlan
+from trainer.targets import text_targets, unet_targets
 from trainer.training_run import TrainingRun
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,21 +50,22 @@ size = 3
 """
 
 
+def write_study(
+    folder: Path, trials: int = 4, images: int = 32, sampler: str = "random", pruner: str = "none"
+) -> Path:
+    """Writes a study file over 12 images of the demonstration set into ``folder`` and gives its path."""
+    pictures = folder / "images" / "2_fluent"
+    if not pictures.exists():
+        pictures.mkdir(parents=True)
+        for picture in sorted((ASSETS / "demo").glob("*_*/*.png"))[:12]:
+            shutil.copy(picture, pictures)
+            shutil.copy(picture.with_suffix(".txt"), pictures)
+    path = folder / "small.toml"
+    path.write_text(TEXT.format(assets=ASSETS, trials=trials, images=images, sampler=sampler, pruner=pruner))
+    return path
+
+
 @pytest.fixture
 def small_study(tmp_path: Path) -> StudyMaker:
-    """Writes a study file over 12 images of the demonstration set and gives its path."""
-
-    def make(trials: int = 4, images: int = 32, sampler: str = "random", pruner: str = "none") -> Path:
-        folder = tmp_path / "images" / "2_fluent"
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            for picture in sorted((ASSETS / "demo").glob("*_*/*.png"))[:12]:
-                shutil.copy(picture, folder)
-                shutil.copy(picture.with_suffix(".txt"), folder)
-        path = tmp_path / "small.toml"
-        path.write_text(
-            TEXT.format(assets=ASSETS, trials=trials, images=images, sampler=sampler, pruner=pruner)
-        )
-        return path
-
-    return make
+    """``write_study`` in a folder of the test's own."""
+    return partial(write_study, tmp_path)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from safetensors.torch import load_file
 from studies.cli.run import command
 from studies.problems import StudyError
 from studies.study import reopen
+from tests.studies.conftest import write_study
 
 
 def run(study_file: Path, workspace: Path) -> str:
@@ -17,56 +19,52 @@ def run(study_file: Path, workspace: Path) -> str:
     return result.output
 
 
-@pytest.fixture
-def finished(small_study, tmp_path: Path) -> Path:
-    run(small_study(trials=6, sampler="tpe", pruner="asha"), tmp_path / "first")
-    return tmp_path / "first"
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study file, its images, and the workspace ``first`` of its finished run."""
+    folder = tmp_path_factory.mktemp("finished")
+    run(write_study(folder, trials=6, sampler="tpe", pruner="asha"), folder / "first")
+    return folder
 
 
 def test_a_study_scores_every_epoch_selects_confirms_and_tests(finished: Path):
-    study = reopen(finished)
+    study = reopen(finished / "first")
     records = study.memory.records()
     assert len(records) == 6
     assert {record.state for record in records} <= {"finished", "pruned", "infeasible"}
-    selection = json.loads((finished / "selection.json").read_text())
+    selection = json.loads(study.workspace.selection.read_text())
     assert {"study", "rule", "winner", "candidates", "confirmation", "test"} <= selection.keys()
     assert {"trial", "epoch", "file", "params", "scores"} <= selection["winner"].keys()
     for record in records:
         epochs = [card["epoch"] for card in record.cards]
         assert epochs == list(range(1, len(epochs) + 1))
         assert len(list(study.workspace.trial(record.number).glob("trial-*.safetensors"))) == len(epochs)
-    best = load_file(finished / "best.safetensors")
-    assert best.keys() == load_file(finished / selection["winner"]["file"]).keys()
-    assert list((finished / "artifacts").iterdir())
+    best = load_file(study.workspace.best)
+    assert best.keys() == load_file(study.workspace.root / selection["winner"]["file"]).keys()
+    assert list(study.workspace.artifacts.iterdir())
 
 
-def test_the_same_study_gives_the_same_trials_and_the_same_selection(
-    finished: Path, small_study, tmp_path: Path
-):
-    run(small_study(trials=6, sampler="tpe", pruner="asha"), tmp_path / "second")
-    first, second = (
-        json.loads((path / "selection.json").read_text()) for path in (finished, tmp_path / "second")
-    )
+def test_the_same_study_gives_the_same_trials_and_the_same_selection(finished: Path, tmp_path: Path):
+    run(finished / "small.toml", tmp_path / "second")
+    roots = finished / "first", tmp_path / "second"
+    first, second = (json.loads((root / "selection.json").read_text()) for root in roots)
     assert first == second
-    states = [
-        [(r.values, r.state) for r in reopen(p).memory.records()] for p in (finished, tmp_path / "second")
-    ]
+    states = [[(record.values, record.state) for record in reopen(root).memory.records()] for root in roots]
     assert states[0] == states[1]
 
 
-def test_a_finished_study_is_not_searched_again(finished: Path, small_study):
-    before = (finished / "selection.json").read_bytes()
-    output = run(small_study(trials=6, sampler="tpe", pruner="asha"), finished)
+def test_a_finished_study_is_not_searched_again(finished: Path):
+    before = (finished / "first" / "selection.json").read_bytes()
+    output = run(finished / "small.toml", finished / "first")
     assert "started" not in output
-    assert (finished / "selection.json").read_bytes() == before
+    assert (finished / "first" / "selection.json").read_bytes() == before
 
 
-def test_a_changed_data_set_is_refused_on_resume(finished: Path, small_study, tmp_path: Path):
-    study_file = small_study(trials=8, sampler="tpe", pruner="asha")
-    caption = next((tmp_path / "images").glob("*/*.txt"))
-    caption.write_text("something else")
+def test_a_changed_data_set_is_refused_on_resume(finished: Path, tmp_path: Path):
+    shutil.copytree(finished, tmp_path / "copy")
+    next((tmp_path / "copy" / "images").glob("*/*.txt")).write_text("something else")
     with pytest.raises(StudyError, match="data set has changed"):
-        run(study_file, finished)
+        run(tmp_path / "copy" / "small.toml", tmp_path / "copy" / "first")
 
 
 def test_problems_of_base_and_images_are_told_before_any_training(small_study, tmp_path: Path):

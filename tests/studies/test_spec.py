@@ -90,7 +90,10 @@ def test_alpha_above_rank_is_refused_in_the_space_too():
 
 
 def test_an_impossible_pair_is_named_with_both_values():
-    space = '"schedule.name" = { choices = ["constant", "cosine"] }\n"schedule.warmup_share" = { low = 0.05, high = 0.1 }\n'
+    space = (
+        '"schedule.name" = { choices = ["constant", "cosine"] }\n'
+        '"schedule.warmup_share" = { low = 0.05, high = 0.1 }\n'
+    )
     text = GOOD.replace("[objective]", space + "[objective]")
     assert "warmup_share = 0.05 cannot act with name = 'constant'" in "\n".join(problems_of(text))
 

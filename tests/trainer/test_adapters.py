@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trainer.adapters import AdapterBank, Row, Shape, text_targets, unet_targets
+from trainer.adapters import AdapterBank, Row, Shape
 from trainer.seeds import generator
+from trainer.targets import text_targets, unet_targets
 
 TARGETS = ["first", "point", "last"]
 SHAPES = {0: Shape(3, 0.3, ("unet",)), 1: Shape(1, 1.0, ("unet",)), 3: Shape(8, 0.7, ("unet",))}

@@ -1,0 +1,150 @@
+"""One frozen layer with the low-rank terms of many slots: what is computed, forward and backward.
+
+A group is a run of batch rows whose slots have equally many rows each, so that its low-rank products are batched
+matrix products over slots. Ranks inside a group are padded with zeros, which stay zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Consecutive rows whose slots have the same number of rows each."""
+
+    start: int
+    stop: int
+    slots: tuple[int, ...]
+    rank: int
+    """The largest rank among the slots; the others are padded with zeros."""
+    index: Tensor | slice
+    scale: Tensor
+    """Shape (slots, 1, 1)."""
+
+
+@dataclass(slots=True)
+class Layer:
+    """Where a frozen layer's low-rank factors lie in the bank."""
+
+    name: str
+    inputs: int
+    outputs: int
+    pointwise: bool
+    """Whether it is a 1x1 convolution."""
+    down: Tensor = field(init=False)
+    """A: shape (capacity, rank, inputs), a view of the bank's weights."""
+    up: Tensor = field(init=False)
+    """B transposed: shape (capacity, rank, outputs)."""
+    down_grad: Tensor = field(init=False)
+    up_grad: Tensor = field(init=False)
+
+
+Apply = Callable[[Layer, Tensor, Tensor, Tensor | None], Tensor]
+"""A frozen layer's output with the low-rank terms of the rows at hand: layer, input, weight, bias."""
+
+
+class BankedLinear(nn.Module):
+    """A frozen Linear whose rows may carry low-rank terms."""
+
+    def __init__(self, inner: nn.Linear, layer: Layer, apply: Apply) -> None:
+        super().__init__()
+        self.inner, self._layer, self._apply_rows = inner, layer, apply
+        self.weight, self.bias = inner.weight, inner.bias
+        self.in_features, self.out_features = inner.in_features, inner.out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, tokens, inputs) or (rows, inputs) -> the same with outputs."""
+        if x.dim() == 2:
+            return self._apply_rows(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
+        return self._apply_rows(self._layer, x, self.weight, self.bias)
+
+
+class BankedPointwise(nn.Module):
+    """A frozen 1x1 convolution, seen as a Linear over channels."""
+
+    def __init__(self, inner: nn.Conv2d, layer: Layer, apply: Apply) -> None:
+        super().__init__()
+        self.inner, self._layer, self._apply_rows = inner, layer, apply
+        self.weight, self.bias = inner.weight, inner.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, inputs, height, width) -> (rows, outputs, height, width)."""
+        n, _, height, width = x.shape
+        tokens = x.permute(0, 2, 3, 1).reshape(n, height * width, -1)
+        out = self._apply_rows(self._layer, tokens, self.weight.flatten(1), self.bias)
+        return out.view(n, height, width, -1).permute(0, 3, 1, 2)
+
+
+class LowRankLinear(torch.autograd.Function):
+    """y = W x + bias, and y += scale B A x for the rows of each group (Hu et al. 2021, eq. 3).
+
+    Gradients of A and B are added to the bank in place; only x and A x are kept for the backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        anchor: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        layer: Layer,
+        groups: tuple[Group, ...],
+    ) -> Tensor:
+        """x: shape (rows, tokens, inputs); ``anchor`` only makes autograd call ``backward``."""
+        y = nn.functional.linear(x, weight, bias)
+        inner = []
+        for group in groups:
+            down, up = _factors(layer, group, x.dtype)
+            hidden = torch.bmm(_by_slot(x, group), down.mT) * group.scale.to(x.dtype)
+            _by_slot(y, group).baddbmm_(hidden, up)
+            inner.append(hidden)
+        ctx.save_for_backward(x, weight, *inner)
+        ctx.layer, ctx.groups = layer, groups
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of x where it is wanted; those of A and B go straight into the bank."""
+        x, weight, *inner = ctx.saved_tensors
+        layer: Layer = ctx.layer
+        grad = grad.contiguous()
+        grad_x = grad @ weight if ctx.needs_input_grad[0] else None
+        for group, hidden in zip(ctx.groups, inner, strict=True):
+            down, up = _factors(layer, group, x.dtype)
+            rows = _by_slot(grad, group)
+            grad_hidden = torch.bmm(rows, up.mT) * group.scale.to(x.dtype)
+            _accumulate(layer.up_grad, group, hidden, rows)
+            _accumulate(layer.down_grad, group, grad_hidden, _by_slot(x, group))
+            if grad_x is not None:
+                _by_slot(grad_x, group).baddbmm_(grad_hidden, down)
+        return grad_x, None, None, None, None, None
+
+
+def _by_slot(x: Tensor, group: Group) -> Tensor:
+    """(rows, tokens, width) -> the group's (slots, rows per slot * tokens, width), without a copy."""
+    return x[group.start : group.stop].view(len(group.slots), -1, x.shape[-1])
+
+
+def _factors(layer: Layer, group: Group, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    down = layer.down.detach()[group.index, : group.rank].to(dtype)
+    up = layer.up.detach()[group.index, : group.rank].to(dtype)
+    return down, up
+
+
+def _accumulate(total: Tensor, group: Group, left: Tensor, right: Tensor) -> None:
+    """total[slots] += left^T right; a slot may occur in a group more than once."""
+    if isinstance(group.index, slice) and left.dtype == total.dtype:
+        total[group.index, : group.rank].baddbmm_(left.mT, right)
+    else:
+        where = group.index
+        if isinstance(where, slice):
+            total[where, : group.rank] += torch.bmm(left.mT, right)
+        else:
+            total[:, : group.rank].index_add_(0, where, torch.bmm(left.mT, right).to(total.dtype))

@@ -1,0 +1,30 @@
+"""Which layers of a model get a LoRA (kohya's default choice)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+UNET_BLOCK = "attentions"
+"""Attention blocks of a UNet2DConditionModel; kohya adapts their Linear and 1x1 layers by default."""
+TEXT_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+
+
+def unet_targets(unet: nn.Module) -> list[str]:
+    """Linear and 1x1 layers inside the attention blocks: 192 in SD 1.5."""
+    return [
+        name
+        for name, module in unet.named_modules()
+        if UNET_BLOCK in name.split(".")
+        and (
+            isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1))
+        )
+    ]
+
+
+def text_targets(text_encoder: nn.Module) -> list[str]:
+    """Attention and feed-forward layers of a CLIP text encoder: 72 in SD 1.5."""
+    return [
+        name
+        for name, module in text_encoder.named_modules()
+        if isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in TEXT_LAYERS
+    ]
