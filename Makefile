@@ -1,6 +1,5 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
-export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: setup demo test check format clean
 

@@ -94,8 +94,9 @@ def notice(slugs: tuple[str, ...]) -> str:
         "",
         "docs/micro-samples.png shows pictures that micro-sd rendered.",
         "",
-        "Creative Commons Attribution 4.0: https://creativecommons.org/licenses/by/4.0/. The pictures were rasterised",
-        "and used in training; the weights hold no picture. No licensor endorses this product.",
+        "Creative Commons Attribution 4.0: https://creativecommons.org/licenses/by/4.0/. Changes: the pictures were",
+        "rasterised at 64 px and used in training; what the models render resembles them.",
+        "No licensor endorses this product.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -71,7 +71,7 @@ def main() -> None:
     chosen = parser.parse_args()
     rows = [render(prompts(style), chosen.steps, chosen.guidance, chosen.seed) for style in STYLES]
     chosen.to.parent.mkdir(parents=True, exist_ok=True)
-    sheet(rows).save(chosen.to, optimize=True)
+    sheet(rows).quantize(128).save(chosen.to, optimize=True)
 
 
 if __name__ == "__main__":

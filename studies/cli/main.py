@@ -55,7 +55,6 @@ def cli() -> None:
 
 def main() -> None:
     """Runs the command line; trouble that a user can mend is told in sentences, with exit code 2."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:

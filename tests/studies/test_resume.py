@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -34,9 +33,7 @@ def start(study_file: Path, workspace: Path) -> subprocess.Popen[bytes]:
         "--workspace",
         str(workspace),
     ]
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    )
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
 def checkpoints(workspace: Path) -> list[Path]:
