@@ -10,6 +10,7 @@ from search.memory import Memory
 from search.settings import SearchSettings
 from search.storage import StorageError
 from studies import spec as study_file
+from studies.glance import glance
 from studies.planning import Planner
 from studies.problems import StudyError
 from studies.spec import StudySpec
@@ -80,7 +81,7 @@ def begin(path: Path, root: Path) -> Study:
     Planner(spec, dataset, 0).check()
     workspace = Workspace(root)
     workspace.prepare()
-    memory = _memory(workspace, spec.study.name, create=True)
+    memory = _memory(workspace, spec.study.name)
     seed = _fixed_seed(memory, spec.study.seed)
     _check_unchanged(memory, dataset, base)
     copy_whole(path, workspace.study_file)
@@ -106,25 +107,20 @@ def reopen(root: Path) -> Study:
     Raises:
         StudyError: there is none, or its files have moved away.
     """
-    workspace = Workspace(root)
-    if not workspace.database.exists():
-        raise StudyError(f"{root}: there is no study here; `lorasearch run STUDY.toml` makes one.")
-    spec = study_file.parse(
-        workspace.study_file.read_text(encoding="utf-8"), workspace.original.parent, str(workspace.study_file)
-    )
+    seen = glance(root)
+    spec, memory = seen.spec, seen.memory
     try:
         dataset = datasets.read(
             Planner.data_plan(spec), (spec.split.validation, spec.split.test), max(spec.study.seed, 0)
         )
     except DataError as error:
         raise StudyError(error.problems) from error
-    memory = _memory(workspace, spec.study.name, create=False)
-    return Study(spec, workspace, memory, dataset, _fixed_seed(memory, spec.study.seed))
+    return Study(spec, seen.workspace, memory, dataset, _fixed_seed(memory, spec.study.seed))
 
 
-def _memory(workspace: Workspace, name: str, create: bool) -> Memory:
+def _memory(workspace: Workspace, name: str) -> Memory:
     try:
-        return Memory.open(workspace.storage_url, name, workspace.artifacts, create=create)
+        return Memory.open(workspace.storage_url, name, workspace.artifacts)
     except StorageError as error:
         raise StudyError(str(error)) from error
 
