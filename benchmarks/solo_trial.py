@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
@@ -147,19 +146,14 @@ class Solo:
         return latents * vae.config.scaling_factor
 
     def _save(self, folder: Path) -> None:
-        layers = {"unet_lora_layers": self._state(self.pipe.unet)}
+        layers = {"unet_lora_layers": get_peft_model_state_dict(self.pipe.unet)}
         if self.plan.lora.text_encoder:
-            layers["text_encoder_lora_layers"] = self._state(self.pipe.text_encoder)
+            layers["text_encoder_lora_layers"] = get_peft_model_state_dict(self.pipe.text_encoder)
         StableDiffusionPipeline.save_lora_weights(folder, **layers)
 
     def _load(self, folder: Path) -> None:
         self.pipe.unload_lora_weights()
         self.pipe.load_lora_weights(folder)
-
-    @staticmethod
-    def _state(model: Any) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = convert_state_dict_to_diffusers(get_peft_model_state_dict(model))
-        return state
 
 
 def main() -> None:

@@ -142,8 +142,6 @@ class AdapterBank:
 
     def apply(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """A frozen layer's output plus its rows' low-rank terms; x: shape (rows, tokens, inputs)."""
-        if not self._active:
-            return nn.functional.linear(x, weight, bias)
         result: Tensor = LowRankLinear.apply(  # type: ignore[no-untyped-call]
             x.contiguous(), self.anchor, weight, bias, layer, self._active
         )
