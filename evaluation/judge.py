@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from evaluation.encoders import ClipEncoder
-from evaluation.intervals import Estimate, bootstrap
+from evaluation.intervals import bootstrap
 from evaluation.metrics import log_ratio, similarity
 from evaluation.metrics.broken import broken
 from evaluation.rendering import RenderSettings, render
@@ -93,13 +93,17 @@ class Judge:
         ratio = log_ratio.log_ratio(readings.losses[i], self.base.losses[0])
         seen = log_ratio.log_ratio(readings.seen_losses[i], self.base.seen_losses[0])
         pictures = readings.renders[i]
+        clip_image = _rises(readings.clip_image, self.base.clip_image, i)
+        clip_text = _rises(readings.clip_text, self.base.clip_text, i)
         return ScoreCard(
             validation=bootstrap(log_ratio.by_image(ratio).tolist()),
             validation_by_timestep=tuple(log_ratio.by_timestep(ratio).tolist()),
             validation_by_image=tuple(log_ratio.by_image(ratio).tolist()),
             training=bootstrap(log_ratio.by_image(seen).tolist()) if len(seen) else None,
-            clip_image=_rise(readings.clip_image, self.base.clip_image, i),
-            clip_text=_rise(readings.clip_text, self.base.clip_text, i),
+            clip_image=None if clip_image is None else bootstrap(clip_image),
+            clip_text=None if clip_text is None else bootstrap(clip_text),
+            clip_image_by_prompt=clip_image,
+            clip_text_by_prompt=clip_text,
             clip_image_value=None if readings.clip_image is None else float(readings.clip_image[i].mean()),
             clip_text_value=None if readings.clip_text is None else float(readings.clip_text[i].mean()),
             broken=int(broken(pictures).sum()) if len(pictures) else 0,
@@ -134,8 +138,8 @@ class Judge:
         return by_image.view(subjects, prompts), by_text.view(subjects, prompts)
 
 
-def _rise(values: Tensor | None, base: Tensor | None, i: int) -> Estimate | None:
+def _rises(values: Tensor | None, base: Tensor | None, i: int) -> tuple[float, ...] | None:
     """Paired differences to the base's renders of the same prompts and seeds."""
     if values is None or base is None:
         return None
-    return bootstrap((values[i] - base[0]).tolist())
+    return tuple((values[i] - base[0]).tolist())

@@ -27,8 +27,11 @@ class ScoreCard(BaseModel):
     """Mean rise of image-image similarity to the held-out images, in points of 100."""
     clip_text: Estimate | None
     """Mean rise of text-image similarity to the prompts, in points of 100."""
+    clip_image_by_prompt: tuple[float, ...] | None = None
+    """The rise of image-image similarity of each render, in the order of prompts and seeds."""
+    clip_text_by_prompt: tuple[float, ...] | None = None
     clip_image_value: float | None
-    """Image-image similarity itself, 0 to 100."""
+    """Image-image similarity itself, -100 to 100."""
     clip_text_value: float | None
     broken: int
     """Renders that are NaN, black or constant."""
@@ -47,6 +50,15 @@ class ScoreCard(BaseModel):
         """Every metric that was measured, as a difference to the base model."""
         found = {"validation": self.validation, "clip_image": self.clip_image, "clip_text": self.clip_text}
         return {name: estimate for name, estimate in found.items() if estimate is not None}
+
+    def cells(self) -> dict[str, tuple[float, ...]]:
+        """The single values behind ``differences``: one a validation image, one a render."""
+        found = {
+            "validation": self.validation_by_image,
+            "clip_image": self.clip_image_by_prompt,
+            "clip_text": self.clip_text_by_prompt,
+        }
+        return {name: values for name, values in found.items() if values is not None}
 
     def plain(self) -> dict[str, Any]:
         """JSON values."""

@@ -80,6 +80,29 @@ def combine(
     )
 
 
+def weighted(
+    cells: Mapping[str, Sequence[float]],
+    spreads: Mapping[str, float],
+    weights: Weights,
+    directions: Mapping[str, int] = DIRECTIONS,
+) -> dict[str, tuple[float, ...]]:
+    """Single differences in the objective's unit: the means of all metrics add up to the objective.
+
+    Args:
+        cells: a checkpoint's differences from the base model by image or render, by metric; metrics of
+            weight 0 are left out.
+        spreads: as for `combine`.
+        weights: as for `combine`.
+        directions: as for `combine`.
+    """
+    factors = _factors(spreads, weights, directions)
+    return {
+        name: tuple(factor * value for value in cells[name])
+        for name, factor in factors.items()
+        if name in cells
+    }
+
+
 def shares(
     differences: Sequence[Mapping[str, Estimate]],
     spreads: Mapping[str, float],
@@ -142,14 +165,22 @@ def _parts(
     directions: Mapping[str, int],
 ) -> dict[str, Estimate]:
     """What each weighted metric adds to the objective, with its standard error."""
+    return {
+        name: Estimate(factor * differences[name].mean, abs(factor) * differences[name].standard_error)
+        for name, factor in _factors(spreads, weights, directions).items()
+    }
+
+
+def _factors(
+    spreads: Mapping[str, float], weights: Weights, directions: Mapping[str, int]
+) -> dict[str, float]:
+    """What one unit of each weighted metric is worth in the objective."""
     total = math.fsum(weights.values())
-    parts = {}
-    for name, weight in weights.items():
-        if weight > 0:
-            scale = weight / total / spreads[name]
-            estimate = differences[name]
-            parts[name] = Estimate(scale * directions[name] * estimate.mean, scale * estimate.standard_error)
-    return parts
+    return {
+        name: directions[name] * weight / total / spreads[name]
+        for name, weight in weights.items()
+        if weight > 0
+    }
 
 
 def _centred(values: Sequence[float]) -> list[float]:

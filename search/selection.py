@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ class Candidate:
         rank: the LoRA's rank; the smaller wins a tie.
         objective: higher is better, 0 is the base model.
         scores: the metrics behind it, by name.
+        cells: the single values behind the objective, in its unit, by metric: one an image or render. They
+            stand in the same order for every candidate, so that two candidates compare cell by cell.
     """
 
     trial: int
@@ -36,6 +39,7 @@ class Candidate:
     rank: int
     objective: Estimate
     scores: Mapping[str, Estimate] = field(default_factory=dict)
+    cells: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Decision:
     """The outcome of a confirmation.
 
     Attributes:
+        close: every checkpoint within one standard error of the best, the best first.
         winner: the checkpoint to hand over.
         best: the one with the highest objective, often the same.
         separable: false when a checkpoint of another trial than the winner's lies within one standard error
@@ -50,6 +55,7 @@ class Decision:
         reason: the choice in plain English, with its numbers.
     """
 
+    close: Sequence[Candidate]
     winner: Candidate
     best: Candidate
     separable: bool
@@ -57,7 +63,11 @@ class Decision:
 
 
 def one_standard_error(candidates: Iterable[Candidate]) -> Candidate:
-    """The earliest candidate whose objective is within one standard error (the best one's) of the best.
+    """The earliest candidate whose objective is within one standard error of the best.
+
+    All candidates are measured on the same images, prompts and seeds, so that what they share cancels: the
+    standard error is that of the difference to the best, cell by cell (the best one's own where there are no
+    cells to compare).
 
     Earliest is fewest images seen, then smaller rank, then lower trial number, then lower epoch. Candidates
     whose objective or standard error is not finite are left out.
@@ -103,9 +113,10 @@ def decide(confirmed: Iterable[Candidate]) -> Decision:
         NothingToSelect: none is finite.
     """
     finite = _finite(confirmed)
-    best, winner = _ranked(finite)[0], one_standard_error(finite)
-    rivals = [candidate for candidate in _close(finite) if candidate.trial != winner.trial]
-    return Decision(winner, best, not rivals, _reason(winner, best, rivals, len(finite)))
+    close = _close(finite)
+    best, winner = close[0], min(close, key=_earliness)
+    rivals = [candidate for candidate in close if candidate.trial != winner.trial]
+    return Decision(close, winner, best, not rivals, _reason(winner, best, rivals, len(finite)))
 
 
 def rule_text(weights: Weights, directions: Mapping[str, int] = DIRECTIONS) -> str:
@@ -119,8 +130,8 @@ def rule_text(weights: Weights, directions: Mapping[str, int] = DIRECTIONS) -> s
         "The objective is the weighted mean of each metric's difference from the base model without LoRA, "
         f"in units of that metric's measurement noise: {metrics}. Among all checkpoints of all trials, the "
         "winner is the earliest (fewest images seen, then smaller rank, then lower trial number) whose "
-        "objective lies within one standard error of the best; finalists are measured again with fresh seeds "
-        "before the choice."
+        "objective lies within one standard error of the best, the error of their difference on the same "
+        "images and seeds; finalists are measured again with fresh seeds before the choice."
     )
 
 
@@ -140,9 +151,19 @@ def _ranked(finite: Sequence[Candidate]) -> list[Candidate]:
 
 def _close(finite: Sequence[Candidate]) -> list[Candidate]:
     """Those within one standard error of the best, highest objective first."""
-    ranked = _ranked(finite)
-    bar = ranked[0].objective.mean - ranked[0].objective.standard_error
-    return [candidate for candidate in ranked if candidate.objective.mean >= bar]
+    best, *others = _ranked(finite)
+    return [best] + [
+        other for other in others if best.objective.mean - other.objective.mean <= _lead_error(best, other)
+    ]
+
+
+def _lead_error(best: Candidate, other: Candidate) -> float:
+    """The standard error of the difference between two objectives."""
+    pairs = [(values, other.cells.get(name, ())) for name, values in best.cells.items()]
+    if not pairs or any(len(values) != len(theirs) or len(values) < 2 for values, theirs in pairs):
+        return best.objective.standard_error
+    leads = [[a - b for a, b in zip(values, theirs, strict=True)] for values, theirs in pairs]
+    return math.hypot(*(statistics.stdev(lead) / math.sqrt(len(lead)) for lead in leads))
 
 
 def _earliness(candidate: Candidate) -> tuple[int, int, int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.scorecard import ScoreCard
-from search.objective import Estimate, combine
+from search.objective import Estimate, combine, weighted
 from search.selection import Candidate
 from search.trial import TrialRecord
 
@@ -55,4 +55,5 @@ def candidate(
         rank=int(card["rank"]),
         objective=objective(scores, spreads, weights),
         scores=differences(scores),
+        cells=weighted(scores.cells(), spreads, weights),
     )

@@ -47,6 +47,8 @@ class Exam:
     side: str
     """"validation" or "test"."""
     timesteps: int
+    prompt_count: int
+    """How many captions are taken where the study gives no prompts."""
     seeds_per_prompt: int
     label: str
     """Seeds everything drawn, so that another label measures afresh."""

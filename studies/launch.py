@@ -22,7 +22,10 @@ from studies.study import Study
 from studies.summary import summary
 from studies.worker import Worker
 from studies.workspace import default_root
+from trainer import pack_size
 from trainer.base_model import BaseModelError
+
+_PACK_SIZE = "pack_size"
 
 
 def launch(path: Path, root: Path | None, log: bool) -> None:
@@ -39,6 +42,7 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
         console.print(f"note: {note}", markup=False)
     with _watch(opened, console, log) as seen, _in_sentences():
         worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
+        worker.limit_pack(_pack_size(opened, worker, seen))
         verdict = Runner(opened, worker, seen).run()
         seen.phase("writing the report")
         seconds = {**worker.seconds, "wall": time.monotonic() - began}
@@ -46,6 +50,22 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
         dashboard.annotate(opened.memory, verdict)
         report.write(opened, verdict)
     console.print(summary(opened, verdict, seconds), markup=False, highlight=False, soft_wrap=True)
+
+
+def _pack_size(opened: Study, worker: Worker, seen: watch.Watch) -> int:
+    """The study file's, or the one measured when the study began: a resumed study keeps it."""
+    asked = opened.spec.pack.size
+    if asked != "auto":
+        return asked
+    recorded: int | None = opened.memory.recall(_PACK_SIZE)
+    if recorded is None:
+        seen.phase("measuring how many trials to train at a time")
+        readings = worker.measure_pack()
+        recorded = pack_size.choose(readings)
+        opened.memory.remember(_PACK_SIZE, recorded)
+        rates = ", ".join(f"{r.size}: {r.images_per_second:.3g}" for r in readings)
+        seen.phase(f"a pack of {recorded} (images/s by size: {rates})")
+    return recorded
 
 
 @contextmanager

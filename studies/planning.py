@@ -15,6 +15,9 @@ from trainer.data.dataset import Dataset
 from trainer.data.stream import images_per_epoch
 from trainer.plan import DataPlan, TrainingPlan
 
+_WEIGHTY = ("lora.rank", "lora.unet", "lora.text_encoder", "data.batch_size")
+"""Fields that decide how much memory a trial needs: the more, the more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planner:
@@ -41,6 +44,16 @@ class Planner:
             return plan
         epochs = max(1, self.spec.budget.images_per_trial // self._epoch_images(plan.data.repeats))
         return build(template, {**values, "data.epochs": epochs})
+
+    def heaviest(self) -> TrainingPlan:
+        """The plan of the space that needs most memory: largest rank and batch, everything switched on."""
+        weighty: dict[str, Value] = {}
+        for name, parameter in self.spec.space.parameters.items():
+            if name in _WEIGHTY:
+                weighty[name] = max(
+                    parameter.choices if isinstance(parameter, Choice) else extremes(parameter)
+                )
+        return self.plan(weighty)
 
     def problems(self) -> list[str]:
         """What the study asks that its data or its image budget cannot give."""

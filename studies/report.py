@@ -202,14 +202,12 @@ class _Page:
         if confirmation is None:
             return []
         found = sorted(confirmation["finalists"], key=lambda f: -f["objective"]["mean"])
-        best = found[0]["objective"]
-        bar = best["mean"] - best["standard_error"]
         chosen = (self.winner["trial"], self.winner["epoch"])
         return [
             f
             | {
                 "won": (f["trial"], f["epoch"]) == chosen,
-                "close": not confirmation["separable"] and f["objective"]["mean"] >= bar,
+                "close": f["close"] and not confirmation["separable"],
             }
             for f in found
         ]

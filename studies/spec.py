@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -123,6 +123,8 @@ class ConfirmSection(_Section):
     finalists: int = Field(6, ge=1, le=32)
     timesteps: int = Field(24, ge=1, le=200)
     """Per validation image, with fresh noise."""
+    prompt_count: int = Field(16, ge=0, le=64)
+    """How many captions of held-out images are rendered where judge.prompts gives none."""
     seeds_per_prompt: int = Field(3, ge=1, le=32)
     """Renders of each prompt, with fresh seeds."""
 
@@ -130,8 +132,10 @@ class ConfirmSection(_Section):
 class PackSection(_Section):
     """[pack]"""
 
-    size: int = Field(8, ge=1, le=256)
-    """Trials trained at a time."""
+    size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = "auto"
+    """Trials trained at a time; "auto" measures once, when the study begins, what fits and pays."""
+    most: int = Field(32, ge=1, le=256)
+    """The largest size that "auto" tries."""
 
 
 class SaveSection(_Section):

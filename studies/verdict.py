@@ -12,6 +12,7 @@ from search.selection import Candidate, Decision, decide, one_standard_error, sh
 from search.trial import TrialRecord
 from studies.cards import candidate, candidates, facts
 from studies.engine import Engine, Exam
+from studies.spec import StudySpec
 from studies.study import SPREADS, VERDICT, Study
 from studies.workspace import copy_whole, write_json
 
@@ -75,16 +76,19 @@ def _reach(court: _Court, engine: Engine) -> Verdict:
     spec = court.study.spec
     everyone = candidates(court.records, court.spreads, spec.objective)
     finalists = shortlist(everyone, spec.confirm.finalists)
-    exam = Exam("validation", spec.confirm.timesteps, spec.confirm.seeds_per_prompt, "confirmation")
-    fresh = engine.examine([(f.trial, f.epoch) for f in finalists], exam)
+    fresh = engine.examine([(f.trial, f.epoch) for f in finalists], _exam(spec, "validation", "confirmation"))
     confirmed = [court.again(f, scores) for f, scores in zip(finalists, fresh, strict=True)]
     decision = decide(confirmed)
     winner = decision.winner
-    test = Exam("test", spec.confirm.timesteps, spec.confirm.seeds_per_prompt, "test")
-    (tested,) = engine.examine([(winner.trial, winner.epoch)], test)
+    (tested,) = engine.examine([(winner.trial, winner.epoch)], _exam(spec, "test", "test"))
     confirmation = _confirmation(finalists, confirmed, fresh, decision)
     document = _document(court, everyone, winner, decision.reason)
     return document | {"confirmation": confirmation, "test": tested}
+
+
+def _exam(spec: StudySpec, side: str, label: str) -> Exam:
+    confirm = spec.confirm
+    return Exam(side, confirm.timesteps, confirm.prompt_count, confirm.seeds_per_prompt, label)
 
 
 def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, reason: str) -> Verdict:
@@ -135,6 +139,7 @@ def _confirmation(
                 "images_seen": before.images_seen,
                 "objective_before": _plain(before),
                 "objective": _plain(after),
+                "close": after in decision.close,
                 "scores": scores,
             }
             for before, after, scores in zip(finalists, confirmed, fresh, strict=True)

@@ -20,12 +20,13 @@ from studies.planning import Planner
 from studies.sheets import save_png, strip
 from studies.spec import StudySpec
 from studies.workspace import Workspace
-from trainer import base_model, lora_file
+from trainer import base_model, lora_file, pack_size
 from trainer.checkpoints import save_state
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Encoded
 from trainer.outcome import Diverged, EpochEnd, OutOfMemory
 from trainer.pack import Pack
+from trainer.pack_size import Reading
 from trainer.plan import TrainingPlan
 from trainer.seeds import derive
 from trainer.training_run import shape_of
@@ -48,10 +49,10 @@ class Worker:
         self._base = base_model.load(template.base.path, template.compute.mixed_precision)
         self._data = Encoded(dataset, self._base, TensorCache(workspace.cache))
         self._clip = ClipEncoder(spec.judge.clip, self._base.device) if spec.judge.clip else None
-        size = max(spec.pack.size, spec.confirm.finalists)
-        self._pack = Pack(self._base, self._data, size, template.compute)
-        self._pack.limit = spec.pack.size
-        everyday = Exam("validation", spec.judge.timesteps, 1, "search")
+        most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size
+        self._pack = Pack(self._base, self._data, max(most, spec.confirm.finalists), template.compute)
+        self._pack.limit = most
+        everyday = Exam("validation", spec.judge.timesteps, spec.judge.prompt_count, 1, "search")
         self._judge = Judge(self._data, self._pack.bank, self._panel(everyday), self._clip)
         self._plans: dict[int, TrainingPlan] = {}
         self._waiting: list[Event] = []
@@ -60,6 +61,14 @@ class Worker:
         """Time spent; for reports only, nothing depends on it."""
         if self._judge.panel.prompts:
             save_png(workspace.base_renders, strip(self._judge.base.renders[0]))
+
+    def measure_pack(self) -> tuple[Reading, ...]:
+        """How fast packs of growing size train the study's heaviest trial."""
+        return pack_size.measure(self._pack, self._planner.heaviest(), self._spec.pack.most)
+
+    def limit_pack(self, size: int) -> None:
+        """Trains at most so many trials at a time from now on."""
+        self._pack.limit = size
 
     @property
     def has_room(self) -> bool:
@@ -123,7 +132,8 @@ class Worker:
 
     def spreads(self) -> dict[str, float]:
         """How much each metric of the base model moves when it is measured again with other seeds."""
-        again = Exam("validation", self._spec.judge.timesteps, 1, "again")
+        judge = self._spec.judge
+        again = Exam("validation", judge.timesteps, judge.prompt_count, 1, "again")
         first = self._judge.base
         second = Judge(self._data, self._pack.bank, self._panel(again), self._clip).base
         found = {"validation": spread(*(by_image(r.losses[0].log()).tolist() for r in (first, second)))}
@@ -161,7 +171,7 @@ class Worker:
         judge, data = self._spec.judge, self._data.dataset
         sides = {"validation": data.split.validation, "test": data.split.test}
         held_out = sides[exam.side]
-        prompts = judge.prompts or tuple(data.examples[i].caption for i in held_out[: judge.prompt_count])
+        prompts = judge.prompts or tuple(data.examples[i].caption for i in held_out[: exam.prompt_count])
         resolution = self._planner.plan({}).data.resolution
         settings = RenderSettings(judge.steps, judge.guidance, resolution, resolution, judge.negative_prompt)
         return Panel(

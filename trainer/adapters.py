@@ -40,7 +40,7 @@ class AdapterBank:
     Args:
         models: the frozen models by part name; their target layers are wrapped in place.
         targets: names of the layers inside each model that get a low-rank term.
-        capacity: how many slots there are.
+        capacity: how many slots there may be; memory is taken as they are opened.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class AdapterBank:
         for part, model in models.items():
             for name in targets[part]:
                 self._wrap(part, model, name)
-        self._rank = 0
-        self._reserve(1)
+        self._rank = self._slots = 0
+        self._reserve(1, 1)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ class AdapterBank:
         """
         if slot in self._shapes:
             raise ValueError(f"slot {slot} is already open")
-        self._reserve(shape.rank)
+        self._reserve(max(shape.rank, self._rank), max(slot + 1, self._slots))
         self._weights[slot].zero_()
         self._gradients[slot].zero_()
         self._shapes[slot] = shape
@@ -165,16 +165,17 @@ class AdapterBank:
     def _of(self, shape: Shape) -> Iterator[Layer]:
         return (layer for layer in self._layers.values() if layer.name.split(".")[0] in shape.prefixes)
 
-    def _reserve(self, rank: int) -> None:
-        """Grows the resident tensors so that every slot can hold ``rank``."""
-        if rank <= self._rank:
+    def _reserve(self, rank: int, slots: int) -> None:
+        """Grows the resident tensors to so many slots of so large a rank."""
+        if (rank, slots) == (self._rank, self._slots):
             return
-        self._rank = rank
-        kept = {
-            slot: [leaf.detach().clone() for leaf in leaves.values()] for slot, leaves in self._leaves.items()
+        self._rank, self._slots = rank, slots
+        before = {
+            slot: [(leaf.data, leaf.grad) for leaf in leaves.values()]
+            for slot, leaves in self._leaves.items()
         }
         width = sum(rank * (layer.inputs + layer.outputs) for layer in self._layers.values())
-        self._weights = torch.zeros(self.capacity, width, device=self.device, dtype=self.dtype)
+        self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
         self._gradients = torch.zeros_like(self._weights)
         offset = 0
         for layer in self._layers.values():
@@ -183,10 +184,12 @@ class AdapterBank:
                 setattr(layer, factor, self._weights[:, place].view(-1, rank, size))
                 setattr(layer, factor + "_grad", self._gradients[:, place].view(-1, rank, size))
                 offset = place.stop
-        for slot, leaves in kept.items():
+        for slot, leaves in before.items():
             self._bind(slot)
-            for leaf, value in zip(self._leaves[slot].values(), leaves, strict=True):
+            for leaf, (value, gradient) in zip(self._leaves[slot].values(), leaves, strict=True):
                 leaf.data.copy_(value)
+                if leaf.grad is not None and gradient is not None:
+                    leaf.grad.copy_(gradient)
 
     def _bind(self, slot: int) -> None:
         """Points the slot's leaf tensors, and their gradients, at their place in the bank."""

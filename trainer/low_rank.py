@@ -38,9 +38,9 @@ class Layer:
     pointwise: bool
     """Whether it is a 1x1 convolution."""
     down: Tensor = field(init=False)
-    """A: shape (capacity, rank, inputs), a view of the bank's weights."""
+    """A: shape (slots, rank, inputs), a view of the bank's weights."""
     up: Tensor = field(init=False)
-    """B transposed: shape (capacity, rank, outputs)."""
+    """B transposed: shape (slots, rank, outputs)."""
     down_grad: Tensor = field(init=False)
     up_grad: Tensor = field(init=False)
 

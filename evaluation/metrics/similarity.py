@@ -1,4 +1,4 @@
-"""CLIP similarities on torchmetrics' scale: 100 max(cos, 0) (pure)."""
+"""CLIP similarities in points of 100 (pure)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from torchmetrics.functional import pairwise_cosine_similarity
 
 
 def image_image(renders: Tensor, references: Tensor) -> Tensor:
-    """Mean similarity of each render to all references (CLIP-I, Ruiz et al. 2023, section 4.2).
+    """Mean cosine of each render to all references, times 100 (CLIP-I, Ruiz et al. 2023, section 4.2).
 
     Args:
         renders: embeddings, shape (n, width).
         references: embeddings, shape (m, width).
 
     Returns:
-        Shape (n,), from 0 to 100.
+        Shape (n,), from -100 to 100.
     """
     cosines: Tensor = pairwise_cosine_similarity(renders, references)
-    return (100 * cosines.clamp(min=0)).mean(dim=1)
+    return 100 * cosines.mean(dim=1)
 
 
 def text_image(renders: Tensor, prompts: Tensor) -> Tensor:
-    """Similarity of each render to its own prompt (CLIPScore, Hessel et al. 2021, in torchmetrics' scale).
+    """Similarity of each render to its own prompt: 100 max(cos, 0) (CLIPScore, Hessel et al. 2021, in
+    torchmetrics' scale).
 
     Args:
         renders: embeddings, shape (n, width).

@@ -66,7 +66,7 @@ def test_clip_scores_are_differences_to_the_bases_renders(judge: Judge, stand: S
 
     def scores(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         found = torch.nn.functional.normalize(clip.images(images))
-        return 100 * (found * texts).sum(1).clamp(min=0), (100 * found @ references.T).clamp(min=0).mean(1)
+        return 100 * (found * texts).sum(1).clamp(min=0), (100 * found @ references.T).mean(1)
 
     (text, image), (base_text, base_image) = scores(with_lora), scores(without)
     assert card.clip_text_value == pytest.approx(float(text.mean()), abs=0.05)

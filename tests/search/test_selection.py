@@ -34,6 +34,23 @@ def test_the_standard_error_is_the_best_ones() -> None:
     assert one_standard_error([unsure, candidate(1, 2, 1.0, error=0.1)]).trial == 1
 
 
+def celled(trial: int, epoch: int, *values: float) -> Candidate:
+    mean = sum(values) / len(values)
+    return Candidate(trial, epoch, 100 * epoch, 8, Estimate(mean, 1.0), {}, {"validation": values})
+
+
+def test_what_candidates_share_cancels_in_the_standard_error() -> None:
+    best, worse, equal = (
+        celled(0, 3, 5.0, 1.0, 9.0),
+        celled(1, 1, 4.8, 0.9, 8.7),
+        celled(2, 2, 4.0, 2.0, 8.9),
+    )
+    # leads over the best: (0.2, 0.1, 0.3) is 0.2 +- 0.058; (1, -1, 0.1) is 0.033 +- 0.58
+    decision = decide([best, worse, equal])
+    assert decision.close == [best, equal]
+    assert decision.winner == equal
+
+
 def test_equal_images_are_decided_by_rank_then_by_number() -> None:
     ties = [candidate(3, 1, 1.0, rank=8), candidate(2, 1, 1.0, rank=4), candidate(1, 1, 1.0, rank=4)]
     assert one_standard_error(ties).trial == 1
