@@ -27,7 +27,11 @@ def test_a_misspelt_field_is_an_error() -> None:
         (LoraPlan, {"rank": 0}, "greater than or equal to 1"),
         (LoraPlan, {"alpha_over_rank": 1.5}, "less than or equal to 1"),
         (LoraPlan, {"unet": False}, "nothing would be trained"),
-        (OptimiserPlan, {"name": "adam"}, "'adamw', 'adamw8bit', 'paged_adamw8bit', .* 'adafactor' or 'prodigy'"),
+        (
+            OptimiserPlan,
+            {"name": "adam"},
+            "'adamw', 'adamw8bit', 'paged_adamw8bit', .* 'adafactor' or 'prodigy'",
+        ),
         (OptimiserPlan, {"unet_lr": float("inf")}, "finite"),
         (SchedulePlan, {"name": "constant", "warmup_share": 0.1}, "cannot act with name = 'constant'"),
         (DataPlan, {"folder": ".", "keep_tokens": 1}, "keep_tokens = 1 acts only with shuffle_caption"),
