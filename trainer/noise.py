@@ -116,7 +116,7 @@ def coloured(noise: Tensor, drawn: Draw, clean: Tensor, row: Row) -> Tensor:
         row: whose plan it is.
     """
     plan = row.plan
-    lightness = clean.mean(dim=(1, 2), keepdim=True).abs().to(noise)
+    lightness = clean.to(noise.dtype).mean(dim=(1, 2), keepdim=True).abs().to(noise)
     share = (plan.offset + plan.adaptive_scale * lightness).clamp(min=0)
     result = noise + share * drawn.offset.to(noise)
     if not plan.multires_iterations:
