@@ -126,7 +126,8 @@ class OptimiserPlan(Frozen):
 
     name: OptimiserName = "adamw"
     unet_lr: float = Field(1e-4, gt=0, le=1)
-    """Learning rate of the U-Net on AdamW's scale; Lion takes a third, Prodigy and D-Adaptation find their own."""
+    """Learning rate of the U-Net on AdamW's scale: Lion takes a third, Prodigy and D-Adaptation find their own;
+    SGD takes it as it is, and wants a far larger one."""
     text_lr_over_unet_lr: float = Field(0.5, gt=0, le=10)
     """Learning rate of the text encoder as a multiple of the U-Net's; Prodigy has one rate and leaves it aside."""
     weight_decay: float = Field(0.01, ge=0, lt=1)

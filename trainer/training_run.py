@@ -64,6 +64,8 @@ class TrainingRun:
         self.schedule = schedules.build(plan.schedule, self.optimiser, self.total_steps, plan.data.epochs)
         self.average = Average(plan.ema.decay, bank.leaves(slot)) if plan.ema.decay is not None else None
         """The moving average that is saved and judged, where the plan asks for one."""
+        share = plan.optimiser.text_stop_share
+        self._text_steps = math.inf if share == 1 else max(1, round(share * self.total_steps))
         precision = plan.compute.mixed_precision
         self.scaler = torch.amp.GradScaler(bank.device.type, enabled=precision == "fp16")
         self.progress = Progress()
@@ -91,8 +93,7 @@ class TrainingRun:
     @property
     def text_rests(self) -> bool:
         """Whether the text encoder has had its share of the steps and stays as it is."""
-        share = self.plan.optimiser.text_stop_share
-        return share < 1 and self.progress.steps >= max(1, round(share * self.total_steps))
+        return self.progress.steps >= self._text_steps
 
     @property
     def closes_window(self) -> bool:

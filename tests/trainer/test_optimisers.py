@@ -220,11 +220,16 @@ def test_the_description_is_that_of_sd_scripts() -> None:
     assert optimisers.description(OptimiserPlan(name="lion")).startswith("lion_pytorch.lion_pytorch.Lion(")
 
 
+EIGHT_BIT = sorted(name for name, kind in optimisers.OPTIMISERS.items() if kind.eight_bit)
+
+
 @pytest.mark.gpu
-def test_adamw8bit_steps_on_cuda() -> None:
+@pytest.mark.parametrize("name", EIGHT_BIT)
+def test_eight_bit_optimisers_step_on_cuda(name: OptimiserName) -> None:
     parameter = torch.nn.Parameter(torch.ones(8192, device="cuda"))
     parameter.grad = torch.full_like(parameter, 0.5)
-    optimiser = optimisers.build(OptimiserPlan(name="adamw8bit"), [{"params": [parameter], "lr": 1e-3}])
+    optimiser = optimisers.build(OptimiserPlan(name=name), [{"params": [parameter], "lr": 1e-3}])
     optimiser.step()
     assert optimiser.state[parameter]["state1"].dtype == torch.uint8
-    assert float(parameter.detach().mean()) == pytest.approx(1 - 1e-3, abs=2e-5)
+    step = {"adamw8bit": 1e-3, "paged_adamw8bit": 1e-3, "sgd_nesterov8bit": 5e-4}.get(name, 1e-3 / 3)
+    assert float(parameter.detach().mean()) == pytest.approx(1 - step, abs=2e-5)
