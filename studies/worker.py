@@ -188,7 +188,8 @@ class Worker:
         """Puts the checkpoint on disk: the LoRA file first, then the state that claims it."""
         plan, run, bank = self._plans[end.trial], self._pack.runs[end.trial], self._pack.bank
         path = self._workspace.lora(end.trial, end.epoch)
-        tensors = lora_file.kohya_keys(bank.state(run.slot), plan.lora.alpha, bank.pointwise)
+        with self._pack.shown([end.trial]):
+            tensors = lora_file.kohya_keys(bank.state(run.slot), plan.lora.alpha, bank.pointwise)
         facts = lora_file.metadata(plan, self._data.dataset, self._base.fingerprint, path.stem, end)
         lora_file.write(path, tensors, facts, self._spec.save.precision)
         save_state(self._workspace.state(end.trial), run, bank)
@@ -199,7 +200,7 @@ class Worker:
             return []
         ends = sorted(ends, key=lambda end: end.trial)
         runs = [self._pack.runs[end.trial] for end in ends]
-        with self._timed("judging"):
+        with self._timed("judging"), self._pack.shown([end.trial for end in ends]):
             scored = self._judge.score([Subject(run.slot, run.plan.base.clip_skip) for run in runs])
         events: list[Event] = []
         for end, (scores, renders) in zip(ends, scored, strict=True):

@@ -157,6 +157,7 @@ def make_plan(few_folder: Path, assets: Path) -> Callable[..., TrainingPlan]:
         "optimiser": plans.OptimiserPlan,
         "schedule": plans.SchedulePlan,
         "noise": plans.NoisePlan,
+        "ema": plans.EmaPlan,
         "compute": plans.ComputePlan,
     }
 

@@ -109,6 +109,10 @@ class AdapterBank:
         """The leaf tensors of a slot in one part ("unet", "text_encoder"), in layer order."""
         return [leaf for name, leaf in self._leaves[slot].items() if name.startswith(part + ".")]
 
+    def leaves(self, slot: int) -> Mapping[str, nn.Parameter]:
+        """The leaf tensors of a slot by name: ``<layer>.down`` (rank, inputs), ``<layer>.up`` (rank, outputs)."""
+        return self._leaves[slot]
+
     def gradients(self, slot: int) -> Tensor:
         """All gradients of the slot in one flat view; unused places are zero."""
         return self._gradients[slot]
@@ -171,7 +175,7 @@ class AdapterBank:
             return
         self._rank, self._slots = rank, slots
         before = {
-            slot: [(leaf.data, leaf.grad) for leaf in leaves.values()]
+            slot: [(leaf.data, _gradient(leaf)) for leaf in leaves.values()]
             for slot, leaves in self._leaves.items()
         }
         width = sum(rank * (layer.inputs + layer.outputs) for layer in self._layers.values())
@@ -188,8 +192,7 @@ class AdapterBank:
             self._bind(slot)
             for leaf, (value, gradient) in zip(self._leaves[slot].values(), leaves, strict=True):
                 leaf.data.copy_(value)
-                if leaf.grad is not None and gradient is not None:
-                    leaf.grad.copy_(gradient)
+                _gradient(leaf).copy_(gradient)
 
     def _bind(self, slot: int) -> None:
         """Points the slot's leaf tensors, and their gradients, at their place in the bank."""
@@ -236,3 +239,8 @@ class AdapterBank:
         )
         rank = max(self._shapes[slot].rank for slot in slots)
         return Group(runs[0][1], runs[-1][2], slots, rank, index, scale.view(-1, 1, 1))
+
+
+def _gradient(leaf: nn.Parameter) -> Tensor:
+    assert leaf.grad is not None, "the bank presets the gradient of every leaf"
+    return leaf.grad

@@ -26,6 +26,8 @@ def save_state(path: Path, run: TrainingRun, bank: AdapterBank) -> None:
         "scaler": run.scaler.state_dict(),
         "progress": asdict(run.progress),
     }
+    if run.average is not None:
+        parts["average"] = run.average.state_dict()
     tensors: dict[str, Tensor] = {f"weights/{name}": value for name, value in bank.state(run.slot).items()}
     facts = _flatten(parts, "state", tensors)
     write_whole(path, save(tensors, {"facts": json.dumps(facts)}))
@@ -47,6 +49,8 @@ def load_state(path: Path, run: TrainingRun, bank: AdapterBank) -> None:
     run.schedule.load_state_dict(parts["schedule"])
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(parts["scaler"])
+    if run.average is not None:
+        run.average.load_state_dict(parts["average"])
     run.resume(Progress(**parts["progress"]))
 
 

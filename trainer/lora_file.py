@@ -18,6 +18,7 @@ from trainer.data.stream import steps_per_epoch
 from trainer.files import write_whole
 from trainer.outcome import EpochEnd
 from trainer.plan import Precision, TrainingPlan
+from trainer.recipe_facts import recipe_facts
 
 PREFIXES = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
 """Kohya's name of each part; SD 1.x text encoders are written with transformers' old ``text_model.``."""
@@ -139,6 +140,13 @@ def metadata(
         end: where training stood.
     """
     text_rate = plan.optimiser.unet_lr * plan.optimiser.text_lr_over_unet_lr
+    total_steps = plan.data.epochs * steps_per_epoch(
+        dataset.deck,
+        dataset.sizes,
+        plan.data.repeats,
+        plan.data.batch_size,
+        plan.optimiser.gradient_accumulation,
+    )
     facts: dict[str, object] = {
         "ss_output_name": name,
         "ss_network_module": "networks.lora",
@@ -148,22 +156,16 @@ def metadata(
         "ss_v2": False,
         "ss_sd_model_name": plan.base.path.name,
         "ss_new_sd_model_hash": fingerprint,
-        "ss_learning_rate": plan.optimiser.unet_lr,
         "ss_unet_lr": plan.optimiser.unet_lr if plan.lora.unet else None,
         "ss_text_encoder_lr": text_rate if plan.lora.text_encoder else None,
-        "ss_optimizer": plan.optimiser.name,
-        "ss_lr_scheduler": plan.schedule.name,
+        **recipe_facts(plan, total_steps),
         "ss_num_train_images": len(dataset.split.train),
         "ss_num_epochs": plan.data.epochs,
         "ss_epoch": end.epoch,
         "ss_steps": end.steps,
-        "ss_max_train_steps": plan.data.epochs
-        * steps_per_epoch(dataset.deck, dataset.sizes, plan.data.repeats, plan.data.batch_size),
         "ss_total_batch_size": plan.data.batch_size,
         "ss_resolution": f"({plan.data.resolution}, {plan.data.resolution})",
         "ss_enable_bucket": plan.data.enable_bucket,
-        "ss_noise_offset": plan.noise.offset or None,
-        "ss_min_snr_gamma": plan.noise.min_snr_gamma,
         "ss_clip_skip": plan.base.clip_skip,
         "ss_shuffle_caption": plan.data.shuffle_caption,
         "ss_keep_tokens": plan.data.keep_tokens,

@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
+
+from trainer.plan import NoisePlan
 
 
 def squared_error(prediction: Tensor, wanted: Tensor) -> Tensor:
     """Mean squared error of each row in float32 (float64 stays): (n, c, h, w) twice -> (n,)."""
     wide = wanted if wanted.element_size() >= 4 else wanted.float()
     return (prediction.to(wide.dtype) - wide).square().mean(dim=(1, 2, 3))
+
+
+def minimised(squared: Tensor, prediction: Tensor, wanted: Tensor, plans: Sequence[NoisePlan]) -> Tensor:
+    """What each row minimises, by its own plan's ``loss``: shape (n,).
+
+    Args:
+        squared: the rows' mean squared errors, shape (n,).
+        prediction: shape (n, c, h, w).
+        wanted: same shape.
+        plans: one a row.
+    """
+    robust = [row for row, plan in enumerate(plans) if plan.loss != "l2"]
+    if not robust:
+        return squared
+    turns = squared.new_tensor([plans[row].huber_c for row in robust]).view(-1, 1, 1, 1)
+    slopes = squared.new_tensor(
+        [2 * plans[row].huber_c if plans[row].loss == "huber" else 2.0 for row in robust]
+    ).view(-1, 1, 1, 1)
+    rows = torch.tensor(robust, device=squared.device)
+    error = prediction[rows].to(squared.dtype) - wanted[rows].to(squared.dtype)
+    values = pseudo_huber(error, turns, slopes).mean(dim=(1, 2, 3))
+    return squared.index_copy(0, rows, values)
+
+
+def pseudo_huber(error: Tensor, turn: Tensor | float, slope: Tensor | float) -> Tensor:
+    """slope (sqrt(d^2 + c^2) - c), as diffusers' examples and sd-scripts define their robust losses.
+
+    ``huber`` has slope 2c and is about d^2 for small errors; ``smooth_l1`` has slope 2 and is about 2|d| for large
+    ones.
+
+    Args:
+        error: d, any shape.
+        turn: c, where square turns to straight.
+        slope: of the straight part.
+    """
+    return slope * ((error.square() + turn**2).sqrt() - turn)
+
+
+def weight(alphas_cumprod: Tensor, plan: NoisePlan, prediction_type: str) -> Tensor:
+    """The loss weight of a row at its timestep, by its own plan."""
+    if plan.min_snr_gamma is not None:
+        return min_snr_weight(alphas_cumprod, plan.min_snr_gamma, prediction_type)
+    if plan.debiased:
+        return debiased_weight(alphas_cumprod, prediction_type)
+    return torch.ones_like(alphas_cumprod)
 
 
 def min_snr_weight(alphas_cumprod: Tensor, gamma: float, prediction_type: str) -> Tensor:
@@ -21,3 +71,14 @@ def min_snr_weight(alphas_cumprod: Tensor, gamma: float, prediction_type: str) -
     """
     snr = alphas_cumprod / (1 - alphas_cumprod)
     return snr.clamp(max=gamma) / (snr if prediction_type == "epsilon" else snr + 1)
+
+
+def debiased_weight(alphas_cumprod: Tensor, prediction_type: str) -> Tensor:
+    """Debiased estimation (Yu et al. 2023): 1 / sqrt(min(snr, 1000)) for epsilon, 1 / (min(snr, 1000) + 1) for v.
+
+    Args:
+        alphas_cumprod: a at each row's timestep, shape (n,); snr = a / (1 - a).
+        prediction_type: "epsilon" or "v_prediction".
+    """
+    snr = (alphas_cumprod / (1 - alphas_cumprod)).clamp(max=1000)
+    return snr.rsqrt() if prediction_type == "epsilon" else 1 / (snr + 1)

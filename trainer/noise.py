@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from trainer.plan import NoisePlan, TrainingPlan
 from trainer.seeds import generator
 
 
@@ -49,3 +52,119 @@ def target(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor, prediction_ty
         return noise
     a = alphas_cumprod.view(-1, 1, 1, 1).to(latents)
     return a.sqrt() * noise - (1 - a).sqrt() * latents
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A batch row whose plan asks for more than plain noise."""
+
+    index: int
+    """In the batch."""
+    plan: NoisePlan
+    seed: int
+    presentation: int
+
+
+def rows(plan: TrainingPlan, presentations: Sequence[int], first: int) -> list[Row]:
+    """The rows of one run, the first of which is row ``first`` of the batch."""
+    return [Row(first + i, plan.noise, plan.seed, place) for i, place in enumerate(presentations)]
+
+
+def specialise(
+    special: Sequence[Row],
+    draws: Sequence[Draw],
+    latents: Sequence[Tensor],
+    noise: Tensor,
+    timesteps: Tensor,
+    count: int,
+) -> Tensor:
+    """Gives rows the noise and the timestep that their plans ask for, in place; the others stay.
+
+    Args:
+        special: the rows that ask for something.
+        draws: of every row of the batch.
+        latents: of every row, shape (channels, h, w).
+        noise: with plain offsets, shape (n, channels, h, w).
+        timesteps: as drawn, shape (n,).
+        count: timesteps of the base model.
+
+    Returns:
+        The noise that the U-Net's input is built with; ``noise`` stays the target.
+    """
+    met = noise
+    for row in special:
+        i, plan = row.index, row.plan
+        timesteps[i] = timestep(draws[i].timestep, count, row)
+        if plan.adaptive_scale or plan.multires_iterations:
+            noise[i] = coloured(draws[i].noise.to(noise), draws[i], latents[i], row)
+    if any(row.plan.ip_gamma for row in special):
+        met = noise.clone()
+        for row in special:
+            if row.plan.ip_gamma:
+                extra = disturbance(row.seed, row.presentation, tuple(noise.shape[1:]))
+                met[row.index] += row.plan.ip_gamma * extra.to(noise)
+    return met
+
+
+def coloured(noise: Tensor, drawn: Draw, clean: Tensor, row: Row) -> Tensor:
+    """A presentation's noise with its adaptive offset, then as a pyramid, scaled back to variance 1.
+
+    Args:
+        noise: standard normal, shape (channels, h, w).
+        drawn: the draw of the same presentation, for its offset.
+        clean: the latent, same shape.
+        row: whose plan it is.
+    """
+    plan = row.plan
+    lightness = clean.to(noise.dtype).mean(dim=(1, 2), keepdim=True).abs().to(noise)
+    share = (plan.offset + plan.adaptive_scale * lightness).clamp(min=0)
+    result = noise + share * drawn.offset.to(noise)
+    if not plan.multires_iterations:
+        return result
+    levels = pyramid(row.seed, row.presentation, tuple(noise.shape), plan.multires_iterations).to(noise)
+    weights = plan.multires_discount ** torch.arange(len(levels), dtype=noise.dtype)
+    result = result + (weights.view(-1, 1, 1, 1) * levels).sum(dim=0)
+    return result / result.std()
+
+
+@lru_cache(maxsize=128)
+def pyramid(seed: int, presentation: int, shape: tuple[int, ...], iterations: int) -> Tensor:
+    """Normal noise at ever coarser resolutions, each brought to full size: shape (levels, channels, h, w).
+
+    Level i has sides h / r^i and w / r^i with r uniform in [2, 4), drawn anew at each level (Whitaker 2023,
+    "Multi-resolution noise"); the last one has a side of one pixel or is number ``iterations``. Fewer iterations
+    are the first levels of more.
+    """
+    channels, height, width = shape
+    source = generator(seed, "pyramid", presentation)
+    levels = []
+    for i in range(iterations):
+        ratio = 2 + 2 * float(torch.rand((), generator=source))
+        small = max(1, int(height / ratio**i)), max(1, int(width / ratio**i))
+        drawn = torch.randn(1, channels, *small, generator=source)
+        levels.append(interpolate(drawn, size=(height, width), mode="bilinear")[0])
+        if 1 in small:
+            break
+    return torch.stack(levels)
+
+
+@lru_cache(maxsize=128)
+def disturbance(seed: int, presentation: int, shape: tuple[int, ...]) -> Tensor:
+    """Normal noise that only the U-Net's input meets (Ning et al. 2023, algorithm 1)."""
+    return torch.randn(shape, generator=generator(seed, "disturbance", presentation))
+
+
+def timestep(drawn: int, timesteps: int, row: Row) -> int:
+    """The drawn timestep brought into the plan's range, uniform in it and in the same order.
+
+    Args:
+        drawn: uniform in [0, timesteps).
+        timesteps: of the base model.
+        row: whose range it is.
+    """
+    first, last = row.plan.min_timestep, min(row.plan.max_timestep, timesteps)
+    if last - first == timesteps:
+        return drawn
+    source = generator(row.seed, "timestep", row.presentation)
+    place = drawn + float(torch.rand((), dtype=torch.float64, generator=source))
+    return first + int(place * (last - first) / timesteps)

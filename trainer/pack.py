@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from trainer.data.buckets import Size
 from trainer.data.captions import shuffled
 from trainer.data.dataset import Encoded
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
-from trainer.plan import ComputePlan, TrainingPlan
+from trainer.plan import ComputePlan, NoisePlan, TrainingPlan
 from trainer.targets import text_targets, unet_targets
 from trainer.training_run import TrainingRun
 
@@ -41,6 +43,10 @@ class _Rows:
     @property
     def slots(self) -> list[Row]:
         return [self.runs[i].slot for i in self.owner]
+
+    @property
+    def noise_plans(self) -> list[NoisePlan]:
+        return [self.runs[i].plan.noise for i in self.owner]
 
 
 class Pack:
@@ -104,12 +110,16 @@ class Pack:
             return [self._shrink()]
         self.last_images = sum(len(run.next_batch.examples) for run in runs)
         self.last_loss = sum(errors) / len(errors)
-        for run in runs:
-            if run.scaler.is_enabled():
-                run.scaler.unscale_(run.optimiser)
-        norms = torch.stack([self.bank.gradients(run.slot).norm() for run in runs]).tolist()
-        events = [self._advance(*facts) for facts in zip(runs, errors, norms, strict=True)]
+        events = [self._advance(*facts) for facts in zip(runs, errors, self._norms(runs), strict=True)]
         return [event for event in events if event is not None]
+
+    @contextmanager
+    def shown(self, trials: Iterable[int]) -> Iterator[None]:
+        """While it lasts, the slots of these trials hold the weights that are saved and judged."""
+        with ExitStack() as stack:
+            for trial in trials:
+                stack.enter_context(self.runs[trial].shown())
+            yield
 
     def _participants(self) -> list[TrainingRun]:
         """The runs whose next images have the commonest size, neighbours alike in batch size and rank."""
@@ -120,17 +130,33 @@ class Pack:
 
     def _attempt(self, runs: list[TrainingRun]) -> list[float] | None:
         """The mean squared error of each run, or None when memory ran out and there is a run to spare."""
+        kept: dict[int, Tensor] = {}
         try:
+            kept = {run.slot: self.bank.gradients(run.slot).clone() for run in runs if not run.opens_window}
             return self._forward_backward(runs)
         except torch.OutOfMemoryError:
             if len(self.runs) == 1:
                 raise
+            for slot, gradients in kept.items():
+                self.bank.gradients(slot).copy_(gradients)
             return None
+
+    def _norms(self, runs: list[TrainingRun]) -> list[float]:
+        """The gradient norm of each run whose optimiser steps now, 0 for the others."""
+        closing = [run for run in runs if run.closes_window]
+        for run in closing:
+            if run.scaler.is_enabled():
+                run.scaler.unscale_(run.optimiser)
+        if not closing:
+            return [0.0] * len(runs)
+        found = iter(torch.stack([self.bank.gradients(run.slot).norm() for run in closing]).tolist())
+        return [next(found) if run.closes_window else 0.0 for run in runs]
 
     def _forward_backward(self, runs: list[TrainingRun]) -> list[float]:
         rows = self._rows(runs)
         for run in runs:
-            self.bank.gradients(run.slot).zero_()
+            if run.opens_window:
+                self.bank.gradients(run.slot).zero_()
         text = self._text(rows)
         with self.bank.rows(rows.slots):
             said = self.base.unet(
@@ -138,11 +164,13 @@ class Pack:
             ).sample
             wanted = noise.target(rows.latents, rows.noise, rows.alphas, self.base.prediction_type)
             squared = losses.squared_error(said, wanted)
-            torch.autograd.backward((squared * self._coefficients(rows).to(squared)).sum())
+            minimised = losses.minimised(squared, said, wanted, rows.noise_plans)
+            torch.autograd.backward((minimised * self._coefficients(rows).to(squared)).sum())
         return _means(squared.detach(), rows.owner, len(runs))
 
     def _rows(self, runs: list[TrainingRun]) -> _Rows:
         draws, latents, offsets, captions, owner = [], [], [], [], []
+        special: list[noise.Row] = []
         timesteps = len(self.base.alphas_cumprod)
         for i, run in enumerate(runs):
             batch = run.next_batch
@@ -153,15 +181,18 @@ class Pack:
                 offsets.append(run.plan.noise.offset)
                 captions.append(self._caption(run.plan, presentation, example))
                 owner.append(i)
+            if not run.plan.noise.plain:
+                special += noise.rows(run.plan, batch.presentations, len(owner) - len(batch.presentations))
         dtype = self.bank.dtype
         clean = torch.stack(latents).to(dtype)
         share = torch.tensor(offsets, dtype=dtype).view(-1, 1, 1, 1)
         added = torch.stack([d.noise for d in draws]).to(dtype)
         added += share * torch.stack([d.offset for d in draws]).to(dtype)
-        added = added.to(self.base.device)
         when = torch.tensor([d.timestep for d in draws])
+        met = noise.specialise(special, draws, latents, added, when, timesteps) if special else added
+        added, met = added.to(self.base.device), met.to(self.base.device)
         alphas = self.base.alphas_cumprod[when].to(self.base.device)
-        inputs = noise.noised(clean, added, alphas).to(self.base.dtype)
+        inputs = noise.noised(clean, met, alphas).to(self.base.dtype)
         return _Rows(runs, owner, clean, added, inputs, when.to(self.base.device), alphas, captions)
 
     def _caption(self, plan: TrainingPlan, presentation: int, example: int) -> str:
@@ -173,29 +204,31 @@ class Pack:
     def _text(self, rows: _Rows) -> Tensor:
         """Embeddings of all rows: cached where the text encoder is frozen, else encoded with gradients."""
         skips = [rows.runs[i].plan.base.clip_skip for i in rows.owner]
-        trained = [row for row, i in enumerate(rows.owner) if rows.runs[i].trains_text]
-        frozen = [row for row, i in enumerate(rows.owner) if not rows.runs[i].trains_text]
+        states = [(rows.runs[i].trains_text, rows.runs[i].text_rests) for i in rows.owner]
+        trained = [row for row, state in enumerate(states) if state == (True, False)]
+        resting = [row for row, state in enumerate(states) if state == (True, True)]
+        frozen = [row for row, state in enumerate(states) if not state[0]]
         parts = []
-        if trained:
-            with self.bank.rows([rows.runs[rows.owner[row]].slot for row in trained]):
-                parts.append(
-                    self.base.encode_text([rows.captions[r] for r in trained], [skips[r] for r in trained])
-                )
+        for chosen, moves in ((trained, True), (resting, False)):
+            if chosen:
+                slots = [rows.runs[rows.owner[row]].slot for row in chosen]
+                with self.bank.rows(slots), torch.set_grad_enabled(moves):
+                    parts.append(
+                        self.base.encode_text([rows.captions[r] for r in chosen], [skips[r] for r in chosen])
+                    )
         if frozen:
             parts.append(self.data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
-        order = torch.tensor(trained + frozen, device=self.base.device).argsort()
+        order = torch.tensor(trained + resting + frozen, device=self.base.device).argsort()
         return torch.cat(parts)[order]
 
     def _coefficients(self, rows: _Rows) -> Tensor:
-        """Each row's factor in the sum of all losses: its loss weight / its run's batch size * loss scale."""
-        batch = Counter(rows.owner)
+        """Each row's factor in the sum of all losses: its loss weight / its window's images * loss scale."""
         factors = torch.ones(len(rows.owner), dtype=torch.float64)
         for row, i in enumerate(rows.owner):
-            run = rows.runs[i]
-            gamma = run.plan.noise.min_snr_gamma
-            if gamma is not None:
-                factors[row] = losses.min_snr_weight(rows.alphas[row].cpu(), gamma, self.base.prediction_type)
-            factors[row] *= run.scaler.get_scale() / batch[i]
+            run, plan = rows.runs[i], rows.runs[i].plan.noise
+            if plan.min_snr_gamma is not None or plan.debiased:
+                factors[row] = losses.weight(rows.alphas[row].cpu(), plan, self.base.prediction_type)
+            factors[row] *= run.scaler.get_scale() / run.window_images
         return factors
 
     def _advance(self, run: TrainingRun, squared_error: float, norm: float) -> Event | None:

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-OptimiserName = Literal["adamw", "adamw8bit", "lion", "prodigy"]
-ScheduleName = Literal[
-    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"
+from trainer import optimisers
+
+OptimiserName = Literal[
+    "adamw",
+    "adamw8bit",
+    "paged_adamw8bit",
+    "lion",
+    "lion8bit",
+    "paged_lion8bit",
+    "sgd_nesterov",
+    "sgd_nesterov8bit",
+    "dadaptation",
+    "dadapt_adam",
+    "dadapt_adagrad",
+    "dadapt_adan",
+    "dadapt_adan_ip",
+    "dadapt_lion",
+    "dadapt_sgd",
+    "adafactor",
+    "prodigy",
 ]
+ScheduleName = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "staged"
+]
+LossName = Literal["l2", "huber", "smooth_l1"]
+Argument = bool | int | float | str | tuple[float, ...] | None
 Precision = Literal["no", "fp16", "bf16"]
 
 
@@ -103,12 +126,38 @@ class OptimiserPlan(Frozen):
 
     name: OptimiserName = "adamw"
     unet_lr: float = Field(1e-4, gt=0, le=1)
-    """Learning rate of the U-Net on AdamW's scale; Lion takes a third, Prodigy finds its own."""
+    """Learning rate of the U-Net on AdamW's scale: Lion takes a third, Prodigy and D-Adaptation find their own;
+    SGD takes it as it is, and wants a far larger one."""
     text_lr_over_unet_lr: float = Field(0.5, gt=0, le=10)
-    """Learning rate of the text encoder as a multiple of the U-Net's."""
+    """Learning rate of the text encoder as a multiple of the U-Net's; Prodigy has one rate and leaves it aside."""
     weight_decay: float = Field(0.01, ge=0, lt=1)
     max_grad_norm: float = Field(1.0, ge=0)
     """Gradients of a slot are scaled down to this 2-norm; 0 leaves them alone."""
+    args: dict[str, Argument] = _shared({})
+    """Further keyword arguments of the optimiser (``optimizer_args``), e.g. ``{ betas = [0.9, 0.99] }``."""
+    lora_plus_ratio: float = Field(1.0, ge=1, le=128)
+    """Learning rate of B over that of A (LoRA+, Hayou et al. 2024, section 4); 1 is plain LoRA."""
+    text_stop_share: float = Field(1.0, gt=0, le=1)
+    """Share of all optimiser steps after which the text encoder stays as it is."""
+    max_weight_norm: float | None = Field(None, gt=0)
+    """Largest Frobenius norm of any layer's delta W (``scale_weight_norms``); None sets no limit."""
+    gradient_accumulation: int = Field(1, ge=1)
+    """Batches whose images share one optimiser step (``gradient_accumulation_steps``)."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if problems := optimisers.problems(self):
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class Stage(Frozen):
+    """Some epochs at one learning rate."""
+
+    epochs: int = Field(ge=1)
+    """How many epochs it lasts; the last stage lasts to the end."""
+    factor: float = Field(1.0, gt=0)
+    """Learning rate as a multiple of the plan's."""
 
 
 class SchedulePlan(Frozen):
@@ -117,18 +166,37 @@ class SchedulePlan(Frozen):
     name: ScheduleName = "constant_with_warmup"
     warmup_share: float = Field(0.0, ge=0, lt=1)
     """Share of all optimiser steps over which the learning rate rises from 0."""
+    warmup_steps: int | None = Field(None, ge=0)
+    """The same in optimiser steps (``lr_warmup_steps``); instead of ``warmup_share``."""
     cycles: int = Field(1, ge=1, le=100)
     """Hard restarts of ``cosine_with_restarts``."""
     power: float = Field(1.0, gt=0)
     """Exponent of ``polynomial``."""
+    stages: tuple[Stage, ...] = _shared(())
+    """Steps of ``staged``, e.g. ``[{ epochs = 10 }, { epochs = 10, factor = 0.1 }]``."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.name == "constant" and self.warmup_share:
-            raise ValueError(
-                f"warmup_share = {self.warmup_share} cannot act with name = 'constant'; "
-                "choose 'constant_with_warmup' or set warmup_share = 0"
+        problems = []
+        if self.warmup_share and self.warmup_steps is not None:
+            problems.append(
+                f"warmup_share = {self.warmup_share} and warmup_steps = {self.warmup_steps} say the same thing "
+                "twice; keep one"
             )
+        for field, value in (("warmup_share", self.warmup_share), ("warmup_steps", self.warmup_steps)):
+            if self.name == "constant" and value:
+                problems.append(
+                    f"{field} = {value} cannot act with name = 'constant'; "
+                    f"choose 'constant_with_warmup' or set {field} = 0"
+                )
+        if (self.name == "staged") != bool(self.stages):
+            problems.append(
+                "name = 'staged' needs stages, such as [{ epochs = 10 }, { epochs = 10, factor = 0.1 }]"
+                if not self.stages
+                else f"stages act only with name = 'staged', but got name = {self.name!r}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
 
@@ -137,8 +205,59 @@ class NoisePlan(Frozen):
 
     offset: float = Field(0.0, ge=0, le=1)
     """noise += offset * randn(batch, channels, 1, 1)."""
+    adaptive_scale: float = Field(0.0, ge=-1, le=1)
+    """The offset of each channel becomes max(0, offset + adaptive_scale * |mean of the latent|)."""
+    multires_iterations: int = Field(0, ge=0, le=16)
+    """Levels of pyramid noise, usually 6-10 (``multires_noise_iterations``); 0 is plain noise."""
+    multires_discount: float = Field(0.3, gt=0, le=1)
+    """Weight of each pyramid level over that of the level before (``multires_noise_discount``)."""
+    ip_gamma: float = Field(0.0, ge=0, le=1)
+    """The input is built with noise + ip_gamma * randn, the target stays (Ning et al. 2023); 0 is off."""
+    min_timestep: int = Field(0, ge=0, le=999)
+    """The first timestep that is trained."""
+    max_timestep: int = Field(1000, ge=1, le=1000)
+    """The first timestep after those that are trained."""
     min_snr_gamma: float | None = Field(None, gt=0)
     """Min-SNR loss weight min(snr, gamma) / snr (Hang et al. 2023, eq. 7); None weighs all alike."""
+    debiased: bool = False
+    """Loss weight 1 / sqrt(min(snr, 1000)) (``debiased_estimation_loss``; Yu et al. 2023); v: 1 / (snr + 1)."""
+    loss: LossName = "l2"
+    """What is minimised; the training loss that is reported stays the mean squared error."""
+    huber_c: float = Field(0.1, gt=0)
+    """Error at which ``huber`` and ``smooth_l1`` turn from square to straight."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether noise and timestep are the presentation's own, but for the offset."""
+        return not (
+            self.adaptive_scale
+            or self.multires_iterations
+            or self.ip_gamma
+            or self.min_timestep
+            or self.max_timestep < 1000
+        )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        problems = []
+        if self.min_timestep >= self.max_timestep:
+            problems.append(
+                f"min_timestep must be below max_timestep, but got {self.min_timestep} >= {self.max_timestep}"
+            )
+        if self.debiased and self.min_snr_gamma is not None:
+            problems.append(
+                f"debiased = true and min_snr_gamma = {self.min_snr_gamma} both weigh the timesteps; keep one"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class EmaPlan(Frozen):
+    """An exponential moving average of the LoRA's weights, which is saved and judged in their place."""
+
+    decay: float | None = Field(None, gt=0, lt=1)
+    """Share of the old average kept at each optimiser step, once warmed up; None keeps no average."""
 
 
 class ComputePlan(Frozen):
@@ -159,16 +278,36 @@ class TrainingPlan(Frozen):
     optimiser: OptimiserPlan = OptimiserPlan()
     schedule: SchedulePlan = SchedulePlan()
     noise: NoisePlan = NoisePlan()
+    ema: EmaPlan = EmaPlan()
     compute: ComputePlan = ComputePlan()
     seed: int = _shared(0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.optimiser.name == "adamw8bit" and self.compute.mixed_precision == "no":
+        if problems := [*self._rate_problems(), *self._device_problems()]:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _rate_problems(self) -> Iterator[str]:
+        optimiser, lora = self.optimiser, self.lora
+        ratio = optimiser.text_lr_over_unet_lr
+        if optimisers.OPTIMISERS[optimiser.name].one_rate and lora.unet and lora.text_encoder and ratio != 1:
+            yield (
+                f"optimiser.name '{optimiser.name}' has one learning rate for all parts, but "
+                f"optimiser.text_lr_over_unet_lr = {ratio}; set it to 1, set lora.text_encoder = false, or choose "
+                "another optimiser"
+            )
+        if optimiser.text_stop_share < 1 and not lora.unet:
+            yield (
+                f"optimiser.text_stop_share = {optimiser.text_stop_share} with lora.unet = false would train "
+                "nothing afterwards; set it to 1"
+            )
+
+    def _device_problems(self) -> Iterator[str]:
+        if optimisers.OPTIMISERS[self.optimiser.name].eight_bit and self.compute.mixed_precision == "no":
             import torch
 
             if torch.cuda.is_available():
-                raise ValueError(
-                    "optimiser.name 'adamw8bit' needs compute.mixed_precision fp16 or bf16 on CUDA"
+                yield (
+                    f"optimiser.name '{self.optimiser.name}' needs compute.mixed_precision fp16 or bf16 on CUDA"
                 )
-        return self

@@ -37,6 +37,12 @@ def test_searched_repeats_change_the_rhythm_and_not_the_length():
     assert [plan.data.epochs * (plan.data.repeats or 0) for plan in plans] == [10, 10]
 
 
+def test_accumulation_changes_neither_images_nor_epochs():
+    text = '"optimiser.gradient_accumulation" = { choices = [1, 4] }\n'
+    plans = [planner(space=text).plan({"optimiser.gradient_accumulation": count}) for count in (1, 4)]
+    assert [plan.data.epochs for plan in plans] == [5, 5]
+
+
 def test_epochs_that_are_given_are_kept():
     assert planner(data="epochs = 2").plan({}).data.epochs == 2
 

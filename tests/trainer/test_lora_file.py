@@ -159,6 +159,47 @@ def test_the_metadata_tell_what_was_trained(plan: TrainingPlan, few_dataset: Dat
     )
 
 
+def test_the_metadata_tell_the_recipe_in_the_words_of_sd_scripts(
+    make_plan: Callable[..., TrainingPlan], few_dataset: Dataset
+) -> None:
+    plan = make_plan(
+        optimiser="adamw8bit", args={"betas": [0.9, 0.95]}, weight_decay=0.1, batch_size=2, epochs=4,
+        gradient_accumulation=2, max_weight_norm=1.5, adaptive_scale=0.05, offset=0.1, multires_iterations=6,
+        multires_discount=0.4, ip_gamma=0.1, debiased=True, loss="huber", huber_c=0.2, schedule="cosine",
+        warmup_steps=3,
+    )  # fmt: skip
+    end = EpochEnd(trial=0, epoch=4, images_seen=20, steps=8, training_loss=0.5, last=True)
+    facts = lora_file.metadata(plan, few_dataset, "abc", "heart-4", end)
+    wanted = {
+        "ss_optimizer": "bitsandbytes.optim.adamw.AdamW8bit(betas=(0.9, 0.95),weight_decay=0.1)",
+        "ss_lr_scheduler": "cosine",
+        "ss_lr_warmup_steps": "3",
+        "ss_max_train_steps": "8",
+        "ss_gradient_accumulation_steps": "2",
+        "ss_max_grad_norm": "1.0",
+        "ss_scale_weight_norms": "1.5",
+        "ss_noise_offset": "0.1",
+        "ss_adaptive_noise_scale": "0.05",
+        "ss_multires_noise_iterations": "6",
+        "ss_multires_noise_discount": "0.4",
+        "ss_ip_noise_gamma": "0.1",
+        "ss_min_snr_gamma": "None",
+        "ss_debiased_estimation": "True",
+        "ss_loss_type": "huber",
+        "ss_huber_schedule": "constant",
+        "ss_huber_c": "0.2",
+    }
+    assert {key: facts[key] for key in wanted} == wanted
+    plain = lora_file.metadata(make_plan(), few_dataset, "abc", "heart", end)
+    off = (
+        "ss_multires_noise_iterations",
+        "ss_multires_noise_discount",
+        "ss_ip_noise_gamma",
+        "ss_scale_weight_norms",
+    )
+    assert [plain[key] for key in off] == ["None"] * 4
+
+
 def test_a_lora_of_another_base_is_refused() -> None:
     with pytest.raises(lora_file.LoraFileError, match="no layer 'lora_unet_x'"):
         lora_file.slot_state({"lora_unet_x.lora_up.weight": torch.zeros(1, 1)}, {})

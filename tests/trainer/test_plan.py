@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trainer.plan import DataPlan, LoraPlan, OptimiserPlan, SchedulePlan, TrainingPlan
+from trainer.plan import DataPlan, LoraPlan, NoisePlan, OptimiserPlan, SchedulePlan, TrainingPlan
 
 
 def test_plans_are_frozen(make_plan: Callable[..., TrainingPlan]) -> None:
@@ -27,9 +27,27 @@ def test_a_misspelt_field_is_an_error() -> None:
         (LoraPlan, {"rank": 0}, "greater than or equal to 1"),
         (LoraPlan, {"alpha_over_rank": 1.5}, "less than or equal to 1"),
         (LoraPlan, {"unet": False}, "nothing would be trained"),
-        (OptimiserPlan, {"name": "adam"}, "'adamw', 'adamw8bit', 'lion' or 'prodigy'"),
+        (
+            OptimiserPlan,
+            {"name": "adam"},
+            "'adamw', 'adamw8bit', 'paged_adamw8bit', .* 'adafactor' or 'prodigy'",
+        ),
         (OptimiserPlan, {"unet_lr": float("inf")}, "finite"),
         (SchedulePlan, {"name": "constant", "warmup_share": 0.1}, "cannot act with name = 'constant'"),
+        (
+            SchedulePlan,
+            {"name": "constant", "warmup_steps": 5},
+            "warmup_steps = 5 cannot act with name = 'constant'",
+        ),
+        (SchedulePlan, {"warmup_share": 0.1, "warmup_steps": 5}, "say the same thing twice"),
+        (SchedulePlan, {"name": "staged"}, "'staged' needs stages"),
+        (SchedulePlan, {"stages": [{"epochs": 1}]}, "stages act only with name = 'staged'"),
+        (
+            NoisePlan,
+            {"min_timestep": 500, "max_timestep": 500},
+            "must be below max_timestep, but got 500 >= 500",
+        ),
+        (NoisePlan, {"debiased": True, "min_snr_gamma": 5}, "both weigh the timesteps"),
         (DataPlan, {"folder": ".", "keep_tokens": 1}, "keep_tokens = 1 acts only with shuffle_caption"),
         (DataPlan, {"folder": ".", "min_bucket_reso": 512, "max_bucket_reso": 256}, "512 > 256"),
         (DataPlan, {"folder": ".", "repeats": 0}, "greater than or equal to 1"),
@@ -46,5 +64,36 @@ def test_alpha_is_a_share_of_the_rank() -> None:
 
 
 def test_a_plan_survives_json(make_plan: Callable[..., TrainingPlan]) -> None:
-    plan = make_plan(rank=7, optimiser="lion", min_snr_gamma=5.0)
+    stages = [{"epochs": 2}, {"epochs": 1, "factor": 0.1}]
+    args = {"betas": [0.9, 0.95], "use_triton": False}
+    plan = make_plan(rank=7, optimiser="lion", args=args, min_snr_gamma=5.0, schedule="staged", stages=stages)
     assert TrainingPlan.model_validate_json(plan.model_dump_json()) == plan
+
+
+@pytest.mark.parametrize("name", ["dadaptation", "dadapt_lion"])
+def test_dadaptation_with_two_rates_is_told(make_plan: Callable[..., TrainingPlan], name: str) -> None:
+    with pytest.raises(ValidationError, match=r"text_lr_over_unet_lr = 0\.5; set it to 1"):
+        make_plan(optimiser=name, text_encoder=True)
+    make_plan(optimiser=name, text_encoder=True, text_lr_over_unet_lr=1)
+    make_plan(optimiser=name)
+    make_plan(optimiser=name, unet=False, text_encoder=True)
+    make_plan(optimiser="prodigy", text_encoder=True)
+
+
+def test_a_text_encoder_that_stops_needs_a_unet_that_goes_on(make_plan: Callable[..., TrainingPlan]) -> None:
+    with pytest.raises(ValidationError, match="would train nothing afterwards"):
+        make_plan(unet=False, text_encoder=True, text_stop_share=0.5)
+
+
+@pytest.mark.parametrize(
+    "name", ["adamw8bit", "paged_adamw8bit", "lion8bit", "paged_lion8bit", "sgd_nesterov8bit"]
+)
+def test_eight_bits_need_half_precision_on_cuda(
+    make_plan: Callable[..., TrainingPlan], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ValidationError, match=f"'{name}' needs compute.mixed_precision fp16 or bf16 on CUDA"):
+        make_plan(optimiser=name)
+    make_plan(optimiser=name, mixed_precision="bf16")

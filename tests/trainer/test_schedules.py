@@ -14,11 +14,11 @@ from trainer.plan import SchedulePlan
 STEPS, WARMUP = 100, 20
 
 
-def factors(**fields: Any) -> list[float]:
+def factors(epochs: int = 1, **fields: Any) -> list[float]:
     """The learning rate at each step, as a share of the plan's."""
     plan = SchedulePlan(**fields)
     optimiser = torch.optim.AdamW([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.5}])
-    schedule = schedules.build(plan, optimiser, STEPS)
+    schedule = schedules.build(plan, optimiser, STEPS, epochs)
     found = []
     for _ in range(STEPS + 1):
         found.append(optimiser.param_groups[0]["lr"] / 0.5)
@@ -64,6 +64,25 @@ def test_polynomial_follows_its_power() -> None:
     found = factors(name="polynomial", power=2.0)
     assert [found[step] for step in (0, 50, 75)] == pytest.approx([1.0, 0.25, 0.0625], abs=1e-3)
     assert found[100] < 1e-3
+
+
+def test_warm_up_steps_say_the_same_as_their_share() -> None:
+    assert factors(name="cosine", warmup_steps=20) == factors(name="cosine", warmup_share=0.2)
+
+
+def test_staged_keeps_each_stage_for_its_epochs_and_the_last_to_the_end() -> None:
+    """100 steps in 10 epochs: 2 at full rate, 3 at a half, the rest at a tenth."""
+    stages = [{"epochs": 2}, {"epochs": 3, "factor": 0.5}, {"epochs": 1, "factor": 0.1}]
+    found = factors(epochs=10, name="staged", stages=stages)
+    assert found == [1.0] * 20 + [0.5] * 30 + [0.1] * 51
+
+
+def test_staged_warms_up_too() -> None:
+    stages = [{"epochs": 1}, {"epochs": 1, "factor": 0.5}]
+    found = factors(epochs=10, name="staged", stages=stages, warmup_steps=20)
+    assert [found[step] for step in (0, 5, 9, 10, 16, 20, 99)] == pytest.approx(
+        [0, 0.25, 0.45, 0.25, 0.4, 0.5, 0.5]
+    )
 
 
 @pytest.mark.parametrize(("share", "steps"), [(0.0, 0), (0.05, 5), (0.999, 100)])

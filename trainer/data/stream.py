@@ -75,13 +75,24 @@ def epoch_batches(
     return tuple(batches)
 
 
-def steps_per_epoch(cards: Deck, sizes: Sequence[Size], repeats: int | None, batch_size: int) -> int:
-    """Optimiser steps in one epoch: every bucket's last batch may be smaller."""
+def steps_per_epoch(
+    cards: Deck, sizes: Sequence[Size], repeats: int | None, batch_size: int, accumulation: int = 1
+) -> int:
+    """Optimiser steps in one epoch: every bucket's last batch may be smaller, and so may the last window.
+
+    Args:
+        cards: what is dealt.
+        sizes: bucket of every example, by example index.
+        repeats: deals of the deck per epoch, None for the folders' own.
+        batch_size: images per batch.
+        accumulation: batches per optimiser step.
+    """
     times = repeats or cards.repeats
     counts: dict[Size, int] = {}
     for example in cards.cards:
         counts[sizes[example]] = counts.get(sizes[example], 0) + times
-    return sum(math.ceil(count / batch_size) for count in counts.values())
+    batches = sum(math.ceil(count / batch_size) for count in counts.values())
+    return math.ceil(batches / accumulation)
 
 
 def _batch(row: list[tuple[int, int]], size: Size) -> Batch:

@@ -84,3 +84,10 @@ def test_every_deal_of_the_deck_has_its_own_order() -> None:
 
 def test_another_seed_is_another_order() -> None:
     assert order(1, 1, 3, seed=1) != order(1, 1, 3, seed=2)
+
+
+def test_accumulated_batches_share_a_step_and_the_last_window_may_be_smaller() -> None:
+    cards, sizes = deck(range(5), [2] * 5), [(64, 64)] * 3 + [(96, 48)] * 2
+    batches = len(epoch_batches(cards, sizes, 0, None, 2, 0))
+    assert batches == 3 + 2
+    assert [steps_per_epoch(cards, sizes, None, 2, count) for count in (1, 2, 4, 9)] == [5, 3, 2, 1]

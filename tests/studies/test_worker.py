@@ -1,0 +1,47 @@
+"""What a worker saves and judges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from search.trial import Proposal
+from studies import study
+from studies.engine import Exam, Scored
+from studies.worker import Worker
+from tests.trainer.driving import relative_difference
+from trainer import lora_file
+
+
+def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_raw_weights(
+    small_study, tmp_path: Path
+):
+    path = small_study(trials=1, images=32)
+    text = (
+        path.read_text().replace('clip = "', '# "').replace("[budget]", "[plan.ema]\ndecay = 0.99\n[budget]")
+    )
+    path.write_text(text + "[objective]\nvalidation = 1.0\n")
+    opened = study.begin(path, tmp_path / "workspace")
+    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None)
+    values = {
+        "optimiser.unet_lr": 3e-3,
+        "optimiser.name": "adamw",
+        "lora.rank": 4,
+        "lora.text_encoder": True,
+        "data.batch_size": 1,
+        "data.repeats": 2,
+    }
+    worker.admit(Proposal(0, values), [])
+    (scored,) = worker.advance()
+    assert isinstance(scored, Scored)
+    pack = worker._pack
+    bank, slot = pack.bank, pack.runs[0].slot
+    tensors = lora_file.read(opened.workspace.lora(0, 1)).tensors
+    saved = lora_file.slot_state(tensors, lora_file.stems(bank.layers))
+    with pack.shown([0]):
+        assert relative_difference(saved, bank.state(slot)) < 1e-3
+    assert relative_difference(saved, bank.state(slot)) > 0.1
+    worker.drop(0)
+    (again,) = worker.examine([(0, 1)], Exam("validation", opened.spec.judge.timesteps, 1, "search"))
+    assert scored.card["scores"]["validation"]["mean"] == pytest.approx(again["validation"]["mean"], abs=1e-3)
