@@ -178,9 +178,8 @@ class Pack:
         parts = []
         if trained:
             with self.bank.rows([rows.runs[rows.owner[row]].slot for row in trained]):
-                parts.append(
-                    self.base.encode_text([rows.captions[r] for r in trained], [skips[r] for r in trained])
-                )
+                captions, own = [rows.captions[r] for r in trained], [skips[r] for r in trained]
+                parts.append(self.base.encode_text(captions, own, self.data.prompts))
         if frozen:
             parts.append(self.data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
         order = torch.tensor(trained + frozen, device=self.base.device).argsort()
