@@ -15,8 +15,10 @@ from trainer.adapters import AdapterBank, Row
 from trainer.base_model import BaseModel
 from trainer.checkpoints import load_state
 from trainer.data.buckets import Size
-from trainer.data.captions import shuffled
+from trainer.data.captions import spoken
 from trainer.data.dataset import Encoded
+from trainer.data.prior import prior_weight
+from trainer.data.views import drawn
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
 from trainer.plan import ComputePlan, TrainingPlan
 from trainer.targets import text_targets, unet_targets
@@ -37,6 +39,8 @@ class _Rows:
     alphas: Tensor
     """alphas_cumprod at each row's timestep."""
     captions: list[str]
+    priors: list[float | None]
+    """Each row's prior loss weight; None for training images."""
 
     @property
     def slots(self) -> list[Row]:
@@ -63,7 +67,7 @@ class Pack:
         self.runs: dict[int, TrainingRun] = {}
         """By trial number, oldest first."""
         self.last_images = 0
-        """Images in the latest step."""
+        """Training images in the latest step."""
         self.last_loss = 0.0
         """Mean squared error over the latest step, unweighted."""
         if compute.gradient_checkpointing:
@@ -102,7 +106,7 @@ class Pack:
         errors = self._attempt(runs)
         if errors is None:
             return [self._shrink()]
-        self.last_images = sum(len(run.next_batch.examples) for run in runs)
+        self.last_images = sum(run.next_batch.training for run in runs)
         self.last_loss = sum(errors) / len(errors)
         for run in runs:
             if run.scaler.is_enabled():
@@ -139,19 +143,22 @@ class Pack:
             wanted = noise.target(rows.latents, rows.noise, rows.alphas, self.base.prediction_type)
             squared = losses.squared_error(said, wanted)
             torch.autograd.backward((squared * self._coefficients(rows).to(squared)).sum())
-        return _means(squared.detach(), rows.owner, len(runs))
+        return _means(squared.detach(), rows, len(runs))
 
     def _rows(self, runs: list[TrainingRun]) -> _Rows:
-        draws, latents, offsets, captions, owner = [], [], [], [], []
+        draws, offsets, captions, priors = [], [], [], []
+        owner: list[int] = []
+        latents = self._latents(runs)
         timesteps = len(self.base.alphas_cumprod)
         for i, run in enumerate(runs):
             batch = run.next_batch
             for presentation, example in zip(batch.presentations, batch.examples, strict=True):
-                clean = self.data.latents(example)
-                latents.append(clean)
-                draws.append(noise.draw(run.plan.seed, presentation, tuple(clean.shape), timesteps))
+                shape = tuple(latents[len(owner)].shape)
+                draws.append(noise.draw(run.plan.seed, presentation, shape, timesteps))
                 offsets.append(run.plan.noise.offset)
                 captions.append(self._caption(run.plan, presentation, example))
+                weight = None if presentation >= 0 else prior_weight(run.plan.data, run.progress.epoch)
+                priors.append(weight)
                 owner.append(i)
         dtype = self.bank.dtype
         clean = torch.stack(latents).to(dtype)
@@ -162,13 +169,27 @@ class Pack:
         when = torch.tensor([d.timestep for d in draws])
         alphas = self.base.alphas_cumprod[when].to(self.base.device)
         inputs = noise.noised(clean, added, alphas).to(self.base.dtype)
-        return _Rows(runs, owner, clean, added, inputs, when.to(self.base.device), alphas, captions)
+        return _Rows(runs, owner, clean, added, inputs, when.to(self.base.device), alphas, captions, priors)
+
+    def _latents(self, runs: list[TrainingRun]) -> list[Tensor]:
+        """Of every row, shown as its presentation has it."""
+        examples = self.data.dataset.examples
+        return self.data.presented(
+            [
+                (
+                    example,
+                    drawn(run.plan.data, run.plan.seed, presentation, examples[example].size, run.next_size),
+                )
+                for run in runs
+                for presentation, example in zip(
+                    run.next_batch.presentations, run.next_batch.examples, strict=True
+                )
+            ]
+        )
 
     def _caption(self, plan: TrainingPlan, presentation: int, example: int) -> str:
-        caption = self.data.dataset.examples[example].caption
-        if not plan.data.shuffle_caption:
-            return caption
-        return shuffled(caption, plan.data.keep_tokens, plan.seed, presentation)
+        shown = self.data.dataset.examples[example]
+        return spoken(shown.caption, shown.rules, plan.data, plan.seed, presentation)
 
     def _text(self, rows: _Rows) -> Tensor:
         """Embeddings of all rows: cached where the text encoder is frozen, else encoded with gradients."""
@@ -194,7 +215,8 @@ class Pack:
             gamma = run.plan.noise.min_snr_gamma
             if gamma is not None:
                 factors[row] = losses.min_snr_weight(rows.alphas[row].cpu(), gamma, self.base.prediction_type)
-            factors[row] *= run.scaler.get_scale() / batch[i]
+            prior = rows.priors[row]
+            factors[row] *= (1.0 if prior is None else prior) * run.scaler.get_scale() / batch[i]
         return factors
 
     def _advance(self, run: TrainingRun, squared_error: float, norm: float) -> Event | None:
@@ -233,8 +255,14 @@ def bank_for(base: BaseModel, capacity: int) -> AdapterBank:
     return AdapterBank(models, targets, capacity)
 
 
-def _means(values: Tensor, owner: list[int], count: int) -> list[float]:
-    sums, rows = [0.0] * count, Counter(owner)
-    for value, i in zip(values.tolist(), owner, strict=True):
-        sums[i] += value / rows[i]
+def _means(values: Tensor, rows: _Rows, count: int) -> list[float]:
+    """The mean of each run over its training images."""
+    trained = [
+        (i, value)
+        for i, value, prior in zip(rows.owner, values.tolist(), rows.priors, strict=True)
+        if prior is None
+    ]
+    sums, sizes = [0.0] * count, Counter(i for i, _ in trained)
+    for i, value in trained:
+        sums[i] += value / sizes[i]
     return sums

@@ -52,6 +52,7 @@ class TrainingRun:
     ) -> None:
         self.trial, self.plan, self.slot = trial, plan, slot
         self._bank = bank
+        dataset = dataset.fold(plan.data.fold)
         self._deck, self._sizes = dataset.deck, dataset.sizes
         bank.open(slot, shape_of(plan), plan.seed)
         rates = {
@@ -97,7 +98,7 @@ class TrainingRun:
         """Updates the leaf tensors from their gradients and moves on; True at the end of an epoch.
 
         Args:
-            squared_error: mean over the batch, unweighted.
+            squared_error: mean over the batch's training images, unweighted.
             gradient_norm: 2-norm over all leaf tensors.
         """
         limit = self.plan.optimiser.max_grad_norm
@@ -109,7 +110,7 @@ class TrainingRun:
         else:
             self.optimiser.step()
         self.schedule.step()
-        self._note(squared_error, len(self._batches.popleft().examples))
+        self._note(squared_error, self._batches.popleft().training)
         return not self._batches
 
     def next_epoch(self) -> None:

@@ -33,9 +33,7 @@ LONG = ", ".join(f"word{i} of many" for i in range(40))
         ("(x: .5 )", [("x", 0.5)]),
     ],
 )
-def test_brackets_are_read_as_the_ecosystem_writes_them(
-    prompt: str, wanted: list[tuple[str, float]]
-) -> None:
+def test_brackets_are_read_as_the_ecosystem_writes_them(prompt: str, wanted: list[tuple[str, float]]) -> None:
     found = parse(prompt)
     assert [text for text, _ in found] == [text for text, _ in wanted]
     assert [weight for _, weight in found] == pytest.approx([weight for _, weight in wanted])
