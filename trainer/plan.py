@@ -124,6 +124,12 @@ class DataPlan(Frozen):
     def _problems(self) -> Iterator[str]:
         if self.folder is None and not self.folders and self.concepts is None:
             yield "there are no images: give folder, folders or concepts"
+        for name in ("min_bucket_reso", "max_bucket_reso"):
+            if self.enable_bucket and getattr(self, name) % self.bucket_reso_steps:
+                yield (
+                    f"{name} must be a multiple of bucket_reso_steps = {self.bucket_reso_steps}, "
+                    f"but got {getattr(self, name)}"
+                )
         if self.bucket_no_upscale and not self.enable_bucket:
             yield "bucket_no_upscale = true acts only with enable_bucket = true; set that, or remove it"
         if self.prior_loss_weight != 1 and self.reg_folder is None and self.concepts is None:

@@ -97,12 +97,12 @@ def test_packed_trials_with_all_sorts_of_data_equal_the_same_trials_alone(
     training.admit(100, make_plan(**folders, **SHARED, rank=4, flip=True))
     for trial, plan in plans.items():
         training.admit(trial, plan)
-    steps(training, 12)
+    steps(training, 5)
     training.evict(100)
-    steps(training, 28)
+    steps(training, 11)
     for trial, plan in plans.items():
         taken = training.runs[trial].progress.steps
-        assert taken > 8
+        assert taken > 3
         alone = train(encoded(rich), plan, taken)
         assert relative_difference(state(training, trial), alone) < 1e-8
 
@@ -206,11 +206,9 @@ def test_each_augmentation_changes_its_input_and_nothing_else(
     assert torch.equal(plain.noise, changed.noise)
     assert torch.equal(plain.timesteps, changed.timesteps)
     assert plain.priors == changed.priors
-    pictures = not torch.equal(plain.latents, changed.latents)
-    captions = plain.captions != changed.captions
-    assert (pictures, captions) == ("caption_dropout" not in fields and "tag_dropout" not in fields,) * 1 + (
-        "caption_dropout" in fields or "tag_dropout" in fields,
-    )
+    words_alone = "caption_dropout" in fields or "tag_dropout" in fields
+    assert torch.equal(plain.latents, changed.latents) == words_alone
+    assert (plain.captions == changed.captions) != words_alone
 
 
 def test_trials_with_the_same_augmentation_share_the_encoding_of_a_presentation(

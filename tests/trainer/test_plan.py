@@ -33,6 +33,11 @@ def test_a_misspelt_field_is_an_error() -> None:
         (DataPlan, {"folder": ".", "keep_tokens": 1}, "keep_tokens = 1 acts only with shuffle_caption"),
         (DataPlan, {"folder": ".", "min_bucket_reso": 512, "max_bucket_reso": 256}, "512 > 256"),
         (DataPlan, {}, "give folder, folders or concepts"),
+        (
+            DataPlan,
+            {"folder": ".", "enable_bucket": True, "min_bucket_reso": 250},
+            "multiple of bucket_reso_steps = 64, but got 250",
+        ),
         (DataPlan, {"folder": ".", "bucket_no_upscale": True}, "acts only with enable_bucket"),
         (DataPlan, {"folder": ".", "max_token_length": 100}, "75, 150 or 225"),
         (DataPlan, {"folder": ".", "prior_loss_weight": 0.5}, "acts only on regularisation images"),
