@@ -16,7 +16,7 @@ from trainer.base_model import BaseModel
 from trainer.checkpoints import load_state
 from trainer.data.buckets import Size
 from trainer.data.captions import spoken
-from trainer.data.dataset import Encoded
+from trainer.data.dataset import Encoded, Shown
 from trainer.data.prior import prior_weight
 from trainer.data.views import drawn
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
@@ -148,7 +148,7 @@ class Pack:
     def _rows(self, runs: list[TrainingRun]) -> _Rows:
         draws, offsets, captions, priors = [], [], [], []
         owner: list[int] = []
-        latents = self._latents(runs)
+        latents = self.data.presented(self._shown(runs))
         timesteps = len(self.base.alphas_cumprod)
         for i, run in enumerate(runs):
             batch = run.next_batch
@@ -171,21 +171,15 @@ class Pack:
         inputs = noise.noised(clean, added, alphas).to(self.base.dtype)
         return _Rows(runs, owner, clean, added, inputs, when.to(self.base.device), alphas, captions, priors)
 
-    def _latents(self, runs: list[TrainingRun]) -> list[Tensor]:
-        """Of every row, shown as its presentation has it."""
-        examples = self.data.dataset.examples
-        return self.data.presented(
-            [
-                (
-                    example,
-                    drawn(run.plan.data, run.plan.seed, presentation, examples[example].size, run.next_size),
-                )
-                for run in runs
-                for presentation, example in zip(
-                    run.next_batch.presentations, run.next_batch.examples, strict=True
-                )
-            ]
-        )
+    def _shown(self, runs: list[TrainingRun]) -> list[Shown]:
+        """Every row's example, and how its presentation shows it."""
+        examples, shown = self.data.dataset.examples, []
+        for run in runs:
+            batch, plan = run.next_batch, run.plan
+            for presentation, example in zip(batch.presentations, batch.examples, strict=True):
+                original = examples[example].size
+                shown.append((example, drawn(plan.data, plan.seed, presentation, original, batch.size)))
+        return shown
 
     def _caption(self, plan: TrainingPlan, presentation: int, example: int) -> str:
         shown = self.data.dataset.examples[example]

@@ -121,6 +121,11 @@ class DataPlan(Frozen):
             )
         return self
 
+    @property
+    def weighs_prior(self) -> bool:
+        """Whether something other than the plain weight 1 is asked for regularisation images."""
+        return self.prior_loss_weight != 1 or self.prior_loss_epochs is not None
+
     def _problems(self) -> Iterator[str]:
         if self.folder is None and not self.folders and self.concepts is None:
             yield "there are no images: give folder, folders or concepts"
@@ -132,9 +137,9 @@ class DataPlan(Frozen):
                 )
         if self.bucket_no_upscale and not self.enable_bucket:
             yield "bucket_no_upscale = true acts only with enable_bucket = true; set that, or remove it"
-        if self.prior_loss_weight != 1 and self.reg_folder is None and self.concepts is None:
+        if self.weighs_prior and self.reg_folder is None and self.concepts is None:
             yield (
-                f"prior_loss_weight = {self.prior_loss_weight} acts only on regularisation images; "
+                "prior_loss_weight and prior_loss_epochs act only on regularisation images; "
                 "give reg_folder, or concepts with a class_data_dir"
             )
         if self.prior_loss_epochs is None and self.prior_loss_min_weight:

@@ -68,6 +68,11 @@ def parse(prompt: str) -> list[Weighted]:
     return _joined(stretches)
 
 
+def words(prompt: str, rules: PromptRules) -> str:
+    """What a prompt says once its emphasis is taken as such: for encoders that know no weights."""
+    return "".join(text for text, _ in parse(prompt)) if rules.weighted else prompt
+
+
 def _joined(stretches: Sequence[Sequence[Any]]) -> list[Weighted]:
     joined: list[Weighted] = []
     for text, weight in stretches:

@@ -40,7 +40,8 @@ def test_a_misspelt_field_is_an_error() -> None:
         ),
         (DataPlan, {"folder": ".", "bucket_no_upscale": True}, "acts only with enable_bucket"),
         (DataPlan, {"folder": ".", "max_token_length": 100}, "75, 150 or 225"),
-        (DataPlan, {"folder": ".", "prior_loss_weight": 0.5}, "acts only on regularisation images"),
+        (DataPlan, {"folder": ".", "prior_loss_weight": 0.5}, "act only on regularisation images"),
+        (DataPlan, {"folder": ".", "prior_loss_epochs": 5}, "act only on regularisation images"),
         (
             DataPlan,
             {"folder": ".", "reg_folder": ".", "prior_loss_min_weight": 0.5},

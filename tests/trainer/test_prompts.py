@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.base_model import BaseModel
-from trainer.prompts import PLAIN, PromptRules, emphasised, parse, windows_needed
+from trainer.prompts import PLAIN, PromptRules, emphasised, parse, windows_needed, words
 
 LONG = ", ".join(f"word{i} of many" for i in range(40))
 
@@ -49,6 +49,11 @@ def test_no_prompt_breaks_the_parser(prompt: str) -> None:
 @given(st.text("ab, .:1", max_size=30))
 def test_a_prompt_without_brackets_is_itself(prompt: str) -> None:
     assert parse(prompt) == [(prompt, 1.0)]
+
+
+def test_an_encoder_without_weights_reads_the_words_alone() -> None:
+    assert words(r"a (red:1.3) [heart\]]", PromptRules(weighted=True)) == "a red heart]"
+    assert words("a (red:1.3) heart", PLAIN) == "a (red:1.3) heart"
 
 
 def test_plain_captions_are_what_the_tokenizer_and_encoder_make(pristine_base: BaseModel) -> None:

@@ -94,6 +94,13 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int = 0)
     """
     folders = [folder for folder in (plan.folder, *plan.folders) if folder is not None]
     reading = images.read(folders, plan.concepts, plan.reg_folder)
+    if plan.weighs_prior and not reading.regularisation:
+        raise DataError(
+            [
+                f"{plan.concepts}: prior_loss_weight and prior_loss_epochs act only on regularisation images, "
+                "but no concept has a class_data_dir."
+            ]
+        )
     pictures = [images.open_rgb(example.path) for example in reading.examples]
     contents = [example.content for example in reading.examples]
     together = groups(contents, [look(picture) for picture in pictures])
@@ -172,7 +179,7 @@ class Encoded:
     base: BaseModel
     cache: TensorCache
     prompts: PromptRules = field(init=False)
-    """How all captions and prompts are read."""
+    """How all captions and prompts are read; what exceeds its windows is cut off."""
     _latents: dict[Shown, Tensor] = field(default_factory=dict)
     _texts: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     """Least recently used first."""

@@ -287,3 +287,10 @@ def test_texts_have_the_length_and_weights_that_the_plan_asks_for(
             weighted, pristine_base.encode_text(["a (heart:2)"], [1], PromptRules(weighted=True))[0]
         )
     assert not torch.allclose(plain, weighted)
+
+
+def test_a_prior_loss_weight_without_a_class_folder_is_told(folder: Path) -> None:
+    concepts = folder / "concepts.json"
+    concepts.write_text(json.dumps([{"instance_data_dir": "1_fluent"}]))
+    with pytest.raises(DataError, match="no concept has a class_data_dir"):
+        dataset.read(DataPlan(concepts=concepts, prior_loss_weight=0.5), (0.2, 0.2), 0)
