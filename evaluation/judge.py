@@ -20,6 +20,7 @@ from trainer.adapters import AdapterBank
 from trainer.data import images
 from trainer.data.buckets import fit
 from trainer.data.dataset import Encoded, pixels
+from trainer.prompts import words
 from trainer.seeds import derive
 
 
@@ -71,7 +72,8 @@ class Judge:
         self._seen = self._cells(panel.seen)
         self._seeds = [derive(panel.seed, "prompt", i) for i in range(len(panel.prompts))]
         self._references = clip.images(self._pictures()) if clip else None
-        self._prompts = clip.texts(panel.prompts) if clip and panel.prompts else None
+        said = [words(prompt, data.prompts) for prompt in panel.prompts]
+        self._prompts = clip.texts(said) if clip and said else None
         self.base = self.read([Subject(None)])
         """The bare base model's readings."""
 

@@ -23,13 +23,13 @@ class Subject:
 
 @torch.no_grad()
 def embed(data: Encoded, bank: AdapterBank, subjects: Sequence[Subject], captions: Sequence[str]) -> Tensor:
-    """Every subject's own embedding of every caption: shape (subjects, captions, 77, width)."""
+    """Every subject's own embedding of every caption: shape (subjects, captions, tokens, width)."""
     rows = []
     for subject in subjects:
         skips = [subject.clip_skip] * len(captions)
         if subject.slot is not None and "text_encoder" in bank.shape(subject.slot).prefixes:
             with bank.rows([subject.slot] * len(captions)):
-                rows.append(data.base.encode_text(captions, skips))
+                rows.append(data.base.encode_text(captions, skips, data.prompts))
         else:
             rows.append(data.text(captions, skips))
     return torch.stack(rows)

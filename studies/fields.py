@@ -23,7 +23,8 @@ def searchable(model: type[BaseModel] = TrainingPlan, prefix: str = "") -> dict[
             names |= searchable(field.annotation, f"{prefix}{name}.")
         else:
             extra = field.json_schema_extra
-            names[prefix + name] = not (isinstance(extra, dict) and extra.get("shared"))
+            fixed = isinstance(extra, dict) and (extra.get("shared") or extra.get("assigned"))
+            names[prefix + name] = not fixed
     return names
 
 
@@ -72,7 +73,7 @@ def check_space(plan: Mapping[str, Any], parameters: Mapping[str, Parameter]) ->
             problems.append((name, f"the training plan has no such field{_meant(name, list(known))}"))
         elif not known[name]:
             problems.append(
-                (name, "is shared by all trials of a study and can't be searched; fix it under [plan]")
+                (name, "is the same for all trials of a study and can't be searched; fix it under [plan]")
             )
         else:
             usable[name] = parameter

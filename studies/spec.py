@@ -21,6 +21,13 @@ from studies import places
 from studies.fields import check_space, template_problems
 from studies.problems import StudyError
 
+_PATHS = (
+    ("base", "path"),
+    ("data", "folder"),
+    ("data", "folders"),
+    ("data", "concepts"),
+    ("data", "reg_folder"),
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -94,6 +101,8 @@ class SplitSection(_Section):
 
     validation: float = Field(0.15, gt=0, lt=0.5)
     test: float = Field(0.15, gt=0, lt=0.5)
+    folds: int = Field(0, ge=0, le=20)
+    """Also deal all but the test images into this many folds, for ``data.fold`` to hold one out; 0 for none."""
 
 
 class JudgeSection(_Section):
@@ -290,10 +299,12 @@ def _recipes(first: Any, parameters: Mapping[str, Parameter], tables: Mapping[st
 def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
     plan = table.get("plan")
     if isinstance(plan, dict):
-        for section, key in (("base", "path"), ("data", "folder")):
+        for section, key in _PATHS:
             entry = plan.get(section)
             if isinstance(entry, dict) and isinstance(entry.get(key), str):
                 entry[key] = str((folder / entry[key]).resolve())
+            elif isinstance(entry, dict) and isinstance(entry.get(key), list):
+                entry[key] = [str((folder / str(item)).resolve()) for item in entry[key]]
     judge = table.get("judge")
     if isinstance(judge, dict) and isinstance(judge.get("clip"), str):
         local = (folder / judge["clip"]).resolve()

@@ -57,8 +57,8 @@ class Study:
         )
 
 
-def begin(path: Path, root: Path) -> Study:
-    """Opens or creates the study of a study file; checks everything that can be checked before training.
+def examine(path: Path) -> tuple[StudySpec, Dataset]:
+    """Everything that can be checked before training; reads the images, writes nothing.
 
     Raises:
         StudyError: with all problems of one kind at a time: the file's, then the base model's and the data's.
@@ -73,17 +73,33 @@ def begin(path: Path, root: Path) -> Study:
     except BaseModelError as error:
         problems.append(str(error))
     try:
-        dataset = datasets.read(data, (spec.split.validation, spec.split.test), max(spec.study.seed, 0))
+        dataset = _read(spec)
     except DataError as error:
         raise StudyError(problems + error.problems) from error
     if problems:
         raise StudyError(problems)
     Planner(spec, dataset, 0).check()
+    return spec, dataset
+
+
+def _read(spec: StudySpec) -> Dataset:
+    data, split = Planner.data_plan(spec), spec.split
+    shares, seed = (split.validation, split.test), max(spec.study.seed, 0)
+    return datasets.read(data, shares, seed, split.folds).fold(data.fold)
+
+
+def begin(path: Path, root: Path) -> Study:
+    """Opens or creates the study of a study file; checks everything that can be checked before training.
+
+    Raises:
+        StudyError: with all problems of one kind at a time: the file's, then the base model's and the data's.
+    """
+    spec, dataset = examine(path)
     workspace = Workspace(root)
     workspace.prepare()
     memory = _memory(workspace, spec.study.name)
     seed = _fixed_seed(memory, spec.study.seed)
-    _check_unchanged(memory, dataset, base)
+    _check_unchanged(memory, dataset, Path(spec.plan["base"]["path"]))
     copy_whole(path, workspace.study_file)
     write_json(workspace.source, {"study_file": str(path.resolve())})
     return Study(spec, workspace, memory, dataset, seed)
@@ -110,9 +126,7 @@ def reopen(root: Path) -> Study:
     seen = glance(root)
     spec, memory = seen.spec, seen.memory
     try:
-        dataset = datasets.read(
-            Planner.data_plan(spec), (spec.split.validation, spec.split.test), max(spec.study.seed, 0)
-        )
+        dataset = _read(spec)
     except DataError as error:
         raise StudyError(error.problems) from error
     return Study(spec, seen.workspace, memory, dataset, _fixed_seed(memory, spec.study.seed))

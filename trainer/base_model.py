@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer import prompts
 from trainer.plan import Precision
+from trainer.prompts import PLAIN, PromptRules
 
 DTYPES: dict[str, torch.dtype] = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 PARTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
@@ -60,22 +62,21 @@ class BaseModel:
         shown: Tensor = (images.float() / 2 + 0.5).clamp(0, 1)
         return shown
 
-    def encode_text(self, captions: Sequence[str], clip_skips: Sequence[int]) -> Tensor:
-        """Text embeddings (n, 77, width): the hidden state N from the end, then the final layer norm.
+    def encode_text(
+        self, captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules = PLAIN
+    ) -> Tensor:
+        """Text embeddings (n, 75 x windows + 2, width): the hidden state N from the end, then the final norm.
 
         Runs with gradients where they are enabled, and under the bank's rows where the caller set them.
         """
-        tokens = self.tokenizer(
-            list(captions),
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        ).input_ids.to(self.device)
-        states = self.text_encoder(tokens, output_hidden_states=True).hidden_states
-        chosen = torch.stack([states[-skip][row] for row, skip in enumerate(clip_skips)])
-        normalised: Tensor = _final_norm(self.text_encoder)(chosen)
-        return normalised
+
+        def encode(tokens: Tensor) -> Tensor:
+            states = self.text_encoder(tokens.to(self.device), output_hidden_states=True).hidden_states
+            chosen = torch.stack([states[-skip][row] for row, skip in enumerate(clip_skips)])
+            normalised: Tensor = _final_norm(self.text_encoder)(chosen)
+            return normalised
+
+        return prompts.embed(self.tokenizer, captions, rules, encode)
 
 
 def load(path: Path, precision: Precision = "no", device: torch.device | None = None) -> BaseModel:

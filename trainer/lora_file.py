@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer.base_model import DTYPES
+from trainer.data import facts as data_facts
 from trainer.data.dataset import Dataset
 from trainer.data.stream import steps_per_epoch
 from trainer.files import write_whole
@@ -139,6 +140,7 @@ def metadata(
         name: ``ss_output_name``.
         end: where training stood.
     """
+    dataset = dataset.fold(plan.data.fold)
     text_rate = plan.optimiser.unet_lr * plan.optimiser.text_lr_over_unet_lr
     total_steps = plan.data.epochs * steps_per_epoch(
         dataset.deck,
@@ -173,6 +175,7 @@ def metadata(
         "ss_gradient_checkpointing": plan.compute.gradient_checkpointing,
         "ss_seed": plan.seed,
         "ss_tag_frequency": json.dumps(_tag_frequency(dataset)),
+        **data_facts.metadata(plan.data, dataset),
         "lorasearch_plan": plan.model_dump_json(),
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "stable-diffusion-v1/lora",

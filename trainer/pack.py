@@ -17,8 +17,10 @@ from trainer.adapters import AdapterBank, Row
 from trainer.base_model import BaseModel
 from trainer.checkpoints import load_state
 from trainer.data.buckets import Size
-from trainer.data.captions import shuffled
-from trainer.data.dataset import Encoded
+from trainer.data.captions import spoken
+from trainer.data.dataset import Encoded, Shown
+from trainer.data.prior import prior_weight
+from trainer.data.views import drawn
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
 from trainer.plan import ComputePlan, NoisePlan, TrainingPlan
 from trainer.targets import text_targets, unet_targets
@@ -39,6 +41,8 @@ class _Rows:
     alphas: Tensor
     """alphas_cumprod at each row's timestep."""
     captions: list[str]
+    priors: list[float | None]
+    """Each row's prior loss weight; None for training images."""
 
     @property
     def slots(self) -> list[Row]:
@@ -69,7 +73,7 @@ class Pack:
         self.runs: dict[int, TrainingRun] = {}
         """By trial number, oldest first."""
         self.last_images = 0
-        """Images in the latest step."""
+        """Training images in the latest step."""
         self.last_loss = 0.0
         """Mean squared error over the latest step, unweighted."""
         if compute.gradient_checkpointing:
@@ -108,7 +112,7 @@ class Pack:
         errors = self._attempt(runs)
         if errors is None:
             return [self._shrink()]
-        self.last_images = sum(len(run.next_batch.examples) for run in runs)
+        self.last_images = sum(run.next_batch.training for run in runs)
         self.last_loss = sum(errors) / len(errors)
         events = [self._advance(*facts) for facts in zip(runs, errors, self._norms(runs), strict=True)]
         return [event for event in events if event is not None]
@@ -166,20 +170,23 @@ class Pack:
             squared = losses.squared_error(said, wanted)
             minimised = losses.minimised(squared, said, wanted, rows.noise_plans)
             torch.autograd.backward((minimised * self._coefficients(rows).to(squared)).sum())
-        return _means(squared.detach(), rows.owner, len(runs))
+        return _means(squared.detach(), rows, len(runs))
 
     def _rows(self, runs: list[TrainingRun]) -> _Rows:
-        draws, latents, offsets, captions, owner = [], [], [], [], []
+        draws, offsets, captions, priors = [], [], [], []
+        owner: list[int] = []
         special: list[noise.Row] = []
+        latents = self.data.presented(self._shown(runs))
         timesteps = len(self.base.alphas_cumprod)
         for i, run in enumerate(runs):
             batch = run.next_batch
             for presentation, example in zip(batch.presentations, batch.examples, strict=True):
-                clean = self.data.latents(example)
-                latents.append(clean)
-                draws.append(noise.draw(run.plan.seed, presentation, tuple(clean.shape), timesteps))
+                shape = tuple(latents[len(owner)].shape)
+                draws.append(noise.draw(run.plan.seed, presentation, shape, timesteps))
                 offsets.append(run.plan.noise.offset)
                 captions.append(self._caption(run.plan, presentation, example))
+                weight = None if presentation >= 0 else prior_weight(run.plan.data, run.progress.epoch)
+                priors.append(weight)
                 owner.append(i)
             if not run.plan.noise.plain:
                 special += noise.rows(run.plan, batch.presentations, len(owner) - len(batch.presentations))
@@ -193,13 +200,21 @@ class Pack:
         added, met = added.to(self.base.device), met.to(self.base.device)
         alphas = self.base.alphas_cumprod[when].to(self.base.device)
         inputs = noise.noised(clean, met, alphas).to(self.base.dtype)
-        return _Rows(runs, owner, clean, added, inputs, when.to(self.base.device), alphas, captions)
+        return _Rows(runs, owner, clean, added, inputs, when.to(self.base.device), alphas, captions, priors)
+
+    def _shown(self, runs: list[TrainingRun]) -> list[Shown]:
+        """Every row's example, and how its presentation shows it."""
+        examples, shown = self.data.dataset.examples, []
+        for run in runs:
+            batch, plan = run.next_batch, run.plan
+            for presentation, example in zip(batch.presentations, batch.examples, strict=True):
+                original = examples[example].size
+                shown.append((example, drawn(plan.data, plan.seed, presentation, original, batch.size)))
+        return shown
 
     def _caption(self, plan: TrainingPlan, presentation: int, example: int) -> str:
-        caption = self.data.dataset.examples[example].caption
-        if not plan.data.shuffle_caption:
-            return caption
-        return shuffled(caption, plan.data.keep_tokens, plan.seed, presentation)
+        shown = self.data.dataset.examples[example]
+        return spoken(shown.caption, shown.rules, plan.data, plan.seed, presentation)
 
     def _text(self, rows: _Rows) -> Tensor:
         """Embeddings of all rows: cached where the text encoder is frozen, else encoded with gradients."""
@@ -212,10 +227,9 @@ class Pack:
         for chosen, moves in ((trained, True), (resting, False)):
             if chosen:
                 slots = [rows.runs[rows.owner[row]].slot for row in chosen]
+                captions, own = [rows.captions[r] for r in chosen], [skips[r] for r in chosen]
                 with self.bank.rows(slots), torch.set_grad_enabled(moves):
-                    parts.append(
-                        self.base.encode_text([rows.captions[r] for r in chosen], [skips[r] for r in chosen])
-                    )
+                    parts.append(self.base.encode_text(captions, own, self.data.prompts))
         if frozen:
             parts.append(self.data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
         order = torch.tensor(trained + resting + frozen, device=self.base.device).argsort()
@@ -228,7 +242,8 @@ class Pack:
             run, plan = rows.runs[i], rows.runs[i].plan.noise
             if plan.min_snr_gamma is not None or plan.debiased:
                 factors[row] = losses.weight(rows.alphas[row].cpu(), plan, self.base.prediction_type)
-            factors[row] *= run.scaler.get_scale() / run.window_images
+            prior = rows.priors[row]
+            factors[row] *= (1.0 if prior is None else prior) * run.scaler.get_scale() / run.window_images
         return factors
 
     def _advance(self, run: TrainingRun, squared_error: float, norm: float) -> Event | None:
@@ -267,8 +282,14 @@ def bank_for(base: BaseModel, capacity: int) -> AdapterBank:
     return AdapterBank(models, targets, capacity)
 
 
-def _means(values: Tensor, owner: list[int], count: int) -> list[float]:
-    sums, rows = [0.0] * count, Counter(owner)
-    for value, i in zip(values.tolist(), owner, strict=True):
-        sums[i] += value / rows[i]
+def _means(values: Tensor, rows: _Rows, count: int) -> list[float]:
+    """The mean of each run over its training images."""
+    trained = [
+        (i, value)
+        for i, value, prior in zip(rows.owner, values.tolist(), rows.priors, strict=True)
+        if prior is None
+    ]
+    sums, sizes = [0.0] * count, Counter(i for i, _ in trained)
+    for i, value in trained:
+        sums[i] += value / sizes[i]
     return sums

@@ -58,6 +58,7 @@ class TrainingRun:
     ) -> None:
         self.trial, self.plan, self.slot = trial, plan, slot
         self._bank = bank
+        dataset = dataset.fold(plan.data.fold)
         self._deck, self._sizes = dataset.deck, dataset.sizes
         bank.open(slot, shape_of(plan), plan.seed)
         self.optimiser = optimisers.build(plan.optimiser, groups_of(plan, bank, slot))
@@ -119,13 +120,13 @@ class TrainingRun:
         """Moves on, and updates the leaf tensors where a window closes; True at the end of an epoch.
 
         Args:
-            squared_error: mean over the batch, unweighted.
+            squared_error: mean over the batch's training images, unweighted.
             gradient_norm: 2-norm over all leaf tensors; of no account inside a window.
         """
         closes = self.closes_window
         if closes:
             self._update(gradient_norm)
-        self._note(squared_error, len(self._batches.popleft().examples))
+        self._note(squared_error, self._batches.popleft().training)
         self._window -= 1
         self.opens_window = closes
         if closes:

@@ -70,7 +70,7 @@ pruner = { name = "ashe" }
         "Unknown sampler 'tpp'; choose one of: random, tpe.",
         "low must not exceed high, but got low=0.01 and high=1e-05",
         'study.toml:17: search.space."lora.rnk": the training plan has no such field; did you mean lora.rank?',
-        "is shared by all trials of a study and can't be searched",
+        "is the same for all trials of a study and can't be searched",
     ]
     for sentence in expected:
         assert sentence in problems

@@ -38,10 +38,47 @@ def nearest(size: Size, choices: Sequence[Size]) -> Size:
     return min(choices, key=distance)
 
 
+def own_size(size: Size, resolution: int, step: int) -> Size:
+    """The bucket of an image that must not be enlarged: its own size, cut down to the grid.
+
+    An image of more than ``resolution`` squared is first scaled down to that area: of "width on the grid,
+    height follows" and "height on the grid, width follows", the one nearer to the image's shape is taken.
+
+    Args:
+        size: of the image.
+        resolution: square root of the largest area, in pixels.
+        step: grid of the sides in pixels.
+
+    Raises:
+        ValueError: a side is shorter than one step.
+    """
+    if size[0] * size[1] <= resolution * resolution:
+        found = size[0] // step * step, size[1] // step * step
+    else:
+        found = _scaled_down(size, resolution, step)
+    if not all(found):
+        raise ValueError(f"{size[0]} x {size[1]} pixels are less than one bucket step of {step} pixels")
+    return found
+
+
+def _scaled_down(size: Size, resolution: int, step: int) -> Size:
+    shape = size[0] / size[1]
+    width, height = (int(side // step * step) for side in (resolution * shape**0.5, resolution / shape**0.5))
+    by_width = width, int(width / shape + 0.5) // step * step
+    by_height = int(height * shape + 0.5) // step * step, height
+    choices = [choice for choice in (by_height, by_width) if all(choice)]
+    return min(choices, key=lambda choice: abs(choice[0] / choice[1] - shape), default=(0, 0))
+
+
+def cover(size: Size, target: Size, zoom: float = 1.0) -> Size:
+    """The size to which an image is scaled so that it covers ``target``, times ``zoom``."""
+    scale = max(target[0] / size[0], target[1] / size[1]) * zoom
+    return max(target[0], round(size[0] * scale)), max(target[1], round(size[1] * scale))
+
+
 def fit(image: Image.Image, size: Size) -> Image.Image:
     """Scales an RGB image to cover ``size`` and crops the centre."""
-    scale = max(size[0] / image.width, size[1] / image.height)
-    covering = max(size[0], round(image.width * scale)), max(size[1], round(image.height * scale))
+    covering = cover(image.size, size)
     resized = image.resize(covering, Image.Resampling.LANCZOS) if covering != image.size else image
     left, top = (resized.width - size[0]) // 2, (resized.height - size[1]) // 2
     return resized.crop((left, top, left + size[0], top + size[1]))

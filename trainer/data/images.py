@@ -1,20 +1,19 @@
-"""Reads a training folder: images, captions, repeats. Every problem is told before any training."""
+"""Reads images, captions and repeats from their folders. Every problem is told before any training."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+from trainer.data.sources import NO_RULES, CaptionRules, Source, in_concepts, in_folder
+
 MINIMUM_IMAGES = 3
-_FOLDER = re.compile(r"(?P<repeats>[^_]*)_(?P<name>.+)")
 
 
 class DataError(Exception):
@@ -37,13 +36,20 @@ class Example:
     """SHA-256 of the file, in hexadecimal."""
     size: tuple[int, int]
     """Width and height in pixels after EXIF rotation."""
+    words: str = ""
+    """Class words of its folder."""
+    captioned: bool = True
+    """Whether a caption file stands beside it; else the class words are its caption."""
+    rules: CaptionRules = NO_RULES
+    """What its concept says about its captions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a folder holds, and what its owner should know."""
+    """What the folders hold, and what their owner should know."""
 
     examples: tuple[Example, ...]
+    regularisation: tuple[Example, ...]
     warnings: tuple[str, ...]
 
 
@@ -69,74 +75,62 @@ def open_rgb(path: Path) -> Image.Image:
         ) from error
 
 
-def read(folder: Path) -> Reading:
-    """All examples below ``folder``, in path order.
+def read(folders: Sequence[Path], concepts: Path | None = None, reg_folder: Path | None = None) -> Reading:
+    """All examples, in the order of folders and paths.
+
+    Args:
+        folders: each with sub-folders ``N_name``.
+        concepts: a concepts list.
+        reg_folder: regularisation images, with sub-folders ``N_name``.
 
     Raises:
         DataError: with every problem found, not only the first.
     """
-    if not folder.is_dir():
-        raise DataError(
-            [f"{folder}: there is no such image folder; create it with sub-folders named N_name."]
-        )
     problems: list[str] = []
     notes: list[str] = []
-    examples: list[Example] = []
-    for images, repeats, words in _folders(folder, problems):
-        for path in images:
-            try:
-                examples.append(_example(path, repeats, words, notes))
-            except DataError as error:
-                problems.extend(error.problems)
+    sources = [source for folder in folders for source in in_folder(folder, problems)]
+    if concepts is not None:
+        sources += in_concepts(concepts, problems)
+    if reg_folder is not None:
+        sources += in_folder(reg_folder, problems, regularisation=True)
+    examples = _examples((s for s in sources if not s.regularisation), problems, notes)
+    regularisation = _examples((s for s in sources if s.regularisation), problems, notes)
     if not problems and len(examples) < MINIMUM_IMAGES:
+        places = ", ".join(map(str, [*folders, *([concepts] if concepts else [])]))
         problems.append(
-            f"{folder}: {len(examples)} image(s) found, at least {MINIMUM_IMAGES} are needed "
+            f"{places}: {len(examples)} image(s) found, at least {MINIMUM_IMAGES} are needed "
             "(one each to train, validate and test); 15 or more are advised."
         )
     if problems:
         raise DataError(problems)
-    return Reading(tuple(examples), tuple(notes))
+    return Reading(tuple(examples), tuple(regularisation), tuple(notes))
 
 
-def _folders(folder: Path, problems: list[str]) -> Iterator[tuple[list[Path], int, str]]:
-    loose = _images(folder)
-    if loose:
-        problems.append(
-            f"{folder}: {len(loose)} image(s) such as {loose[0].name} lie outside a folder named N_name; "
-            f"move them into one, e.g. {folder.name}/10_{folder.name}/."
-        )
-    for child in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        images = _images(child)
-        match = _FOLDER.fullmatch(child.name)
-        if not images:
-            problems.append(f"{child}: the folder holds no image ({', '.join(sorted(SUFFIXES))}).")
-        elif not match or not match["repeats"].isdecimal() or int(match["repeats"]) < 1:
-            problems.append(
-                f"{child}: the folder name must be N_name with a whole number of repeats N >= 1, "
-                f"but got '{child.name}'; rename it, e.g. to '10_{child.name.split('_')[-1]}'."
-            )
-        else:
-            yield images, int(match["repeats"]), match["name"].replace("_", " ")
+def _examples(sources: Iterable[Source], problems: list[str], notes: list[str]) -> list[Example]:
+    examples: list[Example] = []
+    for source in sources:
+        for path in source.images:
+            try:
+                examples.append(_example(path, source, notes))
+            except DataError as error:
+                problems.extend(error.problems)
+    return examples
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(
-        p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES and p.name[0] != "."
-    )
-
-
-def _example(path: Path, repeats: int, words: str, notes: list[str]) -> Example:
+def _example(path: Path, source: Source, notes: list[str]) -> Example:
     data = path.read_bytes()
     if not data:
         raise DataError([f"{path}: the file is empty (0 bytes); replace or remove it."])
     size = open_rgb(path).size
-    return Example(path, _caption(path, words, notes), repeats, hashlib.sha256(data).hexdigest(), size)
+    caption = _caption(path.with_suffix(".txt"), notes)
+    content = hashlib.sha256(data).hexdigest()
+    said = source.words if caption is None else caption
+    return Example(path, said, source.repeats, content, size, source.words, caption is not None, source.rules)
 
 
-def _caption(image: Path, words: str, notes: list[str]) -> str:
-    path = image.with_suffix(".txt")
+def _caption(path: Path, notes: list[str]) -> str | None:
     if not path.exists():
-        return words
+        return None
     try:
         text = path.read_bytes().decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:

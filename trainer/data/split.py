@@ -104,6 +104,40 @@ def split(
     return Split(tuple(sorted(train)), tuple(sorted(sides[1])), tuple(sorted(sides[0])))
 
 
+def folds(
+    contents: Sequence[str], together: Sequence[Sequence[int]], shares: tuple[float, float], k: int, seed: int
+) -> tuple[Split, ...]:
+    """k splits whose validation sides are disjoint and cover all that is not in the test side.
+
+    The test side is that of ``split`` and the same in all; the other groups are dealt by the hash of their
+    content, each to the fold with the fewest images so far.
+
+    Args:
+        contents: SHA-256 of every example.
+        together: groups that must not be parted.
+        shares: validation and test share; the former does not matter here.
+        k: how many folds, at least 2.
+        seed: study seed.
+
+    Raises:
+        ValueError: there are too few groups for k folds and a test side.
+    """
+    test = split(contents, together, shares, seed).test
+    rest = [group for group in together if group[0] not in test]
+    if not 2 <= k <= len(rest):
+        raise ValueError(
+            f"folds must be from 2 to the number of different images beside the test side ({len(rest)}), "
+            f"but got {k}"
+        )
+    held: list[list[int]] = [[] for _ in range(k)]
+    for group in sorted(rest, key=lambda group: (-len(group), _rank(contents, group, seed))):
+        min(held, key=len).extend(group)
+    everyone = sorted(i for group in rest for i in group)
+    return tuple(
+        Split(tuple(i for i in everyone if i not in fold), tuple(sorted(fold)), test) for fold in held
+    )
+
+
 def _rank(contents: Sequence[str], group: Sequence[int], seed: int) -> str:
     key = min(contents[i] for i in group)
     return hashlib.sha256(f"{seed}/split/{key}".encode()).hexdigest()

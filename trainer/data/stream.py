@@ -15,13 +15,21 @@ from trainer.seeds import generator
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one slot trains on in one step; all its images share a size."""
+    """What one slot trains on in one step; all its images are brought to one size."""
 
     presentations: tuple[int, ...]
-    """Position of each image in the study-wide order; seeds its timestep and noise."""
+    """Position of each image in the study-wide order; seeds its timestep and noise.
+
+    The regularisation image that goes with position p has -1 - p: a draw of its own.
+    """
     examples: tuple[int, ...]
     """Index of each image in the data set."""
     size: Size
+
+    @property
+    def training(self) -> int:
+        """How many of them are training images; these alone count as images seen."""
+        return sum(presentation >= 0 for presentation in self.presentations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +39,23 @@ class Deck:
     cards: tuple[int, ...]
     repeats: int
     """How often an epoch deals the whole deck when the plan does not say."""
+    regularisation: tuple[int, ...] = ()
+    """Regularisation examples, each as often as its folder asks, lowest terms; empty if there are none."""
 
 
 def deck(examples: Sequence[int], repeats: Sequence[int]) -> Deck:
     """Folders with 20 and 30 repeats become cards in the ratio 2 : 3 and 10 repeats of the deck."""
+    return Deck(lowest_terms(examples, repeats), math.gcd(*repeats))
+
+
+def lowest_terms(examples: Sequence[int], repeats: Sequence[int]) -> tuple[int, ...]:
+    """Each example as often as its repeats ask, divided by what all repeats have in common."""
     common = math.gcd(*repeats)
-    cards = [i for i, n in zip(examples, repeats, strict=True) for _ in range(n // common)]
-    return Deck(tuple(cards), common)
+    return tuple(i for i, n in zip(examples, repeats, strict=True) for _ in range(n // common))
 
 
 def images_per_epoch(cards: Deck, repeats: int | None) -> int:
-    """Images seen in one epoch."""
+    """Images seen in one epoch: training images alone, so that fidelity means the same in every study."""
     return len(cards.cards) * (repeats or cards.repeats)
 
 
@@ -51,7 +65,9 @@ def epoch_batches(
     """All batches of an epoch, in order.
 
     Images are dealt by presentation index, which does not depend on repeats or batch size; each goes to the
-    open batch of its size, and a batch leaves when it is full or the epoch ends.
+    open batch of its size, and a batch leaves when it is full or the epoch ends. With every training image
+    comes one regularisation image, brought to the same size, in the same batch and beyond the batch size: an
+    epoch shows as many of them as training images, and takes no more steps.
 
     Args:
         cards: what is dealt.
@@ -72,6 +88,8 @@ def epoch_batches(
         if len(row) == batch_size:
             batches.append(_batch(waiting.pop(sizes[example]), sizes[example]))
     batches += [_batch(row, size) for size, row in waiting.items()]
+    if cards.regularisation:
+        return tuple(_accompanied(batch, cards, sizes, seed) for batch in batches)
     return tuple(batches)
 
 
@@ -99,6 +117,27 @@ def _batch(row: list[tuple[int, int]], size: Size) -> Batch:
     return Batch(tuple(p for p, _ in row), tuple(e for _, e in row), size)
 
 
+def _accompanied(batch: Batch, cards: Deck, sizes: Sequence[Size], seed: int) -> Batch:
+    partners = tuple(_partner(p, batch.size, cards, sizes, seed) for p in batch.presentations)
+    others = tuple(-1 - p for p in batch.presentations)
+    return Batch(batch.presentations + others, batch.examples + partners, batch.size)
+
+
+def _partner(presentation: int, size: Size, cards: Deck, sizes: Sequence[Size], seed: int) -> int:
+    """The regularisation example beside a training image: one of its size, if there are any.
+
+    They are dealt by the count of earlier presentations of that size, so that each is shown once before any
+    is shown twice.
+    """
+    fitting = tuple(i for i in cards.regularisation if sizes[i] == size) or cards.regularisation
+    deal, place = divmod(presentation, len(cards.cards))
+    alike = [sizes[i] == size for i in cards.cards]
+    order = _order(len(cards.cards), seed, deal)
+    before = deal * sum(alike) + sum(alike[i] for i in order[:place])
+    deal, place = divmod(before, len(fitting))
+    return fitting[_order(len(fitting), seed, deal, "regularisation")[place]]
+
+
 @lru_cache(maxsize=64)
-def _order(count: int, seed: int, deal: int) -> tuple[int, ...]:
-    return tuple(torch.randperm(count, generator=generator(seed, "deal", deal)).tolist())
+def _order(count: int, seed: int, deal: int, kind: str = "deal") -> tuple[int, ...]:
+    return tuple(torch.randperm(count, generator=generator(seed, kind, deal)).tolist())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer.data.buckets import buckets, fit, nearest
+from trainer.data.buckets import buckets, cover, fit, nearest, own_size
 
 
 @pytest.mark.parametrize(("resolution", "count"), [(512, 17), (768, 19), (1024, 25)])
@@ -68,3 +68,41 @@ def test_fitting_covers_and_crops_the_centre() -> None:
 def test_an_image_of_the_right_size_is_untouched() -> None:
     array = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     assert np.array_equal(np.asarray(fit(Image.fromarray(array), (64, 48))), array)
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ((300, 200), (256, 192)),
+        ((512, 512), (512, 512)),
+        ((511, 500), (448, 448)),
+        ((1000, 700), (576, 384)),
+        ((800, 600), (512, 384)),
+        ((2048, 2048), (512, 512)),
+        ((4000, 100), (2560, 64)),
+    ],
+)
+def test_without_enlarging_a_bucket_follows_from_the_images_own_size(
+    size: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    """At 512 squared and step 64; worked out by hand after sd-scripts' rule."""
+    assert own_size(size, 512, 64) == wanted
+
+
+@given(
+    width=st.integers(64, 3000), height=st.integers(64, 3000), resolution=st.sampled_from([256, 512, 1024])
+)
+def test_no_image_is_enlarged_and_none_exceeds_the_area(width: int, height: int, resolution: int) -> None:
+    try:
+        found = own_size((width, height), resolution, 64)
+    except ValueError:
+        assert max(width, height) > resolution
+        return
+    assert found[0] % 64 == found[1] % 64 == 0
+    assert found[0] * found[1] <= resolution**2
+    assert cover((width, height), found)[0] <= width
+
+
+def test_an_image_smaller_than_a_step_is_refused() -> None:
+    with pytest.raises(ValueError, match="300 x 63 pixels are less than one bucket step of 64"):
+        own_size((300, 63), 512, 64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tests.conftest import read_dataset
 from trainer.base_model import BaseModel
 from trainer.data import dataset
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Encoded, pixels
-from trainer.data.images import DataError
+from trainer.data.images import DataError, open_rgb
+from trainer.data.views import View, drawn, show
 from trainer.plan import DataPlan
+from trainer.prompts import PromptRules
 
 
 @pytest.fixture
@@ -135,3 +138,159 @@ def test_shuffled_captions_do_not_fill_the_memory(
     assert made == list("abcd")
     encoded.text(["b"], [1])
     assert made == list("abcdb")
+
+
+@pytest.fixture
+def reg_folder(demo_folder: Path, tmp_path: Path) -> Path:
+    """Four other demonstration images, mirrored, in ``3_thing``."""
+    folder = tmp_path / "reg" / "3_thing"
+    folder.mkdir(parents=True)
+    for image in sorted(demo_folder.glob("*/*.png"))[20:24]:
+        ImageOps.mirror(open_rgb(image)).save(folder / image.name)
+    return tmp_path / "reg"
+
+
+def reading(folder: Path, folds: int = 0, **fields: object) -> Dataset:
+    return dataset.read(DataPlan(folder=folder, resolution=64, **fields), (0.2, 0.2), 0, folds)  # type: ignore[arg-type]
+
+
+def test_regularisation_images_are_on_no_side_and_in_the_deck(
+    folder: Path, reg_folder: Path, few_dataset: Dataset
+) -> None:
+    found = reading(folder, reg_folder=reg_folder)
+    assert found.split == few_dataset.split
+    assert found.regularisation == (9, 10, 11, 12)
+    assert found.deck.regularisation == (9, 10, 11, 12)
+    assert found.deck.cards == few_dataset.deck.cards
+    assert {found.examples[i].caption for i in found.regularisation} == {"thing"}
+    assert len(found.sizes) == 13
+
+
+def test_the_fingerprint_covers_regularisation_images_and_caption_rules(
+    folder: Path, reg_folder: Path, few_dataset: Dataset
+) -> None:
+    found = [few_dataset.fingerprint, reading(folder, reg_folder=reg_folder).fingerprint]
+    (reg_folder / "3_thing").rename(reg_folder / "3_other")
+    found.append(reading(folder, reg_folder=reg_folder).fingerprint)
+    for rules in ({}, {"keep_tokens": 1}, {"caption_dropout": 0.1}):
+        concepts = folder / "concepts.json"
+        concepts.write_text(json.dumps([{"instance_data_dir": "1_fluent", "instance_prompt": "x", **rules}]))
+        plan = DataPlan(concepts=concepts, resolution=64)
+        found.append(dataset.read(plan, (0.2, 0.2), 0).fingerprint)
+    assert found[3] == few_dataset.fingerprint
+    assert len(set(found)) == 5
+
+
+def test_a_fold_holds_out_its_own_images_and_is_named_in_an_error(folder: Path) -> None:
+    found = reading(folder, folds=3)
+    assert found.fold(None) is found
+    sides = [found.fold(i).split for i in range(3)]
+    held = [i for side in sides for i in side.validation]
+    assert sorted([*held, *found.split.test]) == list(range(9))
+    assert set(found.fold(1).deck.cards) == set(sides[1].train)
+    with pytest.raises(DataError, match=r"less than the number of folds \(3\), but got 3"):
+        found.fold(3)
+    with pytest.raises(DataError, match="folds must be from 2"):
+        reading(folder, folds=9)
+
+
+def test_without_enlarging_the_sizes_follow_from_the_images(folder: Path) -> None:
+    images = sorted((folder / "1_fluent").glob("*.png"))
+    open_rgb(images[0]).resize((40, 50)).save(images[0])
+    small = {"enable_bucket": True, "min_bucket_reso": 32, "bucket_reso_steps": 16, "bucket_no_upscale": True}
+    assert reading(folder, **small).sizes[0] == (32, 48)
+    open_rgb(images[0]).resize((40, 10)).save(images[0])
+    with pytest.raises(DataError, match="40 x 10 pixels"):
+        reading(folder, **small)
+
+
+def test_small_and_uncaptioned_images_are_warned_about(folder: Path) -> None:
+    images = sorted((folder / "1_fluent").glob("*.png"))
+    open_rgb(images[0]).resize((40, 50)).save(images[0])
+    images[1].with_suffix(".txt").unlink()
+    small, bare, *_ = [w for w in reading(folder).warnings if "blurred" not in w]
+    assert images[0].name in small and "smaller than their training size" in small
+    assert images[1].name in bare and "1 of 9 images have no caption" in bare
+
+
+def views_of(found: Dataset, example: int, **augmentation: object) -> list[tuple[int, View]]:
+    plan = DataPlan(folder=".", **augmentation)  # type: ignore[arg-type]
+    facts = found.examples[example].size, found.sizes[example]
+    return [(example, drawn(plan, 0, p, *facts)) for p in range(12)]
+
+
+@pytest.mark.parametrize("mode", ["memory", "disk", "off"])
+def test_latents_are_kept_where_asked(
+    folder: Path, pristine_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    found = reading(folder, cache_latents=mode)
+    made: list[int] = []
+    encode = Encoded._encode
+    monkeypatch.setattr(Encoded, "_encode", lambda self, s: (made.append(len(s)), encode(self, s))[1])
+    shown = views_of(found, 2, flip=True)
+    for _ in range(2):
+        encoded = Encoded(found, pristine_base, TensorCache(tmp_path / "cache"))
+        for _ in range(2):
+            latents = encoded.presented(shown)
+    straight, turned = (
+        next(i for i, s in enumerate(shown) if s[1].flipped is flip) for flip in (False, True)
+    )
+    assert not torch.equal(latents[straight], latents[turned])
+    assert len({latent.sum().item() for latent in latents}) == 2
+    assert made == {"disk": [1, 1], "memory": [1, 1, 1, 1], "off": [2, 2, 2, 2]}[mode]
+    assert (tmp_path / "cache").exists() == (mode == "disk")
+
+
+def test_augmented_views_are_encoded_together_once_for_all_rows_and_not_kept(
+    few_dataset: Dataset, pristine_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = Encoded(few_dataset, pristine_base, TensorCache(tmp_path))
+    made: list[int] = []
+    encode = Encoded._encode
+    monkeypatch.setattr(Encoded, "_encode", lambda self, s: (made.append(len(s)), encode(self, s))[1])
+    shown = [views_of(few_dataset, i, colour_jitter=0.3, rotation_degrees=10)[i] for i in (0, 1, 2)]
+    found = encoded.presented(shown * 3)
+    assert made == [3]
+    assert torch.equal(found[1], found[4])
+    picture = show(open_rgb(few_dataset.examples[1].path), shown[1][1])
+    wanted = pristine_base.encode_image(pixels(picture)[None])[0]
+    torch.testing.assert_close(found[1], wanted, rtol=0, atol=1e-4)
+    encoded.presented([*shown, *(views_of(few_dataset, i, colour_jitter=0.1)[5] for i in (0, 1))])
+    assert made == [3, 4, 1]
+
+
+def test_texts_have_the_length_and_weights_that_the_plan_asks_for(
+    folder: Path, pristine_base: BaseModel, tmp_path: Path
+) -> None:
+    (caption := sorted((folder / "1_fluent").glob("*.txt"))[0]).write_text("a " * 100)
+    lengths = {}
+    for length in (75, 150, 225):
+        for pad in (True, False):
+            found = reading(folder, max_token_length=length, pad_tokens=pad)
+            encoded = Encoded(found, pristine_base, TensorCache(tmp_path))
+            lengths[length, pad] = encoded.text(["a heart"], [1]).shape[1]
+    assert lengths == {
+        (75, True): 77,
+        (75, False): 77,
+        (150, True): 152,
+        (150, False): 152,
+        (225, True): 227,
+        (225, False): 152,
+    }
+    caption.write_text("short")
+    found = reading(folder, max_token_length=225, pad_tokens=False, weighted_captions=True)
+    encoded = Encoded(found, pristine_base, TensorCache(tmp_path))
+    plain, weighted = encoded.text(["a heart", "a (heart:2)"], [1, 1])
+    assert plain.shape[0] == 77
+    with torch.no_grad():
+        assert torch.equal(
+            weighted, pristine_base.encode_text(["a (heart:2)"], [1], PromptRules(weighted=True))[0]
+        )
+    assert not torch.allclose(plain, weighted)
+
+
+def test_a_prior_loss_weight_without_a_class_folder_is_told(folder: Path) -> None:
+    concepts = folder / "concepts.json"
+    concepts.write_text(json.dumps([{"instance_data_dir": "1_fluent"}]))
+    with pytest.raises(DataError, match="no concept has a class_data_dir"):
+        dataset.read(DataPlan(concepts=concepts, prior_loss_weight=0.5), (0.2, 0.2), 0)

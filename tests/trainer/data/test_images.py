@@ -26,12 +26,12 @@ def folder(tmp_path: Path) -> Path:
 
 def problems_of(folder: Path) -> list[str]:
     with pytest.raises(DataError) as caught:
-        read(folder)
+        read([folder])
     return caught.value.problems
 
 
 def test_a_good_folder_is_read_in_path_order(folder: Path) -> None:
-    reading = read(folder)
+    reading = read([folder])
     assert [example.path.name for example in reading.examples] == ["0.png", "1.png", "2.png"]
     assert [example.caption for example in reading.examples] == ["caption 0", "caption 1", "caption 2"]
     assert {example.repeats for example in reading.examples} == {7}
@@ -43,12 +43,12 @@ def test_a_good_folder_is_read_in_path_order(folder: Path) -> None:
 
 def test_class_words_stand_in_for_a_missing_caption(folder: Path) -> None:
     (folder / "7_red_heart" / "1.txt").unlink()
-    assert read(folder).examples[1].caption == "red heart"
+    assert read([folder]).examples[1].caption == "red heart"
 
 
 def test_an_empty_caption_is_a_warning(folder: Path) -> None:
     (folder / "7_red_heart" / "1.txt").write_text(" \n")
-    reading = read(folder)
+    reading = read([folder])
     assert reading.examples[1].caption == ""
     (warning,) = reading.warnings
     assert "1.txt" in warning
@@ -56,14 +56,14 @@ def test_an_empty_caption_is_a_warning(folder: Path) -> None:
 
 def test_captions_lose_byte_order_mark_and_line_breaks(folder: Path) -> None:
     (folder / "7_red_heart" / "1.txt").write_bytes("\ufeff红心,\r\n a  heart\n".encode())
-    assert read(folder).examples[1].caption == "红心, a heart"
+    assert read([folder]).examples[1].caption == "红心, a heart"
 
 
 def test_hidden_files_and_other_suffixes_are_passed_over(folder: Path) -> None:
     (folder / "7_red_heart" / "._0.png").write_bytes(b"finder")
     (folder / "7_red_heart" / "notes.md").write_text("x")
     (folder / ".cache").mkdir()
-    assert len(read(folder).examples) == 3
+    assert len(read([folder]).examples) == 3
 
 
 def test_every_problem_is_told_at_once_with_its_file(folder: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from trainer.data.images import open_rgb
-from trainer.data.split import Look, groups, look, near_duplicates, split
+from trainer.data.split import Look, folds, groups, look, near_duplicates, split
 
 SHARES = st.floats(0.05, 0.45)
 
@@ -140,3 +140,42 @@ def test_likeness_is_passed_on_and_equal_files_are_joined() -> None:
 
     looks = [bits(0), bits(200), bits(20), bits(10), bits(100)]
     assert groups(["a", "b", "c", "d", "b"], looks) == [[0, 2, 3], [1, 4]]
+
+
+@given(together=grouped(), shares=st.tuples(SHARES, SHARES), seed=st.integers(0, 50), k=st.integers(2, 6))
+def test_folds_share_a_test_side_and_part_the_rest(
+    together: list[list[int]], shares: tuple[float, float], seed: int, k: int
+) -> None:
+    count = sum(map(len, together))
+    contents = [content(i) for i in range(count)]
+    test = split(contents, together, shares, seed).test
+    rest = [group for group in together if group[0] not in test]
+    if k > len(rest):
+        with pytest.raises(ValueError, match=f"but got {k}"):
+            folds(contents, together, shares, k, seed)
+        return
+    found = folds(contents, together, shares, k, seed)
+    assert len(found) == k
+    assert {fold.test for fold in found} == {test}
+    held = [i for fold in found for i in fold.validation]
+    assert sorted(held + list(test)) == list(range(count))
+    for fold in found:
+        assert fold.validation
+        assert sorted(fold.train + fold.validation + fold.test) == list(range(count))
+        for group in together:
+            assert len({i in fold.validation for i in group}) == 1
+
+
+def test_folds_of_single_images_are_alike_in_size_and_independent_of_file_order() -> None:
+    contents, together = [content(i) for i in range(23)], [[i] for i in range(23)]
+    found = folds(contents, together, (0.15, 0.15), 4, 0)
+    assert [len(fold.validation) for fold in found] == [5, 5, 5, 5]
+    turned = folds(contents[::-1], together, (0.15, 0.15), 4, 0)
+    assert [{contents[i] for i in fold.validation} for fold in found] == [
+        {contents[::-1][i] for i in fold.validation} for fold in turned
+    ]
+
+
+def test_one_fold_is_none() -> None:
+    with pytest.raises(ValueError, match="folds must be from 2"):
+        folds([content(i) for i in range(9)], [[i] for i in range(9)], (0.15, 0.15), 1, 0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.stream import Batch, deck, epoch_batches, images_per_epoch, steps_per_epoch
+from trainer.data.stream import Batch, deck, epoch_batches, images_per_epoch, lowest_terms, steps_per_epoch
 
 SIZES = [(64, 64), (96, 48), (48, 96)]
 SETS = st.lists(st.tuples(st.integers(1, 6), st.sampled_from(SIZES)), min_size=1, max_size=12)
@@ -91,3 +92,61 @@ def test_accumulated_batches_share_a_step_and_the_last_window_may_be_smaller() -
     batches = len(epoch_batches(cards, sizes, 0, None, 2, 0))
     assert batches == 3 + 2
     assert [steps_per_epoch(cards, sizes, None, 2, count) for count in (1, 2, 4, 9)] == [5, 3, 2, 1]
+
+
+def accompanied(
+    images: int, others: int, repeats: int, batch_size: int, epochs: int = 1, mixed: bool = False
+) -> tuple[list[Batch], list[tuple[int, int]]]:
+    """All batches, and the size of every example; the regularisation images come after the others."""
+    sizes = [SIZES[i % 2] if mixed else SIZES[0] for i in range(images + others)]
+    cards = replace(deck(range(images), [1] * images), regularisation=tuple(range(images, images + others)))
+    dealt = [epoch_batches(cards, sizes, epoch, repeats, batch_size, 0) for epoch in range(epochs)]
+    return [batch for batches in dealt for batch in batches], sizes
+
+
+@given(
+    images=st.integers(1, 8),
+    others=st.integers(1, 12),
+    repeats=st.integers(1, 4),
+    batch_size=st.integers(1, 5),
+    mixed=st.booleans(),
+)
+def test_every_training_image_comes_with_one_regularisation_image(
+    images: int, others: int, repeats: int, batch_size: int, mixed: bool
+) -> None:
+    batches, sizes = accompanied(images, others, repeats, batch_size, mixed=mixed)
+    plain = epoch_batches(deck(range(images), [1] * images), sizes, 0, repeats, batch_size, 0)
+    assert len(batches) == len(plain)
+    for batch, alone in zip(batches, plain, strict=True):
+        count = batch.training
+        assert (batch.presentations[:count], batch.examples[:count]) == (alone.presentations, alone.examples)
+        assert batch.presentations[count:] == tuple(-1 - p for p in alone.presentations)
+        assert all(i >= images for i in batch.examples[count:])
+        assert batch.size == alone.size
+
+
+def test_regularisation_images_are_all_shown_before_any_is_shown_again() -> None:
+    batches, _ = accompanied(images=4, others=6, repeats=3, batch_size=1, epochs=2)
+    shown = [batch.examples[1] for batch in batches]
+    for start in range(0, 24, 6):
+        assert sorted(shown[start : start + 6]) == list(range(4, 10))
+
+
+def test_regularisation_images_of_the_same_size_are_preferred_and_dealt_evenly() -> None:
+    batches, sizes = accompanied(images=6, others=6, repeats=4, batch_size=2, epochs=2, mixed=True)
+    shown = Counter(i for batch in batches for i in batch.examples[batch.training :])
+    assert all(sizes[i] == batch.size for batch in batches for i in batch.examples)
+    assert shown == dict.fromkeys(range(6, 12), 8)
+
+
+def test_the_companion_depends_on_the_presentation_alone() -> None:
+    def companions(repeats: int, batch_size: int, epochs: int) -> dict[int, int]:
+        batches, _ = accompanied(5, 7, repeats, batch_size, epochs, mixed=True)
+        return {p: i for batch in batches for p, i in zip(batch.presentations, batch.examples, strict=True)}
+
+    assert companions(1, 1, 6) == companions(3, 4, 2) == companions(2, 2, 3)
+
+
+def test_folders_of_regularisation_images_are_dealt_in_lowest_terms() -> None:
+    assert Counter(lowest_terms([4, 7, 9], [2, 4, 6])) == {4: 1, 7: 2, 9: 3}
+    assert lowest_terms([], []) == ()
