@@ -14,6 +14,7 @@ STAGES = (
     "demonstration.py",
     "train_vae.py",
     "train_clip.py",
+    "train_clip_text.py",
     "train_base.py",
     "samples.py",
     "measure.py",
