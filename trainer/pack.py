@@ -13,6 +13,7 @@ from torch import Tensor
 from trainer import losses, noise
 from trainer.adapters import AdapterBank, Row
 from trainer.base_model import BaseModel
+from trainer.bases.conditioning import Conditioning
 from trainer.checkpoints import load_state
 from trainer.data.buckets import Size
 from trainer.data.captions import shuffled
@@ -37,6 +38,7 @@ class _Rows:
     alphas: Tensor
     """alphas_cumprod at each row's timestep."""
     captions: list[str]
+    examples: list[int]
 
     @property
     def slots(self) -> list[Row]:
@@ -133,16 +135,14 @@ class Pack:
             self.bank.gradients(run.slot).zero_()
         text = self._text(rows)
         with self.bank.rows(rows.slots):
-            said = self.base.unet(
-                rows.inputs.to(memory_format=torch.channels_last), rows.timesteps, encoder_hidden_states=text
-            ).sample
+            said = self.base.predict(rows.inputs, rows.timesteps, text, self._time_ids(rows))
             wanted = noise.target(rows.latents, rows.noise, rows.alphas, self.base.prediction_type)
             squared = losses.squared_error(said, wanted)
             torch.autograd.backward((squared * self._coefficients(rows).to(squared)).sum())
         return _means(squared.detach(), rows.owner, len(runs))
 
     def _rows(self, runs: list[TrainingRun]) -> _Rows:
-        draws, latents, offsets, captions, owner = [], [], [], [], []
+        draws, latents, offsets, captions, owner, examples = [], [], [], [], [], []
         timesteps = len(self.base.alphas_cumprod)
         for i, run in enumerate(runs):
             batch = run.next_batch
@@ -153,6 +153,7 @@ class Pack:
                 offsets.append(run.plan.noise.offset)
                 captions.append(self._caption(run.plan, presentation, example))
                 owner.append(i)
+                examples.append(example)
         dtype = self.bank.dtype
         clean = torch.stack(latents).to(dtype)
         share = torch.tensor(offsets, dtype=dtype).view(-1, 1, 1, 1)
@@ -162,7 +163,8 @@ class Pack:
         when = torch.tensor([d.timestep for d in draws])
         alphas = self.base.alphas_cumprod[when].to(self.base.device)
         inputs = noise.noised(clean, added, alphas).to(self.base.dtype)
-        return _Rows(runs, owner, clean, added, inputs, when.to(self.base.device), alphas, captions)
+        when = when.to(self.base.device)
+        return _Rows(runs, owner, clean, added, inputs, when, alphas, captions, examples)
 
     def _caption(self, plan: TrainingPlan, presentation: int, example: int) -> str:
         caption = self.data.dataset.examples[example].caption
@@ -170,7 +172,13 @@ class Pack:
             return caption
         return shuffled(caption, plan.data.keep_tokens, plan.seed, presentation)
 
-    def _text(self, rows: _Rows) -> Tensor:
+    def _time_ids(self, rows: _Rows) -> Tensor | None:
+        """SDXL's sizes of each row's picture, shape (n, 6); None for other families."""
+        if not self.base.wants_sizes:
+            return None
+        return self.base.time_ids([self.data.framing(example) for example in rows.examples])
+
+    def _text(self, rows: _Rows) -> Conditioning:
         """Embeddings of all rows: cached where the text encoder is frozen, else encoded with gradients."""
         skips = [rows.runs[i].plan.base.clip_skip for i in rows.owner]
         trained = [row for row, i in enumerate(rows.owner) if rows.runs[i].trains_text]
@@ -184,7 +192,7 @@ class Pack:
         if frozen:
             parts.append(self.data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
         order = torch.tensor(trained + frozen, device=self.base.device).argsort()
-        return torch.cat(parts)[order]
+        return Conditioning.cat(parts)[order]
 
     def _coefficients(self, rows: _Rows) -> Tensor:
         """Each row's factor in the sum of all losses: its loss weight / its run's batch size * loss scale."""
@@ -228,9 +236,10 @@ class Pack:
 
 
 def bank_for(base: BaseModel, capacity: int) -> AdapterBank:
-    """Wraps the attention and feed-forward layers of U-Net and text encoder."""
-    models = {"unet": base.unet, "text_encoder": base.text_encoder}
-    targets = {"unet": unet_targets(base.unet), "text_encoder": text_targets(base.text_encoder)}
+    """Wraps the attention and feed-forward layers of U-Net and text encoders."""
+    models = {"unet": base.unet, **base.text_encoders}
+    targets = {"unet": unet_targets(base.unet)}
+    targets |= {part: text_targets(encoder) for part, encoder in base.text_encoders.items()}
     return AdapterBank(models, targets, capacity)
 
 

@@ -12,6 +12,9 @@ ScheduleName = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"
 ]
 Precision = Literal["no", "fp16", "bf16"]
+Prediction = Literal["epsilon", "v_prediction"]
+Attention = Literal["sdpa", "xformers", "flash"]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 def _shared(default: Any = ..., **constraints: Any) -> Any:
@@ -29,7 +32,13 @@ class BasePlan(Frozen):
     """The frozen base model."""
 
     path: Path = _shared()
-    """A Stable Diffusion 1.x folder in diffusers layout."""
+    """SD 1.x, SD 2.x or SDXL: a diffusers folder, a single .safetensors file, or a hub name ``org/model``."""
+    vae: Path | None = _shared(None)
+    """A VAE that replaces the base's: a diffusers folder or a .safetensors file."""
+    prediction_type: Prediction | None = _shared(None)
+    """What the U-Net predicts; None takes the base's own statement."""
+    zero_terminal_snr: bool | None = _shared(None)
+    """Rescale the noise schedule to end in pure noise (Lin et al. 2023); None takes the base's own statement."""
     clip_skip: int = Field(1, ge=1, le=3)
     """Which hidden state of the text encoder is read, counted from the end (1 = the last)."""
 
@@ -84,7 +93,7 @@ class LoraPlan(Frozen):
     unet: bool = True
     """Whether the U-Net gets a LoRA."""
     text_encoder: bool = False
-    """Whether the text encoder gets a LoRA."""
+    """Whether the text encoder gets a LoRA; on SDXL, both of them."""
 
     @property
     def alpha(self) -> float:
@@ -106,9 +115,17 @@ class OptimiserPlan(Frozen):
     """Learning rate of the U-Net on AdamW's scale; Lion takes a third, Prodigy finds its own."""
     text_lr_over_unet_lr: float = Field(0.5, gt=0, le=10)
     """Learning rate of the text encoder as a multiple of the U-Net's."""
+    text2_lr_over_unet_lr: float | None = Field(None, gt=0, le=10)
+    """The same for SDXL's second text encoder; None takes that of the first."""
     weight_decay: float = Field(0.01, ge=0, lt=1)
     max_grad_norm: float = Field(1.0, ge=0)
     """Gradients of a slot are scaled down to this 2-norm; 0 leaves them alone."""
+
+    @property
+    def text2_share(self) -> float:
+        """Learning rate of SDXL's second text encoder as a multiple of the U-Net's."""
+        own = self.text2_lr_over_unet_lr
+        return self.text_lr_over_unet_lr if own is None else own
 
 
 class SchedulePlan(Frozen):
@@ -148,6 +165,18 @@ class ComputePlan(Frozen):
     """Number format of the frozen base and of activations; adapters stay in float32."""
     gradient_checkpointing: bool = _shared(False)
     """Recompute activations in the backward pass: less memory, more time."""
+    attention: Attention = _shared("sdpa")
+    """How the U-Net's attention is computed: PyTorch's choice, the package xformers, or FlashAttention alone."""
+    device: Device = _shared("auto")
+    """Where everything is computed; auto takes CUDA where there is one."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.attention == "flash" and self.mixed_precision == "no":
+            raise ValueError("attention = 'flash' needs mixed_precision fp16 or bf16")
+        if self.attention != "sdpa" and self.device == "cpu":
+            raise ValueError(f"attention = '{self.attention}' needs CUDA; choose 'sdpa' with device = 'cpu'")
+        return self
 
 
 class TrainingPlan(Frozen):
@@ -164,7 +193,8 @@ class TrainingPlan(Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.optimiser.name == "adamw8bit" and self.compute.mixed_precision == "no":
+        on_cpu = self.compute.device == "cpu"
+        if self.optimiser.name == "adamw8bit" and self.compute.mixed_precision == "no" and not on_cpu:
             import torch
 
             if torch.cuda.is_available():

@@ -57,6 +57,7 @@ class TrainingRun:
         rates = {
             "unet": plan.optimiser.unet_lr,
             "text_encoder": plan.optimiser.unet_lr * plan.optimiser.text_lr_over_unet_lr,
+            "text_encoder_2": plan.optimiser.unet_lr * plan.optimiser.text2_share,
         }
         groups = [{"params": bank.parameters(slot, part), "lr": rate} for part, rate in rates.items()]
         self.optimiser = optimisers.build(plan.optimiser, groups)
@@ -165,7 +166,11 @@ def shape_of(plan: TrainingPlan) -> Shape:
     """The slot that a plan needs."""
     parts = [
         part
-        for part, wanted in (("unet", plan.lora.unet), ("text_encoder", plan.lora.text_encoder))
+        for part, wanted in (
+            ("unet", plan.lora.unet),
+            ("text_encoder", plan.lora.text_encoder),
+            ("text_encoder_2", plan.lora.text_encoder),
+        )
         if wanted
     ]
     return Shape(plan.lora.rank, plan.lora.alpha_over_rank, tuple(parts))

@@ -40,8 +40,18 @@ def nearest(size: Size, choices: Sequence[Size]) -> Size:
 
 def fit(image: Image.Image, size: Size) -> Image.Image:
     """Scales an RGB image to cover ``size`` and crops the centre."""
-    scale = max(size[0] / image.width, size[1] / image.height)
-    covering = max(size[0], round(image.width * scale)), max(size[1], round(image.height * scale))
+    covering = _covering(image.size, size)
     resized = image.resize(covering, Image.Resampling.LANCZOS) if covering != image.size else image
-    left, top = (resized.width - size[0]) // 2, (resized.height - size[1]) // 2
+    left, top = crop_corner(image.size, size)
     return resized.crop((left, top, left + size[0], top + size[1]))
+
+
+def crop_corner(original: Size, size: Size) -> tuple[int, int]:
+    """Pixels that ``fit`` cuts off at the left and at the top, after scaling."""
+    width, height = _covering(original, size)
+    return (width - size[0]) // 2, (height - size[1]) // 2
+
+
+def _covering(original: Size, size: Size) -> Size:
+    scale = max(size[0] / original[0], size[1] / original[1])
+    return max(size[0], round(original[0] * scale)), max(size[1], round(original[1] * scale))

@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.base_model import BaseModel
+from trainer.bases.conditioning import Conditioning, Framing
 from trainer.data import images
-from trainer.data.buckets import Size, buckets, fit, nearest
+from trainer.data.buckets import Size, buckets, crop_corner, fit, nearest
 from trainer.data.caches import TensorCache
 from trainer.data.images import DataError, Example
 from trainer.data.split import Split, groups, look, split
@@ -83,7 +84,7 @@ class Encoded:
     base: BaseModel
     cache: TensorCache
     _latents: dict[int, Tensor] = field(default_factory=dict)
-    _texts: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    _texts: dict[tuple[str, int], Conditioning] = field(default_factory=dict)
     """Least recently used first."""
 
     def latents(self, example: int) -> Tensor:
@@ -94,11 +95,16 @@ class Encoded:
             self._latents[example] = made.to(self.base.device)
         return self._latents[example]
 
-    def text(self, captions: Sequence[str], clip_skips: Sequence[int]) -> Tensor:
-        """Embeddings of the untrained text encoder: shape (n, 77, width), on the base model's device."""
-        return torch.stack([self._text(c, s) for c, s in zip(captions, clip_skips, strict=True)])
+    def framing(self, example: int) -> Framing:
+        """How the example's picture is scaled and cut to its training size."""
+        original, target = self.dataset.examples[example].size, self.dataset.sizes[example]
+        return Framing(original, crop_corner(original, target), target)
 
-    def _text(self, caption: str, clip_skip: int) -> Tensor:
+    def text(self, captions: Sequence[str], clip_skips: Sequence[int]) -> Conditioning:
+        """What the untrained text encoders say of n captions, on the base model's device."""
+        return Conditioning.stack([self._text(c, s) for c, s in zip(captions, clip_skips, strict=True)])
+
+    def _text(self, caption: str, clip_skip: int) -> Conditioning:
         key = caption, clip_skip
         embedding = self._texts.pop(key, None)
         self._texts[key] = self._embed(caption, clip_skip) if embedding is None else embedding
@@ -107,7 +113,7 @@ class Encoded:
         return self._texts[key]
 
     @torch.no_grad()
-    def _embed(self, caption: str, clip_skip: int) -> Tensor:
+    def _embed(self, caption: str, clip_skip: int) -> Conditioning:
         return self.base.encode_text([caption], [clip_skip])[0]
 
     def _encode(self, example: int) -> Tensor:
