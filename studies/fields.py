@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from search.space import Choice, Parameter
+from trainer.bases.families import Family, misfits
 from trainer.plan import TrainingPlan
 
 Path = tuple[str | int, ...]
@@ -105,6 +106,27 @@ def _pair_problems(plan: Mapping[str, Any], parameters: Mapping[str, Parameter])
 
 def _joint(one: str, first: Parameter, two: str, second: Parameter) -> Iterator[dict[str, Any]]:
     return ({one: a, two: b} for a in extremes(first) for b in extremes(second))
+
+
+def base_problems(
+    plan: Mapping[str, Any], parameters: Mapping[str, Parameter], family: Family
+) -> Iterator[str]:
+    """What the plan, or a value of the space, asks that the family of its base model cannot do."""
+    told: set[str] = set()
+    choices = [
+        {},
+        *(
+            {**_enablers(found), name: value}
+            for name, found in parameters.items()
+            for value in extremes(found)
+        ),
+    ]
+    for values in choices:
+        made = build(plan, values)
+        for problem in misfits(made.base.clip_skip, made.optimiser.text2_lr_over_unet_lr, family):
+            if problem not in told:
+                told.add(problem)
+                yield f"{problem}."
 
 
 def extremes(parameter: Parameter) -> tuple[Any, ...]:

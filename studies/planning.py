@@ -13,7 +13,7 @@ from studies.problems import StudyError
 from studies.spec import StudySpec
 from trainer.data.dataset import Dataset
 from trainer.data.stream import images_per_epoch
-from trainer.plan import DataPlan, TrainingPlan
+from trainer.plan import BasePlan, DataPlan, TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,11 @@ class Planner:
     spec: StudySpec
     dataset: Dataset
     seed: int
+
+    @staticmethod
+    def base_plan(spec: StudySpec) -> BasePlan:
+        """The base section that all trials share."""
+        return build(spec.plan, {}).base
 
     @staticmethod
     def data_plan(spec: StudySpec) -> DataPlan:

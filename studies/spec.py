@@ -20,6 +20,7 @@ from search.trial import Value
 from studies import places
 from studies.fields import check_space, template_problems
 from studies.problems import StudyError
+from trainer.bases.hub import is_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -286,14 +287,19 @@ def _recipes(first: Any, parameters: Mapping[str, Parameter], tables: Mapping[st
 def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
     plan = table.get("plan")
     if isinstance(plan, dict):
-        for section, key in (("base", "path"), ("data", "folder")):
+        for section, key in (("base", "path"), ("base", "vae"), ("data", "folder")):
             entry = plan.get(section)
             if isinstance(entry, dict) and isinstance(entry.get(key), str):
-                entry[key] = str((folder / entry[key]).resolve())
+                entry[key] = _resolved(folder, entry[key], key == "path")
     judge = table.get("judge")
     if isinstance(judge, dict) and isinstance(judge.get("clip"), str):
         local = (folder / judge["clip"]).resolve()
         judge["clip"] = str(local) if local.exists() else judge["clip"]
+
+
+def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
+    local = (folder / Path(text).expanduser()).resolve()
+    return text if may_be_hub_name and not local.exists() and is_name(Path(text)) else str(local)
 
 
 def _sentence(found: Any) -> Problem:

@@ -15,9 +15,10 @@ from trainer.bases import attention as attentions
 from trainer.bases import loading, schedule, sources
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.errors import BaseModelError as BaseModelError
-from trainer.bases.families import Identity
+from trainer.bases.families import Family, Identity, misfits
 from trainer.bases.sources import Source
 from trainer.bases.text import TextReader, conditioning
+from trainer.lora_formats.kohya import Names
 from trainer.plan import Attention, BasePlan, Device, Precision
 
 DTYPES: dict[str, torch.dtype] = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -58,6 +59,11 @@ class BaseModel:
         if self.text_encoder_2 is not None:
             found["text_encoder_2"] = self.text_encoder_2
         return found
+
+    @property
+    def kohya_names(self) -> Names:
+        """How kohya calls its layers."""
+        return Names.of(self.identity.family, self.unet.config)
 
     @property
     def wants_sizes(self) -> bool:
@@ -174,8 +180,17 @@ def check(base: BasePlan | Path) -> None:
         BaseModelError: there is none, or the plan asks what its family cannot do.
     """
     source = _found(base)
-    if problems := sources.misfits(_plan(base), None, source.family):
+    if problems := misfits(_plan(base).clip_skip, None, source.family):
         raise BaseModelError(problems[0] + ".")
+
+
+def family(base: BasePlan | Path) -> Family:
+    """Which family the base model belongs to; loads no weights.
+
+    Raises:
+        BaseModelError: there is no base model.
+    """
+    return _found(base).family
 
 
 def size_step(base: BasePlan | Path) -> int:

@@ -31,3 +31,22 @@ TEXT_PARTS: dict[Family, tuple[str, ...]] = {
 
 TITLES: dict[Family, str] = {"sd1": "SD 1.x", "sd2": "SD 2.x", "sdxl": "SDXL"}
 """What people call them."""
+
+
+def misfits(clip_skip: int, text2_rate: float | None, family: Family) -> list[str]:
+    """Plan fields that cannot act on a family, a sentence without its full stop each.
+
+    Args:
+        clip_skip: ``base.clip_skip``.
+        text2_rate: ``optimiser.text2_lr_over_unet_lr``.
+        family: of the base model.
+    """
+    problems = []
+    if family == "sdxl" and clip_skip != 1:
+        problems.append(f"base.clip_skip = {clip_skip}: SDXL ignores it; leave it out, or set it to 1")
+    if family != "sdxl" and text2_rate is not None:
+        problems.append(
+            f"optimiser.text2_lr_over_unet_lr = {text2_rate}: {TITLES[family]} has one text encoder; "
+            "leave it out"
+        )
+    return problems

@@ -10,7 +10,7 @@ from typing import Any
 
 from trainer.bases import headers, hub
 from trainer.bases.errors import BaseModelError
-from trainer.bases.families import TEXT_PARTS, TITLES, Family
+from trainer.bases.families import TEXT_PARTS, Family
 from trainer.plan import BasePlan
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -64,18 +64,6 @@ def find(plan: BasePlan) -> Source:
         parts = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "vae", "unet", "scheduler")
         found = _folder(hub.fetch(path.as_posix(), parts, _complete))
     return _as_asked(plan, found)
-
-
-def misfits(plan: BasePlan, text2_rate: float | None, family: Family) -> list[str]:
-    """Plan fields that cannot act on this family, a sentence each."""
-    problems = []
-    if family == "sdxl" and plan.clip_skip != 1:
-        problems.append(f"base.clip_skip = {plan.clip_skip}: SDXL ignores it; leave it out, or set it to 1")
-    if family != "sdxl" and text2_rate is not None:
-        problems.append(
-            f"optimiser.text2_lr_over_unet_lr = {text2_rate}: {TITLES[family]} has one text encoder; leave it out"
-        )
-    return problems
 
 
 def side_step(source: Source) -> int:
