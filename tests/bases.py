@@ -8,17 +8,12 @@ from typing import Any
 
 import torch
 
-TEXT = {
-    "vocab_size": 2562,
-    "max_position_embeddings": 77,
-    "num_attention_heads": 2,
-    "bos_token_id": 2560,
-    "eos_token_id": 2561,
-    "pad_token_id": 0,
-}
+CUT, FULL = 2562, 49408
+"""Entries of the vocabulary that micro-sd ships, and of CLIP's own."""
+SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def text_config(width: int, layers: int, act: str, projection: int = 16) -> Any:
+def text_config(width: int, layers: int, act: str, projection: int, vocabulary: int) -> Any:
     from transformers import CLIPTextConfig
 
     return CLIPTextConfig(
@@ -27,8 +22,23 @@ def text_config(width: int, layers: int, act: str, projection: int = 16) -> Any:
         num_hidden_layers=layers,
         hidden_act=act,
         projection_dim=projection,
-        **TEXT,
+        vocab_size=vocabulary,
+        max_position_embeddings=77,
+        num_attention_heads=2,
+        bos_token_id=vocabulary - 2,
+        eos_token_id=vocabulary - 1,
+        pad_token_id=0,
     )
+
+
+def tokenizer(micro_sd: Path, padding: str, vocabulary: int) -> Any:
+    from transformers import CLIPTokenizer
+
+    from trainer.bases.tokenizer import clip_tokenizer
+
+    if vocabulary == FULL:
+        return clip_tokenizer(padding)
+    return CLIPTokenizer.from_pretrained(micro_sd / "tokenizer", pad_token=padding)
 
 
 def sdxl_unet(text_width: int, pooled: int) -> Any:
@@ -51,67 +61,63 @@ def sdxl_unet(text_width: int, pooled: int) -> Any:
     )
 
 
-def build_sdxl(folder: Path, micro_sd: Path) -> Path:
-    """A micro SDXL around the shipped autoencoder and vocabulary, in diffusers layout."""
+def build_sdxl(folder: Path, micro_sd: Path, vocabulary: int = CUT) -> Path:
+    """A micro SDXL around the shipped autoencoder, in diffusers layout."""
     from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        first = CLIPTextModel(text_config(16, 2, "quick_gelu"))
-        second = CLIPTextModelWithProjection(text_config(24, 3, "gelu", projection=20))
+        first = CLIPTextModel(text_config(16, 2, "quick_gelu", 16, vocabulary))
+        second = CLIPTextModelWithProjection(text_config(24, 3, "gelu", 20, vocabulary))
         unet = sdxl_unet(16 + 24, 20)
     pipe = StableDiffusionXLPipeline(
         vae=AutoencoderKL.from_pretrained(micro_sd / "vae", torch_dtype=torch.float32),
         text_encoder=first,
         text_encoder_2=second,
-        tokenizer=CLIPTokenizer.from_pretrained(micro_sd / "tokenizer"),
-        tokenizer_2=CLIPTokenizer.from_pretrained(micro_sd / "tokenizer", pad_token="!"),
+        tokenizer=tokenizer(micro_sd, "<|endoftext|>", vocabulary),
+        tokenizer_2=tokenizer(micro_sd, "!", vocabulary),
         unet=unet,
-        scheduler=EulerDiscreteScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            steps_offset=1,
-            timestep_spacing="leading",
-        ),
+        scheduler=EulerDiscreteScheduler(**SCHEDULE, steps_offset=1, timestep_spacing="leading"),
         add_watermarker=False,
     )
     pipe.save_pretrained(folder)
     return folder
 
 
-def build_sd2(folder: Path, micro_sd: Path) -> Path:
-    """A micro SD 2.x: v-prediction, linear projections, a text encoder with ``gelu``."""
+def build_sd(folder: Path, micro_sd: Path, second: bool, vocabulary: int = CUT) -> Path:
+    """A micro SD 1.x or 2.x around the shipped autoencoder, in diffusers layout.
+
+    SD 2.x has v-prediction, linear projections and a text encoder with ``gelu``.
+    """
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel
 
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        text_encoder = CLIPTextModel(text_config(24, 3, "gelu"))
+        act = "gelu" if second else "quick_gelu"
+        text_encoder = CLIPTextModel(text_config(24, 3, act, 24, vocabulary))
         unet = UNet2DConditionModel(
             sample_size=16,
             block_out_channels=(16, 32),
             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
             layers_per_block=1,
-            attention_head_dim=[2, 4],
+            attention_head_dim=[2, 4] if second else 2,
             norm_num_groups=8,
-            use_linear_projection=True,
+            use_linear_projection=second,
             cross_attention_dim=24,
         )
     pipe = StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(micro_sd / "vae", torch_dtype=torch.float32),
         text_encoder=text_encoder,
-        tokenizer=CLIPTokenizer.from_pretrained(micro_sd / "tokenizer", pad_token="!"),
+        tokenizer=tokenizer(micro_sd, "!" if second else "<|endoftext|>", vocabulary),
         unet=unet,
         scheduler=DDIMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
+            **SCHEDULE,
             clip_sample=False,
             set_alpha_to_one=False,
-            prediction_type="v_prediction",
+            prediction_type="v_prediction" if second else "epsilon",
         ),
         safety_checker=None,
         feature_extractor=None,

@@ -111,9 +111,9 @@ def micro_sdxl(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def micro_sd2(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A micro SD 2.x (v-prediction) with random weights, in diffusers layout."""
-    from tests.bases import build_sd2
+    from tests.bases import build_sd
 
-    return build_sd2(tmp_path_factory.mktemp("bases") / "micro-sd2", assets / "micro-sd")
+    return build_sd(tmp_path_factory.mktemp("bases") / "micro-sd2", assets / "micro-sd", second=True)
 
 
 @pytest.fixture(scope="session")
