@@ -159,13 +159,13 @@ def test_files_that_are_no_base_model_are_told_apart(
 @pytest.mark.parametrize("content", [b"", b"abc", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0[]"])
 def test_a_broken_file_is_told_in_a_sentence(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(content)
-    with pytest.raises(BaseModelError, match="not a whole .safetensors file"):
+    with pytest.raises(BaseModelError, match=r"not a whole \.safetensors file"):
         base_model.check(tmp_path / "x.safetensors")
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"x")
-    with pytest.raises(BaseModelError, match="wants a diffusers folder, a hub name or a .safetensors file"):
+    with pytest.raises(BaseModelError, match=r"wants a diffusers folder, a hub name or a \.safetensors file"):
         base_model.check(tmp_path / "x.gguf")
 
 
