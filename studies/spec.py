@@ -299,7 +299,8 @@ def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
 
 def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
     local = (folder / Path(text).expanduser()).resolve()
-    return text if may_be_hub_name and not local.exists() and is_name(Path(text)) else str(local)
+    hub_name = may_be_hub_name and not text.startswith(".") and is_name(Path(text))
+    return text if hub_name and not local.exists() else str(local)
 
 
 def _sentence(found: Any) -> Problem:

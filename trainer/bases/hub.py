@@ -9,12 +9,13 @@ from pathlib import Path
 from trainer.bases.errors import BaseModelError
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _FULL, _HALF = ("*.fp16.safetensors", "*non_ema*"), ("*non_ema*",)
 
 
 def is_name(path: Path) -> bool:
     """Whether a path that is not on this disk reads as ``organisation/model``."""
-    return _NAME.fullmatch(path.as_posix()) is not None
+    return _NAME.fullmatch(path.as_posix()) is not None and path.suffix not in _FILES
 
 
 def fetch(name: str, parts: tuple[str, ...], complete: Callable[[Path], bool]) -> Path:

@@ -30,5 +30,7 @@ def networks(source: Source) -> dict[str, nn.Module]:
 
 def layers(made: dict[str, nn.Module]) -> tuple[str, ...]:
     """The bank's names of all layers that get a LoRA, ``<part>.<path>``."""
-    found = {part: text_targets(model) if part != "unet" else unet_targets(model) for part, model in made.items()}
+    found = {
+        part: text_targets(model) if part != "unet" else unet_targets(model) for part, model in made.items()
+    }
     return tuple(f"{part}.{path}" for part, paths in found.items() for path in paths)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+from huggingface_hub import constants
 
 from trainer import base_model
 from trainer.base_model import BaseModelError
@@ -19,8 +20,8 @@ NAME = Path("someone/micro")
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty hub cache."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     return tmp_path
 
 
@@ -93,6 +94,7 @@ def test_weights_that_come_in_half_precision_only_are_loaded(cache: Path, assets
         ("/a/b", False),
         ("../b", False),
         ("./model", False),
+        ("models/base.safetensors", False),
     ],
 )
 def test_hub_names_are_told_from_paths(text: str, is_name: bool) -> None:
