@@ -111,7 +111,7 @@ def _joint(one: str, first: Parameter, two: str, second: Parameter) -> Iterator[
 def base_problems(
     plan: Mapping[str, Any], parameters: Mapping[str, Parameter], family: Family
 ) -> Iterator[str]:
-    """What the plan, or a value of the space, asks that the family of its base model cannot do."""
+    """What the plan or the space asks that the family of its base model cannot do, once for each field."""
     told: set[str] = set()
     choices = [
         {},
@@ -124,8 +124,9 @@ def base_problems(
     for values in choices:
         made = build(plan, values)
         for problem in misfits(made.base.clip_skip, made.optimiser.text2_lr_over_unet_lr, family):
-            if problem not in told:
-                told.add(problem)
+            field = problem.split(" = ")[0]
+            if field not in told:
+                told.add(field)
                 yield f"{problem}."
 
 

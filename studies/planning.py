@@ -13,7 +13,7 @@ from studies.problems import StudyError
 from studies.spec import StudySpec
 from trainer.data.dataset import Dataset
 from trainer.data.stream import images_per_epoch
-from trainer.plan import BasePlan, DataPlan, TrainingPlan
+from trainer.plan import BasePlan, ComputePlan, DataPlan, TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class Planner:
     def base_plan(spec: StudySpec) -> BasePlan:
         """The base section that all trials share."""
         return build(spec.plan, {}).base
+
+    @staticmethod
+    def compute_plan(spec: StudySpec) -> ComputePlan:
+        """The compute section that all trials share."""
+        return build(spec.plan, {}).compute
 
     @staticmethod
     def data_plan(spec: StudySpec) -> DataPlan:

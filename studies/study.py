@@ -70,6 +70,7 @@ def begin(path: Path, root: Path) -> Study:
     try:
         problems += _size_problems(data, base_model.size_step(base))
         problems += base_problems(spec.plan, spec.space.parameters, base_model.family(base))
+        base_model.device_for(Planner.compute_plan(spec).device)
     except BaseModelError as error:
         problems.append(str(error))
     try:

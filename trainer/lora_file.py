@@ -44,14 +44,22 @@ def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision
         key: value if key.endswith(".alpha") else value.to(DTYPES[precision]).contiguous()
         for key, value in sorted(tensors.items())
     }
-    bare: bytes = save(stored, {key: value for key, value in metadata.items() if key.startswith("ss_")})
+    bare = _with_metadata(save(stored), {key: text for key, text in metadata.items() if key[:3] == "ss_"})
     area = bare[8 + int.from_bytes(bare[:8], "little") :]
     hashes = {
         "sshs_model_hash": hashlib.sha256(area).hexdigest(),
         "sshs_legacy_hash": hashlib.sha256(bare[_LEGACY]).hexdigest()[:8],
     }
-    whole: bytes = save(stored, {**metadata, **hashes})
-    return whole
+    return _with_metadata(bare, {**metadata, **hashes})
+
+
+def _with_metadata(file: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file with its metadata in the order of their names: equal content gives equal bytes."""
+    start = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:start]) | {"__metadata__": dict(sorted(metadata.items()))}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + file[start:]
 
 
 def write(

@@ -40,7 +40,7 @@ class BasePlan(Frozen):
     zero_terminal_snr: bool | None = _shared(None)
     """Rescale the noise schedule to end in pure noise (Lin et al. 2023); None takes the base's own statement."""
     clip_skip: int = Field(1, ge=1, le=3)
-    """Which hidden state of the text encoder is read, counted from the end (1 = the last)."""
+    """Which hidden state of the text encoder is read, counted from the end (1 = the last); SDXL takes 1 only."""
 
 
 class DataPlan(Frozen):

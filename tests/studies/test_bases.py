@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 
 from studies import spec
@@ -33,7 +34,10 @@ def test_an_sdxl_study_trains_judges_confirms_and_writes_sdxl_files(
     small_study: StudyMaker, micro_sdxl: Path, tmp_path: Path
 ) -> None:
     study = based_on(
-        small_study(trials=2, images=16), micro_sdxl, ("choices = [true, false]", "choices = [true]")
+        small_study(trials=2, images=16),
+        micro_sdxl,
+        ('"lora.text_encoder" = { choices = [true, false] }\n', ""),
+        ("[budget]", "[plan.lora]\ntext_encoder = true\n[budget]"),
     )
     run(study, tmp_path / "ws")
     selection = json.loads((tmp_path / "ws" / "selection.json").read_text())
@@ -57,6 +61,7 @@ def test_an_sdxl_study_trains_judges_confirms_and_writes_sdxl_files(
             "SD 1.x has one text encoder",
         ),
         ("sd1", ("[plan.data]", "zero_terminal_snr = true\n[plan.data]"), "needs v-prediction"),
+        ("sd1", ("[budget]", '[plan.compute]\ndevice = "cuda"\n[budget]'), "finds no CUDA device"),
         ("nowhere", ("[plan.data]", "[plan.data]"), "there is no base model here"),
     ],
 )
@@ -67,7 +72,9 @@ def test_what_a_base_cannot_do_is_told_before_training(
     small_study: StudyMaker,
     micro_sdxl: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     bases = {"sdxl": micro_sdxl, "sd1": ASSETS / "micro-sd", "nowhere": tmp_path / "nowhere"}
     study = based_on(small_study(), bases[base], change)
     with pytest.raises(StudyError) as caught:

@@ -125,7 +125,7 @@ def test_weights_are_stored_in_the_wanted_precision_and_alphas_exactly(
 
 def test_the_hashes_are_those_that_webuis_compute(tmp_path: Path) -> None:
     """The whole tensor area, and the old short one: 64 KiB from the first MiB of the file with ``ss_*`` alone."""
-    from safetensors.torch import save
+    from safetensors.torch import load, save
 
     path = tmp_path / "trial.safetensors"
     big = {"x.lora_up.weight": torch.rand(600, 1024, generator=torch.Generator().manual_seed(0))}
@@ -135,7 +135,17 @@ def test_the_hashes_are_those_that_webuis_compute(tmp_path: Path) -> None:
     found = json.loads(data[8 : 8 + header])["__metadata__"]
     assert found["sshs_model_hash"] == hashlib.sha256(data[8 + header :]).hexdigest()
     bare = save(big, {"ss_network_dim": "4"})
+    assert load(data)["x.lora_up.weight"].equal(big["x.lora_up.weight"])
     assert found["sshs_legacy_hash"] == hashlib.sha256(bare[0x100000:0x110000]).hexdigest()[:8]
+
+
+def test_equal_loras_are_equal_files(training: Pack, tmp_path: Path) -> None:
+    facts = {f"ss_{i}": str(i) for i in range(20)}
+    paths = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    for path, metadata in zip(paths, (facts, dict(reversed(facts.items()))), strict=True):
+        lora_file.write(path, keys_of(training, 1.0), metadata, "fp16")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert lora_file.read(paths[0]).metadata["ss_7"] == "7"
 
 
 IDENTITIES = {

@@ -18,7 +18,7 @@ _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _CONV_IN = _UNET + "input_blocks.0.0.weight"
 _CROSS_ATTENTION = "transformer_blocks.0.attn2.to_k.weight"
 _TEXT = {
-    "sd1": ("cond_stage_model.transformer.",),
+    "sd1": ("cond_stage_model.transformer.text_model.",),
     "sd2": ("cond_stage_model.model.",),
     "sdxl": ("conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."),
 }

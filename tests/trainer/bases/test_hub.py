@@ -51,9 +51,9 @@ def test_a_model_that_is_nowhere_is_told_with_the_remedy() -> None:
         base_model.check(NAME)
 
 
-def test_an_incomplete_cache_is_no_model(cache: Path, assets: Path) -> None:
+def test_what_an_incomplete_cache_lacks_is_named(cache: Path, assets: Path) -> None:
     put(cache, assets / "micro-sd", "vae")
-    with pytest.raises(BaseModelError, match="cannot be fetched"):
+    with pytest.raises(BaseModelError, match="lacks the folder vae/"):
         base_model.check(NAME)
 
 

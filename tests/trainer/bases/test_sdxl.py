@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.trainer.driving import pack, relative_difference, state, steps, train
+from tests.trainer.driving import equal, pack, relative_difference, state, steps, train
 from tests.trainer.test_pack import with_peft
 from trainer import base_model, noise
 from trainer.base_model import BaseModel, BaseModelError
@@ -230,6 +230,24 @@ def test_both_encoders_are_parts_of_the_bank(load_base: Load, micro_sdxl: Path) 
     assert counts["text_encoder"] == 2 * 6
     assert counts["text_encoder_2"] == 3 * 6
     assert counts["unet"] > 50
+
+
+def test_a_resumed_trial_goes_on_as_if_it_had_not_stopped(
+    load_base: Load, micro_sdxl: Path, few_dataset: Dataset, encode: Encode, make_plan: Plans, tmp_path: Path
+) -> None:
+    from trainer.checkpoints import save_state
+
+    plan = make_plan(text_encoder=True, text2_lr_over_unet_lr=0.2, epochs=9)
+    length = len(few_dataset.split.train)
+    training = pack(encode(few_dataset, load_base(micro_sdxl)), 1)
+    run = training.admit(0, plan)
+    steps(training, length)
+    save_state(tmp_path / "state.safetensors", run, training.bank)
+    steps(training, 3)
+    again = pack(encode(few_dataset, load_base(micro_sdxl)), 1)
+    again.admit(0, plan, tmp_path / "state.safetensors")
+    steps(again, 3)
+    assert equal(state(again, 0), state(training, 0))
 
 
 def test_clip_skip_is_refused(micro_sdxl: Path, bare: BaseModel) -> None:

@@ -149,34 +149,60 @@ def picture(pipe: Any) -> Tensor:
     return found
 
 
-def convolutional(stem: str) -> tuple[LowRank, str]:
-    source = torch.Generator().manual_seed(1)
-    down = torch.randn(3, 16, 3, 3, generator=source)
-    return LowRank(down, torch.randn(16, 3, 1, 1, generator=source), 1.5), stem
+RESNET_LAYERS = (
+    "down_blocks.0.resnets.0.conv1",
+    "down_blocks.1.resnets.0.conv_shortcut",
+    "down_blocks.0.downsamplers.0.conv",
+    "mid_block.resnets.1.conv2",
+    "mid_block.resnets.0.time_emb_proj",
+    "up_blocks.0.upsamplers.0.conv",
+    "up_blocks.1.upsamplers.0.conv",
+    "up_blocks.2.resnets.0.conv2",
+)
+
+
+def outside_attention(unet: Any) -> Layers:
+    """A strong LoRA on layers that only some users train, 3x3 convolutions among them."""
+    source, layers = torch.Generator().manual_seed(1), {}
+    for path in RESNET_LAYERS:
+        weight = unet.get_submodule(path).weight
+        tail = (1, 1) if weight.dim() == 4 else ()
+        down = torch.randn(3, *weight.shape[1:], generator=source) * 0.2
+        layers[f"unet.{path}"] = LowRank(
+            down, torch.randn(len(weight), 3, *tail, generator=source) * 0.2, 1.5
+        )
+    return layers
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("layout", ["kohya", "diffusers"])
-def test_a_convolution_is_written_so_that_diffusers_applies_it(
-    layout: Format, cases: dict[str, Case], tmp_path: Path
+@pytest.mark.parametrize("name", ["sd1", "sdxl"])
+def test_convolutions_are_written_so_that_diffusers_applies_them(
+    name: str, layout: Format, cases: dict[str, Case], tmp_path: Path
 ) -> None:
-    chosen = cases["sdxl"]
-    layer, path = convolutional("down_blocks.0.resnets.0.conv1")
-    only = replace(chosen, layers={f"unet.{path}": layer})
+    chosen = cases[name]
+    merged = pipeline(chosen)
+    bare = picture(merged)
+    only = replace(chosen, layers=outside_attention(merged.unet))
     file = only.write(tmp_path, layout)
-    assert any(value.shape == (3, 16, 3, 3) for value in lora_file.read(file).tensors.values())
-    if layout == "kohya":
-        assert "lora_unet_input_blocks_1_0_in_layers_2.lora_down.weight" in lora_file.names(file)
     pipe = pipeline(chosen)
     pipe.load_lora_weights(tmp_path, weight_name=file.name, adapter_name="ours")
     theirs = picture(pipe)
-    merged = pipeline(chosen)
-    weight = merged.unet.get_submodule(path).weight
-    weight += 0.5 * torch.einsum("or,rihw->oihw", layer.up[:, :, 0, 0], layer.down)
+    for layer, factors in only.layers.items():
+        weight = merged.unet.get_submodule(layer.removeprefix("unet.")).weight
+        delta = factors.up.flatten(1) @ factors.down.flatten(1)
+        weight += 0.5 * delta.view(weight.shape)
+    assert float((theirs - bare).abs().max()) > 0.02
     assert float((theirs - picture(merged)).abs().max()) <= 1e-3
-    back = files.read(file, chosen.base.kohya_names, [f"unet.{path}"])
-    assert torch.equal(back[f"unet.{path}"].down, layer.down)
-    assert back[f"unet.{path}"].alpha == 1.5
+    back = files.read(file, chosen.base.kohya_names, only.layers)
+    assert back.keys() == only.layers.keys()
+    for layer, factors in only.layers.items():
+        assert torch.equal(back[layer].down, factors.down)
+        assert torch.equal(back[layer].up, factors.up)
+        assert back[layer].alpha == 1.5
+    if layout == "kohya" and name == "sdxl":
+        stems = {key.partition(".")[0] for key in lora_file.names(file)}
+        assert {"lora_unet_input_blocks_1_0_in_layers_2", "lora_unet_output_blocks_2_2_conv"} <= stems
 
 
 @torch.no_grad()
