@@ -11,6 +11,7 @@ from torch import Tensor
 from evaluation.subject import Subject, embed
 from trainer.adapters import AdapterBank
 from trainer.base_model import BaseModel
+from trainer.bases.conditioning import Conditioning, Framing
 from trainer.data.dataset import Encoded
 from trainer.seeds import generator
 
@@ -57,12 +58,17 @@ def render(
         take = slice(start, start + chunk)
         latents = _start(data.base, seeds[take], settings).repeat(len(subjects), 1, 1, 1)
         slots = [subject.slot for subject in subjects for _ in seeds[take]]
-        text = wanted[:, take].flatten(0, 1)
-        plain = unwanted.expand(-1, len(seeds[take]), -1, -1).flatten(0, 1)
+        text = _flat(wanted[:, take])
+        plain = _flat(unwanted[:, [0] * len(seeds[take])])
         latents = _denoise(data.base, bank, slots, latents, (text, plain), settings)
         images = data.base.decode(latents).cpu()
         parts.append(images.view(len(subjects), -1, *images.shape[1:]))
     return torch.cat(parts, dim=1)
+
+
+def _flat(text: Conditioning) -> Conditioning:
+    """(subjects, prompts, ...) -> (subjects * prompts, ...)."""
+    return text.map(lambda tensor: tensor.flatten(0, 1))
 
 
 def _start(base: BaseModel, seeds: Sequence[int], settings: RenderSettings) -> Tensor:
@@ -79,7 +85,7 @@ def _denoise(
     bank: AdapterBank,
     slots: Sequence[int | None],
     latents: Tensor,
-    text: tuple[Tensor, Tensor],
+    text: tuple[Conditioning, Conditioning],
     settings: RenderSettings,
 ) -> Tensor:
     """DPM-Solver++ (Lu et al. 2022) from pure noise to latents."""
@@ -89,15 +95,14 @@ def _denoise(
     solver.set_timesteps(settings.steps)
     guided = settings.guidance != 1
     latents = latents.to(base.device) * solver.init_noise_sigma
-    embeddings = torch.cat(text) if guided else text[0]
+    told = Conditioning.cat(text) if guided else text[0]
+    frame = Framing.whole((settings.width, settings.height))
+    time_ids = base.time_ids([frame] * len(told.embeddings)) if base.wants_sizes else None
     with bank.rows([*slots, *slots] if guided else list(slots)):
         for timestep in solver.timesteps:
             inputs = solver.scale_model_input(torch.cat([latents] * 2) if guided else latents, timestep)
-            said = base.unet(
-                inputs.to(base.dtype, memory_format=torch.channels_last),
-                timestep.to(base.device),
-                encoder_hidden_states=embeddings,
-            ).sample.to(latents.dtype)
+            said = base.predict(inputs.to(base.dtype), timestep.to(base.device), told, time_ids)
+            said = said.to(latents.dtype)
             if guided:
                 with_text, without = said.chunk(2)
                 said = without + settings.guidance * (with_text - without)

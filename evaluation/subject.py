@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from trainer.adapters import AdapterBank, Row
+from trainer.bases.conditioning import Conditioning
 from trainer.data.dataset import Encoded
 
 
@@ -22,8 +22,10 @@ class Subject:
 
 
 @torch.no_grad()
-def embed(data: Encoded, bank: AdapterBank, subjects: Sequence[Subject], captions: Sequence[str]) -> Tensor:
-    """Every subject's own embedding of every caption: shape (subjects, captions, tokens, width)."""
+def embed(
+    data: Encoded, bank: AdapterBank, subjects: Sequence[Subject], captions: Sequence[str]
+) -> Conditioning:
+    """Every subject's own reading of every caption: leading axes (subjects, captions)."""
     rows = []
     for subject in subjects:
         skips = [subject.clip_skip] * len(captions)
@@ -32,4 +34,4 @@ def embed(data: Encoded, bank: AdapterBank, subjects: Sequence[Subject], caption
                 rows.append(data.base.encode_text(captions, skips, data.prompts))
         else:
             rows.append(data.text(captions, skips))
-    return torch.stack(rows)
+    return Conditioning.stack(rows)

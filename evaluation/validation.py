@@ -11,6 +11,7 @@ from torch import Tensor
 from evaluation.subject import Subject, embed
 from trainer import losses, noise
 from trainer.adapters import AdapterBank
+from trainer.bases.conditioning import Conditioning, Framing
 from trainer.data.dataset import Encoded
 from trainer.seeds import generator
 
@@ -25,6 +26,7 @@ class Cells:
     noise: Tensor
     timesteps: Tensor
     """Shape (T,), one in each of T equal strata of the schedule."""
+    framing: Framing
 
 
 def cells(data: Encoded, example: int, count: int, seed: int) -> Cells:
@@ -44,7 +46,7 @@ def cells(data: Encoded, example: int, count: int, seed: int) -> Cells:
     timesteps = (strata * schedule).long().clamp(max=schedule - 1)
     drawn = torch.randn(count, *latents.shape, generator=source).to(latents)
     repeated = latents.expand(count, *latents.shape)
-    return Cells(data.dataset.examples[example].caption, repeated, drawn, timesteps)
+    return Cells(data.dataset.examples[example].caption, repeated, drawn, timesteps, data.framing(example))
 
 
 @torch.no_grad()
@@ -77,6 +79,7 @@ class _Joined:
     latents: Tensor
     noise: Tensor
     timesteps: Tensor
+    framings: tuple[Framing, ...]
 
 
 def _alike(grid: Sequence[Cells]) -> list[list[int]]:
@@ -94,11 +97,17 @@ def _join(grid: Sequence[Cells], images: Sequence[int]) -> _Joined:
         torch.cat([image.latents for image in members]),
         torch.cat([image.noise for image in members]),
         torch.cat([image.timesteps for image in members]),
+        tuple(image.framing for image in members for _ in image.timesteps),
     )
 
 
 def _errors(
-    data: Encoded, bank: AdapterBank, subjects: Sequence[Subject], row: _Joined, text: Tensor, max_rows: int
+    data: Encoded,
+    bank: AdapterBank,
+    subjects: Sequence[Subject],
+    row: _Joined,
+    text: Conditioning,
+    max_rows: int,
 ) -> Tensor:
     """Shape (subjects, cells): each forward pass takes a chunk of cells for all subjects."""
     base, who, parts = data.base, len(subjects), []
@@ -111,10 +120,11 @@ def _errors(
         inputs = noise.noised(clean, added, alphas).to(base.dtype)
         wanted = noise.target(clean, added, alphas, base.prediction_type)
         with bank.rows([subject.slot for subject in subjects for _ in when]):
-            said = base.unet(
-                inputs.repeat(who, 1, 1, 1).to(memory_format=torch.channels_last),
+            said = base.predict(
+                inputs.repeat(who, 1, 1, 1),
                 when.repeat(who).to(base.device),
-                encoder_hidden_states=text[:, row.image[take].to(base.device)].flatten(0, 1),
-            ).sample
+                text[:, row.image[take].to(base.device)].map(lambda tensor: tensor.flatten(0, 1)),
+                base.time_ids(row.framings[take] * who) if base.wants_sizes else None,
+            )
         parts.append(losses.squared_error(said, wanted.repeat(who, 1, 1, 1)).view(who, -1))
     return torch.cat(parts, dim=1)

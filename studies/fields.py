@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from search.space import Choice, Parameter
+from trainer.bases.families import Family, misfits
 from trainer.plan import TrainingPlan
 
 Path = tuple[str | int, ...]
@@ -106,6 +107,28 @@ def _pair_problems(plan: Mapping[str, Any], parameters: Mapping[str, Parameter])
 
 def _joint(one: str, first: Parameter, two: str, second: Parameter) -> Iterator[dict[str, Any]]:
     return ({one: a, two: b} for a in extremes(first) for b in extremes(second))
+
+
+def base_problems(
+    plan: Mapping[str, Any], parameters: Mapping[str, Parameter], family: Family
+) -> Iterator[str]:
+    """What the plan or the space asks that the family of its base model cannot do, once for each field."""
+    told: set[str] = set()
+    choices = [
+        {},
+        *(
+            {**_enablers(found), name: value}
+            for name, found in parameters.items()
+            for value in extremes(found)
+        ),
+    ]
+    for values in choices:
+        made = build(plan, values)
+        for problem in misfits(made.base.clip_skip, made.optimiser.text2_lr_over_unet_lr, family):
+            field = problem.split(" = ")[0]
+            if field not in told:
+                told.add(field)
+                yield f"{problem}."
 
 
 def extremes(parameter: Parameter) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from studies.problems import StudyError
 from studies.spec import StudySpec
 from trainer.data.dataset import Dataset
 from trainer.data.stream import images_per_epoch
-from trainer.plan import DataPlan, TrainingPlan
+from trainer.plan import BasePlan, ComputePlan, DataPlan, TrainingPlan
 
 _WEIGHTY = ("lora.rank", "lora.unet", "lora.text_encoder", "data.batch_size")
 """Fields that decide how much memory a trial needs: the more, the more."""
@@ -30,6 +30,16 @@ class Planner:
     spec: StudySpec
     dataset: Dataset
     seed: int
+
+    @staticmethod
+    def base_plan(spec: StudySpec) -> BasePlan:
+        """The base section that all trials share."""
+        return build(spec.plan, {}).base
+
+    @staticmethod
+    def compute_plan(spec: StudySpec) -> ComputePlan:
+        """The compute section that all trials share."""
+        return build(spec.plan, {}).compute
 
     @staticmethod
     def data_plan(spec: StudySpec) -> DataPlan:

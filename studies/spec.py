@@ -20,9 +20,11 @@ from search.trial import Value
 from studies import places
 from studies.fields import check_space, template_problems
 from studies.problems import StudyError
+from trainer.bases.hub import is_name
 
 _PATHS = (
     ("base", "path"),
+    ("base", "vae"),
     ("data", "folder"),
     ("data", "folders"),
     ("data", "concepts"),
@@ -302,13 +304,19 @@ def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
         for section, key in _PATHS:
             entry = plan.get(section)
             if isinstance(entry, dict) and isinstance(entry.get(key), str):
-                entry[key] = str((folder / entry[key]).resolve())
+                entry[key] = _resolved(folder, entry[key], (section, key) == ("base", "path"))
             elif isinstance(entry, dict) and isinstance(entry.get(key), list):
-                entry[key] = [str((folder / str(item)).resolve()) for item in entry[key]]
+                entry[key] = [_resolved(folder, str(item), False) for item in entry[key]]
     judge = table.get("judge")
     if isinstance(judge, dict) and isinstance(judge.get("clip"), str):
         local = (folder / judge["clip"]).resolve()
         judge["clip"] = str(local) if local.exists() else judge["clip"]
+
+
+def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
+    local = (folder / Path(text).expanduser()).resolve()
+    hub_name = may_be_hub_name and not text.startswith(".") and is_name(Path(text))
+    return text if hub_name and not local.exists() else str(local)
 
 
 def _sentence(found: Any) -> Problem:

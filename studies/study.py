@@ -10,6 +10,7 @@ from search.memory import Memory
 from search.settings import SearchSettings
 from search.storage import StorageError
 from studies import spec as study_file
+from studies.fields import base_problems
 from studies.glance import glance
 from studies.planning import Planner
 from studies.problems import StudyError
@@ -20,7 +21,7 @@ from trainer.base_model import BaseModelError
 from trainer.data import dataset as datasets
 from trainer.data.dataset import Dataset
 from trainer.data.images import DataError
-from trainer.plan import DataPlan
+from trainer.plan import BasePlan, DataPlan
 
 _SEED = "seed"
 _FINGERPRINTS = "fingerprints"
@@ -64,12 +65,12 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
         StudyError: with all problems of one kind at a time: the file's, then the base model's and the data's.
     """
     spec = study_file.load(path)
-    plan = spec.plan
     problems: list[str] = []
-    base, data = Path(plan["base"]["path"]), Planner.data_plan(spec)
+    base, data = Planner.base_plan(spec), Planner.data_plan(spec)
     try:
-        base_model.check(base)
         problems += _size_problems(data, base_model.size_step(base))
+        problems += base_problems(spec.plan, spec.space.parameters, base_model.family(base))
+        base_model.device_for(Planner.compute_plan(spec).device)
     except BaseModelError as error:
         problems.append(str(error))
     try:
@@ -99,7 +100,7 @@ def begin(path: Path, root: Path) -> Study:
     workspace.prepare()
     memory = _memory(workspace, spec.study.name)
     seed = _fixed_seed(memory, spec.study.seed)
-    _check_unchanged(memory, dataset, Path(spec.plan["base"]["path"]))
+    _check_unchanged(memory, dataset, Planner.base_plan(spec))
     copy_whole(path, workspace.study_file)
     write_json(workspace.source, {"study_file": str(path.resolve())})
     return Study(spec, workspace, memory, dataset, seed)
@@ -153,7 +154,7 @@ def _fixed_seed(memory: Memory, asked: int) -> int:
     return int(recorded)
 
 
-def _check_unchanged(memory: Memory, dataset: Dataset, base: Path) -> None:
+def _check_unchanged(memory: Memory, dataset: Dataset, base: BasePlan) -> None:
     now = {"data set": dataset.fingerprint, "base model": base_model.fingerprint(base)}
     before = memory.recall(_FINGERPRINTS)
     if before is None:

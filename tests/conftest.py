@@ -101,6 +101,47 @@ def tiny_base(fresh_base: Callable[..., BaseModel], tiny_unet: Any) -> Callable[
 
 
 @pytest.fixture(scope="session")
+def micro_sdxl(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A micro SDXL with random weights, in diffusers layout."""
+    from tests.bases import build_sdxl
+
+    return build_sdxl(tmp_path_factory.mktemp("bases") / "micro-sdxl", assets / "micro-sd")
+
+
+@pytest.fixture(scope="session")
+def micro_sd2(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A micro SD 2.x (v-prediction) with random weights, in diffusers layout."""
+    from tests.bases import build_sd
+
+    return build_sd(tmp_path_factory.mktemp("bases") / "micro-sd2", assets / "micro-sd", second=True)
+
+
+@pytest.fixture(scope="session")
+def load_base() -> Callable[..., BaseModel]:
+    """``load_base(folder, dtype=float32, **plan)``: a base whose layers a bank may wrap."""
+    import torch
+
+    from trainer import base_model
+    from trainer.plan import BasePlan
+
+    loaded: dict[str, BaseModel] = {}
+
+    def make(folder: Path, dtype: torch.dtype = torch.float32, **values: Any) -> BaseModel:
+        plan = BasePlan(path=folder, **values)
+        key = plan.model_dump_json()
+        if key not in loaded:
+            loaded[key] = base_model.load(plan, device=torch.device("cpu"))
+        made = copy.copy(loaded[key])
+        made.dtype = dtype
+        made.unet = copy.deepcopy(made.unet).to(dtype)
+        for part, encoder in made.text_encoders.items():
+            setattr(made, part, copy.deepcopy(encoder).to(dtype))
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def demo_folder(assets: Path) -> Path:
     """The demonstration images: ``10_fluent/*.png`` with captions."""
     return assets / "demo"

@@ -67,9 +67,9 @@ class AdapterBank:
         return tuple(self._layers)
 
     @property
-    def pointwise(self) -> frozenset[str]:
-        """Names of the adapted layers that are 1x1 convolutions."""
-        return frozenset(name for name, layer in self._layers.items() if layer.pointwise)
+    def kernels(self) -> dict[str, tuple[int, int]]:
+        """Height and width of the kernels of those adapted layers that are convolutions."""
+        return {name: (1, 1) for name, layer in self._layers.items() if layer.pointwise}
 
     @contextmanager
     def rows(self, rows: Sequence[Row]) -> Iterator[None]:

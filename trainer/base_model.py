@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +11,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer import prompts
-from trainer.plan import Precision
+from trainer.bases import attention as attentions
+from trainer.bases import loading, schedule, sources
+from trainer.bases.conditioning import Conditioning, Framing
+from trainer.bases.errors import BaseModelError as BaseModelError
+from trainer.bases.families import Family, Identity, misfits
+from trainer.bases.sources import Source
+from trainer.bases.text import TextReader, conditioning
+from trainer.lora_formats.kohya import Names
+from trainer.plan import Attention, BasePlan, Device, Precision
 from trainer.prompts import PLAIN, PromptRules
 
 DTYPES: dict[str, torch.dtype] = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-PARTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
-_PICKLES = (".ckpt", ".pt", ".bin", ".pth")
-
-
-class BaseModelError(Exception):
-    """The base model cannot be used; the message is one sentence with the remedy."""
 
 
 @dataclass(slots=True)
 class BaseModel:
-    """Stable Diffusion 1.x: tokenizer, text encoder, VAE, U-Net and noise schedule, all frozen."""
+    """Stable Diffusion: tokenizers, text encoders, VAE, U-Net and noise schedule, all frozen."""
 
-    path: Path
-    fingerprint: str
-    """SHA-256 over the weight files."""
+    identity: Identity
     tokenizer: Any
     text_encoder: nn.Module
     vae: Any
@@ -39,9 +37,39 @@ class BaseModel:
     schedule_config: dict[str, Any]
     alphas_cumprod: Tensor
     """Shape (timesteps,), float64 on the CPU: the share of signal power left at each timestep."""
-    prediction_type: str
     device: torch.device
     dtype: torch.dtype
+    tokenizer_2: Any = None
+    text_encoder_2: nn.Module | None = None
+    """SDXL's second text encoder."""
+
+    @property
+    def prediction_type(self) -> str:
+        """What the U-Net says: "epsilon" or "v_prediction"."""
+        return self.identity.prediction_type
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all weights in use."""
+        return _joined(self.identity.model_hash, self.identity.vae_hash)
+
+    @property
+    def text_encoders(self) -> dict[str, nn.Module]:
+        """The text encoders by part name, in the order in which the U-Net reads them."""
+        found = {"text_encoder": self.text_encoder}
+        if self.text_encoder_2 is not None:
+            found["text_encoder_2"] = self.text_encoder_2
+        return found
+
+    @property
+    def kohya_names(self) -> Names:
+        """How kohya calls its layers."""
+        return Names.of(self.identity.family, self.unet.config)
+
+    @property
+    def wants_sizes(self) -> bool:
+        """Whether the U-Net is told how pictures were cut (SDXL)."""
+        return self.text_encoder_2 is not None
 
     @property
     def latent_scale(self) -> int:
@@ -64,135 +92,167 @@ class BaseModel:
 
     def encode_text(
         self, captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules = PLAIN
-    ) -> Tensor:
-        """Text embeddings (n, 75 x windows + 2, width): the hidden state N from the end, then the final norm.
+    ) -> Conditioning:
+        """What the text encoders say of n captions, 75 tokens a window and 2 around them.
 
         Runs with gradients where they are enabled, and under the bank's rows where the caller set them.
         """
+        readers = [TextReader(self.tokenizer, self.text_encoder)]
+        if self.text_encoder_2 is not None:
+            readers.append(TextReader(self.tokenizer_2, self.text_encoder_2))
+        return conditioning(readers, captions, clip_skips, rules)
 
-        def encode(tokens: Tensor) -> Tensor:
-            states = self.text_encoder(tokens.to(self.device), output_hidden_states=True).hidden_states
-            chosen = torch.stack([states[-skip][row] for row, skip in enumerate(clip_skips)])
-            normalised: Tensor = _final_norm(self.text_encoder)(chosen)
-            return normalised
+    def time_ids(self, framings: Sequence[Framing]) -> Tensor:
+        """SDXL's size conditions of n pictures: shape (n, 6), float32, on the device."""
+        rows = [framing.time_ids for framing in framings]
+        return torch.tensor(rows, dtype=torch.float32).to(self.device)
 
-        return prompts.embed(self.tokenizer, captions, rules, encode)
+    def predict(
+        self, inputs: Tensor, timesteps: Tensor, text: Conditioning, time_ids: Tensor | None
+    ) -> Tensor:
+        """What the U-Net says of noisy latents (n, 4, h, w): the noise or v, same shape.
+
+        Args:
+            inputs: noisy latents in the base's number format.
+            timesteps: shape (n,), or one for all.
+            text: n rows.
+            time_ids: shape (n, 6) where ``wants_sizes``, else None.
+        """
+        added = None if time_ids is None else {"text_embeds": text.pooled, "time_ids": time_ids}
+        said: Tensor = self.unet(
+            inputs.to(memory_format=torch.channels_last),
+            timesteps,
+            encoder_hidden_states=text.embeddings,
+            added_cond_kwargs=added,
+        ).sample
+        return said
 
 
-def load(path: Path, precision: Precision = "no", device: torch.device | None = None) -> BaseModel:
-    """Loads a Stable Diffusion 1.x folder in diffusers layout, offline, safetensors only.
+def load(
+    base: BasePlan | Path,
+    precision: Precision = "no",
+    device: torch.device | None = None,
+    attention: Attention = "sdpa",
+) -> BaseModel:
+    """Loads a base model, offline where it lies on this disk, safetensors only.
+
+    Args:
+        base: which, or just where it lies.
+        precision: number format of U-Net and text encoders.
+        device: where it will run; None takes CUDA where there is one.
+        attention: how the U-Net's attention is computed.
 
     Raises:
         BaseModelError: with what is wrong and what to do.
     """
-    check(path)
-    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    source = _found(base)
+    device = device or device_for("auto")
     dtype = DTYPES[precision]
-    offline: dict[str, Any] = {"local_files_only": True}
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(path / "tokenizer", **offline)
-        text_encoder = CLIPTextModel.from_pretrained(
-            path / "text_encoder", dtype=dtype, use_safetensors=True, **offline
-        )
-        vae = AutoencoderKL.from_pretrained(
-            path / "vae", torch_dtype=torch.float32, use_safetensors=True, **offline
-        )
-        unet = UNet2DConditionModel.from_pretrained(
-            path / "unet", torch_dtype=dtype, use_safetensors=True, **offline
-        )
-        scheduler = DDPMScheduler.from_pretrained(path / "scheduler", **offline)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BaseModelError(
-            f"{path}: the base model cannot be loaded: {str(error).splitlines()[0]}"
-        ) from error
-    for model in (text_encoder, vae, unet):
+        networks = loading.load(source, dtype)
+        plan = schedule.read(source)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        where = source.file or source.configs
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BaseModelError(f"{where}: the base model cannot be loaded: {reason}") from error
+    _check_latents(networks)
+    for model in (*networks.text_encoders, networks.vae, networks.unet):
         model.requires_grad_(False).eval().to(device)
-    unet.to(memory_format=torch.channels_last)
+    networks.unet.to(memory_format=torch.channels_last)
+    attentions.use(networks.unet, attention)
+    second = len(networks.text_encoders) > 1
     return BaseModel(
-        path=path,
-        fingerprint=fingerprint(path),
-        tokenizer=tokenizer,
-        text_encoder=text_encoder,
-        vae=vae,
-        unet=unet,
-        schedule_config=dict(scheduler.config),
-        alphas_cumprod=scheduler.alphas_cumprod.double(),
-        prediction_type=scheduler.config.prediction_type,
+        identity=_identity(source),
+        tokenizer=networks.tokenizers[0],
+        text_encoder=networks.text_encoders[0],
+        vae=networks.vae,
+        unet=networks.unet,
+        schedule_config=plan.config,
+        alphas_cumprod=plan.alphas_cumprod,
         device=device,
         dtype=dtype,
+        tokenizer_2=networks.tokenizers[1] if second else None,
+        text_encoder_2=networks.text_encoders[1] if second else None,
     )
 
 
-def check(path: Path) -> None:
-    """Whether a folder looks like a Stable Diffusion 1.x in diffusers layout; loads nothing.
+def check(base: BasePlan | Path) -> None:
+    """Whether there is a base model that can be trained; loads no weights.
 
     Raises:
-        BaseModelError: it does not.
+        BaseModelError: there is none, or the plan asks what its family cannot do.
     """
-    if path.is_file() and path.suffix in _PICKLES:
-        raise BaseModelError(
-            f"{path}: pickle checkpoints can run code and are refused; convert it to a diffusers folder "
-            "with safetensors weights first."
-        )
-    index = path / "model_index.json"
-    if not index.is_file():
-        raise BaseModelError(
-            f"{path}: there is no base model here; base.path must be a diffusers folder that holds "
-            f"model_index.json and {', '.join(PARTS)}."
-        )
-    try:
-        name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
-    except (ValueError, AttributeError) as error:
-        raise BaseModelError(f"{index}: this is not valid JSON ({error}); restore the file.") from error
-    if name != "StableDiffusionPipeline":
-        raise BaseModelError(
-            f"{index}: _class_name must be StableDiffusionPipeline (SD 1.x), but got {name!r}."
-        )
-    for part in PARTS:
-        folder = path / part
-        if not folder.is_dir():
-            raise BaseModelError(f"{path}: the base model lacks the folder {part}/.")
-        if part in ("text_encoder", "vae", "unet") and not list(folder.glob("*.safetensors")):
-            raise BaseModelError(
-                f"{folder}: there is no .safetensors file; pickled weights are refused, convert them."
-            )
+    source = _found(base)
+    if problems := misfits(_plan(base).clip_skip, None, source.family):
+        raise BaseModelError(problems[0] + ".")
 
 
-def size_step(path: Path) -> int:
+def family(base: BasePlan | Path) -> Family:
+    """Which family the base model belongs to; loads no weights.
+
+    Raises:
+        BaseModelError: there is no base model.
+    """
+    return _found(base).family
+
+
+def size_step(base: BasePlan | Path) -> int:
     """Image sides must be multiples of this many pixels, so that every level of VAE and U-Net halves evenly.
 
-    Read from the configuration alone; 64 for SD 1.x.
+    Read from the configuration alone; 64 for SD 1.x and 2.x, 32 for SDXL.
 
     Raises:
         BaseModelError: a configuration is missing or broken.
     """
-    halvings = 0
-    for part in ("vae", "unet"):
-        file = path / part / "config.json"
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-            halvings += len(config["block_out_channels"]) - 1
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BaseModelError(
-                f"{file}: this configuration cannot be read ({error}); restore it."
-            ) from error
-    return 1 << halvings
+    return sources.side_step(_found(base))
 
 
-def fingerprint(path: Path) -> str:
-    """SHA-256 over the names and contents of a base model's weight files."""
-    digest = hashlib.sha256()
-    for file in sorted(path.glob("*/*.safetensors")):
-        digest.update(str(file.relative_to(path)).encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+def fingerprint(base: BasePlan | Path) -> str:
+    """SHA-256 over the names and contents of the weight files in use."""
+    source = _found(base)
+    return _joined(sources.model_hash(source), sources.vae_hash(source))
 
 
-def _final_norm(text_encoder: nn.Module) -> nn.Module:
-    inner: Any = getattr(text_encoder, "text_model", text_encoder)
-    norm: nn.Module = inner.final_layer_norm
-    return norm
+def device_for(wanted: Device) -> torch.device:
+    """The device that ``compute.device`` names.
+
+    Raises:
+        BaseModelError: it is not there.
+    """
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise BaseModelError(
+            "compute.device = 'cuda', but PyTorch finds no CUDA device; install a CUDA build of PyTorch, "
+            "or choose 'auto' or 'cpu'."
+        )
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+
+
+def _plan(base: BasePlan | Path) -> BasePlan:
+    return base if isinstance(base, BasePlan) else BasePlan(path=base)
+
+
+def _found(base: BasePlan | Path) -> Source:
+    return sources.find(_plan(base))
+
+
+def _identity(source: Source) -> Identity:
+    return Identity(
+        source.family,
+        source.prediction_type,
+        source.zero_terminal_snr,
+        sources.model_hash(source),
+        sources.vae_hash(source),
+    )
+
+
+def _joined(model: str, vae: str | None) -> str:
+    return model if vae is None else hashlib.sha256(f"{model} {vae}".encode()).hexdigest()
+
+
+def _check_latents(networks: loading.Networks) -> None:
+    made, read = networks.vae.config.latent_channels, networks.unet.config.in_channels
+    if made != read:
+        raise BaseModelError(
+            f"base.vae makes {made} latent channels, but the U-Net reads {read}; choose another."
+        )

@@ -1,32 +1,30 @@
-"""LoRA files as A1111, ComfyUI and diffusers read them: kohya keys in safetensors."""
+"""LoRA files: safetensors with the metadata and hashes that A1111 and other tools read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from trainer.base_model import DTYPES
+from trainer.bases.families import TEXT_PARTS, Identity
 from trainer.data import facts as data_facts
 from trainer.data.dataset import Dataset
 from trainer.data.stream import steps_per_epoch
 from trainer.files import write_whole
+from trainer.lora_formats.low_rank import LoraFileError as LoraFileError
 from trainer.outcome import EpochEnd
 from trainer.plan import Precision, TrainingPlan
 from trainer.recipe_facts import recipe_facts
 
-PREFIXES = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
-"""Kohya's name of each part; SD 1.x text encoders are written with transformers' old ``text_model.``."""
-
-
-class LoraFileError(Exception):
-    """A LoRA file cannot be read; the message is one sentence."""
+_LEGACY = slice(0x100000, 0x110000)
+"""The part of a file that A1111's old short hash covers."""
+_SGM = "https://github.com/Stability-AI/generative-models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,63 +32,11 @@ class Lora:
     """The content of a LoRA file."""
 
     tensors: dict[str, Tensor]
-    """Kohya keys."""
     metadata: dict[str, str]
 
 
-def kohya_keys(state: Mapping[str, Tensor], alpha: float, pointwise: frozenset[str]) -> dict[str, Tensor]:
-    """A bank's slot state under kohya's names.
-
-    Args:
-        state: ``<part>.<layer>.down`` (rank, inputs) and ``.up`` (outputs, rank).
-        alpha: ``network_alpha``.
-        pointwise: layers that are 1x1 convolutions, whose weights get two trailing axes.
-    """
-    tensors: dict[str, Tensor] = {}
-    for name, value in state.items():
-        layer, _, factor = name.rpartition(".")
-        stem = kohya_stem(layer)
-        tensors[f"{stem}.lora_{factor}.weight"] = value[:, :, None, None] if layer in pointwise else value
-        tensors[f"{stem}.alpha"] = torch.tensor(float(alpha))
-    return tensors
-
-
-def kohya_stem(layer: str) -> str:
-    """Kohya's name of a bank layer ``<part>.<path>``."""
-    part, _, path = layer.partition(".")
-    return PREFIXES[part] + path.removeprefix("text_model.").replace(".", "_")
-
-
-def stems(layers: Iterable[str]) -> dict[str, str]:
-    """Kohya's name -> bank layer, for reading files."""
-    return {kohya_stem(layer): layer for layer in layers}
-
-
-def slot_state(tensors: Mapping[str, Tensor], layers: Mapping[str, str]) -> dict[str, Tensor]:
-    """The inverse of ``kohya_keys``.
-
-    Args:
-        tensors: kohya keys.
-        layers: kohya stem -> bank layer name.
-
-    Raises:
-        LoraFileError: a key names a layer that the base model lacks.
-    """
-    state: dict[str, Tensor] = {}
-    for key, value in tensors.items():
-        match = re.fullmatch(r"(.+)\.(lora_down|lora_up)\.weight", key)
-        if not match:
-            continue
-        if match[1] not in layers:
-            raise LoraFileError(
-                f"the base model has no layer {match[1]!r}; was the LoRA made for another base?"
-            )
-        state[f"{layers[match[1]]}.{match[2].removeprefix('lora_')}"] = value.flatten(1).float()
-    return state
-
-
 def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: Precision) -> bytes:
-    """A whole safetensors file, with the model hash that WebUIs look for (``sshs_model_hash``).
+    """A whole safetensors file, with the hashes that WebUIs look for (``sshs_*``).
 
     Alphas stay in float32: rounded to half precision they would change the LoRA's scale.
     """
@@ -100,10 +46,22 @@ def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision
         key: value if key.endswith(".alpha") else value.to(DTYPES[precision]).contiguous()
         for key, value in sorted(tensors.items())
     }
-    bare = save(stored)
+    bare = _with_metadata(save(stored), {key: text for key, text in metadata.items() if key[:3] == "ss_"})
     area = bare[8 + int.from_bytes(bare[:8], "little") :]
-    whole: bytes = save(stored, {**metadata, "sshs_model_hash": hashlib.sha256(area).hexdigest()})
-    return whole
+    hashes = {
+        "sshs_model_hash": hashlib.sha256(area).hexdigest(),
+        "sshs_legacy_hash": hashlib.sha256(bare[_LEGACY]).hexdigest()[:8],
+    }
+    return _with_metadata(bare, {**metadata, **hashes})
+
+
+def _with_metadata(file: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file with its metadata in the order of their names: equal content gives equal bytes."""
+    start = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:start]) | {"__metadata__": dict(sorted(metadata.items()))}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + file[start:]
 
 
 def write(
@@ -128,20 +86,34 @@ def read(path: Path) -> Lora:
         raise LoraFileError(f"{path}: this is not a readable safetensors file ({error}).") from error
 
 
+def names(path: Path) -> tuple[str, ...]:
+    """The keys of a safetensors file, without reading its tensors.
+
+    Raises:
+        LoraFileError: the file is missing or is no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return tuple(file.keys())
+    except (OSError, SafetensorError) as error:
+        raise LoraFileError(f"{path}: this is not a readable safetensors file ({error}).") from error
+
+
 def metadata(
-    plan: TrainingPlan, dataset: Dataset, fingerprint: str, name: str, end: EpochEnd
+    plan: TrainingPlan, dataset: Dataset, base: Identity, name: str, end: EpochEnd
 ) -> dict[str, str]:
-    """The ``ss_*`` metadata that the ecosystem's tools show.
+    """The ``ss_*`` and ``modelspec.*`` metadata that the ecosystem's tools show.
 
     Args:
         plan: what was trained.
         dataset: on which images.
-        fingerprint: of the base model.
+        base: the base model.
         name: ``ss_output_name``.
         end: where training stood.
     """
     dataset = dataset.fold(plan.data.fold)
-    text_rate = plan.optimiser.unet_lr * plan.optimiser.text_lr_over_unet_lr
     total_steps = plan.data.epochs * steps_per_epoch(
         dataset.deck,
         dataset.sizes,
@@ -154,12 +126,16 @@ def metadata(
         "ss_network_module": "networks.lora",
         "ss_network_dim": plan.lora.rank,
         "ss_network_alpha": plan.lora.alpha,
-        "ss_base_model_version": "sd_v1",
-        "ss_v2": False,
+        "ss_network_args": json.dumps({}),
+        "ss_base_model_version": version(base),
+        "ss_v2": base.family == "sd2",
+        "ss_zero_terminal_snr": base.zero_terminal_snr,
         "ss_sd_model_name": plan.base.path.name,
-        "ss_new_sd_model_hash": fingerprint,
+        "ss_new_sd_model_hash": base.model_hash,
+        "ss_vae_name": plan.base.vae.name if plan.base.vae else None,
+        "ss_new_vae_hash": base.vae_hash,
         "ss_unet_lr": plan.optimiser.unet_lr if plan.lora.unet else None,
-        "ss_text_encoder_lr": text_rate if plan.lora.text_encoder else None,
+        "ss_text_encoder_lr": _text_rates(plan, base),
         **recipe_facts(plan, total_steps),
         "ss_num_train_images": len(dataset.split.train),
         "ss_num_epochs": plan.data.epochs,
@@ -177,12 +153,48 @@ def metadata(
         "ss_tag_frequency": json.dumps(_tag_frequency(dataset)),
         **data_facts.metadata(plan.data, dataset),
         "lorasearch_plan": plan.model_dump_json(),
+        "ss_bucket_info": json.dumps(_bucket_info(dataset)) if plan.data.enable_bucket else None,
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-v1/lora",
+        "modelspec.architecture": f"{_architecture(base)}/lora",
+        "modelspec.implementation": _SGM if base.family == "sdxl" else "diffusers",
         "modelspec.title": name,
         "modelspec.resolution": f"{plan.data.resolution}x{plan.data.resolution}",
+        "modelspec.prediction_type": "v" if base.prediction_type == "v_prediction" else "epsilon",
     }
     return {key: str(value) for key, value in facts.items()}
+
+
+def version(base: Identity) -> str:
+    """``ss_base_model_version``: A1111 takes a LoRA for SDXL's if it starts with ``sdxl_``."""
+    known = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
+    suffix = "_v" if base.prediction_type == "v_prediction" and base.family != "sdxl" else ""
+    return known[base.family] + suffix
+
+
+def _architecture(base: Identity) -> str:
+    if base.family == "sd2":
+        size = "768-v" if base.prediction_type == "v_prediction" else "512"
+        return f"stable-diffusion-v2-{size}"
+    return {"sd1": "stable-diffusion-v1", "sdxl": "stable-diffusion-xl-v1-base"}[base.family]
+
+
+def _text_rates(plan: TrainingPlan, base: Identity) -> object:
+    """The text encoder's learning rate, or those of both."""
+    if not plan.lora.text_encoder:
+        return None
+    shares = [plan.optimiser.text_lr_over_unet_lr, plan.optimiser.text2_share]
+    rates = [plan.optimiser.unet_lr * share for share in shares[: len(TEXT_PARTS[base.family])]]
+    return rates[0] if len(rates) == 1 else rates
+
+
+def _bucket_info(dataset: Dataset) -> dict[str, object]:
+    """Training images of each bucket, repeats counted."""
+    counts = Counter(dataset.sizes[i] for i in dataset.deck.cards)
+    buckets = {
+        str(place): {"resolution": list(size), "count": count * dataset.deck.repeats}
+        for place, (size, count) in enumerate(sorted(counts.items()))
+    }
+    return {"buckets": buckets}
 
 
 def _tag_frequency(dataset: Dataset) -> dict[str, dict[str, int]]:

@@ -15,10 +15,11 @@ from torch import Tensor
 from trainer import losses, noise
 from trainer.adapters import AdapterBank, Row
 from trainer.base_model import BaseModel
+from trainer.bases.conditioning import Conditioning
 from trainer.checkpoints import load_state
 from trainer.data.buckets import Size
 from trainer.data.captions import spoken
-from trainer.data.dataset import Encoded, Shown
+from trainer.data.dataset import Encoded, Shown, framed
 from trainer.data.prior import prior_weight
 from trainer.data.views import drawn
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
@@ -43,6 +44,7 @@ class _Rows:
     captions: list[str]
     priors: list[float | None]
     """Each row's prior loss weight; None for training images."""
+    shown: list[Shown]
 
     @property
     def slots(self) -> list[Row]:
@@ -163,9 +165,7 @@ class Pack:
                 self.bank.gradients(run.slot).zero_()
         text = self._text(rows)
         with self.bank.rows(rows.slots):
-            said = self.base.unet(
-                rows.inputs.to(memory_format=torch.channels_last), rows.timesteps, encoder_hidden_states=text
-            ).sample
+            said = self.base.predict(rows.inputs, rows.timesteps, text, self._time_ids(rows))
             wanted = noise.target(rows.latents, rows.noise, rows.alphas, self.base.prediction_type)
             squared = losses.squared_error(said, wanted)
             minimised = losses.minimised(squared, said, wanted, rows.noise_plans)
@@ -176,7 +176,8 @@ class Pack:
         draws, offsets, captions, priors = [], [], [], []
         owner: list[int] = []
         special: list[noise.Row] = []
-        latents = self.data.presented(self._shown(runs))
+        shown = self._shown(runs)
+        latents = self.data.presented(shown)
         timesteps = len(self.base.alphas_cumprod)
         for i, run in enumerate(runs):
             batch = run.next_batch
@@ -199,8 +200,8 @@ class Pack:
         met = noise.specialise(special, draws, latents, added, when, timesteps) if special else added
         added, met = added.to(self.base.device), met.to(self.base.device)
         alphas = self.base.alphas_cumprod[when].to(self.base.device)
-        inputs = noise.noised(clean, met, alphas).to(self.base.dtype)
-        return _Rows(runs, owner, clean, added, inputs, when.to(self.base.device), alphas, captions, priors)
+        inputs, when = noise.noised(clean, met, alphas).to(self.base.dtype), when.to(self.base.device)
+        return _Rows(runs, owner, clean, added, inputs, when, alphas, captions, priors, shown)
 
     def _shown(self, runs: list[TrainingRun]) -> list[Shown]:
         """Every row's example, and how its presentation shows it."""
@@ -216,7 +217,13 @@ class Pack:
         shown = self.data.dataset.examples[example]
         return spoken(shown.caption, shown.rules, plan.data, plan.seed, presentation)
 
-    def _text(self, rows: _Rows) -> Tensor:
+    def _time_ids(self, rows: _Rows) -> Tensor | None:
+        """SDXL's sizes of each row's picture, shape (n, 6); None for other families."""
+        if not self.base.wants_sizes:
+            return None
+        return self.base.time_ids([framed(view) for _, view in rows.shown])
+
+    def _text(self, rows: _Rows) -> Conditioning:
         """Embeddings of all rows: cached where the text encoder is frozen, else encoded with gradients."""
         skips = [rows.runs[i].plan.base.clip_skip for i in rows.owner]
         states = [(rows.runs[i].trains_text, rows.runs[i].text_rests) for i in rows.owner]
@@ -233,7 +240,7 @@ class Pack:
         if frozen:
             parts.append(self.data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
         order = torch.tensor(trained + resting + frozen, device=self.base.device).argsort()
-        return torch.cat(parts)[order]
+        return Conditioning.cat(parts)[order]
 
     def _coefficients(self, rows: _Rows) -> Tensor:
         """Each row's factor in the sum of all losses: its loss weight / its window's images * loss scale."""
@@ -276,9 +283,10 @@ class Pack:
 
 
 def bank_for(base: BaseModel, capacity: int) -> AdapterBank:
-    """Wraps the attention and feed-forward layers of U-Net and text encoder."""
-    models = {"unet": base.unet, "text_encoder": base.text_encoder}
-    targets = {"unet": unet_targets(base.unet), "text_encoder": text_targets(base.text_encoder)}
+    """Wraps the attention and feed-forward layers of U-Net and text encoders."""
+    models = {"unet": base.unet, **base.text_encoders}
+    targets = {"unet": unet_targets(base.unet)}
+    targets |= {part: text_targets(encoder) for part, encoder in base.text_encoders.items()}
     return AdapterBank(models, targets, capacity)
 
 

@@ -37,6 +37,9 @@ Argument = bool | int | float | str | tuple[float, ...] | None
 Precision = Literal["no", "fp16", "bf16"]
 LatentCache = Literal["memory", "disk", "off"]
 TokenLength = Literal[75, 150, 225]
+Prediction = Literal["epsilon", "v_prediction"]
+Attention = Literal["sdpa", "xformers", "flash"]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 def _shared(default: Any = ..., **constraints: Any) -> Any:
@@ -59,9 +62,15 @@ class BasePlan(Frozen):
     """The frozen base model."""
 
     path: Path = _shared()
-    """A Stable Diffusion 1.x folder in diffusers layout."""
+    """SD 1.x, SD 2.x or SDXL: a diffusers folder, a single .safetensors file, or a hub name ``org/model``."""
+    vae: Path | None = _shared(None)
+    """A VAE that replaces the base's: a diffusers folder or a .safetensors file."""
+    prediction_type: Prediction | None = _shared(None)
+    """What the U-Net predicts; None takes the base's own statement."""
+    zero_terminal_snr: bool | None = _shared(None)
+    """Rescale the noise schedule to end in pure noise (Lin et al. 2023); None takes the base's own statement."""
     clip_skip: int = Field(1, ge=1, le=3)
-    """Which hidden state of the text encoder is read, counted from the end (1 = the last)."""
+    """Which hidden state of the text encoder is read, counted from the end (1 = the last); SDXL takes 1 only."""
 
 
 class DataPlan(Frozen):
@@ -186,7 +195,7 @@ class LoraPlan(Frozen):
     unet: bool = True
     """Whether the U-Net gets a LoRA."""
     text_encoder: bool = False
-    """Whether the text encoder gets a LoRA."""
+    """Whether the text encoder gets a LoRA; on SDXL, both of them."""
 
     @property
     def alpha(self) -> float:
@@ -209,6 +218,8 @@ class OptimiserPlan(Frozen):
     SGD takes it as it is, and wants a far larger one."""
     text_lr_over_unet_lr: float = Field(0.5, gt=0, le=10)
     """Learning rate of the text encoder as a multiple of the U-Net's; Prodigy has one rate and leaves it aside."""
+    text2_lr_over_unet_lr: float | None = Field(None, gt=0, le=10)
+    """The same for SDXL's second text encoder; None takes that of the first."""
     weight_decay: float = Field(0.01, ge=0, lt=1)
     max_grad_norm: float = Field(1.0, ge=0)
     """Gradients of a slot are scaled down to this 2-norm; 0 leaves them alone."""
@@ -228,6 +239,12 @@ class OptimiserPlan(Frozen):
         if problems := optimisers.problems(self):
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def text2_share(self) -> float:
+        """Learning rate of SDXL's second text encoder as a multiple of the U-Net's."""
+        own = self.text2_lr_over_unet_lr
+        return self.text_lr_over_unet_lr if own is None else own
 
 
 class Stage(Frozen):
@@ -346,6 +363,18 @@ class ComputePlan(Frozen):
     """Number format of the frozen base and of activations; adapters stay in float32."""
     gradient_checkpointing: bool = _shared(False)
     """Recompute activations in the backward pass: less memory, more time."""
+    attention: Attention = _shared("sdpa")
+    """How the U-Net's attention is computed: PyTorch's choice, the package xformers, or FlashAttention alone."""
+    device: Device = _shared("auto")
+    """Where everything is computed; auto takes CUDA where there is one."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.attention == "flash" and self.mixed_precision == "no":
+            raise ValueError("attention = 'flash' needs mixed_precision fp16 or bf16")
+        if self.attention != "sdpa" and self.device == "cpu":
+            raise ValueError(f"attention = '{self.attention}' needs CUDA; choose 'sdpa' with device = 'cpu'")
+        return self
 
 
 class TrainingPlan(Frozen):
@@ -383,7 +412,9 @@ class TrainingPlan(Frozen):
             )
 
     def _device_problems(self) -> Iterator[str]:
-        if optimisers.OPTIMISERS[self.optimiser.name].eight_bit and self.compute.mixed_precision == "no":
+        eight_bit = optimisers.OPTIMISERS[self.optimiser.name].eight_bit
+        on_cpu = self.compute.device == "cpu"
+        if eight_bit and self.compute.mixed_precision == "no" and not on_cpu:
             import torch
 
             if torch.cuda.is_available():

@@ -26,6 +26,8 @@ _LOSS_MEMORY = 24
 _LIGHTEST = 3.0
 """No channel of a latent has a mean further from 0."""
 
+_TEXT = ("text_encoder", "text_encoder_2")
+
 
 @dataclass(slots=True)
 class Progress:
@@ -187,7 +189,7 @@ class TrainingRun:
     @contextmanager
     def _resting_text(self) -> Iterator[None]:
         """Takes the gradients from the text encoder, so that every optimiser passes it by."""
-        leaves = self._bank.parameters(self.slot, "text_encoder")
+        leaves = [leaf for part in _TEXT for leaf in self._bank.parameters(self.slot, part)]
         gradients = [leaf.grad for leaf in leaves]
         for leaf in leaves:
             leaf.grad = None
@@ -224,7 +226,11 @@ class TrainingRun:
 def groups_of(plan: TrainingPlan, bank: AdapterBank, slot: int) -> optimisers.Groups:
     """The slot's parameter groups with their learning rates on AdamW's scale; some may be empty."""
     unet_lr, ratio = plan.optimiser.unet_lr, plan.optimiser.lora_plus_ratio
-    rates = {"unet": unet_lr, "text_encoder": unet_lr * plan.optimiser.text_lr_over_unet_lr}
+    rates = {
+        "unet": unet_lr,
+        "text_encoder": unet_lr * plan.optimiser.text_lr_over_unet_lr,
+        "text_encoder_2": unet_lr * plan.optimiser.text2_share,
+    }
     if ratio == 1:
         return [{"params": bank.parameters(slot, part), "lr": rate} for part, rate in rates.items()]
     leaves = bank.leaves(slot)
@@ -244,7 +250,10 @@ def shape_of(plan: TrainingPlan) -> Shape:
     """The slot that a plan needs."""
     parts = [
         part
-        for part, wanted in (("unet", plan.lora.unet), ("text_encoder", plan.lora.text_encoder))
+        for part, wanted in (
+            ("unet", plan.lora.unet),
+            *((part, plan.lora.text_encoder) for part in _TEXT),
+        )
         if wanted
     ]
     return Shape(plan.lora.rank, plan.lora.alpha_over_rank, tuple(parts))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 if TYPE_CHECKING:
     from studies.glance import Glance
 
+Layout = Literal["kohya", "diffusers", "peft"]
 _SUFFIX = ".safetensors"
 
 
@@ -17,8 +18,16 @@ _SUFFIX = ".safetensors"
 @click.argument("workspace", type=click.Path(path_type=Path))
 @click.argument("dest", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the file in a folder.  [the study's name]")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["kohya", "diffusers", "peft"]),
+    default="kohya",
+    show_default=True,
+    help="kohya for A1111, Forge and ComfyUI; diffusers for its pipelines; peft writes a folder.",
+)
 @click.option("--force", is_flag=True, help="Overwrite another file of that name.")
-def command(workspace: Path, dest: Path, name: str | None, force: bool) -> None:
+def command(workspace: Path, dest: Path, name: str | None, layout: Layout, force: bool) -> None:
     """Copy the best LoRA file of WORKSPACE to DEST, a folder or a file name.
 
     \b
@@ -26,22 +35,58 @@ def command(workspace: Path, dest: Path, name: str | None, force: bool) -> None:
       lorasearch export workspaces/quickstart ~/webui/models/Lora
       lorasearch export workspaces/quickstart ~/ComfyUI/models/loras --name my-character
       lorasearch export workspaces/quickstart ./my-character.safetensors
+      lorasearch export workspaces/quickstart ./loras --format peft
     """
     from studies.glance import glance, told
     from studies.usage import advice, metadata
-    from studies.workspace import copy_whole
 
     study = glance(workspace)
     source = _best(study)
-    target = _target(dest.expanduser(), name, study.spec.study.name)
+    target = _target(dest.expanduser(), name, study.spec.study.name, layout)
     with told():
-        if target.exists() and not force and not _same(source, target):
-            _refuse(target)
-        copy_whole(source, target)
         facts = metadata(source)
+        if layout == "kohya":
+            _copy(source, target, force)
+        else:
+            _convert(source, target, layout, facts, force)
     click.echo(f"Copied to {target}")
     click.echo(f"Use strength 1 with the base model {study.spec.plan['base']['path']}.")
     click.echo(advice(facts))
+
+
+def _copy(source: Path, target: Path, force: bool) -> None:
+    """A file, or a folder file by file."""
+    from studies.workspace import copy_whole
+
+    files = {target: source}
+    if source.is_dir():
+        files = {target / file.relative_to(source): file for file in source.rglob("*") if file.is_file()}
+    for place, file in files.items():
+        if place.exists() and not force and not _same(file, place):
+            _refuse(place)
+    for place, file in files.items():
+        copy_whole(file, place)
+
+
+def _convert(source: Path, target: Path, layout: Layout, facts: dict[str, str], force: bool) -> None:
+    from tempfile import TemporaryDirectory
+
+    from studies.problems import StudyError
+    from trainer.bases.errors import BaseModelError
+    from trainer.lora_formats.conversion import convert
+    from trainer.lora_formats.low_rank import LoraFileError
+    from trainer.plan import TrainingPlan
+
+    if "lorasearch_plan" not in facts:
+        raise StudyError(f"{source}: the file does not say how it was trained, so it cannot be converted.")
+    base = TrainingPlan.model_validate_json(facts["lorasearch_plan"]).base
+    with TemporaryDirectory() as folder:
+        made = Path(folder) / "lora"
+        try:
+            convert(source, made, layout, base, facts)
+        except (BaseModelError, LoraFileError) as error:
+            raise StudyError(str(error)) from error
+        _copy(made, target, force)
 
 
 def _best(study: Glance) -> Path:
@@ -58,8 +103,8 @@ def _best(study: Glance) -> Path:
     return workspace.best
 
 
-def _target(dest: Path, name: str | None, study: str) -> Path:
-    """``dest`` itself if it ends in .safetensors, else a file in that folder."""
+def _target(dest: Path, name: str | None, study: str, layout: Layout) -> Path:
+    """``dest`` itself if it ends in .safetensors, else a file (for PEFT a folder) in that folder."""
     from studies.problems import StudyError
 
     if name is not None and (not name.strip() or Path(name).name != name):
@@ -67,13 +112,15 @@ def _target(dest: Path, name: str | None, study: str) -> Path:
     if dest.suffix == _SUFFIX and not dest.is_dir():
         if name is not None:
             raise StudyError(f"{dest} names a file already; leave --name out, or give a folder.")
+        if layout == "peft":
+            raise StudyError(f"{dest} names a file, but PEFT's format is a folder; give a folder.")
         return dest
     if dest.exists() and not dest.is_dir():
         raise StudyError(
             f"{dest}: this is a file, but not a {_SUFFIX} one; give a folder or a {_SUFFIX} name."
         )
-    stem = name or study
-    return dest / (stem if stem.endswith(_SUFFIX) else stem + _SUFFIX)
+    stem = (name or study).removesuffix(_SUFFIX)
+    return dest / (stem if layout == "peft" else stem + _SUFFIX)
 
 
 def _same(first: Path, second: Path) -> bool:

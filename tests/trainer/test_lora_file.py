@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from tests.trainer.driving import pack
 from trainer import lora_file
 from trainer.adapters import AdapterBank
 from trainer.base_model import BaseModel
+from trainer.bases.families import Identity
 from trainer.data.dataset import Dataset, Encoded
+from trainer.lora_formats import kohya, low_rank
 from trainer.outcome import EpochEnd
 from trainer.pack import Pack
 from trainer.plan import Precision, TrainingPlan
@@ -48,7 +51,8 @@ def fill(bank: AdapterBank, slot: int) -> None:
 
 
 def keys_of(training: Pack, alpha: float) -> dict[str, Tensor]:
-    return lora_file.kohya_keys(training.bank.state(0), alpha, training.bank.pointwise)
+    layers = low_rank.from_state(training.bank.state(0), alpha, training.bank.kernels)
+    return kohya.write(layers, training.base.kohya_names)
 
 
 def outputs(unet: Any, text_encoder: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,15 +101,12 @@ def test_keys_are_those_of_kohya(training: Pack, plan: TrainingPlan) -> None:
     assert keys["lora_unet_mid_block_attentions_0_proj_in.lora_down.weight"].dim() == 4
 
 
-def test_reading_back_gives_the_slot_again(training: Pack, plan: TrainingPlan, tmp_path: Path) -> None:
+def test_metadata_are_read_back(training: Pack, plan: TrainingPlan, tmp_path: Path) -> None:
     path = tmp_path / "trial.safetensors"
     lora_file.write(path, keys_of(training, plan.lora.alpha), {"ss_output_name": "x"}, "no")
     lora = lora_file.read(path)
     assert lora.metadata["ss_output_name"] == "x"
-    state = lora_file.slot_state(lora.tensors, lora_file.stems(training.bank.layers))
-    expected = training.bank.state(0)
-    assert state.keys() == expected.keys()
-    assert all(torch.equal(state[name], expected[name]) for name in state)
+    assert set(lora.tensors) == set(lora_file.names(path))
 
 
 @pytest.mark.parametrize(
@@ -122,18 +123,84 @@ def test_weights_are_stored_in_the_wanted_precision_and_alphas_exactly(
             assert float(value) == pytest.approx(2.1, rel=1e-6)
 
 
-def test_the_model_hash_is_that_of_everything_after_the_header(training: Pack, tmp_path: Path) -> None:
+def test_the_hashes_are_those_that_webuis_compute(tmp_path: Path) -> None:
+    """The whole tensor area, and the old short one: 64 KiB from the first MiB of the file with ``ss_*`` alone."""
+    from safetensors.torch import load, save
+
     path = tmp_path / "trial.safetensors"
-    lora_file.write(path, keys_of(training, 1.0), {"ss_network_dim": "4"}, "fp16")
+    big = {"x.lora_up.weight": torch.rand(600, 1024, generator=torch.Generator().manual_seed(0))}
+    lora_file.write(path, big, {"ss_network_dim": "4", "modelspec.title": "x"}, "no")
     data = path.read_bytes()
     header = int.from_bytes(data[:8], "little")
-    wanted = hashlib.sha256(data[8 + header :]).hexdigest()
-    assert json.loads(data[8 : 8 + header])["__metadata__"]["sshs_model_hash"] == wanted
+    found = json.loads(data[8 : 8 + header])["__metadata__"]
+    assert found["sshs_model_hash"] == hashlib.sha256(data[8 + header :]).hexdigest()
+    bare = save(big, {"ss_network_dim": "4"})
+    assert load(data)["x.lora_up.weight"].equal(big["x.lora_up.weight"])
+    assert found["sshs_legacy_hash"] == hashlib.sha256(bare[0x100000:0x110000]).hexdigest()[:8]
+
+
+def test_equal_loras_are_equal_files(training: Pack, tmp_path: Path) -> None:
+    facts = {f"ss_{i}": str(i) for i in range(20)}
+    paths = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    for path, metadata in zip(paths, (facts, dict(reversed(facts.items()))), strict=True):
+        lora_file.write(path, keys_of(training, 1.0), metadata, "fp16")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert lora_file.read(paths[0]).metadata["ss_7"] == "7"
+
+
+IDENTITIES = {
+    "sd1": (
+        Identity("sd1", "epsilon", False, "abc"),
+        {"ss_base_model_version": "sd_v1", "ss_v2": "False"},
+        "stable-diffusion-v1/lora",
+    ),
+    "sd2": (
+        Identity("sd2", "epsilon", False, "abc"),
+        {"ss_base_model_version": "sd_v2", "ss_v2": "True"},
+        "stable-diffusion-v2-512/lora",
+    ),
+    "sd2 v": (
+        Identity("sd2", "v_prediction", True, "abc", "def"),
+        {"ss_base_model_version": "sd_v2_v", "ss_zero_terminal_snr": "True", "ss_new_vae_hash": "def"},
+        "stable-diffusion-v2-768-v/lora",
+    ),
+    "sdxl": (
+        Identity("sdxl", "epsilon", False, "abc"),
+        {"ss_base_model_version": "sdxl_base_v1-0", "ss_v2": "False"},
+        "stable-diffusion-xl-v1-base/lora",
+    ),
+}
+END = EpochEnd(trial=0, epoch=2, images_seen=10, steps=10, training_loss=0.5, last=False)
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_the_metadata_tell_the_family(name: str, plan: TrainingPlan, few_dataset: Dataset) -> None:
+    identity, wanted, architecture = IDENTITIES[name]
+    facts = lora_file.metadata(plan, few_dataset, identity, "heart-2", END)
+    assert {key: facts[key] for key in wanted} == wanted
+    assert facts["modelspec.architecture"] == architecture
+    assert facts["modelspec.prediction_type"] == ("v" if identity.prediction_type != "epsilon" else "epsilon")
+    rates = facts["ss_text_encoder_lr"]
+    assert rates == ("[0.0001, 0.0001]" if identity.family == "sdxl" else "0.0001")
+
+
+def test_buckets_are_counted_with_their_repeats(
+    make_plan: Callable[..., TrainingPlan], few_dataset: Dataset
+) -> None:
+    sizes = tuple((96, 48) if i % 2 else (64, 64) for i in range(len(few_dataset.examples)))
+    bucketed = replace(few_dataset, sizes=sizes)
+    plan = make_plan(enable_bucket=True, min_bucket_reso=32, max_bucket_reso=96, bucket_reso_steps=16)
+    facts = lora_file.metadata(plan, bucketed, Identity("sd1", "epsilon", False, "abc"), "x", END)
+    buckets = json.loads(facts["ss_bucket_info"])["buckets"]
+    odd = sum(i % 2 for i in few_dataset.split.train)
+    assert buckets == {
+        "0": {"resolution": [64, 64], "count": len(few_dataset.split.train) - odd},
+        "1": {"resolution": [96, 48], "count": odd},
+    }
 
 
 def test_the_metadata_tell_what_was_trained(plan: TrainingPlan, few_dataset: Dataset) -> None:
-    end = EpochEnd(trial=0, epoch=2, images_seen=10, steps=10, training_loss=0.5, last=False)
-    facts = lora_file.metadata(plan, few_dataset, "abc", "heart-2", end)
+    facts = lora_file.metadata(plan, few_dataset, IDENTITIES["sd1"][0], "heart-2", END)
     assert all(isinstance(value, str) for value in facts.values())
     wanted = {
         "ss_network_module": "networks.lora",
@@ -198,11 +265,6 @@ def test_the_metadata_tell_the_recipe_in_the_words_of_sd_scripts(
         "ss_scale_weight_norms",
     )
     assert [plain[key] for key in off] == ["None"] * 4
-
-
-def test_a_lora_of_another_base_is_refused() -> None:
-    with pytest.raises(lora_file.LoraFileError, match="no layer 'lora_unet_x'"):
-        lora_file.slot_state({"lora_unet_x.lora_up.weight": torch.zeros(1, 1)}, {})
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not safetensors at all"])

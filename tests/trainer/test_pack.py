@@ -190,7 +190,7 @@ def with_peft(
     from peft import LoraConfig, inject_adapter_in_model
 
     layers = sorted(
-        {name.rpartition(".")[0].removeprefix(f"{part}.") for name in start if name.startswith(part)}
+        {name.rpartition(".")[0].removeprefix(f"{part}.") for name in start if name.startswith(f"{part}.")}
     )
     config = LoraConfig(r=plan.lora.rank, lora_alpha=plan.lora.alpha, target_modules=layers)  # type: ignore[arg-type]
     inject_adapter_in_model(config, model)

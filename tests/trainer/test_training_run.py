@@ -122,5 +122,5 @@ def test_one_bad_batch_is_forgiven_and_a_lasting_bad_loss_is_not(training: Pack,
 
 def test_the_slot_follows_the_plan(make_plan: Plans) -> None:
     plan = make_plan(rank=3, alpha_over_rank=0.2, text_encoder=True)
-    assert shape_of(plan) == Shape(3, 0.2, ("unet", "text_encoder"))
+    assert shape_of(plan) == Shape(3, 0.2, ("unet", "text_encoder", "text_encoder_2"))
     assert shape_of(make_plan(rank=3, alpha_over_rank=0.2)).prefixes == ("unet",)

@@ -80,5 +80,11 @@ def fit(image: Image.Image, size: Size) -> Image.Image:
     """Scales an RGB image to cover ``size`` and crops the centre."""
     covering = cover(image.size, size)
     resized = image.resize(covering, Image.Resampling.LANCZOS) if covering != image.size else image
-    left, top = (resized.width - size[0]) // 2, (resized.height - size[1]) // 2
+    left, top = crop_corner(image.size, size)
     return resized.crop((left, top, left + size[0], top + size[1]))
+
+
+def crop_corner(original: Size, size: Size) -> tuple[int, int]:
+    """Pixels that ``fit`` cuts off at the left and at the top, after scaling."""
+    width, height = cover(original, size)
+    return (width - size[0]) // 2, (height - size[1]) // 2

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.base_model import BaseModel
+from trainer.bases.conditioning import Conditioning, Framing
 from trainer.data import images, quality
 from trainer.data.buckets import Size, buckets, nearest, own_size
 from trainer.data.caches import TensorCache
@@ -181,7 +182,7 @@ class Encoded:
     prompts: PromptRules = field(init=False)
     """How all captions and prompts are read; what exceeds its windows is cut off."""
     _latents: dict[Shown, Tensor] = field(default_factory=dict)
-    _texts: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    _texts: dict[tuple[str, int], Conditioning] = field(default_factory=dict)
     """Least recently used first."""
 
     def __post_init__(self) -> None:
@@ -216,11 +217,15 @@ class Encoded:
         fresh = self._fresh(passing)
         return [fresh[shown] if shown in fresh else self._latents[shown] for shown in wanted]
 
-    def text(self, captions: Sequence[str], clip_skips: Sequence[int]) -> Tensor:
-        """Embeddings of the untrained text encoder: shape (n, tokens, width), on the base model's device."""
-        return torch.stack([self._text(c, s) for c, s in zip(captions, clip_skips, strict=True)])
+    def framing(self, example: int) -> Framing:
+        """How the example's plain view was scaled and cut."""
+        return framed(self.dataset.view(example))
 
-    def _text(self, caption: str, clip_skip: int) -> Tensor:
+    def text(self, captions: Sequence[str], clip_skips: Sequence[int]) -> Conditioning:
+        """What the untrained text encoders say of n captions, on the base model's device."""
+        return Conditioning.stack([self._text(c, s) for c, s in zip(captions, clip_skips, strict=True)])
+
+    def _text(self, caption: str, clip_skip: int) -> Conditioning:
         key = caption, clip_skip
         embedding = self._texts.pop(key, None)
         self._texts[key] = self._embed(caption, clip_skip) if embedding is None else embedding
@@ -229,7 +234,7 @@ class Encoded:
         return self._texts[key]
 
     @torch.no_grad()
-    def _embed(self, caption: str, clip_skip: int) -> Tensor:
+    def _embed(self, caption: str, clip_skip: int) -> Conditioning:
         return self.base.encode_text([caption], [clip_skip], self.prompts)[0]
 
     def _kept(self, shown: Shown) -> Tensor:
@@ -251,6 +256,11 @@ class Encoded:
         examples = self.dataset.examples
         pictures = [show(images.open_rgb(examples[i].path), view) for i, view in shown]
         return self.base.encode_image(torch.stack([pixels(picture) for picture in pictures]))
+
+
+def framed(view: View) -> Framing:
+    """How a view was scaled and cut, as SDXL is told."""
+    return Framing(view.original, (view.left, view.top), view.size)
 
 
 def pixels(image: Image.Image) -> Tensor:

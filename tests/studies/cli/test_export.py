@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests.studies.cli.conftest import Run
-from tests.studies.invented import Invented
+from tests.studies.invented import Invented, invent
+from trainer import lora_file
+from trainer.adapters import Shape
+from trainer.base_model import BaseModel
+from trainer.lora_formats import files, kohya, low_rank
+from trainer.pack import bank_for
+from trainer.plan import TrainingPlan
 
 
 def test_copies_into_a_folder_under_the_studys_name(finished: Invented, tmp_path: Path, run: Run) -> None:
@@ -53,3 +63,62 @@ def test_folder_that_is_a_file_is_told(finished: Invented, tmp_path: Path, run: 
     (tmp_path / "file").write_text("")
     assert run("export", finished.workspace.root, tmp_path / "file" / "deeper")[0] == 2
     assert run("export", finished.workspace.root, tmp_path / "file")[0] == 2
+
+
+@pytest.fixture
+def with_lora(
+    tmp_path_factory: pytest.TempPathFactory,
+    micro_sdxl: Path,
+    load_base: Callable[..., BaseModel],
+    make_plan: Callable[..., TrainingPlan],
+) -> Any:
+    """A finished study with a real SDXL LoRA as its best file."""
+    finished = invent(tmp_path_factory.mktemp("converted"))
+    base = load_base(micro_sdxl)
+    bank = bank_for(base, 1)
+    bank.open(0, Shape(2, 0.5, ("unet", "text_encoder", "text_encoder_2")), seed=0)
+    layers = low_rank.from_state(bank.state(0), 1.0, bank.kernels)
+    plan = make_plan(path=micro_sdxl, text_encoder=True)
+    facts = {"lorasearch_plan": plan.model_dump_json(), "ss_output_name": "x"}
+    lora_file.write(finished.workspace.best, kohya.write(layers, base.kohya_names), facts, "fp16")
+    return finished, base, layers
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "peft"])
+def test_other_formats_hold_the_same_lora(layout: str, with_lora: Any, tmp_path: Path, run: Run) -> None:
+    finished, base, layers = with_lora
+    code, out, err = run("export", finished.workspace.root, tmp_path, "--name", "mine", "--format", layout)
+    assert code == 0, err
+    target = tmp_path / ("mine" if layout == "peft" else "mine.safetensors")
+    assert f"Copied to {target}" in out
+    assert files.detect(target) == layout
+    found = files.read(target, base.kohya_names, layers)
+    assert found.keys() == layers.keys()
+    for name, layer in layers.items():
+        assert found[name].alpha == 1.0
+        assert found[name].down.dtype == torch.float16
+        assert torch.equal(found[name].down, layer.down.half())
+    assert run("export", finished.workspace.root, tmp_path, "--name", "mine", "--format", layout)[0] == 0
+
+
+def test_a_changed_folder_is_overwritten_only_by_force(with_lora: Any, tmp_path: Path, run: Run) -> None:
+    ask = ("export", with_lora[0].workspace.root, tmp_path, "--format", "peft")
+    assert run(*ask)[0] == 0
+    config = tmp_path / "invented" / "unet" / "adapter_config.json"
+    config.write_text("{}")
+    assert run(*ask)[0] == 2
+    assert config.read_text() == "{}"
+    assert run(*ask, "--force")[0] == 0
+    assert json.loads(config.read_text())["r"] == 2
+
+
+def test_peft_wants_a_folder(with_lora: Any, tmp_path: Path, run: Run) -> None:
+    code, _, err = run("export", with_lora[0].workspace.root, tmp_path / "x.safetensors", "--format", "peft")
+    assert code == 2
+    assert "PEFT's format is a folder" in err
+
+
+def test_a_file_of_unknown_origin_cannot_be_converted(finished: Invented, tmp_path: Path, run: Run) -> None:
+    code, _, err = run("export", finished.workspace.root, tmp_path, "--format", "diffusers")
+    assert code == 2
+    assert "does not say how it was trained" in err

@@ -1,0 +1,132 @@
+"""Micro models of the other families with random weights, built from configurations."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+CUT, FULL = 2562, 49408
+"""Entries of the vocabulary that micro-sd ships, and of CLIP's own."""
+SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def text_config(width: int, layers: int, act: str, projection: int, vocabulary: int) -> Any:
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        hidden_act=act,
+        projection_dim=projection,
+        vocab_size=vocabulary,
+        max_position_embeddings=77,
+        num_attention_heads=2,
+        bos_token_id=vocabulary - 2,
+        eos_token_id=vocabulary - 1,
+        pad_token_id=0,
+    )
+
+
+def tokenizer(micro_sd: Path, padding: str, vocabulary: int) -> Any:
+    from transformers import CLIPTokenizer
+
+    from trainer.bases.tokenizer import clip_tokenizer
+
+    if vocabulary == FULL:
+        return clip_tokenizer(padding)
+    return CLIPTokenizer.from_pretrained(micro_sd / "tokenizer", pad_token=padding)
+
+
+def sdxl_unet(text_width: int, pooled: int) -> Any:
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=16,
+        block_out_channels=(16, 32, 32),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=2,
+        transformer_layers_per_block=[1, 1, 2],
+        attention_head_dim=[2, 4, 4],
+        norm_num_groups=8,
+        use_linear_projection=True,
+        cross_attention_dim=text_width,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=pooled + 6 * 8,
+    )
+
+
+def build_sdxl(folder: Path, micro_sd: Path, vocabulary: int = CUT) -> Path:
+    """A micro SDXL around the shipped autoencoder, in diffusers layout."""
+    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = CLIPTextModel(text_config(16, 2, "quick_gelu", 16, vocabulary))
+        second = CLIPTextModelWithProjection(text_config(24, 3, "gelu", 20, vocabulary))
+        unet = sdxl_unet(16 + 24, 20)
+    pipe = StableDiffusionXLPipeline(
+        vae=AutoencoderKL.from_pretrained(micro_sd / "vae", torch_dtype=torch.float32),
+        text_encoder=first,
+        text_encoder_2=second,
+        tokenizer=tokenizer(micro_sd, "<|endoftext|>", vocabulary),
+        tokenizer_2=tokenizer(micro_sd, "!", vocabulary),
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(**SCHEDULE, steps_offset=1, timestep_spacing="leading"),
+        add_watermarker=False,
+    )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def build_sd(folder: Path, micro_sd: Path, second: bool, vocabulary: int = CUT) -> Path:
+    """A micro SD 1.x or 2.x around the shipped autoencoder, in diffusers layout.
+
+    SD 2.x has v-prediction, linear projections and a text encoder with ``gelu``.
+    """
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        act = "gelu" if second else "quick_gelu"
+        text_encoder = CLIPTextModel(text_config(24, 3, act, 24, vocabulary))
+        unet = UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(16, 32),
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            layers_per_block=1,
+            attention_head_dim=[2, 4] if second else 2,
+            norm_num_groups=8,
+            use_linear_projection=second,
+            cross_attention_dim=24,
+        )
+    pipe = StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(micro_sd / "vae", torch_dtype=torch.float32),
+        text_encoder=text_encoder,
+        tokenizer=tokenizer(micro_sd, "!" if second else "<|endoftext|>", vocabulary),
+        unet=unet,
+        scheduler=DDIMScheduler(
+            **SCHEDULE,
+            clip_sample=False,
+            set_alpha_to_one=False,
+            prediction_type="v_prediction" if second else "epsilon",
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    """A copy that a test may spoil."""
+    return Path(shutil.copytree(folder, target))

@@ -1,0 +1,100 @@
+"""Loads the networks and tokenizers of a base model, offline, safetensors only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.bases.families import TEXT_PARTS
+from trainer.bases.sources import Source, variant
+from trainer.bases.tokenizer import clip_tokenizer
+
+PADDING = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")}
+"""What each tokenizer of a family fills up with, as the bases were trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """The loaded parts of a base model, text encoders in their order."""
+
+    unet: Any
+    vae: Any
+    tokenizers: tuple[Any, ...]
+    text_encoders: tuple[Any, ...]
+
+
+def load(source: Source, dtype: torch.dtype) -> Networks:
+    """Loads everything on the CPU; the VAE in float32, because SDXL's overflows in half precision."""
+    vae = None if source.vae is None else _separate_vae(source, source.vae)
+    if source.file is None:
+        return _from_folder(source, dtype, vae)
+    return _from_file(source, source.file, dtype, vae)
+
+
+def _from_folder(source: Source, dtype: torch.dtype, vae: Any) -> Networks:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    folder = source.configs
+    classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+    parts = TEXT_PARTS[source.family]
+    return Networks(
+        unet=UNet2DConditionModel.from_pretrained(
+            folder / "unet", torch_dtype=dtype, **_how(folder / "unet")
+        ),
+        vae=vae
+        or AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, **_how(folder / "vae")),
+        tokenizers=tuple(
+            CLIPTokenizer.from_pretrained(
+                folder / part.replace("text_encoder", "tokenizer"), local_files_only=True
+            )
+            for part in parts
+        ),
+        text_encoders=tuple(
+            classes[part].from_pretrained(folder / part, dtype=dtype, **_how(folder / part)) for part in parts
+        ),
+    )
+
+
+def _how(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+    if (half := variant(folder)) is not None:
+        found["variant"] = half
+    return found
+
+
+def _from_file(source: Source, file: Path, dtype: torch.dtype, vae: Any) -> Networks:
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline
+
+    how: dict[str, Any] = {"config": str(source.configs), "local_files_only": True}
+    if vae is None:
+        vae = AutoencoderKL.from_single_file(str(file), subfolder="vae", torch_dtype=torch.float32, **how)
+    tokenizers = tuple(clip_tokenizer(padding) for padding in PADDING[source.family])
+    given = dict(zip(("tokenizer", "tokenizer_2"), tokenizers, strict=False))
+    if source.family == "sdxl":
+        pipe = StableDiffusionXLPipeline.from_single_file(
+            str(file), torch_dtype=dtype, vae=vae, add_watermarker=False, **given, **how
+        )
+    else:
+        pipe = StableDiffusionPipeline.from_single_file(
+            str(file), torch_dtype=dtype, vae=vae, safety_checker=None, feature_extractor=None, **given, **how
+        )
+    encoders = tuple(getattr(pipe, part) for part in TEXT_PARTS[source.family])
+    return Networks(pipe.unet, pipe.vae, tokenizers, encoders)
+
+
+def _separate_vae(source: Source, path: Path) -> Any:
+    from diffusers import AutoencoderKL
+
+    if path.is_file():
+        return AutoencoderKL.from_single_file(
+            str(path),
+            config=str(source.configs),
+            subfolder="vae",
+            torch_dtype=torch.float32,
+            local_files_only=True,
+        )
+    return AutoencoderKL.from_pretrained(path, torch_dtype=torch.float32, **_how(path))

@@ -1,0 +1,36 @@
+"""The networks of a base model without weights, on the meta device: for their layers' names and shapes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.bases.families import TEXT_PARTS
+from trainer.bases.sources import Source
+from trainer.targets import text_targets, unet_targets
+
+
+def networks(source: Source) -> dict[str, nn.Module]:
+    """U-Net and text encoders by part name."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+    unet = json.loads((source.configs / "unet" / "config.json").read_text(encoding="utf-8"))
+    with torch.device("meta"):
+        made: dict[str, nn.Module] = {"unet": UNet2DConditionModel.from_config(unet)}
+        for part in TEXT_PARTS[source.family]:
+            config: Any = CLIPTextConfig.from_pretrained(source.configs / part)
+            made[part] = classes[part](config)
+    return made
+
+
+def layers(made: dict[str, nn.Module]) -> tuple[str, ...]:
+    """The bank's names of all layers that get a LoRA, ``<part>.<path>``."""
+    found = {
+        part: text_targets(model) if part != "unet" else unet_targets(model) for part, model in made.items()
+    }
+    return tuple(f"{part}.{path}" for part, paths in found.items() for path in paths)

@@ -1,0 +1,74 @@
+"""From captions to what the U-Net reads: tokens, hidden states, the states that a family picks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.bases.conditioning import Conditioning
+from trainer.bases.errors import BaseModelError
+from trainer.prompts import PromptRules, embed
+
+
+@dataclass(frozen=True, slots=True)
+class TextReader:
+    """One text encoder with its tokenizer."""
+
+    tokenizer: Any
+    encoder: nn.Module
+
+    def read(self, tokens: Tensor) -> Any:
+        """The encoder's output with all hidden states, of token ids (n, 77)."""
+        return self.encoder(tokens.to(next(self.encoder.parameters()).device), output_hidden_states=True)
+
+    @property
+    def final_norm(self) -> nn.Module:
+        """The layer norm behind the last layer."""
+        inner: Any = getattr(self.encoder, "text_model", self.encoder)
+        norm: nn.Module = inner.final_layer_norm
+        return norm
+
+
+def conditioning(
+    readers: Sequence[TextReader], captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules
+) -> Conditioning:
+    """Captions as the U-Net reads them; with gradients where they are enabled.
+
+    One text encoder (SD 1.x, 2.x): the hidden state N from the end, then the final layer norm. Two (SDXL): the
+    penultimate state of each without that norm, side by side, and the second's projection of its first window.
+
+    Raises:
+        BaseModelError: a clip skip is asked of SDXL, which has none.
+    """
+    if len(readers) == 1:
+        return Conditioning(_one(readers[0], captions, clip_skips, rules))
+    if any(skip != 1 for skip in clip_skips):
+        raise BaseModelError("base.clip_skip: SDXL ignores it; leave it out, or set it to 1.")
+    outputs: list[Any] = []
+
+    def penultimate(reader: TextReader) -> Tensor:
+        def encode(tokens: Tensor) -> Tensor:
+            outputs.append(reader.read(tokens))
+            state: Tensor = outputs[-1].hidden_states[-2]
+            return state
+
+        return embed(reader.tokenizer, captions, rules, encode)
+
+    states = [penultimate(reader) for reader in readers]
+    return Conditioning(torch.cat(states, dim=-1), outputs[-rules.windows].text_embeds)
+
+
+def _one(
+    reader: TextReader, captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules
+) -> Tensor:
+    def encode(tokens: Tensor) -> Tensor:
+        states = reader.read(tokens).hidden_states
+        chosen = torch.stack([states[-skip][row] for row, skip in enumerate(clip_skips)])
+        normalised: Tensor = reader.final_norm(chosen)
+        return normalised
+
+    return embed(reader.tokenizer, captions, rules, encode)

@@ -1,0 +1,1 @@
+"""LoRA files in the three layouts that people use: kohya, diffusers, PEFT."""

@@ -1,0 +1,44 @@
+"""From one layout of LoRA files to another, without loading the base model's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from trainer.bases import skeleton, sources
+from trainer.lora_formats import files, kohya
+from trainer.lora_formats.files import Format
+from trainer.lora_formats.low_rank import Layers
+from trainer.plan import BasePlan, Precision
+
+_PRECISIONS: dict[torch.dtype, Precision] = {
+    torch.float32: "no",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+}
+
+
+def convert(source: Path, target: Path, layout: Format, base: BasePlan, metadata: dict[str, str]) -> None:
+    """Writes a LoRA anew in another layout, in the number format that it has.
+
+    Args:
+        source: a LoRA of any layout.
+        target: a file, or a folder for PEFT.
+        layout: which keys.
+        base: the base model that the LoRA was made for; its configuration names the layers.
+        metadata: what the new files say of themselves.
+
+    Raises:
+        BaseModelError: the base model is not there.
+        LoraFileError: the LoRA cannot be read, or belongs to another base model.
+    """
+    found = sources.find(base)
+    made = skeleton.networks(found)
+    names = kohya.Names.of(found.family, made["unet"].config)  # type: ignore[arg-type]
+    layers = files.read(source, names, skeleton.layers(made))
+    files.write(target, layers, layout, names, metadata, _precision(layers))
+
+
+def _precision(layers: Layers) -> Precision:
+    return next((_PRECISIONS.get(layer.down.dtype, "no") for layer in layers.values()), "no")

@@ -1,0 +1,116 @@
+"""One layer of a LoRA, whatever file it came from or goes to (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_SAME = 1e-6
+"""Scales that differ by less than this share are one; files keep alpha in float32."""
+
+
+class LoraFileError(Exception):
+    """A LoRA file cannot be read; the message is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class LowRank:
+    """delta W = (alpha / rank) up down."""
+
+    down: Tensor
+    """A: shape (rank, inputs), of a convolution (rank, inputs, height, width)."""
+    up: Tensor
+    """B: shape (outputs, rank), of a convolution (outputs, rank, 1, 1)."""
+    alpha: float
+
+    @property
+    def rank(self) -> int:
+        """The inner dimension."""
+        return self.down.shape[0]
+
+    @property
+    def scale(self) -> float:
+        """alpha / rank."""
+        return self.alpha / self.rank
+
+
+Layers = dict[str, LowRank]
+"""By the bank's layer name, ``<part>.<path>``."""
+
+
+def from_state(state: Mapping[str, Tensor], alpha: float, kernels: Mapping[str, tuple[int, int]]) -> Layers:
+    """A bank's slot state, layer by layer.
+
+    Args:
+        state: ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (outputs, rank).
+        alpha: ``network_alpha``.
+        kernels: height and width of the convolutions' kernels, by layer.
+    """
+    layers: Layers = {}
+    for name in state:
+        layer, _, factor = name.rpartition(".")
+        if factor != "down":
+            continue
+        down, up = state[name], state[f"{layer}.up"]
+        if layer in kernels:
+            down, up = down.view(len(down), -1, *kernels[layer]), up[:, :, None, None]
+        layers[layer] = LowRank(down, up, alpha)
+    return layers
+
+
+def slot_state(layers: Mapping[str, LowRank], slot: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
+    """The inverse: what an open slot must hold to act like ``layers``.
+
+    Layers of a smaller rank are padded with zeros, layers of another scale are multiplied out, and layers that
+    the LoRA lacks are zero.
+
+    Args:
+        layers: the LoRA.
+        slot: the state of the open slot, for names and shapes.
+        scale: alpha / rank of the slot.
+
+    Raises:
+        LoraFileError: a layer is missing in the slot, or does not fit into it.
+    """
+    state = {name: torch.zeros_like(value) for name, value in slot.items()}
+    for name, layer in layers.items():
+        if f"{name}.down" not in state:
+            raise LoraFileError(
+                f"the slot has no layer {name!r}; was the LoRA made for other parts or another base?"
+            )
+        down, up = layer.down.flatten(1).float(), layer.up.flatten(1).float()
+        places = state[f"{name}.down"], state[f"{name}.up"]
+        fits = down.shape[1] == places[0].shape[1] and up.shape[0] == places[1].shape[0]
+        if not fits or layer.rank > len(places[0]):
+            raise LoraFileError(
+                f"{name}: factors of shape {tuple(up.shape)} and {tuple(down.shape)} do not fit into "
+                f"{tuple(places[1].shape)} and {tuple(places[0].shape)}; was the LoRA made for another base?"
+            )
+        factor = layer.scale / scale
+        places[0][: layer.rank] = down
+        places[1][:, : layer.rank] = up if math.isclose(factor, 1, rel_tol=_SAME) else up * factor
+    return state
+
+
+def pair(found: Mapping[str, dict[str, Tensor]], alphas: Mapping[str, float]) -> Layers:
+    """Layers from their factors.
+
+    Args:
+        found: ``down`` and ``up`` by layer.
+        alphas: by layer; a missing one is the layer's rank.
+
+    Raises:
+        LoraFileError: a layer has one factor only.
+    """
+    layers: Layers = {}
+    for name, factors in found.items():
+        if len(factors) != 2:
+            raise LoraFileError(
+                f"{name}: the file holds only its {next(iter(factors))} factor; it is not whole."
+            )
+        layers[name] = LowRank(factors["down"], factors["up"], alphas.get(name, len(factors["down"])))
+    return layers
