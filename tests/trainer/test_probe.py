@@ -134,5 +134,4 @@ def test_on_the_demonstration_the_probe_is_within_three_of_the_best_rate_of_a_gr
     found = follow(training, make_plan(rank=8, alpha_over_rank=1.0, batch_size=2, repeats=1, seed=7))
     assert found.flat
     assert len({course.plateau.rate for course in found.courses}) == 3
-    print("plateaus", [(course.plateau.rate, course.plateau.step) for course in found.courses], found.rate)
     assert GRID_BEST / 3 < found.rate < GRID_BEST * 3
