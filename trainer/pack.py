@@ -190,10 +190,11 @@ class Pack:
         added += share * torch.stack([d.offset for d in draws]).to(dtype)
         when = torch.tensor([d.timestep for d in draws])
         met = noise.specialise(special, draws, latents, added, when, timesteps) if special else added
-        added, met = added.to(self.base.device), met.to(self.base.device)
         alphas = self.base.alphas_cumprod[when].to(self.base.device)
+        wanted = added.to(self.base.device)
+        met = wanted if met is added else met.to(self.base.device)
         inputs = noise.noised(clean, met, alphas).to(self.base.dtype)
-        return _Rows(runs, owner, clean, added, inputs, when.to(self.base.device), alphas, captions)
+        return _Rows(runs, owner, clean, wanted, inputs, when.to(self.base.device), alphas, captions)
 
     def _caption(self, plan: TrainingPlan, presentation: int, example: int) -> str:
         caption = self.data.dataset.examples[example].caption
