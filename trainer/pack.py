@@ -198,10 +198,11 @@ class Pack:
         added += share * torch.stack([d.offset for d in draws]).to(dtype)
         when = torch.tensor([d.timestep for d in draws])
         met = noise.specialise(special, draws, latents, added, when, timesteps) if special else added
-        added, met = added.to(self.base.device), met.to(self.base.device)
         alphas = self.base.alphas_cumprod[when].to(self.base.device)
+        wanted = added.to(self.base.device)
+        met = wanted if met is added else met.to(self.base.device)
         inputs, when = noise.noised(clean, met, alphas).to(self.base.dtype), when.to(self.base.device)
-        return _Rows(runs, owner, clean, added, inputs, when, alphas, captions, priors, shown)
+        return _Rows(runs, owner, clean, wanted, inputs, when, alphas, captions, priors, shown)
 
     def _shown(self, runs: list[TrainingRun]) -> list[Shown]:
         """Every row's example, and how its presentation shows it."""

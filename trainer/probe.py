@@ -6,13 +6,18 @@ size (Defazio & Mishchenko 2023), until it stays: that plateau is a U-Net learni
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
+from typing import assert_never
 
 from trainer import optimisers
-from trainer.outcome import Diverged, OutOfMemory
+from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
 from trainer.pack import Pack
 from trainer.plan import OptimiserPlan, SchedulePlan, TrainingPlan
+from trainer.seeds import derive
+from trainer.training_run import TrainingRun
 
 PATIENCE = 100
 """Optimiser steps over which the rate must stay."""
@@ -20,8 +25,6 @@ GROWTH = 0.05
 """Relative growth over these steps that still counts as staying."""
 DEPARTURE = 10.0
 """How many times its first value the rate must have reached: at first d waits where it starts."""
-PROBE = -1
-"""Trial number under which the probe is admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ class Plateau:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """What a probe saw."""
+class Course:
+    """One repetition of a probe."""
 
     rates: tuple[float, ...]
     """d * lr after each optimiser step."""
@@ -47,13 +50,35 @@ class Probe:
     """Why training ended early, or None."""
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a probe saw in all its repetitions."""
+
+    courses: tuple[Course, ...]
+
+    @property
+    def flat(self) -> bool:
+        """Whether every repetition came to a plateau."""
+        return all(course.plateau.flat for course in self.courses)
+
+    @property
+    def rate(self) -> float:
+        """Learning rate on AdamW's scale: the geometric mean of the plateaus, or of the last rates if none is flat.
+
+        Not a number if no repetition took a step.
+        """
+        flat = [course.plateau.rate for course in self.courses if course.plateau.flat]
+        found = flat or [course.plateau.rate for course in self.courses if course.rates]
+        return geometric_mean(found) if found else math.nan
+
+
 def plateau(
     rates: Sequence[float], patience: int = PATIENCE, growth: float = GROWTH, departure: float = DEPARTURE
 ) -> Plateau:
     """The first step at which the rate has left its start and has grown by at most ``growth`` lately (pure).
 
     Args:
-        rates: d * lr after each optimiser step, at least one.
+        rates: d * lr after each optimiser step.
         patience: steps over which the growth is measured.
         growth: relative.
         departure: multiple of the first rate that must be reached.
@@ -61,7 +86,7 @@ def plateau(
     for i in range(patience, len(rates)):
         if rates[i] >= departure * rates[0] and rates[i] <= (1 + growth) * rates[i - patience]:
             return Plateau(rates[i], i + 1, True)
-    return Plateau(rates[-1], len(rates), False)
+    return Plateau(rates[-1] if rates else math.nan, len(rates), False)
 
 
 def conversions(rate: float) -> dict[str, float]:
@@ -90,38 +115,51 @@ def probe_plan(plan: TrainingPlan, most_steps: int) -> TrainingPlan:
 def follow(
     pack: Pack,
     plan: TrainingPlan,
+    repetitions: int = 3,
     most_steps: int = 600,
-    on_step: Callable[[int, float], None] = lambda step, rate: None,
+    on_step: Callable[[int, int, float], None] = lambda repetition, step, rate: None,
 ) -> Probe:
-    """Trains until the rate has stayed, at most ``most_steps`` optimiser steps.
+    """Trains repetitions, each with its own seed, until their rates have stayed.
+
+    One estimate may be off by a factor of two; repetitions in one pack cost little.
 
     Args:
-        pack: an idle pack on the plan's base model and data; it is idle again afterwards.
+        pack: an idle pack on the plan's base model and data, with room for the repetitions; idle again afterwards.
         plan: whose data, LoRA, noise and batch are probed.
-        most_steps: optimiser steps.
-        on_step: called with the steps taken and d * lr.
+        repetitions: the first has the plan's own seed.
+        most_steps: optimiser steps of each.
+        on_step: called with the repetition, its steps taken and its d * lr.
     """
-    run = pack.admit(PROBE, probe_plan(plan, most_steps))
-    rates: list[float] = []
-    trouble = None
-    while trouble is None and len(rates) < most_steps:
-        trouble = next((reason for event in pack.step() if (reason := _trouble(event))), None)
-        if run.progress.steps > len(rates):
-            group = run.optimiser.param_groups[0]
-            rates.append(float(group["d"]) * group["lr"])
-            on_step(len(rates), rates[-1])
-            if len(rates) > PATIENCE and plateau(rates).flat:
-                break
-    if PROBE in pack.runs:
-        pack.evict(PROBE)
-    return Probe(tuple(rates), plateau(rates), trouble)
+    probed = probe_plan(plan, most_steps)
+    seeds = [plan.seed, *(derive(plan.seed, "probe", i) for i in range(1, repetitions))]
+    runs = [pack.admit(i, probed.model_copy(update={"seed": seed})) for i, seed in enumerate(seeds)]
+    courses: list[list[float]] = [[] for _ in runs]
+    troubles: dict[int, str] = {}
+    while pack.runs:
+        for event in pack.step():
+            if reason := _trouble(event):
+                troubles[event.trial] = reason
+        for run, rates in zip(runs, courses, strict=True):
+            if run.trial in pack.runs and run.progress.steps > len(rates):
+                rates.append(_rate(run))
+                on_step(run.trial, len(rates), rates[-1])
+                if len(rates) == most_steps or plateau(rates).flat:
+                    pack.evict(run.trial)
+    return Probe(tuple(Course(tuple(r), plateau(r), troubles.get(i)) for i, r in enumerate(courses)))
 
 
-def _trouble(event: object) -> str | None:
+def _rate(run: TrainingRun) -> float:
+    group = run.optimiser.param_groups[0]
+    return float(group["d"]) * float(group["lr"])
+
+
+def _trouble(event: Event) -> str | None:
     match event:
+        case EpochEnd():
+            return None
         case Diverged(reason=reason):
             return reason
         case OutOfMemory():
             return "memory ran out"
         case _:
-            return None
+            assert_never(event)
