@@ -56,9 +56,11 @@ def describer(model: str) -> Callable[[Path], str]:
         StudyError: it cannot be loaded.
     """
     import torch
+    from transformers.utils import logging
 
     from trainer.captioner import Captioner, CaptionerError
 
+    logging.disable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         captioner = Captioner(model, device)

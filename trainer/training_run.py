@@ -36,6 +36,7 @@ class Progress:
     epoch: int = 0
     """Epochs completed."""
     images_seen: int = 0
+    """Training images presented; the regularisation images beside them do not count."""
     steps: int = 0
     loss_sum: float = 0.0
     """Sum of squared errors over the images of the current epoch."""

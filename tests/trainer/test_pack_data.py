@@ -89,6 +89,7 @@ def encoded(tiny_base: Bases, tmp_path: Path) -> Callable[..., Encoded]:
     return make
 
 
+@pytest.mark.slow
 def test_packed_trials_with_all_sorts_of_data_equal_the_same_trials_alone(
     rich: Dataset, encoded: Callable[..., Encoded], folders: dict[str, Path], make_plan: Plans
 ) -> None:

@@ -18,7 +18,7 @@ from trainer.data.caches import TensorCache
 from trainer.data.images import DataError, Example, Reading
 from trainer.data.quality import sharpness
 from trainer.data.sources import NO_RULES
-from trainer.data.split import Split, groups, look, split
+from trainer.data.split import Look, Split, groups, look, split
 from trainer.data.split import folds as split_folds
 from trainer.data.stream import Deck, deck, lowest_terms
 from trainer.data.views import View, plain, show
@@ -93,27 +93,18 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int = 0)
     Raises:
         DataError: with all problems.
     """
-    folders = [folder for folder in (plan.folder, *plan.folders) if folder is not None]
-    reading = images.read(folders, plan.concepts, plan.reg_folder)
-    if plan.weighs_prior and not reading.regularisation:
-        raise DataError(
-            [
-                f"{plan.concepts}: prior_loss_weight and prior_loss_epochs act only on regularisation images, "
-                "but no concept has a class_data_dir."
-            ]
-        )
-    pictures = [images.open_rgb(example.path) for example in reading.examples]
+    reading = _reading(plan)
     contents = [example.content for example in reading.examples]
-    together = groups(contents, [look(picture) for picture in pictures])
+    looks, clarity = zip(*(_seen(example) for example in reading.examples), strict=True)
+    together = groups(contents, looks)
     try:
         sides = split(contents, together, shares, seed)
         folded = split_folds(contents, together, shares, folds, seed) if folds else ()
     except ValueError as error:
-        places = ", ".join(map(str, [*folders, *([plan.concepts] if plan.concepts else [])]))
-        raise DataError([f"{places}: {error}."]) from error
+        place = plan.folder or plan.concepts or plan.folders[0]
+        raise DataError([f"{place}: {error}."]) from error
     examples = reading.examples + reading.regularisation
     sizes = _sizes(plan, examples)
-    clarity = [sharpness(picture) for picture in pictures]
     notes = quality.notes(reading.examples, sizes, together, clarity)
     notes += quality.shared_with(reading.examples, reading.regularisation)
     return Dataset(
@@ -126,6 +117,25 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int = 0)
         folded,
         Handling(plan.max_token_length, plan.pad_tokens, plan.weighted_captions, plan.cache_latents),
     )
+
+
+def _reading(plan: DataPlan) -> Reading:
+    folders = [folder for folder in (plan.folder, *plan.folders) if folder is not None]
+    reading = images.read(folders, plan.concepts, plan.reg_folder)
+    if plan.weighs_prior and not reading.regularisation:
+        raise DataError(
+            [
+                f"{plan.concepts}: prior_loss_weight and prior_loss_epochs act only on regularisation images, "
+                "but no concept has a class_data_dir."
+            ]
+        )
+    return reading
+
+
+def _seen(example: Example) -> tuple[Look, float]:
+    """What an image looks like, and how sharp it is; one picture at a time is in memory."""
+    picture = images.open_rgb(example.path)
+    return look(picture), sharpness(picture)
 
 
 def _fingerprint(reading: Reading) -> str:

@@ -74,7 +74,10 @@ def shared_with(examples: Sequence[Example], regularisation: Sequence[Example]) 
     shared = [i for i, example in enumerate(regularisation) if example.content in own]
     if not shared:
         return []
-    return [f"{_names(regularisation, shared)}: regularisation images that are also training images."]
+    return [
+        f"{_names(regularisation, shared)}: regularisation images that are also images of the data set; "
+        "remove them, or held-out images would be trained on."
+    ]
 
 
 def _about_captions(examples: Sequence[Example]) -> Iterator[str]:
