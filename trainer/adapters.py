@@ -31,7 +31,7 @@ class Shape:
     scale: float
     """alpha / rank."""
     prefixes: tuple[str, ...]
-    """Which parts get a LoRA, by the first word of the layer name: "unet", "text_encoder"."""
+    """Which parts get a LoRA, by the first word of the layer name: "unet", "text_encoder", "text_encoder_2"."""
 
 
 class AdapterBank:

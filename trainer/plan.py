@@ -66,7 +66,7 @@ class BasePlan(Frozen):
     vae: Path | None = _shared(None)
     """A VAE that replaces the base's: a diffusers folder or a .safetensors file."""
     prediction_type: Prediction | None = _shared(None)
-    """What the U-Net predicts; None takes the base's own statement."""
+    """What the U-Net predicts; None takes the base's own statement (SD 2.x files make none: v_prediction)."""
     zero_terminal_snr: bool | None = _shared(None)
     """Rescale the noise schedule to end in pure noise (Lin et al. 2023); None takes the base's own statement."""
     clip_skip: int = Field(1, ge=1, le=3)

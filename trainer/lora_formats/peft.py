@@ -50,7 +50,15 @@ def config(members: Mapping[str, LowRank]) -> dict[str, Any]:
 
 
 def alpha(settings: Mapping[str, Any], path: str) -> float:
-    """A layer's alpha according to a ``peft.LoraConfig``."""
+    """A layer's alpha according to a ``peft.LoraConfig``.
+
+    Raises:
+        LoraFileError: the adapter is none of plain LoRA.
+    """
+    variants = [key for key in ("use_rslora", "use_dora") if settings.get(key)]
+    if variants or settings.get("peft_type", "LORA") != "LORA":
+        what = variants[0] if variants else f"peft_type {settings['peft_type']!r}"
+        raise LoraFileError(f"the adapter is made with {what}; only plain LoRA can be read")
     special = settings.get("alpha_pattern") or {}
     for pattern, value in special.items():
         if re.fullmatch(rf"(.*\.)?{pattern}", path):

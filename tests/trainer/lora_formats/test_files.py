@@ -306,6 +306,15 @@ def test_a_lora_of_another_width_is_told(cases: dict[str, Case]) -> None:
         low_rank.slot_state(wrong, chosen.bank.state(0), 1.0)
 
 
+@pytest.mark.parametrize("change", [{"use_rslora": True}, {"use_dora": True}, {"peft_type": "LOHA"}])
+def test_variants_of_peft_are_refused(change: dict[str, Any], cases: dict[str, Case], tmp_path: Path) -> None:
+    path = cases["sd1"].write(tmp_path, "peft")
+    config = path / "unet" / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    with pytest.raises(LoraFileError, match="only plain LoRA can be read"):
+        cases["sd1"].read(path)
+
+
 def test_peft_names_the_exact_layers(cases: dict[str, Case], tmp_path: Path) -> None:
     path = cases["sdxl"].write(tmp_path, "peft")
     settings = json.loads((path / "text_encoder_2" / "adapter_config.json").read_text())
