@@ -82,7 +82,11 @@ def _solo(study: Study, record: Any, folder: Path) -> float:
     }
     began = time.perf_counter()
     script = ROOT / "benchmarks" / "solo_trial.py"
-    subprocess.run([sys.executable, str(script), json.dumps(task)], check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, str(script), json.dumps(task)], cwd=ROOT, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(f"trial {record.number} failed alone:\n{done.stderr}")
     seconds = time.perf_counter() - began
     print(
         f"trial {record.number}: {record.images_seen} images, {len(record.cards)} epochs, {seconds:.1f} s alone"

@@ -101,22 +101,12 @@ PACKAGES = {
             "MIT",
             "https://github.com/microsoft/fluentui-emoji",
         ),
-        Package(
-            "streamline",
-            "@iconify-json/streamline-emojis",
-            "1.2.4",
-            "Streamline",
-            "CC BY 4.0",
-            "https://github.com/webalys-hq/streamline-vectors",
-        ),
     )
 }
 BASE_STYLES = ("twemoji", "noto", "noto classic", "emojione", "firefox")
 """Styles of the base model: Fluent in any form is left out, so that the demonstration's style is new to it."""
 SEEN_STYLES = (*BASE_STYLES, "fluent")
-"""Styles of the autoencoder, and those that CLIP's figures are measured in."""
-CLIP_STYLES = (*SEEN_STYLES, "streamline")
-"""Styles of CLIP."""
+"""Styles of the autoencoder and of CLIP."""
 UNSEEN_STYLE = "fluentflat"
 KEYWORDS = ("emojilib", "4.0.3")
 
@@ -234,7 +224,6 @@ def drawings(package: Package) -> Iterator[tuple[str, str]]:
     glued = {slug.replace("-", ""): slug for slug in concepts}
     taken = set()
     for name, icon in sorted(icons["icons"].items()):
-        name = re.sub(r"-\d$", "", name)
         slug = name if name in concepts else glued.get(name, "")
         if slug and slug not in taken:
             taken.add(slug)

@@ -20,7 +20,6 @@ KEYWORD_SHARE = 0.5
 KEYWORDS_ALONE_SHARE = 0.3
 MOST_KEYWORDS = 5
 SYNONYMS = 64
-TINTS = 5
 SHARED_KEYWORDS = 48
 
 
@@ -106,46 +105,32 @@ def caption(stock: Library, row: int, lot: float, styled: bool) -> str:
     return f"{name}, {stock.styles[row]} style" if lot * 1000 % 1 < 0.7 else f"{stock.styles[row]}, {name}"
 
 
-def augmented(rgba: Tensor, tints: Tensor, generator: torch.Generator) -> Tensor:
-    """Returns pictures shifted, scaled, turned, tinted, on white or a random colour, half of them with a hole.
+def augmented(rgba: Tensor, generator: torch.Generator) -> Tensor:
+    """Returns pictures shifted, scaled, turned a little, recoloured a little, on white or a random colour.
 
     Args:
         rgba: Straight RGBA in [0, 1], shape (n, 4, h, w).
-        tints: Which of `TINTS` recolourings each picture gets, shape (n,); the first changes nothing.
         generator: Draws every change.
 
     Returns:
         Pictures in [-1, 1], shape (n, 3, h, w).
     """
     count = len(rgba)
-    lot = torch.rand(count, 5, generator=generator)
-    scale, angle = 0.75 + 0.55 * lot[:, 0], 0.5 * (lot[:, 1] - 0.5)
+    lot = torch.rand(count, 8, generator=generator)
+    scale, angle = 0.9 + 0.3 * lot[:, 0], 0.3 * (lot[:, 1] - 0.5)
     turn = torch.stack([angle.cos() * scale, -angle.sin() * scale, 0.2 * (lot[:, 2] - 0.5)], dim=1)
     lift = torch.stack([angle.sin() * scale, angle.cos() * scale, 0.2 * (lot[:, 3] - 0.5)], dim=1)
     grid = functional.affine_grid(torch.stack([turn, lift], dim=1), list(rgba.shape), align_corners=False)
     solid = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
-    moved = functional.grid_sample(solid, grid, align_corners=False) * holes(count, rgba.shape[-1], generator)
+    moved = functional.grid_sample(solid, grid, align_corners=False)
     colour = torch.rand(count, 3, 1, 1, generator=generator)
     colour = torch.where(lot[:, 4].view(-1, 1, 1, 1) < 0.6, torch.ones_like(colour), colour)
     flat = moved[:, :3] + colour * (1 - moved[:, 3:])
-    gain = 0.8 + 0.4 * torch.rand(TINTS, 3, 1, 1, generator=generator)
-    strength = 0.6 + 0.7 * torch.rand(TINTS, 1, 1, 1, generator=generator)
-    gain[0], strength[0] = 1, 1
+    gain = 0.8 + 0.4 * torch.rand(count, 3, 1, 1, generator=generator)
+    gain = torch.where(lot[:, 5].view(-1, 1, 1, 1) < 0.5, gain, torch.ones_like(gain))
     grey = flat.mean(dim=1, keepdim=True)
-    return ((grey + (flat - grey) * strength[tints]) * gain[tints]).clamp(0, 1) * 2 - 1
-
-
-def holes(count: int, pixels: int, generator: torch.Generator) -> Tensor:
-    """Returns ones with a rectangle of zeros in every second picture on average, shape (count, 1, pixels, pixels).
-
-    A side of the rectangle takes 0.1 to 0.5 of the picture (DeVries and Taylor 2017, arXiv:1708.04552).
-    """
-    lot = torch.rand(count, 5, generator=generator)
-    place = (torch.arange(pixels) + 0.5) / pixels
-    across = (place - lot[:, 0:1]).abs() < 0.05 + 0.2 * lot[:, 1:2]
-    down = (place - lot[:, 2:3]).abs() < 0.05 + 0.2 * lot[:, 3:4]
-    hole = across[:, None, :] & down[:, :, None] & (lot[:, 4] < 0.5)[:, None, None]
-    return 1 - hole.float()[:, None]
+    strength = (0.7 + 0.5 * lot[:, 6]).view(-1, 1, 1, 1)
+    return ((grey + (flat - grey) * strength) * gain).clamp(0, 1) * 2 - 1
 
 
 def synonyms(hints: dict[str, tuple[str, ...]], generator: torch.Generator) -> tuple[list[str], list[str]]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import shapes
 import torch
-from artwork import CLIP_STYLES, SEEN_STYLES, STATE, UNSEEN_STYLE
+from artwork import SEEN_STYLES, STATE, UNSEEN_STYLE
 from clip_data import (
-    TINTS,
     Library,
     augmented,
     described,
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 SYNONYM_WEIGHT = 0.3
 SHARED_WEIGHT = 0.5
-STYLE_WEIGHT = 1.0
-STYLE_TEMPERATURE = 0.1
 KEYWORD_TEMPERATURE = 0.1
 CHOICES = 20
 
@@ -58,18 +55,15 @@ def contrastive_loss(model: nn.Module, pixels: Tensor, captions: list[str]) -> t
 
 
 def batch_loss(model: nn.Module, stock: Library, generator: torch.Generator, where: torch.device) -> Tensor:
-    """Returns the loss of one batch: pictures with captions, with keywords, with style mates, and words with words."""
+    """Returns the loss of one batch: pictures with captions, with keywords, and words with words."""
     rows, captions = draw(stock, generator)
-    tints = torch.randint(TINTS, (len(rows),), generator=generator)
-    pixels = augmented(stock.pictures[rows].float() / 255, tints, generator).to(where)
+    pixels = augmented(stock.pictures[rows].float() / 255, generator).to(where)
     names, others = synonyms(stock.hints, generator)
     common, owned = shared_keywords(stock, rows)
     with torch.autocast(where.type, torch.bfloat16):
         loss, pictures = contrastive_loss(model, pixels, captions)
         loss = loss + SYNONYM_WEIGHT * synonym_loss(model, names, others, where)
-        loss = loss + SHARED_WEIGHT * shared_loss(model, pictures, common, owned)
-    styles = [f"{stock.styles[row]} {tint}" for row, tint in zip(rows, tints.tolist(), strict=True)]
-    return loss + STYLE_WEIGHT * style_loss(pictures.float(), styles, [stock.names[row] for row in rows])
+        return loss + SHARED_WEIGHT * shared_loss(model, pictures, common, owned)
 
 
 def synonym_loss(model: nn.Module, names: list[str], others: list[str], where: torch.device) -> Tensor:
@@ -105,29 +99,6 @@ def shared_loss(model: nn.Module, pictures: Tensor, common: list[str], owned: Te
     return -((chances * owned).sum(dim=1)[some] / owned.sum(dim=1)[some]).mean()
 
 
-def style_loss(pictures: Tensor, styles: list[str], names: list[str]) -> Tensor:
-    """Returns the cross-entropy of a picture's style mates against all other concepts' pictures of the batch.
-
-    Supervised contrastive learning (Khosla et al. 2020, arXiv:2004.11362, equation 2) with styles as labels: it
-    makes pictures of one style alike, whatever they show.
-
-    Args:
-        pictures: Embeddings of unit length, shape (n, 128).
-        styles: The style of each, tint included.
-        names: The concept of each.
-    """
-    same_style, same_name = (
-        torch.tensor([[one == other for other in labels] for one in labels], device=pictures.device)
-        for labels in (styles, names)
-    )
-    scores = (pictures @ pictures.t() / STYLE_TEMPERATURE).masked_fill(same_name, -1e4)
-    mates = (same_style & ~same_name).float()
-    some = mates.sum(dim=1) > 0
-    return -(
-        (functional.log_softmax(scores, dim=-1) * mates).sum(dim=1)[some] / mates.sum(dim=1)[some]
-    ).mean()
-
-
 @torch.no_grad()
 def right_among(model: nn.Module, stock: Library, hints: int = 0, choices: int = CHOICES) -> float:
     """Returns how often a picture's own caption scores highest among `choices` of the same library.
@@ -161,12 +132,12 @@ def right_among(model: nn.Module, stock: Library, hints: int = 0, choices: int =
 def main() -> None:
     """Trains from the checkpoint on; `train_clip_text.py` ends the training and exports."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=4950)
+    parser.add_argument("--steps", type=int, default=3600)
     steps = parser.parse_args().steps
     where = device()
     torch.manual_seed(0)
     model = shapes.clip(len(_TOKENIZER)).to(where)
-    stock = library(hidden=False, styles=CLIP_STYLES)
+    stock = library(hidden=False, styles=SEEN_STYLES)
     stranger = library(hidden=False, styles=(UNSEEN_STYLE,))
     hidden = library(hidden=True, styles=SEEN_STYLES)
     print(

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import shapes
 import torch
-from artwork import CLIP_STYLES, SEEN_STYLES, STATE, UNSEEN_STYLE, categories
-from clip_data import TINTS, Library, augmented, draw, library, on_white
+from artwork import SEEN_STYLES, STATE, UNSEEN_STYLE, categories
+from clip_data import Library, augmented, draw, library, on_white
 from export import clip as export_clip
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,14 +34,11 @@ def views(model: nn.Module, stock: Library) -> Tensor:
     generator = torch.Generator().manual_seed(3)
     parts = stock.pictures.split(128)
     plain = embedded(model, map(on_white, parts))
-    changed = [embedded(model, (varied(part, generator) for part in parts)) for _ in range(VIEWS - 1)]
+    changed = [
+        embedded(model, (augmented(part.float() / 255, generator) for part in parts))
+        for _ in range(VIEWS - 1)
+    ]
     return torch.stack([plain, *changed])
-
-
-def varied(rgba: Tensor, generator: torch.Generator) -> Tensor:
-    """Returns uint8 straight RGBA pictures as CLIP's training varies them, in [-1, 1]."""
-    tints = torch.randint(TINTS, (len(rgba),), generator=generator)
-    return augmented(rgba.float() / 255, tints, generator)
 
 
 def text_features(model: nn.Module, texts: list[str]) -> Tensor:
@@ -81,7 +78,7 @@ def main() -> None:
     steps = parser.parse_args().steps
     torch.manual_seed(0)
     model = pictured()
-    stock = library(hidden=False, styles=CLIP_STYLES)
+    stock = library(hidden=False, styles=SEEN_STYLES)
     stranger = library(hidden=False, styles=(UNSEEN_STYLE,))
     hidden = library(hidden=True, styles=SEEN_STYLES)
     seen = views(model, stock)

@@ -53,6 +53,17 @@ def test_the_same_study_gives_the_same_trials_and_the_same_selection(finished: P
     assert states[0] == states[1]
 
 
+def test_the_size_of_the_pack_is_measured_once_and_kept(small_study, tmp_path: Path):
+    path = small_study(trials=1, images=16)
+    path.write_text(path.read_text().replace("size = 3", 'size = "auto"\nmost = 2'))
+    output = run(path, tmp_path / "auto")
+    assert "measuring how many trials to train at a time" in output
+    size = reopen(tmp_path / "auto").memory.recall("pack_size")
+    assert f"a pack of {size} (images/s by size: 1: " in output
+    assert size in (1, 2)
+    assert "images/s by size" not in run(path, tmp_path / "auto")
+
+
 def test_a_finished_study_is_not_searched_again(finished: Path):
     before = (finished / "first" / "selection.json").read_bytes()
     output = run(finished / "small.toml", finished / "first")
