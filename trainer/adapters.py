@@ -22,6 +22,9 @@ from trainer.seeds import generator
 Row = int | None
 """The slot that a batch row belongs to; None is the bare base model."""
 
+_ALIGNED = 16
+"""Numbers to which a slot's row is padded, so that products round alike whichever slot a trial has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -179,6 +182,7 @@ class AdapterBank:
             for slot, leaves in self._leaves.items()
         }
         width = sum(rank * (layer.inputs + layer.outputs) for layer in self._layers.values())
+        width = -(-width // _ALIGNED) * _ALIGNED
         self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
         self._gradients = torch.zeros_like(self._weights)
         offset = 0

@@ -12,6 +12,7 @@ from studies.engine import Exam, Scored
 from studies.worker import Worker
 from tests.trainer.driving import relative_difference
 from trainer import lora_file
+from trainer.lora_formats import kohya, low_rank
 
 
 def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_raw_weights(
@@ -38,10 +39,11 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
     pack = worker._pack
     bank, slot = pack.bank, pack.runs[0].slot
     tensors = lora_file.read(opened.workspace.lora(0, 1)).tensors
-    saved = lora_file.slot_state(tensors, lora_file.stems(bank.layers))
+    layers = kohya.read(tensors, pack.base.kohya_names.layers(bank.layers))
+    saved = low_rank.slot_state(layers, bank.state(slot), 0.5)
     with pack.shown([0]):
         assert relative_difference(saved, bank.state(slot)) < 1e-3
     assert relative_difference(saved, bank.state(slot)) > 0.1
     worker.drop(0)
-    (again,) = worker.examine([(0, 1)], Exam("validation", opened.spec.judge.timesteps, 1, "search"))
+    (again,) = worker.examine([(0, 1)], Exam("validation", opened.spec.judge.timesteps, 2, 1, "search"))
     assert scored.card["scores"]["validation"]["mean"] == pytest.approx(again["validation"]["mean"], abs=1e-3)
