@@ -29,6 +29,8 @@ UNTOLD: Mapping[str, Mapping[str, Any]] = {
 """Arguments that sd-scripts leaves at the library's default, where ours is another."""
 _LEGACY = {"use_8bit_adam": "adamw8bit", "use_lion_optimizer": "lion"}
 _NAMES = {name.lower(): ours for ours, name in OPTIMISERS.items()} | dict(OTHER_OPTIMISERS)
+_MOST = 10
+"""Largest ``text_lr_over_unet_lr``."""
 _DEFAULT_RATE = 2e-6
 """``learning_rate`` of sd-scripts where nothing is said."""
 
@@ -85,9 +87,7 @@ def rates(s: Settings, name: str) -> None:
     s.put("lora.text_encoder", trains_text, "network_train_unet_only" if only_unet else "text_encoder_lr")
     if not trains_text and s.has("text_encoder_lr") and text[0]:
         s.refuse("text_encoder_lr", "no effect here (network_train_unet_only = true)")
-    if not trains_unet and s.has("unet_lr") and unet:
-        s.refuse("unet_lr", "no effect here (network_train_text_encoder_only = true)")
-    lead = unet if trains_unet and unet else text[0]
+    lead = unet if unet and (trains_unet or 0 < text[0] / unet <= _MOST) else text[0]
     _check_signs(s, lead, text)
     if KINDS[name].adaptive:
         _adaptive(s, KINDS[name], lead, text[0] if trains_text and trains_unet else lead, trains_text)
