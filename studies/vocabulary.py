@@ -104,7 +104,11 @@ def docstrings(model: type[BaseModel]) -> dict[str, str]:
     assert isinstance(tree, ast.ClassDef)
     found = {}
     for field, text in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+        ):
             said = ast.literal_eval(text.value)
             found[field.target.id] = " ".join(str(said).split())
     return found
@@ -145,7 +149,13 @@ def _plan_tables() -> Iterator[str]:
     for field in plan_fields():
         head = field.name.rpartition(".")[0] or "seed"
         if head != section:
-            yield from ["", f"## `plan.{head}`" if head != "seed" else "## Seed", "", _COLUMNS, _rule(_COLUMNS)]
+            yield from [
+                "",
+                f"## `plan.{head}`" if head != "seed" else "## Seed",
+                "",
+                _COLUMNS,
+                _rule(_COLUMNS),
+            ]
             section = head
         searched = "yes" if field.searched else "no"
         own = "each trial its own" if field.own else "same for all"
@@ -176,7 +186,15 @@ def _elsewhere_table() -> Iterator[str]:
 
 def _cells(field: Field, entry: Entry) -> list[str]:
     keys = ", ".join(f"`{key}`" for key in entry.keys) or "–"
-    return [f"`{field.name}`", keys, entry.row, field.text.replace("``", "`"), entry.unit, field.values, field.default]
+    return [
+        f"`{field.name}`",
+        keys,
+        entry.row,
+        field.text.replace("``", "`"),
+        entry.unit,
+        field.values,
+        field.default,
+    ]
 
 
 def _row(cells: list[str]) -> str:

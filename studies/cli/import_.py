@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 @click.option("--images", type=click.Path(path_type=Path), help="Another image folder than CONFIG's.")
 @click.option("--force", is_flag=True, help="Overwrite another file of that name.")
 def command(
-    config: Path, dataset: Path | None, output: Path | None, base: Path | None, images: Path | None, force: bool
+    config: Path,
+    dataset: Path | None,
+    output: Path | None,
+    base: Path | None,
+    images: Path | None,
+    force: bool,
 ) -> None:
     """Turn a training configuration of sd-scripts or lora-scripts into a study file.
 
@@ -46,7 +51,9 @@ def command(
     _write(recipe, target, text, listed, force)
     for unmet in recipe.unmet:
         click.echo(f"not honoured: {unmet}", err=True)
-    click.echo(f"Wrote {target}; `lorasearch check {target}` looks it over, `lorasearch run {target}` searches.")
+    click.echo(
+        f"Wrote {target}; `lorasearch check {target}` looks it over, `lorasearch run {target}` searches."
+    )
 
 
 def _write(recipe: Recipe, target: Path, text: str, listed: Path | None, force: bool) -> None:

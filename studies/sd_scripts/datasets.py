@@ -31,6 +31,11 @@ class Subset:
     values: Mapping[str, Any]
 
     @property
+    def foreign(self) -> str | None:
+        """The key that makes it a subset of another kind than ours; None if it is of ours."""
+        return next((key for key in ("metadata_file", "conditioning_data_dir") if self.values.get(key)), None)
+
+    @property
     def is_reg(self) -> bool:
         """Whether it holds regularisation images."""
         return self.values.get("is_reg") is True
@@ -61,7 +66,9 @@ def subsets(table: Mapping[str, Any], config: Mapping[str, Any], problems: list[
         inner = dataset.get("subsets")
         place = f"datasets[{number}]"
         if not isinstance(inner, list) or not inner or not all(isinstance(i, dict) for i in inner):
-            problems.append(f"{place}: there is no [[datasets.subsets]]; give at least one with an image_dir.")
+            problems.append(
+                f"{place}: there is no [[datasets.subsets]]; give at least one with an image_dir."
+            )
             continue
         own = {key: value for key, value in dataset.items() if key != "subsets"}
         inherited = {**_named(config), **general, **own}
@@ -77,7 +84,8 @@ def _named(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def common(found: list[Subset], unmet: list[tuple[str, str]]) -> dict[str, Any]:
     """What all training subsets say alike; of what differs the first one's, and that is told."""
-    train = [subset for subset in found if not subset.is_reg] or found
+    pictured = [subset for subset in found if not subset.foreign] or found
+    train = [subset for subset in pictured if not subset.is_reg] or pictured
     keys = dict.fromkeys(key for subset in train for key in subset.values if key not in _OWN)
     values: dict[str, Any] = {}
     for key in keys:
@@ -141,10 +149,9 @@ def of_subsets(s: Settings, found: list[Subset], folder: Path) -> Images:
 
 
 def _usable(s: Settings, subset: Subset, folder: Path) -> bool:
-    for key in ("metadata_file", "conditioning_data_dir"):
-        if subset.values.get(key):
-            s.refuse(f"{subset.name}.{key}", "not supported, the subset is left out; captions are .txt files")
-            return False
+    if key := subset.foreign:
+        s.refuse(f"{subset.name}.{key}", "not supported, the subset is left out; captions are .txt files")
+        return False
     text = subset.values.get("image_dir")
     if not isinstance(text, str) or not text:
         s.problems.append(f"{subset.name}: image_dir must be a folder, but got {text!r}.")
@@ -160,7 +167,9 @@ def _usable(s: Settings, subset: Subset, folder: Path) -> bool:
 def _repeats(s: Settings, subset: Subset) -> int:
     value = subset.values.get("num_repeats", 1)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        s.problems.append(f"{subset.name}: num_repeats must be a whole number of at least 1, but got {value!r}.")
+        s.problems.append(
+            f"{subset.name}: num_repeats must be a whole number of at least 1, but got {value!r}."
+        )
         return 1
     return value
 
@@ -238,7 +247,9 @@ def _attach(
         if words := subset.values.get("class_tokens"):
             concept["class_prompt"] = words
     for subset in reg[len(concepts) :]:
-        s.refuse(f"{subset.name}", "more regularisation than training subsets is not supported, it is left out")
+        s.refuse(
+            f"{subset.name}", "more regularisation than training subsets is not supported, it is left out"
+        )
     if len({repeats[x.name] for x in reg}) > 1:
         s.refuse("num_repeats", "of regularisation images is not supported, each is shown equally often")
 

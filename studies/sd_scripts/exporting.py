@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from studies.problems import StudyError
@@ -95,7 +94,11 @@ def export(plan: TrainingPlan, facts: Mapping[str, str], name: str, dataset_name
     head = [
         f"{name}: for sd-scripts' --config_file; the images are in {dataset_name}.",
         "It trains on all images; the search held some of them out.",
-        *(["Not said, because sd-scripts has no such key:", *(f"  {note}" for note in notes)] if notes else []),
+        *(
+            ["Not said, because sd-scripts has no such key:", *(f"  {note}" for note in notes)]
+            if notes
+            else []
+        ),
     ]
     config = "".join(section(f"[{part}_arguments]", entries) for part, entries in w.config.items())
     return Export(comment(head) + "\n" + config, _dataset_text(w, subsets))
@@ -137,7 +140,10 @@ def _model(w: _Writing, facts: Mapping[str, str]) -> None:
 
 def _network(w: _Writing) -> None:
     lora, part = w.plan.lora, "additional_network"
-    w.put(part, "network_module", "networks.lora")
+    algorithm = w.of("lora.algorithm") or "lora"
+    w.put(
+        part, "network_module", "networks.lora" if algorithm == "lora" else "lycoris.kohya", "lora.algorithm"
+    )
     w.put(part, "network_dim", lora.rank, "lora.rank")
     w.put(part, "network_alpha", lora.alpha, "lora.alpha_over_rank")
     w.put(part, "network_train_unet_only", not lora.text_encoder, "lora.text_encoder")
@@ -158,6 +164,13 @@ def _network_arguments(w: _Writing) -> Iterator[tuple[str, Any]]:
         w.said |= {"lora.conv_rank", "lora.conv_alpha_over_rank"}
         yield "conv_dim", conv
         yield "conv_alpha", conv * w.of("lora.conv_alpha_over_rank")
+    algorithm = w.of("lora.algorithm") or "lora"
+    if algorithm != "lora":
+        yield "algo", algorithm
+        arguments = w.of("lora.algorithm_args") or {}
+        if not arguments.keys() - {algorithm}:
+            w.said.add("lora.algorithm_args")
+        yield from arguments.get(algorithm, {}).items()
     for leaf in ("rank_dropout", "module_dropout"):
         if found := w.of(f"lora.{leaf}"):
             w.said.add(f"lora.{leaf}")
@@ -240,7 +253,14 @@ def _subsets(w: _Writing) -> list[dict[str, Any]]:
         sources += in_folder(data.reg_folder, problems, regularisation=True)
     if problems:
         raise StudyError(problems)
-    w.said |= {"data.folder", "data.folders", "data.concepts", "data.reg_folder", "data.repeats", "data.resolution"}
+    w.said |= {
+        "data.folder",
+        "data.folders",
+        "data.concepts",
+        "data.reg_folder",
+        "data.repeats",
+        "data.resolution",
+    }
     w.dataset["resolution"] = data.resolution
     common = math.gcd(*(source.repeats for source in sources if not source.regularisation))
     return [_subset(source, data.repeats, common) for source in sources]

@@ -83,7 +83,11 @@ def read(
         StudyError: with everything that is wrong or cannot work.
     """
     table = load(config)
-    tables = {"general": table.pop("general", {}), "datasets": table.pop("datasets")} if "datasets" in table else None
+    tables = (
+        {"general": table.pop("general", {}), "datasets": table.pop("datasets")}
+        if "datasets" in table
+        else None
+    )
     flat, unmet = flatten(table)
     flat |= {"pretrained_model_name_or_path": str(base)} if base else {}
     named = flat.pop("dataset_config", None)
@@ -101,8 +105,10 @@ def flatten(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unmet]]:
     flat: dict[str, Any] = {}
     unmet: list[Unmet] = []
     for name, entry in table.items():
+        if name in _SKIPPED and isinstance(entry, dict):
+            continue
         inner = entry if isinstance(entry, dict) else {name: entry}
-        for key, value in {} .items() if name in _SKIPPED and isinstance(entry, dict) else inner.items():
+        for key, value in inner.items():
             if key in flat and flat[key] != value:
                 unmet.append(Unmet(key, f"stands twice, {value!r} is taken, not {flat[key]!r}"))
             flat[key] = value
@@ -161,7 +167,10 @@ def _data(s: Settings, images: Images) -> None:
         s.idle("bucket_no_upscale", "enable_bucket is false")
         s.plan["data.bucket_no_upscale"] = False
     if s.text("caption_extension", ".txt") not in (".txt", "txt"):
-        s.refuse("caption_extension", f"{s.values['caption_extension']!r} is not supported, captions are .txt files")
+        s.refuse(
+            "caption_extension",
+            f"{s.values['caption_extension']!r} is not supported, captions are .txt files",
+        )
     _captions(s)
 
 
@@ -208,15 +217,17 @@ def _resolution(s: Settings) -> None:
 
 def _epochs(s: Settings, images: Images) -> None:
     epochs = s.whole("max_train_epochs")
-    batch = int(s.plan.get("data.batch_size", 1)) if str(s.plan.get("data.batch_size", 1)).isdecimal() else 1
-    group = str(s.plan.get("optimiser.gradient_accumulation", 1))
-    batches = math.ceil(images.shown * (2 if images.regularised else 1) / max(1, batch))
-    an_epoch = max(1, math.ceil(batches / (int(group) if group.isdecimal() else 1 or 1)))
+    batch = s.whole("batch_size") or s.whole("train_batch_size") or 1
+    group = s.whole("gradient_accumulation_steps") or 1
+    batches = math.ceil(images.shown * (2 if images.regularised else 1) / batch)
+    an_epoch = max(1, math.ceil(batches / group))
     steps = s.whole("max_train_steps", _STEPS) or _STEPS
     if epochs is None:
         epochs = math.ceil(steps / an_epoch)
         if steps % an_epoch and s.has("max_train_steps"):
-            s.refuse("max_train_steps", f"approximated: {steps} steps of {an_epoch} an epoch are {epochs} epochs")
+            s.refuse(
+                "max_train_steps", f"approximated: {steps} steps of {an_epoch} an epoch are {epochs} epochs"
+            )
     elif s.has("max_train_steps"):
         s.idle("max_train_steps", "max_train_epochs says it")
     s.put("data.epochs", epochs, "max_train_epochs" if s.has("max_train_epochs") else "max_train_steps")

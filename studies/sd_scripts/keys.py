@@ -12,7 +12,14 @@ _SAMPLER = "the judge draws every picture with one sampler"
 
 NO_EFFECT: Mapping[str, str] = {
     **dict.fromkeys(
-        ("output_dir", "logging_dir", "resume", "save_state", "save_state_on_train_end", "save_last_n_epochs_state"),
+        (
+            "output_dir",
+            "logging_dir",
+            "resume",
+            "save_state",
+            "save_state_on_train_end",
+            "save_last_n_epochs_state",
+        ),
         _FILES,
     ),
     **dict.fromkeys(("save_model_as", "no_metadata", "no_half_vae", "output_config"), _FILES),

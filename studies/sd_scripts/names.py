@@ -94,13 +94,16 @@ _LORA = {
     "lora.block_lrs": Entry(unit="factor", row="per-block LRs"),
     "lora.freeze": Entry(row="freeze / unfreeze blocks"),
     "lora.algorithm": Entry(("network_module", "network_args: algo"), row="LoHa / LoKr / other algorithms"),
+    "lora.algorithm_args": Entry(("network_args",), row="LoHa / LoKr / other algorithms, arguments"),
     "lora.start": Entry(("network_weights",), row="starting from another LoRA"),
 }
 _OPTIMISER = {
     "optimiser.name": Entry(("optimizer_type", "use_8bit_adam", "use_lion_optimizer"), row="optimisers"),
     "optimiser.unet_lr": Entry(("unet_lr", "learning_rate"), unit="AdamW's learning rate"),
     "optimiser.text_lr_over_unet_lr": Entry(("text_encoder_lr",), unit="share of unet_lr"),
-    "optimiser.text2_lr_over_unet_lr": Entry(("text_encoder_lr",), unit="share of unet_lr", row="SDXL's second"),
+    "optimiser.text2_lr_over_unet_lr": Entry(
+        ("text_encoder_lr",), unit="share of unet_lr", row="SDXL's second"
+    ),
     "optimiser.weight_decay": Entry(("optimizer_args: weight_decay",), row="weight decay"),
     "optimiser.max_grad_norm": _same("max_grad_norm", unit="2-norm", row="max grad norm"),
     "optimiser.args": Entry(("optimizer_args",), row="keyword arguments"),

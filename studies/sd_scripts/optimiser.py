@@ -145,7 +145,9 @@ def schedule(s: Settings) -> None:
     name = s.text("lr_scheduler", "constant").lower()
     choices = [choice for choice in get_args(ScheduleName) if choice != "staged"]
     if name not in choices:
-        s.refuse("lr_scheduler", f"{name!r} is not supported, 'constant' is taken; we have {', '.join(choices)}")
+        s.refuse(
+            "lr_scheduler", f"{name!r} is not supported, 'constant' is taken; we have {', '.join(choices)}"
+        )
         name = "constant"
     s.put("schedule.name", name, "lr_scheduler")
     _warmup(s, name)
@@ -189,5 +191,7 @@ def _name(s: Settings) -> str:
         return legacy[0] if legacy else "adamw"
     if asked.lower() in _NAMES:
         return _NAMES[asked.lower()]
-    s.problems.append(f"optimizer_type = {asked!r} is not supported; choose among: {', '.join(OPTIMISERS.values())}.")
+    s.problems.append(
+        f"optimizer_type = {asked!r} is not supported; choose among: {', '.join(OPTIMISERS.values())}."
+    )
     return "adamw"

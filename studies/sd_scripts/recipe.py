@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from studies.sd_scripts.optimiser import literal, tidy
 from studies.sd_scripts.settings import FIELDS, Settings
@@ -13,7 +13,7 @@ from trainer.bases import sources
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import Family
 from trainer.bases.hub import is_name
-from trainer.plan import BasePlan
+from trainer.plan import BasePlan, LoraPlan
 
 _LOSSES = {"l2": "l2", "huber": "huber", "smooth_l1": "smooth_l1"}
 _PRECISIONS = {"float": "no", "fp16": "fp16", "bf16": "bf16"}
@@ -83,13 +83,15 @@ def network(s: Settings) -> None:
     lycoris = module == "lycoris.kohya"
     if not lycoris and module != "networks.lora":
         s.refuse("network_module", f"{module!r} is not supported, a plain LoRA is taken")
-    algorithm = arguments.pop("algo", "lora").lower()
-    if algorithm not in ("lora", "locon"):
-        s.put("lora.algorithm", algorithm, "network_args: algo")
+    algorithm = _algorithm(s, arguments)
     _convolutions(s, arguments, (rank, alpha) if lycoris else (None, 1.0))
     for key, field in _ARGUMENTS.items():
         if key in arguments:
             s.put(field, literal(arguments.pop(key)), f"network_args: {key}")
+    if algorithm != "lora" and "lora.algorithm_args" in FIELDS and arguments:
+        own = {key: literal(text) for key, text in arguments.items()}
+        s.put("lora.algorithm_args", {algorithm: own}, "network_args")
+        arguments = {}
     for key, text in arguments.items():
         if text.lower() not in ("", "0", "none", "false"):
             s.refuse(f"network_args: {key}", "not supported")
@@ -102,6 +104,19 @@ _ARGUMENTS = {
     "module_dropout": "lora.module_dropout",
     "dropout": "lora.dropout",
 }
+
+
+def _algorithm(s: Settings, arguments: dict[str, str]) -> str:
+    """The network's kind; LoCon is a LoRA with convolutions."""
+    asked = arguments.pop("algo", "lora").lower()
+    field = LoraPlan.model_fields.get("algorithm")
+    if asked in ("lora", "locon"):
+        return "lora"
+    if field is None or asked not in get_args(field.annotation):
+        s.refuse("network_args: algo", f"{asked!r} is not supported, a plain LoRA is taken")
+        return "lora"
+    s.put("lora.algorithm", asked, "network_args: algo")
+    return asked
 
 
 def _share(s: Settings, alpha: float | None, rank: int, key: str) -> float:
@@ -120,7 +135,9 @@ def _convolutions(s: Settings, arguments: dict[str, str], default: tuple[int | N
     if rank is None:
         return
     if not isinstance(rank, int) or not isinstance(alpha, (int, float)) or rank < 1:
-        s.problems.append(f"network_args: conv_dim and conv_alpha must be numbers, but got {rank!r} and {alpha!r}.")
+        s.problems.append(
+            f"network_args: conv_dim and conv_alpha must be numbers, but got {rank!r} and {alpha!r}."
+        )
         return
     s.put("lora.conv_rank", rank, "network_args: conv_dim")
     if "lora.conv_rank" in FIELDS:
@@ -201,7 +218,9 @@ def judge(s: Settings, folder: Path) -> dict[str, Any]:
     if negative:
         found["negative_prompt"] = negative[0]
         if set(negative) != {negative[0]}:
-            s.refuse("sample_prompts: --n", "one negative prompt for all is supported; the first one is taken")
+            s.refuse(
+                "sample_prompts: --n", "one negative prompt for all is supported; the first one is taken"
+            )
     if steps and steps <= 200:
         found["steps"] = steps
     if guidance and guidance >= 1:

@@ -57,7 +57,8 @@ class Settings:
         except (TypeError, ValueError):
             found = math.nan
         if not math.isfinite(found):
-            return self._wrong(key, "a number", value, default)
+            self.wrong(key, "a number", value)
+            return default
         return found
 
     def whole(self, key: str, default: int | None = None, least: int = 1) -> int | None:
@@ -66,7 +67,8 @@ class Settings:
         if found is None:
             return default
         if found != int(found) or found < least:
-            return self._wrong(key, f"a whole number of at least {least}", self.values[key], default)
+            self.wrong(key, f"a whole number of at least {least}", self.values[key])
+            return default
         return int(found)
 
     def flag(self, key: str) -> bool:
@@ -76,14 +78,18 @@ class Settings:
             return bool(value)
         if value in (0, 1) or str(value).lower() in ("true", "false"):
             return value == 1 or str(value).lower() == "true"
-        return bool(self._wrong(key, "true or false", value, False))
+        self.wrong(key, "true or false", value)
+        return False
 
     def text(self, key: str, default: str = "") -> str:
         """A text."""
         value = self.take(key)
         if value is None:
             return default
-        return value if isinstance(value, str) else str(self._wrong(key, "a text", value, default))
+        if not isinstance(value, str):
+            self.wrong(key, "a text", value)
+            return default
+        return value
 
     def pairs(self, key: str) -> dict[str, str]:
         """A list such as ``["conv_dim=4", "conv_alpha=1"]``."""
@@ -92,7 +98,7 @@ class Settings:
         if entries is None:
             return {}
         if not isinstance(entries, list) or not all(isinstance(e, str) and "=" in e for e in entries):
-            self._wrong(key, 'a list of texts such as ["name=value"]', value, None)
+            self.wrong(key, 'a list of texts such as ["name=value"]', value)
             return {}
         return {name.strip(): text.strip() for name, _, text in (entry.partition("=") for entry in entries)}
 
@@ -142,9 +148,9 @@ class Settings:
             else:
                 self.refuse(key, f"unknown{_meant(key)}")
 
-    def _wrong(self, key: str, wanted: str, value: Any, default: Any) -> Any:
+    def wrong(self, key: str, wanted: str, value: Any) -> None:
+        """Notes that a key holds what it cannot hold."""
         self.problems.append(f"{key} must be {wanted}, but got {value!r}.")
-        return default
 
 
 NEUTRAL: Mapping[str, Any] = {
@@ -152,6 +158,7 @@ NEUTRAL: Mapping[str, Any] = {
     "lora.rank_dropout": 0.0,
     "lora.module_dropout": 0.0,
     "lora.algorithm": "lora",
+    "lora.algorithm_args": {},
 }
 """Values that ask for nothing, of fields that the plan may not have."""
 

@@ -92,7 +92,9 @@ def _space_text(searched: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _amount(recipe: Recipe) -> list[str]:
     epochs = recipe.values.get("data.epochs", FIELDS["data.epochs"])
-    return [f"{recipe.images.shown} images x repeats, {epochs} epochs; what [split] holds out is not trained on."]
+    return [
+        f"{recipe.images.shown} images x repeats, {epochs} epochs; what [split] holds out is not trained on."
+    ]
 
 
 def _head(recipe: Recipe, source: str) -> list[str]:

@@ -21,29 +21,59 @@ NETWORK = {
     "lora.block_lrs",
     "lora.freeze",
     "lora.algorithm",
+    "lora.algorithm_args",
     "lora.start",
 }
 """Fields that the table knows before the plan has them."""
 WRITTEN = vocabulary.page()
 AWAITED = NETWORK - fields.searchable().keys()
-CODE_NAMES = """
-    num_repeats N_name max_train_epochs train_batch_size save_every_n_epochs save_precision learning_rate unet_lr
-    text_encoder_lr scale_weight_norms network_train_unet_only network_train_text_encoder_only network_dim
-    network_alpha network_args resolution enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps
-    bucket_no_upscale shuffle_caption keep_tokens weighted_captions max_token_length clip_skip reg_data_dir
-    prior_loss_weight noise_offset adaptive_noise_scale multires_noise_iterations multires_noise_discount
-    ip_noise_gamma min_snr_gamma debiased_estimation_loss
-""".split()
+CODE_NAMES = [
+    *("num_repeats", "N_name", "max_train_epochs", "train_batch_size"),
+    *("save_every_n_epochs", "save_precision", "learning_rate", "unet_lr"),
+    *("text_encoder_lr", "scale_weight_norms", "network_train_unet_only", "network_train_text_encoder_only"),
+    *("network_dim", "network_alpha", "network_args", "resolution"),
+    *("enable_bucket", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps"),
+    *("bucket_no_upscale", "shuffle_caption", "keep_tokens", "weighted_captions"),
+    *("max_token_length", "clip_skip", "reg_data_dir", "prior_loss_weight"),
+    *("noise_offset", "adaptive_noise_scale", "multires_noise_iterations", "multires_noise_discount"),
+    *("ip_noise_gamma", "min_snr_gamma", "debiased_estimation_loss"),
+]
 ROWS = [
     *("repeats", "epochs", "gradient accumulation", "total steps", "early stopping with patience"),
-    *("warm-up", "schedulers", "staged LR", "optimisers", "keyword arguments", "weight decay", "max grad norm"),
-    *("LoRA dropout", "rank dropout", "module dropout", "text-encoder stop ratio", "freeze / unfreeze blocks"),
+    *(
+        "warm-up",
+        "schedulers",
+        "staged LR",
+        "optimisers",
+        "keyword arguments",
+        "weight decay",
+        "max grad norm",
+    ),
+    *(
+        "LoRA dropout",
+        "rank dropout",
+        "module dropout",
+        "text-encoder stop ratio",
+        "freeze / unfreeze blocks",
+    ),
     *("per-block dims", "per-block LRs", "LoRA+ ratio", "EMA of the LoRA weights", "CPU only", "attention"),
-    *("conv dim", "conv alpha", "LoHa / LoKr", "starting from another LoRA", "mixing other LoRAs with weights"),
+    *(
+        "conv dim",
+        "conv alpha",
+        "LoHa / LoKr",
+        "starting from another LoRA",
+        "mixing other LoRAs with weights",
+    ),
     *("base model", "separate VAE", "aspect buckets", "centre crop", "random crop", "horizontal flip"),
     *("small rotation", "scaling", "colour augmentation", "latent cache", "captions", "seed", "resizing"),
     *("token emphasis", "pad tokens", "caption dropout", "concepts list", "several folders"),
-    *("regularisation images", "scaled prior loss", "split train / validation / test", "k-fold", "dataset check"),
+    *(
+        "regularisation images",
+        "scaled prior loss",
+        "split train / validation / test",
+        "k-fold",
+        "dataset check",
+    ),
     *("pyramid noise", "v-prediction", "zero-terminal SNR", "huber / smooth l1", "sample prompts"),
     *("negative prompt", "CFG", "black or constant samples"),
 ]
@@ -63,7 +93,9 @@ def test_every_field_of_the_study_file_is_in_the_table_and_nothing_else() -> Non
     assert [field.name for field in vocabulary.study_fields()] == list(vocabulary.STUDY)
 
 
-@pytest.mark.parametrize("field", [*vocabulary.plan_fields(), *vocabulary.study_fields()], ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "field", [*vocabulary.plan_fields(), *vocabulary.study_fields()], ids=lambda f: f.name
+)
 def test_every_field_says_what_it_means(field: vocabulary.Field) -> None:
     assert len(field.text) > 4
     assert field.values

@@ -21,7 +21,12 @@ SAYABLE: list[dict[str, Any]] = [
     {},
     {"base.clip_skip": 2, "base.prediction_type": "v_prediction", "base.zero_terminal_snr": True},
     {"base.prediction_type": "epsilon", "base.zero_terminal_snr": False},
-    {"data.resolution": 64, "data.enable_bucket": True, "data.min_bucket_reso": 64, "data.max_bucket_reso": 128},
+    {
+        "data.resolution": 64,
+        "data.enable_bucket": True,
+        "data.min_bucket_reso": 64,
+        "data.max_bucket_reso": 128,
+    },
     {"data.bucket_no_upscale": True, "data.enable_bucket": True, "data.batch_size": 3, "data.epochs": 7},
     {"data.repeats": 5, "data.shuffle_caption": True, "data.keep_tokens": 2, "data.caption_dropout": 0.1},
     {"data.tag_dropout": 0.2, "data.keep_tokens": 1, "data.weighted_captions": True, "data.flip": True},
@@ -29,7 +34,12 @@ SAYABLE: list[dict[str, Any]] = [
     {"data.max_token_length": 150, "data.cache_latents": "off", "data.random_crop": True},
     {"lora.rank": 24, "lora.alpha_over_rank": 1 / 3, "lora.text_encoder": True},
     {"lora.rank": 128, "lora.alpha_over_rank": 1 / 128, "lora.unet": False, "lora.text_encoder": True},
-    {"optimiser.name": "lion", "optimiser.unet_lr": 3e-4, "optimiser.weight_decay": 0.2, "lora.text_encoder": True},
+    {
+        "optimiser.name": "lion",
+        "optimiser.unet_lr": 3e-4,
+        "optimiser.weight_decay": 0.2,
+        "lora.text_encoder": True,
+    },
     {"optimiser.name": "adamw", "optimiser.args": {"betas": (0.9, 0.98), "eps": 1e-7}},
     {"optimiser.name": "sgd_nesterov", "optimiser.unet_lr": 0.1, "optimiser.args": {"momentum": 0.8}},
     {"optimiser.name": "prodigy", "lora.text_encoder": True, "optimiser.text_lr_over_unet_lr": 1.0},
@@ -90,7 +100,9 @@ def same(first: Any, second: Any) -> bool:
 
 
 @pytest.mark.parametrize("values", SAYABLE, ids=lambda v: ", ".join(v) or "defaults")
-def test_what_sd_scripts_can_say_comes_back(values: dict[str, Any], pictures: Pictures, tmp_path: Path) -> None:
+def test_what_sd_scripts_can_say_comes_back(
+    values: dict[str, Any], pictures: Pictures, tmp_path: Path
+) -> None:
     plan = make(pictures("train/2_thing", "train/3_other"), values)
     recipe, config = there_and_back(plan, tmp_path)
     before, after = flat(plan), flat(recipe.plan)
@@ -99,14 +111,18 @@ def test_what_sd_scripts_can_say_comes_back(values: dict[str, Any], pictures: Pi
         silent |= {"optimiser.unet_lr", "optimiser.text_lr_over_unet_lr"}
     if not plan.lora.text_encoder:
         silent |= {"optimiser.text_lr_over_unet_lr"}
-    differing = {n: (before[n], after[n]) for n in FIELDS if not same(before[n], after[n]) and n not in silent}
+    differing = {
+        n: (before[n], after[n]) for n in FIELDS if not same(before[n], after[n]) and n not in silent
+    }
     assert differing == {}
     assert not values.keys() & silent - {"data.cache_latents", "optimiser.text_lr_over_unet_lr"}
     assert recipe.name == "mine"
 
 
 @pytest.mark.parametrize("values", UNSAYABLE, ids=lambda v: ", ".join(v))
-def test_what_sd_scripts_cannot_say_is_named(values: dict[str, Any], pictures: Pictures, tmp_path: Path) -> None:
+def test_what_sd_scripts_cannot_say_is_named(
+    values: dict[str, Any], pictures: Pictures, tmp_path: Path
+) -> None:
     plan = make(pictures("train/2_thing"), values)
     _, config = there_and_back(plan, tmp_path)
     for name in values.keys() - {"lora.text_encoder"}:
