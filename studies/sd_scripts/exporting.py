@@ -11,6 +11,7 @@ from typing import Any
 from studies.problems import StudyError
 from studies.sd_scripts.names import OPTIMISERS, PLAN
 from studies.sd_scripts.optimiser import UNTOLD
+from studies.sd_scripts.recipe import TRANSFORMERS
 from studies.sd_scripts.settings import FIELDS
 from studies.toml_text import comment, section, value
 from trainer.data.sources import Source, in_concepts, in_folder
@@ -167,6 +168,8 @@ def _network_arguments(w: _Writing) -> Iterator[tuple[str, Any]]:
     algorithm = w.of("lora.algorithm") or "lora"
     if algorithm != "lora":
         yield "algo", algorithm
+        if not w.of("lora.conv_rank"):
+            yield "preset", TRANSFORMERS
         arguments = w.of("lora.algorithm_args") or {}
         if not arguments.keys() - {algorithm}:
             w.said.add("lora.algorithm_args")

@@ -135,7 +135,7 @@ def _converted(
         images = datasets.of_folders(s, folder)
     if images.concepts is not None:
         s.put("data.concepts", CONCEPTS, "image_dir")
-    recipe.network(s)
+    recipe.network(s, folder)
     rates(s, optimiser(s))
     schedule(s)
     recipe.noise(s)
@@ -239,6 +239,9 @@ def _epochs(s: Settings, images: Images) -> None:
 def _finished(made: tuple[Settings, Images, dict[str, Any], dict[str, Any]], name: str) -> Recipe:
     s, images, judge, save = made
     seed = s.whole("seed", 0, least=-1) or 0
+    if seed >= 2**63:
+        s.wrong("seed", "below 2 to the power of 63", seed)
+        seed = 0
     s.used.add("output_name")
     s.remainder()
     s.problems += _plan_problems(s)

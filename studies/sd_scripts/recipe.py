@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any, get_args
 
+from studies.problems import StudyError
 from studies.sd_scripts.optimiser import literal, tidy
 from studies.sd_scripts.settings import FIELDS, Settings
 from trainer.bases import sources
@@ -15,12 +16,20 @@ from trainer.bases.families import Family
 from trainer.bases.hub import is_name
 from trainer.plan import BasePlan, LoraPlan
 
+TRANSFORMERS = "attn-mlp"
+"""LyCORIS' preset that leaves convolutions alone."""
 _LOSSES = {"l2": "l2", "huber": "huber", "smooth_l1": "smooth_l1"}
 _PRECISIONS = {"float": "no", "fp16": "fp16", "bf16": "bf16"}
 
 
 def located(text: str, folder: Path) -> Path:
-    """A path as sd-scripts reads it, from where it is run; if nothing is there, beside the configuration."""
+    """A path as sd-scripts reads it, from where it is run; if nothing is there, beside the configuration.
+
+    Raises:
+        StudyError: the text is no path.
+    """
+    if "\0" in text:
+        raise StudyError(f"{text!r} is no path.")
     path = Path(text).expanduser()
     here, beside = path.resolve(), (folder / path).resolve()
     return beside if beside.exists() and not here.exists() else here
@@ -73,7 +82,7 @@ def family_problems(s: Settings, family: Family | None) -> None:
         s.plan["data.bucket_reso_steps"] = 64
 
 
-def network(s: Settings) -> None:
+def network(s: Settings, folder: Path) -> None:
     """Sets rank, alpha and what network_args say."""
     rank, alpha = s.whole("network_dim", 4), s.number("network_alpha", 1.0)
     rank = rank or 4
@@ -84,7 +93,8 @@ def network(s: Settings) -> None:
     if not lycoris and module != "networks.lora":
         s.refuse("network_module", f"{module!r} is not supported, a plain LoRA is taken")
     algorithm = _algorithm(s, arguments)
-    _convolutions(s, arguments, (rank, alpha) if lycoris else (None, 1.0))
+    everywhere = lycoris and _whole_unet(s, arguments)
+    _convolutions(s, arguments, (rank, alpha) if everywhere else (None, 1.0))
     for key, field in _ARGUMENTS.items():
         if key in arguments:
             s.put(field, literal(arguments.pop(key)), f"network_args: {key}")
@@ -95,7 +105,7 @@ def network(s: Settings) -> None:
     for key, text in arguments.items():
         if text.lower() not in ("", "0", "none", "false"):
             s.refuse(f"network_args: {key}", "not supported")
-    _other_loras(s)
+    _other_loras(s, folder)
 
 
 _ARGUMENTS = {
@@ -104,6 +114,16 @@ _ARGUMENTS = {
     "module_dropout": "lora.module_dropout",
     "dropout": "lora.dropout",
 }
+
+
+def _whole_unet(s: Settings, arguments: dict[str, str]) -> bool:
+    """Whether LyCORIS adapts the convolutions as well, as it does unless its preset says otherwise."""
+    preset = arguments.pop("preset", "full")
+    if preset not in ("full", TRANSFORMERS):
+        s.refuse(
+            "network_args: preset", f"{preset!r} is not supported, 'full' is taken; we have {TRANSFORMERS}"
+        )
+    return preset != TRANSFORMERS
 
 
 def _algorithm(s: Settings, arguments: dict[str, str]) -> str:
@@ -145,19 +165,26 @@ def _convolutions(s: Settings, arguments: dict[str, str], default: tuple[int | N
         s.put("lora.conv_alpha_over_rank", share, "network_args: conv_alpha")
 
 
-def _other_loras(s: Settings) -> None:
+def _other_loras(s: Settings, folder: Path) -> None:
     if start := s.text("network_weights"):
-        s.put("lora.start", str(Path(start).expanduser().resolve()), "network_weights")
-    files, weights = s.take("base_weights"), s.take("base_weights_multiplier") or []
-    files = [files] if isinstance(files, str) else files or []
-    weights = weights if isinstance(weights, list) else [weights]
+        s.put("lora.start", str(located(start, folder)), "network_weights")
+    files, weights = _several(s, "base_weights", str), _several(s, "base_weights_multiplier", float)
     if files:
-        weights = weights + [1.0] * (len(files) - len(weights))
-        merged = [
-            {"file": str(Path(str(file)).expanduser().resolve()), "weight": weight}
-            for file, weight in zip(files, weights, strict=False)
-        ]
+        weights += [1.0] * (len(files) - len(weights))
+        pairs = zip(files, weights, strict=False)
+        merged = [{"file": str(located(file, folder)), "weight": weight} for file, weight in pairs]
         s.put("base.loras", merged, "base_weights")
+
+
+def _several(s: Settings, key: str, kind: type) -> list[Any]:
+    """One value or a list of them."""
+    value = s.take(key)
+    entries = value if isinstance(value, list) else [] if value is None else [value]
+    wanted = (int, float) if kind is float else kind
+    if not all(isinstance(entry, wanted) and not isinstance(entry, bool) for entry in entries):
+        s.wrong(key, f"a list of {'numbers' if kind is float else 'texts'}", value)
+        return []
+    return [kind(entry) for entry in entries]
 
 
 def noise(s: Settings) -> None:

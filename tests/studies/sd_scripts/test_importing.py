@@ -10,6 +10,7 @@ import pytest
 
 from studies.problems import StudyError
 from studies.sd_scripts.importing import Recipe, read
+from studies.sd_scripts.settings import FIELDS
 from studies.toml_text import key, value
 from tests.studies.conftest import ASSETS
 
@@ -169,6 +170,20 @@ def test_what_cannot_be_honoured_is_named(
 
 
 @pytest.mark.parametrize("key", ["save_state", "lowram", "random_crop", "caption_prefix", "reg_data_dir"])
+NETWORK_ARGS = {"conv_dim": "4", "conv_alpha": "1", "rank_dropout": "0.1", "module_dropout": "0.2"}
+
+
+def test_network_arguments_act_or_are_named(imported: Importer) -> None:
+    recipe = imported(network_args=[f"{k}={v}" for k, v in NETWORK_ARGS.items()], network_dropout=0.1)
+    if "lora.conv_rank" in FIELDS:
+        assert recipe.values["lora.conv_rank"] == 4
+        assert recipe.values["lora.conv_alpha_over_rank"] == 0.25
+        assert recipe.unmet == ()
+    else:
+        unacted = {f"network_args: {key}" for key in NETWORK_ARGS} - {"network_args: conv_alpha"}
+        assert reasons(recipe).keys() == {*unacted, "network_dropout"}
+
+
 def test_what_asks_for_nothing_is_not_named(key: str, imported: Importer) -> None:
     assert imported(**{key: False if key != "reg_data_dir" else ""}).unmet == ()
 

@@ -57,6 +57,17 @@ SAYABLE: list[dict[str, Any]] = [
     {"noise.loss": "smooth_l1"},
     {"compute.mixed_precision": "bf16", "compute.gradient_checkpointing": True, "seed": 42},
 ]
+SAYABLE += [
+    values
+    for values in (
+        {"lora.conv_rank": 8, "lora.conv_alpha_over_rank": 0.25, "lora.dropout": 0.1},
+        {"lora.rank_dropout": 0.1, "lora.module_dropout": 0.2, "lora.start": Path("/x/start.safetensors")},
+        {"lora.algorithm": "lokr", "lora.algorithm_args": {"lokr": {"factor": 8}}},
+        {"lora.algorithm": "loha", "lora.conv_rank": 4},
+        {"base.loras": ({"file": "/x/y.safetensors", "weight": 0.5},)},
+    )
+    if values.keys() <= FIELDS.keys()
+]
 UNSAYABLE: list[dict[str, Any]] = [
     {"optimiser.text_stop_share": 0.5, "lora.text_encoder": True},
     {"schedule.name": "staged", "schedule.stages": ({"epochs": 1}, {"epochs": 1, "factor": 0.1})},
@@ -66,6 +77,15 @@ UNSAYABLE: list[dict[str, Any]] = [
     {"data.colour_jitter": 0.2},
     {"data.pad_tokens": False},
     {"compute.device": "cpu"},
+]
+UNSAYABLE += [
+    values
+    for values in (
+        {"lora.block_ranks": {"mid_block": 8}},
+        {"lora.block_lrs": {"mid_block": 0.5}},
+        {"lora.freeze": ("mid_block",)},
+    )
+    if values.keys() <= FIELDS.keys()
 ]
 
 
