@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +12,9 @@ from studies.sd_scripts.names import OPTIMISERS, PLAN
 from studies.sd_scripts.optimiser import UNTOLD
 from studies.sd_scripts.recipe import TRANSFORMERS
 from studies.sd_scripts.settings import FIELDS
+from studies.sd_scripts.subsets import tables, text
 from studies.toml_text import comment, section, value
-from trainer.data.sources import Source, in_concepts, in_folder
+from trainer.data.sources import in_concepts, in_folder
 from trainer.optimisers import OPTIMISERS as KINDS
 from trainer.plan import TrainingPlan
 
@@ -102,7 +102,7 @@ def export(plan: TrainingPlan, facts: Mapping[str, str], name: str, dataset_name
         ),
     ]
     config = "".join(section(f"[{part}_arguments]", entries) for part, entries in w.config.items())
-    return Export(comment(head) + "\n" + config, _dataset_text(w, subsets))
+    return Export(comment(head) + "\n" + config, text(w.subset, w.dataset, subsets))
 
 
 def _same(w: _Writing) -> None:
@@ -265,27 +265,7 @@ def _subsets(w: _Writing) -> list[dict[str, Any]]:
         "data.resolution",
     }
     w.dataset["resolution"] = data.resolution
-    common = math.gcd(*(source.repeats for source in sources if not source.regularisation))
-    return [_subset(source, data.repeats, common) for source in sources]
-
-
-def _subset(source: Source, repeats: int | None, common: int) -> dict[str, Any]:
-    times = source.repeats
-    if repeats is not None and not source.regularisation:
-        times = source.repeats // common * repeats
-    rules = {
-        "shuffle_caption": source.rules.shuffle,
-        "keep_tokens": source.rules.keep_tokens,
-        "caption_dropout_rate": source.rules.caption_dropout,
-        "caption_tag_dropout_rate": source.rules.tag_dropout,
-    }
-    return {
-        "image_dir": str(source.images[0].parent),
-        "num_repeats": times,
-        "class_tokens": source.words,
-        **({"is_reg": True} if source.regularisation else {}),
-        **{key: rule for key, rule in rules.items() if rule is not None},
-    }
+    return tables(sources, data.repeats)
 
 
 def _unsaid(w: _Writing) -> Iterator[str]:
@@ -301,15 +281,3 @@ def _shown(item: Any) -> str:
     if isinstance(item, (list, tuple)):
         return f"[{', '.join(map(_shown, item))}]"
     return json.dumps(item) if item is None else value(item)
-
-
-def _dataset_text(w: _Writing, subsets: list[dict[str, Any]]) -> str:
-    general = {**w.subset, "caption_extension": ".txt"}
-    return "".join(
-        [
-            comment(["For sd-scripts' --dataset_config."]) + "\n",
-            section("[general]", general),
-            section("[[datasets]]", w.dataset),
-            *(section("[[datasets.subsets]]", subset) for subset in subsets),
-        ]
-    )

@@ -32,8 +32,7 @@ def survives(tables: dict[str, Any], monkeypatch: pytest.MonkeyPatch, dataset: b
     monkeypatch.setattr(importing, "load", lambda path: dict(tables[path.name]))
     try:
         recipe = importing.read(Path("config"), Path("dataset") if dataset else None)
-    except StudyError as error:
-        assert all(isinstance(problem, str) and problem for problem in error.problems)
+    except StudyError:
         return
     spec.parse(study_file.text(recipe, "config", "c.json"), Path("/"))
 

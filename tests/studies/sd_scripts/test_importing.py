@@ -169,7 +169,6 @@ def test_what_cannot_be_honoured_is_named(
     assert reason in reasons(imported(**keys))[unmet]
 
 
-@pytest.mark.parametrize("key", ["save_state", "lowram", "random_crop", "caption_prefix", "reg_data_dir"])
 NETWORK_ARGS = {"conv_dim": "4", "conv_alpha": "1", "rank_dropout": "0.1", "module_dropout": "0.2"}
 
 
@@ -184,6 +183,7 @@ def test_network_arguments_act_or_are_named(imported: Importer) -> None:
         assert reasons(recipe).keys() == {*unacted, "network_dropout"}
 
 
+@pytest.mark.parametrize("key", ["save_state", "lowram", "random_crop", "caption_prefix", "reg_data_dir"])
 def test_what_asks_for_nothing_is_not_named(key: str, imported: Importer) -> None:
     assert imported(**{key: False if key != "reg_data_dir" else ""}).unmet == ()
 
