@@ -55,7 +55,7 @@ def optimiser(s: Settings) -> str:
         s.refuse("optimizer_args: relative_step", "not supported; the learning rate is optimiser.unet_lr")
     full = {**UNTOLD.get(name, {}), **arguments}
     preset = KINDS[name].preset
-    own = {key: value for key, value in full.items() if preset.get(key, ...) != value}
+    own = {key: value for key, value in full.items() if value is not None and preset.get(key, ...) != value}
     if own:
         s.put("optimiser.args", own, "optimizer_args")
     return name

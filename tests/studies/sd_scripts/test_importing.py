@@ -72,6 +72,7 @@ def test_what_is_not_said_is_what_sd_scripts_does(imported: Importer) -> None:
             {"optimiser.weight_decay": 0.1},
         ),
         ({"optimizer_args": ["betas=0.9,0.99"]}, {"optimiser.args": {"betas": [0.9, 0.99]}}),
+        ({"optimizer_args": ["eps=None"]}, {"optimiser.args": None}),
         ({"use_8bit_adam": True}, {"optimiser.name": "adamw8bit"}),
         ({"lr_scheduler": "cosine", "lr_warmup_steps": 120}, {"schedule.warmup_steps": 120}),
         ({"lr_scheduler": "cosine", "lr_warmup_steps": 0.05}, {"schedule.warmup_share": 0.05}),
