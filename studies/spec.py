@@ -59,8 +59,11 @@ class BudgetSection(_Section):
     """[budget]"""
 
     trials: int | None = None
+    """Most trials that are begun."""
     images: int | None = None
+    """Most images that all trials together see."""
     minutes: float | None = None
+    """Longest time that the search may take, all its runs together."""
     images_per_trial: int = Field(ge=1)
     """The horizon: most images that one trial sees."""
 
@@ -78,17 +81,21 @@ class PrunerSection(_Section):
     """[search.pruner]"""
 
     name: str = "asha"
+    """asha, hyperband, median, or none."""
     min_images: int = Field(0, ge=0)
     """Images seen at the first comparison; 0 takes a sixth of the horizon."""
     reduction_factor: int = 3
+    """One of this many trials goes on to the next rung."""
 
 
 class SearchSection(_Section):
     """[search]"""
 
     sampler: str = "tpe"
+    """tpe or random."""
     pruner: PrunerSection = PrunerSection()
     space: dict[str, dict[str, Any]]
+    """Plan field -> a range ``{ low, high, log }`` or ``{ choices }``, with ``when`` if it depends on another."""
 
     @field_validator("sampler")
     @classmethod
@@ -102,7 +109,9 @@ class SplitSection(_Section):
     """[split]"""
 
     validation: float = Field(0.15, gt=0, lt=0.5)
+    """Share of images on which checkpoints are compared."""
     test: float = Field(0.15, gt=0, lt=0.5)
+    """Share of images that are used once, at the end."""
     folds: int = Field(0, ge=0, le=20)
     """Also deal all but the test images into this many folds, for ``data.fold`` to hold one out; 0 for none."""
 
@@ -117,9 +126,11 @@ class JudgeSection(_Section):
     prompt_count: int = Field(4, ge=0, le=64)
     """How many captions are taken where no prompts are given."""
     negative_prompt: str = ""
+    """What pictures should not show."""
     steps: int = Field(12, ge=1, le=200)
     """Sampling steps of a render."""
     guidance: float = Field(4.0, ge=1)
+    """Classifier-free guidance; 1 is none."""
     timesteps: int = Field(8, ge=1, le=100)
     """Per validation image."""
     seen_images: int = Field(4, ge=0)
@@ -132,6 +143,7 @@ class ConfirmSection(_Section):
     """[confirm]"""
 
     finalists: int = Field(6, ge=1, le=32)
+    """Checkpoints that are judged again."""
     timesteps: int = Field(24, ge=1, le=200)
     """Per validation image, with fresh noise."""
     prompt_count: int = Field(16, ge=0, le=64)
@@ -169,6 +181,7 @@ class StudySpec(_Section):
     split: SplitSection = SplitSection()
     judge: JudgeSection = JudgeSection()
     objective: dict[str, float] = {"validation": 1.0, "clip_image": 0.5}
+    """Weight of each metric in the objective."""
     confirm: ConfirmSection = ConfirmSection()
     pack: PackSection = PackSection()
     save: SaveSection = SaveSection()

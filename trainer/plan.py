@@ -87,6 +87,7 @@ class DataPlan(Frozen):
     resolution: int = _shared(512, ge=16)
     """Side of the training square in pixels; with buckets, the square root of their area."""
     enable_bucket: bool = _shared(False)
+    """Bring each image to the size of about that area whose aspect ratio is nearest to its own."""
     min_bucket_reso: int = _shared(256, ge=16)
     """Shortest bucket side in pixels."""
     max_bucket_reso: int = _shared(1024, ge=16)
@@ -213,6 +214,7 @@ class OptimiserPlan(Frozen):
     """How gradients become updates."""
 
     name: OptimiserName = "adamw"
+    """Which optimiser, from PyTorch or from the library that carries it."""
     unet_lr: float = Field(1e-4, gt=0, le=1)
     """Learning rate of the U-Net on AdamW's scale: Lion takes a third, Prodigy and D-Adaptation find their own;
     SGD takes it as it is, and wants a far larger one."""
@@ -221,6 +223,7 @@ class OptimiserPlan(Frozen):
     text2_lr_over_unet_lr: float | None = Field(None, gt=0, le=10)
     """The same for SDXL's second text encoder; None takes that of the first."""
     weight_decay: float = Field(0.01, ge=0, lt=1)
+    """How strongly weights are pulled to 0; most optimisers multiply it by the learning rate."""
     max_grad_norm: float = Field(1.0, ge=0)
     """Gradients of a slot are scaled down to this 2-norm; 0 leaves them alone."""
     args: dict[str, Argument] = _shared({})
@@ -260,6 +263,7 @@ class SchedulePlan(Frozen):
     """How the learning rate moves over a trial."""
 
     name: ScheduleName = "constant_with_warmup"
+    """The curve, after the warm-up, over the trial's own length."""
     warmup_share: float = Field(0.0, ge=0, lt=1)
     """Share of all optimiser steps over which the learning rate rises from 0."""
     warmup_steps: int | None = Field(None, ge=0)
@@ -389,6 +393,7 @@ class TrainingPlan(Frozen):
     ema: EmaPlan = EmaPlan()
     compute: ComputePlan = ComputePlan()
     seed: int = _shared(0, ge=0, lt=2**63)
+    """Everything random derives from it; a study sets it by ``study.seed``."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from studies.glance import Glance
+    from trainer.plan import TrainingPlan
 
 Layout = Literal["kohya", "diffusers", "peft"]
 _SUFFIX = ".safetensors"
@@ -26,8 +27,11 @@ _SUFFIX = ".safetensors"
     show_default=True,
     help="kohya for A1111, Forge and ComfyUI; diffusers for its pipelines; peft writes a folder.",
 )
+@click.option("--sd-scripts", is_flag=True, help="Write its recipe as sd-scripts' TOML files instead.")
 @click.option("--force", is_flag=True, help="Overwrite another file of that name.")
-def command(workspace: Path, dest: Path, name: str | None, layout: Layout, force: bool) -> None:
+def command(
+    workspace: Path, dest: Path, name: str | None, layout: Layout, sd_scripts: bool, force: bool
+) -> None:
     """Copy the best LoRA file of WORKSPACE to DEST, a folder or a file name.
 
     \b
@@ -36,12 +40,16 @@ def command(workspace: Path, dest: Path, name: str | None, layout: Layout, force
       lorasearch export workspaces/quickstart ~/ComfyUI/models/loras --name my-character
       lorasearch export workspaces/quickstart ./my-character.safetensors
       lorasearch export workspaces/quickstart ./loras --format peft
+      lorasearch export workspaces/quickstart ./kohya --sd-scripts
     """
     from studies.glance import glance, told
     from studies.usage import advice, metadata
 
     study = glance(workspace)
     source = _best(study)
+    if sd_scripts:
+        _write_recipe(source, dest.expanduser(), name or study.spec.study.name, force)
+        return
     target = _target(dest.expanduser(), name, study.spec.study.name, layout)
     with told():
         facts = metadata(source)
@@ -75,11 +83,8 @@ def _convert(source: Path, target: Path, layout: Layout, facts: dict[str, str], 
     from trainer.bases.errors import BaseModelError
     from trainer.lora_formats.conversion import convert
     from trainer.lora_formats.low_rank import LoraFileError
-    from trainer.plan import TrainingPlan
 
-    if "lorasearch_plan" not in facts:
-        raise StudyError(f"{source}: the file does not say how it was trained, so it cannot be converted.")
-    base = TrainingPlan.model_validate_json(facts["lorasearch_plan"]).base
+    base = _plan(source, facts).base
     with TemporaryDirectory() as folder:
         made = Path(folder) / "lora"
         try:
@@ -87,6 +92,41 @@ def _convert(source: Path, target: Path, layout: Layout, facts: dict[str, str], 
         except (BaseModelError, LoraFileError) as error:
             raise StudyError(str(error)) from error
         _copy(made, target, force)
+
+
+def _write_recipe(source: Path, folder: Path, name: str, force: bool) -> None:
+    """Two TOML files in ``folder``."""
+    from studies.glance import told
+    from studies.problems import StudyError
+    from studies.sd_scripts.exporting import export
+    from studies.usage import metadata
+    from trainer.files import write_whole
+
+    _target(folder, name, name, "peft")
+    with told():
+        facts = metadata(source)
+        plan = _plan(source, facts)
+        paths = folder / f"{name}.config.toml", folder / f"{name}.dataset.toml"
+        made = export(plan, facts, name, paths[1].name)
+        texts = dict(zip(paths, (made.config, made.dataset), strict=True))
+        for path, text in texts.items():
+            if path.exists() and not force and path.read_text(encoding="utf-8") != text:
+                _refuse(path)
+        for path, text in texts.items():
+            try:
+                write_whole(path, text.encode())
+            except OSError as error:
+                raise StudyError(f"{path}: cannot be written ({error.strerror}).") from error
+            click.echo(f"Wrote {path}")
+
+
+def _plan(source: Path, facts: dict[str, str]) -> TrainingPlan:
+    from studies.problems import StudyError
+    from trainer.plan import TrainingPlan
+
+    if "lorasearch_plan" not in facts:
+        raise StudyError(f"{source}: the file does not say how it was trained.")
+    return TrainingPlan.model_validate_json(facts["lorasearch_plan"])
 
 
 def _best(study: Glance) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 
@@ -11,6 +12,7 @@ import click
 from studies.problems import StudyError
 
 COMMANDS = {
+    "import": "Turn a training configuration of sd-scripts into a study.",
     "caption": "Write missing captions with an image-to-text model.",
     "check": "What is wrong with a study and its images, before anything starts.",
     "run": "Search: train, score, prune and choose; started again, it goes on.",
@@ -33,13 +35,18 @@ class _Lazy(click.Group):
         """Imports ``studies.cli.<name>``."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"studies.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(_module(cmd_name)).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _module(command: str) -> str:
+    """Python's own words take an underscore."""
+    return f"studies.cli.{command}{'_' if keyword.iskeyword(command) else ''}"
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from studies.sd_scripts.importing import read as read_configuration
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented, invent
 from trainer import lora_file
@@ -120,5 +121,48 @@ def test_peft_wants_a_folder(with_lora: Any, tmp_path: Path, run: Run) -> None:
 
 def test_a_file_of_unknown_origin_cannot_be_converted(finished: Invented, tmp_path: Path, run: Run) -> None:
     code, _, err = run("export", finished.workspace.root, tmp_path, "--format", "diffusers")
+    assert code == 2
+    assert "does not say how it was trained" in err
+
+
+@pytest.fixture
+def with_recipe(tmp_path: Path) -> Any:
+    """A finished study whose best file says how it was trained, on images that are there."""
+    finished = invent(tmp_path / "recipe")
+    folder = tmp_path / "train" / "3_thing"
+    folder.mkdir(parents=True)
+    for i in range(4):
+        (folder / f"{i}.png").write_bytes(b"")
+    base = Path(__file__).resolve().parents[3] / "studies" / "library" / "assets" / "micro-sd"
+    plan = TrainingPlan.model_validate(
+        {"base": {"path": base}, "data": {"folder": folder.parent}, "ema": {"decay": 0.9}}
+    )
+    facts = {"lorasearch_plan": plan.model_dump_json()}
+    lora_file.write(finished.workspace.best, {"x.alpha": torch.tensor(1.0)}, facts, "fp16")
+    return finished, plan
+
+
+def test_the_winners_recipe_is_what_is_imported_again(with_recipe: Any, tmp_path: Path, run: Run) -> None:
+    finished, plan = with_recipe
+    ask = ("export", finished.workspace.root, tmp_path / "kohya", "--sd-scripts", "--name", "mine")
+    code, out, err = run(*ask)
+    assert code == 0, err
+    assert sorted(path.name for path in (tmp_path / "kohya").iterdir()) == [
+        "mine.config.toml",
+        "mine.dataset.toml",
+    ]
+    assert "mine.config.toml" in out
+    config = tmp_path / "kohya" / "mine.config.toml"
+    assert "#   ema.decay = 0.9" in config.read_text()
+    again = read_configuration(config).plan
+    assert again.data == plan.data
+    assert again.optimiser == plan.optimiser
+    config.write_text("precious")
+    assert run(*ask)[0] == 2
+    assert run(*ask, "--force")[0] == 0
+
+
+def test_a_recipe_of_unknown_origin_is_told(finished: Invented, tmp_path: Path, run: Run) -> None:
+    code, _, err = run("export", finished.workspace.root, tmp_path, "--sd-scripts")
     assert code == 2
     assert "does not say how it was trained" in err

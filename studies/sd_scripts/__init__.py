@@ -1,0 +1,1 @@
+"""Configurations of kohya-ss/sd-scripts: read into studies, written from plans."""

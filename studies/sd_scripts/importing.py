@@ -1,0 +1,282 @@
+"""From a configuration of sd-scripts to a recipe: a complete plan, and what could not be said in it."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from studies.fields import build
+from studies.problems import StudyError
+from studies.sd_scripts import datasets, recipe
+from studies.sd_scripts.datasets import Images
+from studies.sd_scripts.optimiser import optimiser, rates, schedule
+from studies.sd_scripts.settings import FIELDS, Settings, Unmet
+from trainer.plan import TrainingPlan
+
+CONCEPTS = "concepts.json"
+"""Stands for the concepts list until it is written."""
+_STEPS = 1600
+"""``max_train_steps`` of sd-scripts where nothing is said."""
+_SKIPPED = {"metadata"}
+"""Sections of lora-scripts' presets that describe the preset itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a configuration asks for, in our terms."""
+
+    name: str
+    values: Mapping[str, Any]
+    """Plan field -> value; fields that are missing keep their default."""
+    seed: int
+    images: Images
+    judge: Mapping[str, Any]
+    save: Mapping[str, Any]
+    unmet: tuple[Unmet, ...]
+    """Every key that could not be honoured."""
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """The plan that it stands for."""
+        return build({"seed": max(self.seed, 0)}, self.values)
+
+    @property
+    def images_per_trial(self) -> int:
+        """Images x repeats x epochs."""
+        return max(1, self.images.shown * int(self.values.get("data.epochs", FIELDS["data.epochs"])))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A TOML file.
+
+    Raises:
+        StudyError: it is missing or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise StudyError(f"{path}: there is no such file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: this is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise StudyError(f"{path}: the file cannot be read ({error.strerror}).") from error
+
+
+def read(
+    config: Path, dataset: Path | None = None, base: Path | None = None, images: Path | None = None
+) -> Recipe:
+    """The recipe of a configuration.
+
+    Args:
+        config: with flat keys, or with sections of any name.
+        dataset: its data set file; None takes the one that the configuration names, if it does.
+        base: a base model that replaces the configuration's.
+        images: an image folder that replaces the configuration's.
+
+    Raises:
+        StudyError: with everything that is wrong or cannot work.
+    """
+    table = load(config)
+    tables = (
+        {"general": table.pop("general", {}), "datasets": table.pop("datasets")}
+        if "datasets" in table
+        else None
+    )
+    flat, unmet = flatten(table)
+    flat |= {"pretrained_model_name_or_path": str(base)} if base else {}
+    named = flat.pop("dataset_config", None)
+    if images is not None:
+        flat |= {"train_data_dir": str(images)}
+    elif dataset is not None or named:
+        tables = load(dataset or recipe.located(str(named), config.parent))
+    made = _converted(flat, unmet, None if images else tables, config.parent)
+    stem = str(flat.get("output_name") or config.stem)
+    return _finished(made, stem)
+
+
+def flatten(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unmet]]:
+    """Sections laid on top of each other, whatever their names; the last one that says a key counts."""
+    flat: dict[str, Any] = {}
+    unmet: list[Unmet] = []
+    for name, entry in table.items():
+        if name in _SKIPPED and isinstance(entry, dict):
+            continue
+        inner = entry if isinstance(entry, dict) else {name: entry}
+        for key, value in inner.items():
+            if key in flat and flat[key] != value:
+                unmet.append(Unmet(key, f"stands twice, {value!r} is taken, not {flat[key]!r}"))
+            flat[key] = value
+    return flat, unmet
+
+
+def _converted(
+    flat: Mapping[str, Any], unmet: list[Unmet], tables: Mapping[str, Any] | None, folder: Path
+) -> tuple[Settings, Images, dict[str, Any], dict[str, Any]]:
+    problems: list[str] = []
+    found = datasets.subsets(tables, flat, problems) if tables is not None else []
+    differing: list[tuple[str, str]] = []
+    data = datasets.common(found, differing) if tables is not None and found else {}
+    s = Settings({**flat, **data}, unmet=unmet, problems=problems)
+    for key, reason in differing:
+        s.refuse(key, reason)
+    family = recipe.base(s, folder)
+    if tables is not None:
+        images = datasets.of_subsets(s, found, folder) if found else Images(0, False)
+        for key in ("train_data_dir", "reg_data_dir"):
+            s.idle(key, "the data set file says where the images are")
+        s.used |= {"num_repeats", "dataset_repeats"}
+    else:
+        images = datasets.of_folders(s, folder)
+    if images.concepts is not None:
+        s.put("data.concepts", CONCEPTS, "image_dir")
+    recipe.network(s, folder)
+    rates(s, optimiser(s))
+    schedule(s)
+    recipe.noise(s)
+    recipe.compute(s)
+    _data(s, images)
+    judge, save = recipe.judge(s, folder), recipe.save(s)
+    s.same()
+    _epochs(s, images)
+    recipe.family_problems(s, family)
+    return s, images, judge, save
+
+
+def _data(s: Settings, images: Images) -> None:
+    """Data keys whose meaning depends on others."""
+    _resolution(s)
+    length = s.whole("max_token_length", 75) or 75
+    s.put("data.max_token_length", length, "max_token_length")
+    if s.flag("cache_latents") or s.flag("cache_latents_to_disk"):
+        s.put("data.cache_latents", "disk" if s.flag("cache_latents_to_disk") else "memory", "cache_latents")
+    elif s.has("cache_latents"):
+        s.put("data.cache_latents", "off", "cache_latents")
+    if s.flag("color_aug"):
+        s.put("data.colour_jitter", 0.05, "color_aug")
+        s.refuse("color_aug", "approximated by data.colour_jitter = 0.05")
+    if s.number("prior_loss_weight", 1.0) != 1.0 and not images.regularised:
+        s.idle("prior_loss_weight", "there are no regularisation images")
+        s.plan["data.prior_loss_weight"] = 1.0
+    if s.flag("bucket_no_upscale") and not s.flag("enable_bucket"):
+        s.idle("bucket_no_upscale", "enable_bucket is false")
+        s.plan["data.bucket_no_upscale"] = False
+    if s.text("caption_extension", ".txt") not in (".txt", "txt"):
+        s.refuse(
+            "caption_extension",
+            f"{s.values['caption_extension']!r} is not supported, captions are .txt files",
+        )
+    _captions(s)
+
+
+def _captions(s: Settings) -> None:
+    """Combinations that sd-scripts' guides warn of."""
+    kept = s.whole("keep_tokens", 0, least=0)
+    if kept and not s.flag("shuffle_caption") and not s.number("caption_tag_dropout_rate", 0.0):
+        s.problems.append(
+            f"keep_tokens = {kept} acts only with shuffle_caption = true or caption_tag_dropout_rate; "
+            "set that, or set keep_tokens = 0."
+        )
+        s.plan["data.keep_tokens"] = 0
+    if s.flag("cache_text_encoder_outputs"):
+        if s.flag("shuffle_caption"):
+            s.problems.append(
+                "cache_text_encoder_outputs = true cannot work with shuffle_caption = true, which changes the "
+                "texts all the time; keep one."
+            )
+        if s.plan.get("lora.text_encoder", FIELDS["lora.text_encoder"]):
+            s.problems.append(
+                "cache_text_encoder_outputs = true cannot work while the text encoder is trained; "
+                "set network_train_unet_only = true, or remove it."
+            )
+        s.used.discard("cache_text_encoder_outputs")
+
+
+def _resolution(s: Settings) -> None:
+    value = s.take("resolution")
+    sides = value if isinstance(value, list) else str(512 if value is None else value).split(",")
+    try:
+        numbers = [int(str(side)) for side in sides]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or min(numbers) < 1:
+        s.problems.append(f"resolution must be one number or width and height, but got {value!r}.")
+        return
+    area = numbers[0] * numbers[-1]
+    side = math.isqrt(area)
+    if numbers[0] != numbers[-1] and not (side * side == area and s.flag("enable_bucket")):
+        side = max(64, side // 64 * 64)
+        s.refuse("resolution", f"{value} is no square, which is not supported; {side} x {side} is taken")
+    s.put("data.resolution", side, "resolution")
+
+
+def _epochs(s: Settings, images: Images) -> None:
+    epochs = s.whole("max_train_epochs")
+    batch = s.whole("batch_size") or s.whole("train_batch_size") or 1
+    group = s.whole("gradient_accumulation_steps") or 1
+    batches = math.ceil(images.shown * (2 if images.regularised else 1) / batch)
+    an_epoch = max(1, math.ceil(batches / group))
+    steps = s.whole("max_train_steps", _STEPS) or _STEPS
+    if epochs is None:
+        epochs = math.ceil(steps / an_epoch)
+        if steps % an_epoch and s.has("max_train_steps"):
+            s.refuse(
+                "max_train_steps", f"approximated: {steps} steps of {an_epoch} an epoch are {epochs} epochs"
+            )
+    elif s.has("max_train_steps"):
+        s.idle("max_train_steps", "max_train_epochs says it")
+    s.put("data.epochs", epochs, "max_train_epochs" if s.has("max_train_epochs") else "max_train_steps")
+    stop = s.whole("stop_text_encoder_training", 0, least=0)
+    if stop and stop < epochs * an_epoch:
+        s.put("optimiser.text_stop_share", stop / (epochs * an_epoch), "stop_text_encoder_training")
+
+
+def _finished(made: tuple[Settings, Images, dict[str, Any], dict[str, Any]], name: str) -> Recipe:
+    s, images, judge, save = made
+    seed = s.whole("seed", 0, least=-1) or 0
+    if seed >= 2**63:
+        s.wrong("seed", "below 2 to the power of 63", seed)
+        seed = 0
+    s.used.add("output_name")
+    s.remainder()
+    s.problems += _plan_problems(s)
+    if s.problems:
+        raise StudyError(list(dict.fromkeys(s.problems)))
+    plan = build({}, {"seed": max(seed, 0), **s.plan})
+    values = {name: _settled(plan, name, value) for name, value in s.plan.items()}
+    return Recipe(name, values, seed, images, judge, save, tuple(dict.fromkeys(s.unmet)))
+
+
+def _settled(plan: TrainingPlan, name: str, value: Any) -> Any:
+    """The value as the plan reads it: a number that stood in quotes is a number."""
+    section, _, leaf = name.partition(".")
+    read = getattr(getattr(plan, section), leaf)
+    return value if isinstance(value, (list, dict)) or isinstance(read, Path) else read
+
+
+def _plan_problems(s: Settings) -> list[str]:
+    """What the plan objects to, under sd-scripts' names."""
+    stand_in = {"base.path": "x", **({} if _has_images(s) else {"data.folder": "x"})}
+    try:
+        build({}, {**stand_in, **s.plan})
+    except ValidationError as error:
+        return [_sentence(s, found) for found in error.errors()]
+    return []
+
+
+def _has_images(s: Settings) -> bool:
+    return bool(s.plan.keys() & {"data.folder", "data.folders", "data.concepts"})
+
+
+def _sentence(s: Settings, found: Any) -> str:
+    field = ".".join(map(str, found["loc"][:2]))
+    key = s.origin.get(field, field)
+    if found["type"] == "value_error":
+        where = f"{field}: " if field else ""
+        return f"{where}{str(found['ctx']['error']).rstrip('.')}."
+    return f"{key}: {found['msg'][0].lower()}{found['msg'][1:]} as {field}, but got {found['input']!r}."

@@ -1,0 +1,104 @@
+"""A study around a recipe: its values fixed, sensible ranges around those that matter, itself tried first (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from studies.sd_scripts.importing import Recipe
+from studies.sd_scripts.settings import FIELDS
+from studies.toml_text import comment, key, section, value
+from trainer.optimisers import OPTIMISERS
+
+_SECTIONS = ("base", "data", "lora", "optimiser", "schedule", "noise", "ema", "compute")
+_TRIALS = 40
+
+
+def space(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The search space around a recipe."""
+    has = {**FIELDS, **values}
+    adaptive = OPTIMISERS[has["optimiser.name"]].adaptive
+    found: dict[str, dict[str, Any]] = {}
+    if not adaptive:
+        found["optimiser.unet_lr"] = _around(has["optimiser.unet_lr"], 5, 1.0)
+    if has["lora.unet"] and has["lora.text_encoder"] and not adaptive:
+        ratio = has["optimiser.text_lr_over_unet_lr"]
+        found["optimiser.text_lr_over_unet_lr"] = {"low": min(0.1, ratio), "high": max(0.5, ratio)}
+    rank = has["lora.rank"]
+    if not has.get("lora.start"):
+        found["lora.rank"] = {"choices": sorted({max(1, rank // 2), rank, min(1024, 2 * rank)})}
+    found["lora.alpha_over_rank"] = {"choices": sorted({0.5, 1.0, has["lora.alpha_over_rank"]})}
+    found["noise.offset"] = {"low": 0.0, "high": max(0.1, has["noise.offset"])}
+    return found
+
+
+def text(recipe: Recipe, source: str, concepts: str | None = None) -> str:
+    """The study file.
+
+    Args:
+        recipe: what was imported.
+        source: what it was imported from.
+        concepts: name of the concepts list beside the study file, if one is needed.
+    """
+    searched = space(recipe.values)
+    fixed: dict[str, dict[str, Any]] = {}
+    for name, item in recipe.values.items():
+        if name not in searched:
+            part, _, leaf = name.partition(".")
+            fixed.setdefault(part, {})[leaf] = concepts if name == "data.concepts" else item
+    parts = [
+        comment(_head(recipe, source)) + "\n",
+        section("[study]", {"name": study_name(recipe.name), "seed": recipe.seed}),
+        *(section(f"[plan.{part}]", _ordered(part, fixed.get(part, {}))) for part in _SECTIONS),
+        comment(_amount(recipe)),
+        section("[budget]", {"trials": _TRIALS, "images_per_trial": recipe.images_per_trial}),
+        _space_text(searched),
+        comment(["The imported recipe: the search must beat it, and shows whether it did."]),
+        section("[[first]]", {name: {**FIELDS, **recipe.values}[name] for name in searched}),
+        section("[judge]", recipe.judge),
+        comment(["With a CLIP (judge.clip = a folder or a hub name), clip_image can be weighed here too."]),
+        section("[objective]", {"validation": 1.0}),
+        section("[save]", recipe.save),
+    ]
+    return "".join(parts).rstrip() + "\n"
+
+
+def study_name(name: str) -> str:
+    """A name that a study may have."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:64]
+    return plain or "imported"
+
+
+def _around(middle: float, factor: float, most: float) -> dict[str, Any]:
+    low, high = _rounded(middle / factor), min(most, _rounded(middle * factor))
+    return {"low": min(low, middle), "high": max(high, middle), "log": True}
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.3g}")
+
+
+def _ordered(part: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+    """In the order of the plan's fields."""
+    order = [name for name in FIELDS if name.startswith(f"{part}.")]
+    return {leaf: entries[leaf] for name in order if (leaf := name.partition(".")[2]) in entries}
+
+
+def _space_text(searched: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = "".join(f"{key(name)} = {value(table)}\n" for name, table in searched.items())
+    return f"[search.space]\n{lines}\n"
+
+
+def _amount(recipe: Recipe) -> list[str]:
+    epochs = recipe.values.get("data.epochs", FIELDS["data.epochs"])
+    return [
+        f"{recipe.images.shown} images x repeats, {epochs} epochs; what [split] holds out is not trained on."
+    ]
+
+
+def _head(recipe: Recipe, source: str) -> list[str]:
+    lines = [f"Imported from {source}."]
+    if recipe.unmet:
+        lines += ["Not honoured:", *(f"  {unmet}" for unmet in recipe.unmet)]
+    return lines
