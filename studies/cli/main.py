@@ -13,6 +13,7 @@ from studies.problems import StudyError
 COMMANDS = {
     "caption": "Write missing captions with an image-to-text model.",
     "check": "What is wrong with a study and its images, before anything starts.",
+    "plan": "Steps, checkpoints, memory and time of a study, and what the guides advise.",
     "run": "Search: train, score, prune and choose; started again, it goes on.",
     "status": "How far a study is, and what is best so far.",
     "select": "Which checkpoint wins, and why.",
