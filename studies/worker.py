@@ -17,6 +17,7 @@ from search.objective import spread
 from search.trial import Proposal
 from studies.engine import Blown, Event, Exam, Returned, Scored
 from studies.planning import Planner
+from studies.saving import save_lora
 from studies.sheets import save_png, strip
 from studies.spec import StudySpec
 from studies.workspace import Workspace
@@ -190,14 +191,9 @@ class Worker:
 
     def _write(self, end: EpochEnd) -> None:
         """Puts the checkpoint on disk: the LoRA file first, then the state that claims it."""
-        plan, run, bank = self._plans[end.trial], self._pack.runs[end.trial], self._pack.bank
+        run, bank = self._pack.runs[end.trial], self._pack.bank
         path = self._workspace.lora(end.trial, end.epoch)
-        with self._pack.shown([end.trial]):
-            state = bank.state(run.slot)
-        layers = low_rank.from_state(state, plan.lora.alpha, bank.kernels)
-        tensors = kohya.write(layers, self._base.kohya_names)
-        facts = lora_file.metadata(plan, self._data.dataset, self._base.identity, path.stem, end)
-        lora_file.write(path, tensors, facts, self._spec.save.precision)
+        save_lora(path, self._pack, end, self._spec.save.precision)
         save_state(self._workspace.state(end.trial), run, bank)
 
     def _score(self, ends: Sequence[EpochEnd]) -> list[Event]:

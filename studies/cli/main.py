@@ -15,6 +15,7 @@ COMMANDS = {
     "check": "What is wrong with a study and its images, before anything starts.",
     "plan": "Steps, checkpoints, memory and time of a study, and what the guides advise.",
     "run": "Search: train, score, prune and choose; started again, it goes on.",
+    "train": "One plan, no search: a LoRA file every epoch; started again, it goes on.",
     "status": "How far a study is, and what is best so far.",
     "select": "Which checkpoint wins, and why.",
     "export": "Copy the best LoRA file to where a WebUI looks for it.",
