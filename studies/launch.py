@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from studies import dashboard, report, spec, study, watch
+from studies.probing import FIELD, REMEMBERED, as_remembered
+from studies.problems import StudyError
 from studies.quiet import quiet
 from studies.runner import Runner
 from studies.study import Study
@@ -36,6 +39,7 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
     with _watch(opened, console, log) as seen, in_sentences():
         worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
         worker.limit_pack(_pack_size(opened, worker, seen))
+        opened = _probed(opened, worker, seen)
         verdict = Runner(opened, worker, seen).run()
         seen.phase("writing the report")
         seconds = {**worker.seconds, "wall": time.monotonic() - began}
@@ -59,6 +63,31 @@ def _pack_size(opened: Study, worker: Worker, seen: watch.Watch) -> int:
         rates = ", ".join(f"{r.size}: {r.images_per_second:.3g}" for r in readings)
         seen.phase(f"a pack of {recorded} (images/s by size: {rates})")
     return recorded
+
+
+def _probed(opened: Study, worker: Worker, seen: watch.Watch) -> Study:
+    """The study around the learning rate that its probe finds when it begins, or has found."""
+    if not opened.spec.probe.enabled:
+        return opened
+    if opened.memory.recall(REMEMBERED) is None:
+        if opened.memory.records():
+            raise StudyError(
+                "probe.enabled was set after this study began, and would change the range that its trials came "
+                "from; unset it, or start a new study under another name."
+            )
+        seen.phase("probing the learning rate")
+        opened.memory.remember(REMEMBERED, worker.probe())
+    result = opened.memory.recall(REMEMBERED)
+    spec = as_remembered(opened.spec, opened.memory)
+    if result["flat"]:
+        chosen = spec.search.space[FIELD]
+        seen.phase(
+            f"the probe's plateau is {result['rate']:.3g}: {FIELD} is searched from {chosen['low']:g} to "
+            f"{chosen['high']:g}"
+        )
+    else:
+        seen.phase(f"the probe found no plateau: {FIELD} is searched in the study file's range")
+    return replace(opened, spec=spec)
 
 
 def _watch(opened: Study, console: Console, log: bool) -> watch.LineLog | watch.Bars:

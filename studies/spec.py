@@ -188,6 +188,17 @@ class SamplesSection(_Section):
         return name
 
 
+class ProbeSection(_Section):
+    """[probe]: D-Adaptation finds a learning rate, on which the range of ``optimiser.unet_lr`` is centred."""
+
+    enabled: bool = False
+    """Whether a study begins with it; the result is remembered, so that it is done once."""
+    steps: int = Field(600, ge=120, le=100_000)
+    """Most optimiser steps; it ends earlier where the rate has stayed for 100."""
+    repetitions: int = Field(3, ge=1, le=16)
+    """Trainings with a seed each, in one pack; one estimate alone may be off by a factor of two."""
+
+
 class StudySpec(_Section):
     """A whole study file."""
 
@@ -205,6 +216,7 @@ class StudySpec(_Section):
     pack: PackSection = PackSection()
     save: SaveSection = SaveSection()
     samples: SamplesSection = SamplesSection()
+    probe: ProbeSection = ProbeSection()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -212,6 +224,8 @@ class StudySpec(_Section):
         clip = [name for name, weight in self.objective.items() if weight and name.startswith("clip")]
         if clip and self.judge.clip is None:
             problems.append(f"objective weighs {', '.join(clip)}, but judge.clip names no CLIP.")
+        if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
+            problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')
         if problems:
             raise ValueError(" ".join(problems))
         return self

@@ -14,6 +14,7 @@ COMMANDS = {
     "caption": "Write missing captions with an image-to-text model.",
     "check": "What is wrong with a study and its images, before anything starts.",
     "plan": "Steps, checkpoints, memory and time of a study, and what the guides advise.",
+    "probe": "Find a learning rate with D-Adaptation, and centre a study's range on it.",
     "run": "Search: train, score, prune and choose; started again, it goes on.",
     "train": "One plan, no search: a LoRA file every epoch; started again, it goes on.",
     "status": "How far a study is, and what is best so far.",
