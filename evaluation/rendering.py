@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from evaluation import solvers
 from evaluation.subject import Subject, embed
-from trainer.adapters import AdapterBank
+from trainer.adapters import AdapterBank, Row
 from trainer.base_model import BaseModel
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.data.dataset import Encoded
@@ -27,6 +28,20 @@ class RenderSettings:
     """Pixels."""
     height: int
     negative_prompt: str = ""
+    sampler: str = solvers.DEFAULT
+    """Name in ``evaluation.solvers.SOLVERS``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What is denoised together: a row for each subject and prompt."""
+
+    slots: list[Row]
+    latents: Tensor
+    wanted: Conditioning
+    unwanted: Conditioning
+    generators: list[torch.Generator]
+    """Each row's own, for samplers that draw at every step."""
 
 
 @torch.no_grad()
@@ -57,10 +72,11 @@ def render(
     for start in range(0, len(prompts), chunk):
         take = slice(start, start + chunk)
         latents = _start(data.base, seeds[take], settings).repeat(len(subjects), 1, 1, 1)
-        slots = [subject.slot for subject in subjects for _ in seeds[take]]
+        slots: list[Row] = [subject.slot for subject in subjects for _ in seeds[take]]
         text = _flat(wanted[:, take])
         plain = _flat(unwanted[:, [0] * len(seeds[take])])
-        latents = _denoise(data.base, bank, slots, latents, (text, plain), settings)
+        draws = [generator(seed, "sampler") for _ in subjects for seed in seeds[take]]
+        latents = _denoise(data.base, bank, _Rows(slots, latents, text, plain, draws), settings)
         images = data.base.decode(latents).cpu()
         parts.append(images.view(len(subjects), -1, *images.shape[1:]))
     return torch.cat(parts, dim=1)
@@ -80,25 +96,16 @@ def _start(base: BaseModel, seeds: Sequence[int], settings: RenderSettings) -> T
     return torch.stack([torch.randn(shape, generator=generator(seed, "render")) for seed in seeds])
 
 
-def _denoise(
-    base: BaseModel,
-    bank: AdapterBank,
-    slots: Sequence[int | None],
-    latents: Tensor,
-    text: tuple[Conditioning, Conditioning],
-    settings: RenderSettings,
-) -> Tensor:
-    """DPM-Solver++ (Lu et al. 2022) from pure noise to latents."""
-    from diffusers import DPMSolverMultistepScheduler
-
-    solver = DPMSolverMultistepScheduler.from_config(base.schedule_config)
-    solver.set_timesteps(settings.steps)
+def _denoise(base: BaseModel, bank: AdapterBank, rows: _Rows, settings: RenderSettings) -> Tensor:
+    """From pure noise to latents."""
+    solver = solvers.make(settings.sampler, base.schedule_config, settings.steps)
+    extra = {"generator": rows.generators} if solvers.draws(solver) else {}
     guided = settings.guidance != 1
-    latents = latents.to(base.device) * solver.init_noise_sigma
-    told = Conditioning.cat(text) if guided else text[0]
+    latents: Tensor = rows.latents.to(base.device) * solver.init_noise_sigma
+    told = Conditioning.cat((rows.wanted, rows.unwanted)) if guided else rows.wanted
     frame = Framing.whole((settings.width, settings.height))
     time_ids = base.time_ids([frame] * len(told.embeddings)) if base.wants_sizes else None
-    with bank.rows([*slots, *slots] if guided else list(slots)):
+    with bank.rows([*rows.slots, *rows.slots] if guided else rows.slots):
         for timestep in solver.timesteps:
             inputs = solver.scale_model_input(torch.cat([latents] * 2) if guided else latents, timestep)
             said = base.predict(inputs.to(base.dtype), timestep.to(base.device), told, time_ids)
@@ -106,5 +113,5 @@ def _denoise(
             if guided:
                 with_text, without = said.chunk(2)
                 said = without + settings.guidance * (with_text - without)
-            latents = solver.step(said, timestep, latents).prev_sample
+            latents = solver.step(said, timestep, latents, **extra).prev_sample
     return latents

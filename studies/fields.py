@@ -62,7 +62,21 @@ def template_problems(plan: Mapping[str, Any], tables: Mapping[str, Any]) -> lis
             names = list(searchable()) if len(path) > 1 else list(TrainingPlan.model_fields)
             hint = _meant(".".join(map(str, path)), names)
             problems.append((path, _words(found, hint)))
+        problems += _whole_problems(plan, {str(path[0]) for path, _ in problems if path})
     return problems
+
+
+def _whole_problems(plan: Mapping[str, Any], broken: set[str]) -> list[tuple[Path, str]]:
+    """What the sections that are sound object to in each other, which a broken section would hide."""
+    if not broken:
+        return []
+    sound = {name: entry for name, entry in plan.items() if name not in broken}
+    needed = {"base": {"path": "base"}, "data": {"folder": "images"}}
+    try:
+        build({**needed, **sound}, {})
+    except ValidationError as error:
+        return [((), _words(found, "")) for found in error.errors() if not found["loc"]]
+    return []
 
 
 def check_space(plan: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> list[tuple[str, str]]:

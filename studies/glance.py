@@ -15,6 +15,7 @@ from search.selection import NothingToSelect
 from search.storage import StorageError
 from search.trial import TrialRecord
 from studies import spec as study_file
+from studies.probing import as_remembered
 from studies.problems import StudyError
 from studies.spec import StudySpec
 from studies.workspace import Workspace
@@ -57,6 +58,7 @@ def glance(root: Path) -> Glance:
         text = workspace.study_file.read_text(encoding="utf-8")
         spec = study_file.parse(text, workspace.original.parent, str(workspace.study_file))
         memory = Memory.open(workspace.storage_url, spec.study.name, workspace.artifacts, create=False)
+        spec = as_remembered(spec, memory)
     return Glance(spec, workspace, memory)
 
 

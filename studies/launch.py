@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from evaluation.encoders import EncoderError
-from search.selection import NothingToSelect
-from search.space import SpaceError
-from search.storage import StorageError
 from studies import dashboard, report, spec, study, watch
+from studies.probing import FIELD, REMEMBERED, as_remembered
 from studies.problems import StudyError
+from studies.quiet import quiet
 from studies.runner import Runner
 from studies.study import Study
 from studies.summary import summary
+from studies.trouble import in_sentences
 from studies.worker import Worker
 from studies.workspace import default_root
 from trainer import pack_size
-from trainer.base_model import BaseModelError
 
 _PACK_SIZE = "pack_size"
 
@@ -34,15 +30,16 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
     Raises:
         StudyError: with what is wrong and what to do.
     """
-    _quiet()
+    quiet()
     began = time.monotonic()
     console = Console(stderr=False)
     opened = study.begin(path, root or default_root(spec.load(path).study.name))
     for note in opened.dataset.warnings:
         console.print(f"note: {note}", markup=False)
-    with _watch(opened, console, log) as seen, _in_sentences():
+    with _watch(opened, console, log) as seen, in_sentences():
         worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
         worker.limit_pack(_pack_size(opened, worker, seen))
+        opened = _probed(opened, worker, seen)
         verdict = Runner(opened, worker, seen).run()
         seen.phase("writing the report")
         seconds = {**worker.seconds, "wall": time.monotonic() - began}
@@ -68,15 +65,29 @@ def _pack_size(opened: Study, worker: Worker, seen: watch.Watch) -> int:
     return recorded
 
 
-@contextmanager
-def _in_sentences() -> Iterator[None]:
-    """Turns what can go wrong in a run into a ``StudyError``."""
-    try:
-        yield
-    except (BaseModelError, EncoderError, StorageError, NothingToSelect) as error:
-        raise StudyError(str(error)) from error
-    except SpaceError as error:
-        raise StudyError(error.problems) from error
+def _probed(opened: Study, worker: Worker, seen: watch.Watch) -> Study:
+    """The study around the learning rate that its probe finds when it begins, or has found."""
+    if not opened.spec.probe.enabled:
+        return opened
+    if opened.memory.recall(REMEMBERED) is None:
+        if opened.memory.records():
+            raise StudyError(
+                "probe.enabled was set after this study began, and would change the range that its trials came "
+                "from; unset it, or start a new study under another name."
+            )
+        seen.phase("probing the learning rate")
+        opened.memory.remember(REMEMBERED, worker.probe())
+    result = opened.memory.recall(REMEMBERED)
+    spec = as_remembered(opened.spec, opened.memory)
+    if result["flat"]:
+        chosen = spec.search.space[FIELD]
+        seen.phase(
+            f"the probe's plateau is {result['rate']:.3g}: {FIELD} is searched from {chosen['low']:g} to "
+            f"{chosen['high']:g}"
+        )
+    else:
+        seen.phase(f"the probe found no plateau: {FIELD} is searched in the study file's range")
+    return replace(opened, spec=spec)
 
 
 def _watch(opened: Study, console: Console, log: bool) -> watch.LineLog | watch.Bars:
@@ -85,16 +96,3 @@ def _watch(opened: Study, console: Console, log: bool) -> watch.LineLog | watch.
     budget = opened.spec.budget
     images = budget.images or (budget.trials or 0) * budget.images_per_trial
     return watch.Bars(console, budget.trials, images)
-
-
-def _quiet() -> None:
-    """Libraries' warnings are not for users."""
-    warnings.filterwarnings("ignore")
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    from diffusers.utils import logging as diffusers_logging
-
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()

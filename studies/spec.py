@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evaluation import solvers
 from search.budget import Budget
 from search.objective import weight_problems
 from search.pruners import PrunerSettings
@@ -166,6 +167,48 @@ class SaveSection(_Section):
 
     precision: Literal["no", "fp16", "bf16"] = "fp16"
     """Number format of LoRA files; "no" keeps float32."""
+    every_n_epochs: int = Field(1, ge=1)
+    """How often ``lorasearch train`` writes a LoRA file; the last epoch's is always written."""
+    keep_last: int | None = Field(None, ge=1)
+    """How many of these it keeps beside the last epoch's; None keeps all. A search scores every epoch and keeps
+    every file, because its finalists are judged again from their files."""
+
+
+class SamplesSection(_Section):
+    """[samples]: pictures that ``lorasearch train`` writes; a search renders what [judge] says."""
+
+    prompts: tuple[str, ...] = ()
+    """One picture each; none are written without prompts."""
+    negative_prompt: str = ""
+    seed: int = Field(0, ge=-1, lt=2**63)
+    """Of the starting noise, the same at every epoch; -1 draws one, which is then recorded."""
+    steps: int = Field(20, ge=1, le=1000)
+    guidance: float = Field(7.0, ge=1)
+    """Scale of classifier-free guidance (CFG); 1 switches it off."""
+    sampler: str = solvers.DEFAULT
+    width: int | None = Field(None, ge=16)
+    """Pixels; None takes ``data.resolution``."""
+    height: int | None = Field(None, ge=16)
+    every_n_epochs: int = Field(1, ge=1)
+    """The last epoch always has its pictures."""
+
+    @field_validator("sampler")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if problem := solvers.problem(name):
+            raise ValueError(problem)
+        return name
+
+
+class ProbeSection(_Section):
+    """[probe]: D-Adaptation finds a learning rate, on which the range of ``optimiser.unet_lr`` is centred."""
+
+    enabled: bool = False
+    """Whether a study begins with it; the result is remembered, so that it is done once."""
+    steps: int = Field(600, ge=120, le=100_000)
+    """Most optimiser steps; it ends earlier where the rate has stayed for 100."""
+    repetitions: int = Field(3, ge=1, le=16)
+    """Trainings with a seed each, in one pack; one estimate alone may be off by a factor of two."""
 
 
 class StudySpec(_Section):
@@ -185,6 +228,8 @@ class StudySpec(_Section):
     confirm: ConfirmSection = ConfirmSection()
     pack: PackSection = PackSection()
     save: SaveSection = SaveSection()
+    samples: SamplesSection = SamplesSection()
+    probe: ProbeSection = ProbeSection()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -192,6 +237,8 @@ class StudySpec(_Section):
         clip = [name for name, weight in self.objective.items() if weight and name.startswith("clip")]
         if clip and self.judge.clip is None:
             problems.append(f"objective weighs {', '.join(clip)}, but judge.clip names no CLIP.")
+        if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
+            problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')
         if problems:
             raise ValueError(" ".join(problems))
         return self
@@ -247,10 +294,8 @@ def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{name}: this is not valid TOML: {error}.") from error
     found = places.lines(text)
-    _resolve_paths(table, folder)
-    problems = [
-        _located(name, found, path, sentence) for path, sentence in [*_structure(table), *_meaning(table)]
-    ]
+    resolve_paths(table, folder)
+    problems = [located(name, found, path, told) for path, told in [*_structure(table), *_meaning(table)]]
     if problems:
         raise StudyError(list(dict.fromkeys(problems)))
     return StudySpec.model_validate(table)
@@ -264,7 +309,7 @@ def _structure(table: Mapping[str, Any]) -> list[Problem]:
     try:
         spec = StudySpec.model_validate(table)
     except ValidationError as error:
-        return [_sentence(found) for found in error.errors()]
+        return [sentence(found) for found in error.errors()]
     try:
         _ = spec.pruner
     except ValidationError as error:
@@ -311,7 +356,8 @@ def _recipes(first: Any, parameters: Mapping[str, Parameter], tables: Mapping[st
     ]
 
 
-def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
+def resolve_paths(table: dict[str, Any], folder: Path) -> None:
+    """Makes the paths of a study file's table absolute, in place."""
     plan = table.get("plan")
     if isinstance(plan, dict):
         for section, key in _PATHS:
@@ -332,7 +378,8 @@ def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
     return text if hub_name and not local.exists() else str(local)
 
 
-def _sentence(found: Any) -> Problem:
+def sentence(found: Any) -> Problem:
+    """What pydantic found, as a place and a sentence."""
     where = tuple(found["loc"])
     match found["type"]:
         case "missing":
@@ -345,8 +392,9 @@ def _sentence(found: Any) -> Problem:
             return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {found['input']!r}"
 
 
-def _located(name: str, found: Mapping[places.Path, int], path: tuple[str | int, ...], sentence: str) -> str:
+def located(name: str, found: Mapping[places.Path, int], path: tuple[str | int, ...], told: str) -> str:
+    """A problem with the line of the file at which it is."""
     line = places.line_of(found, path)
     place = f"{name}:{line}" if line else name
     dotted = ".".join(f'"{part}"' if "." in str(part) else str(part) for part in path)
-    return f"{place}: {dotted}: {sentence.rstrip('.')}." if dotted else f"{place}: {sentence.rstrip('.')}."
+    return f"{place}: {dotted}: {told.rstrip('.')}." if dotted else f"{place}: {told.rstrip('.')}."

@@ -68,7 +68,7 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
     problems: list[str] = []
     base, data = Planner.base_plan(spec), Planner.data_plan(spec)
     try:
-        problems += _size_problems(data, base_model.size_step(base))
+        problems += size_problems(data, base_model.size_step(base))
         problems += base_problems(spec.plan, spec.space.parameters, base_model.family(base))
         base_model.device_for(Planner.compute_plan(spec).device)
     except BaseModelError as error:
@@ -106,7 +106,7 @@ def begin(path: Path, root: Path) -> Study:
     return Study(spec, workspace, memory, dataset, seed)
 
 
-def _size_problems(data: DataPlan, step: int) -> list[str]:
+def size_problems(data: DataPlan, step: int) -> list[str]:
     """Sizes that the base model cannot halve evenly at all its levels."""
     sizes = {"data.resolution": data.resolution}
     if data.enable_bucket:

@@ -17,10 +17,12 @@ from search.objective import spread
 from search.trial import Proposal
 from studies.engine import Blown, Event, Exam, Returned, Scored
 from studies.planning import Planner
+from studies.probe_run import plain, probed_plan
+from studies.saving import save_lora
 from studies.sheets import save_png, strip
 from studies.spec import StudySpec
 from studies.workspace import Workspace
-from trainer import base_model, lora_file, pack_size
+from trainer import base_model, lora_file, pack_size, probe
 from trainer.checkpoints import save_state
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Encoded
@@ -53,7 +55,8 @@ class Worker:
         self._data = Encoded(dataset, self._base, TensorCache(workspace.cache))
         self._clip = ClipEncoder(spec.judge.clip, self._base.device) if spec.judge.clip else None
         most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size
-        self._pack = Pack(self._base, self._data, max(most, spec.confirm.finalists), compute)
+        rooms = most, spec.confirm.finalists, spec.probe.repetitions if spec.probe.enabled else 0
+        self._pack = Pack(self._base, self._data, max(rooms), compute)
         self._pack.limit = most
         everyday = Exam("validation", spec.judge.timesteps, spec.judge.prompt_count, 1, "search")
         self._judge = Judge(self._data, self._pack.bank, self._panel(everyday), self._clip)
@@ -68,6 +71,14 @@ class Worker:
     def measure_pack(self) -> tuple[Reading, ...]:
         """How fast packs of growing size train the study's heaviest trial."""
         return pack_size.measure(self._pack, self._planner.heaviest(), self._spec.pack.most)
+
+    def probe(self) -> dict[str, Any]:
+        """The learning-rate probe of the study's first recipe, as JSON values; nothing may be in training."""
+        settings, limit = self._spec.probe, self._pack.limit
+        with self._timed("training"):
+            found = probe.follow(self._pack, probed_plan(self._planner), settings.repetitions, settings.steps)
+        self._pack.limit = limit
+        return plain(found)
 
     def limit_pack(self, size: int) -> None:
         """Trains at most so many trials at a time from now on."""
@@ -190,14 +201,9 @@ class Worker:
 
     def _write(self, end: EpochEnd) -> None:
         """Puts the checkpoint on disk: the LoRA file first, then the state that claims it."""
-        plan, run, bank = self._plans[end.trial], self._pack.runs[end.trial], self._pack.bank
+        run, bank = self._pack.runs[end.trial], self._pack.bank
         path = self._workspace.lora(end.trial, end.epoch)
-        with self._pack.shown([end.trial]):
-            state = bank.state(run.slot)
-        layers = low_rank.from_state(state, plan.lora.alpha, bank.kernels)
-        tensors = kohya.write(layers, self._base.kohya_names)
-        facts = lora_file.metadata(plan, self._data.dataset, self._base.identity, path.stem, end)
-        lora_file.write(path, tensors, facts, self._spec.save.precision)
+        save_lora(path, self._pack, end, self._spec.save.precision)
         save_state(self._workspace.state(end.trial), run, bank)
 
     def _score(self, ends: Sequence[EpochEnd]) -> list[Event]:

@@ -139,18 +139,8 @@ class DataPlan(Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if problem := next(self._problems(), None):
-            raise ValueError(problem)
-        if self.keep_tokens and not (self.shuffle_caption or self.tag_dropout):
-            raise ValueError(
-                f"keep_tokens = {self.keep_tokens} acts only with shuffle_caption = true or tag_dropout; "
-                "set that, or remove keep_tokens"
-            )
-        if self.min_bucket_reso > self.max_bucket_reso:
-            raise ValueError(
-                f"min_bucket_reso must be at most max_bucket_reso, "
-                f"but got {self.min_bucket_reso} > {self.max_bucket_reso}"
-            )
+        if problems := list(self._problems()):
+            raise ValueError("; ".join(problems))
         return self
 
     @property
@@ -161,6 +151,16 @@ class DataPlan(Frozen):
     def _problems(self) -> Iterator[str]:
         if self.folder is None and not self.folders and self.concepts is None:
             yield "there are no images: give folder, folders or concepts"
+        if self.keep_tokens and not (self.shuffle_caption or self.tag_dropout):
+            yield (
+                f"keep_tokens = {self.keep_tokens} acts only with shuffle_caption = true or tag_dropout; "
+                "set that, or remove keep_tokens"
+            )
+        if self.min_bucket_reso > self.max_bucket_reso:
+            yield (
+                f"min_bucket_reso must be at most max_bucket_reso, "
+                f"but got {self.min_bucket_reso} > {self.max_bucket_reso}"
+            )
         for name in ("min_bucket_reso", "max_bucket_reso"):
             if self.enable_bucket and getattr(self, name) % self.bucket_reso_steps:
                 yield (

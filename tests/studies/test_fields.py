@@ -1,5 +1,5 @@
 from search.space import parse_parameter
-from studies.fields import build, check_space, searchable
+from studies.fields import build, check_space, searchable, template_problems
 
 PLAN = {"base": {"path": "base"}, "data": {"folder": "images"}}
 
@@ -41,3 +41,30 @@ def test_dadaptation_beside_two_rates_is_told_and_beside_one_is_not():
     assert check_space({**plan, "optimiser": {"text_lr_over_unet_lr": 1.0}}, names) == []
     prodigy = {"optimiser.name": parse_parameter({"choices": ["adamw", "prodigy"]})}
     assert check_space(plan, prodigy) == []
+
+
+def test_everything_that_cannot_work_in_a_plan_is_told_at_once():
+    plan = {
+        "base": {"path": "base"},
+        "data": {
+            "folder": "images",
+            "keep_tokens": 2,
+            "enable_bucket": True,
+            "min_bucket_reso": 250,
+            "prior_loss_min_weight": 0.1,
+        },
+        "lora": {"text_encoder": True},
+        "optimiser": {"name": "dadaptation"},
+        "schedule": {"name": "constant", "warmup_share": 0.1},
+        "noise": {"debiased": True, "min_snr_gamma": 5.0},
+    }
+    told = "\n".join(text for _, text in template_problems(plan, {}))
+    for words in (
+        "keep_tokens = 2 acts only with shuffle_caption",
+        "min_bucket_reso must be a multiple of bucket_reso_steps",
+        "prior_loss_min_weight = 0.1 acts only with prior_loss_epochs",
+        "warmup_share = 0.1 cannot act with name = 'constant'",
+        "both weigh the timesteps",
+        "'dadaptation' has one learning rate for all parts",
+    ):
+        assert words in told

@@ -76,12 +76,14 @@ def split(
     Args:
         contents: SHA-256 of every example.
         together: groups that must not be parted.
-        shares: validation and test share of all images, each in (0, 1).
+        shares: validation and test share of all images, each in (0, 1); both 0 hold nothing out.
         seed: study seed.
 
     Raises:
         ValueError: there are too few groups for three sides.
     """
+    if shares == (0, 0):
+        return Split(tuple(range(len(contents))), (), ())
     if len(together) < 3:
         raise ValueError(
             f"only {len(together)} different image(s) among {len(contents)} after joining near-duplicates; "

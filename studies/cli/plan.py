@@ -1,0 +1,161 @@
+"""``lorasearch plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from studies.forecast import Forecast
+
+
+@click.command(name="plan")
+@click.argument("study_file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--images", type=click.IntRange(1, 1_000_000), help="Calculate for so many training images instead."
+)
+@click.option(
+    "--batch", type=click.IntRange(1, 1024), help="With --images: the batch size.  [follows from the images]"
+)
+@click.option("--measure", is_flag=True, help="Load the base model and time a few real steps.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    study_file: Path | None, images: int | None, batch: int | None, measure: bool, as_json: bool
+) -> None:
+    """Say what STUDY_FILE will do, need and cost; or propose repeats, epochs and batch for --images.
+
+    Memory is counted from the base model's configuration; activations and time are known with --measure only.
+
+    \b
+    Examples:
+      lorasearch plan my-character.toml
+      lorasearch plan my-character.toml --measure --json
+      lorasearch plan --images 25
+    """
+    from studies.problems import StudyError
+
+    if (study_file is None) == (images is None):
+        raise StudyError("Give either a study file or --images; `lorasearch plan --help` shows both.")
+    if study_file is None and images is not None:
+        if measure:
+            raise StudyError("--measure needs a study file: without one there is nothing to train.")
+        _calculate(images, batch, as_json)
+    elif study_file is not None:
+        if batch is not None:
+            raise StudyError("--batch goes with --images; a study's batch size stands in its file.")
+        _study(study_file, measure, as_json)
+
+
+def _calculate(images: int, batch: int | None, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from studies.advice import IMAGES, propose
+
+    found = propose(images, batch)
+    if as_json:
+        facts = {**asdict(found), "steps": found.steps, "arithmetic": found.arithmetic}
+        click.echo(json.dumps(facts, indent=2))
+        return
+    click.echo(
+        f"{images:,} images: repeats {found.repeats}, epochs {found.epochs}, batch size {found.batch_size}."
+    )
+    for line in found.arithmetic:
+        click.echo(f"  {line}")
+    if images < IMAGES:
+        click.echo(
+            f"advice: the guides want at least {IMAGES} images; more images help more than more steps."
+        )
+
+
+def _study(study_file: Path, measure: bool, as_json: bool) -> None:
+    import json
+
+    from studies.forecast import forecast
+    from studies.quiet import quiet
+    from studies.study import examine
+    from studies.trouble import in_sentences
+
+    quiet()
+    with in_sentences():
+        spec, dataset = examine(study_file)
+        found = forecast(spec, dataset, measure)
+    if as_json:
+        click.echo(json.dumps(found.plain(), indent=2))
+        return
+    for note in (*dataset.warnings, *found.notes):
+        click.echo(f"note: {note}")
+    for line in (*_amounts(found), *_memory(found), *_time(found), *_advice(found)):
+        click.echo(line)
+
+
+def _amounts(found: Forecast) -> list[str]:
+    from studies.amount import span, written
+
+    def spanned(field: str) -> str:
+        return written(span(found.trials, lambda one: int(getattr(one, field))))
+
+    lines = [
+        f"{found.name}: {found.training} images train, {found.validation} validate, {found.test} test.",
+        f"A trial: {found.training} images, repeats {spanned('repeats')}, {spanned('images_per_epoch')} "
+        f"images seen an epoch; batch size {spanned('batch_size')}, {spanned('steps_per_epoch')} steps an epoch.",
+        f"  epochs {spanned('epochs')}, a checkpoint each; {spanned('steps')} steps and {spanned('images')} "
+        "images seen in all.",
+    ]
+    if found.most_trials is None or found.study_checkpoints is None or found.study_images is None:
+        return [*lines, "The study: as many trials as its budget allows."]
+    high = found.study_checkpoints[1]
+    return [
+        *lines,
+        f"The study: {found.most_trials} trials, {written(found.study_images)} images seen, "
+        f"{written(found.study_checkpoints)} checkpoints, up to {size(high * found.file_bytes)} of LoRA files; "
+        "less where trials are pruned.",
+    ]
+
+
+def _memory(found: Forecast) -> list[str]:
+    memory = found.memory
+    lines = [
+        f"Memory: {size(memory.total(found.pack))} with {found.pack} trial{'s' * (found.pack > 1)} at a time, "
+        "activations not counted.",
+        f"  base model {size(memory.base_bytes)} ({memory.base_parameters:,} parameters), "
+        f"autoencoder {size(memory.vae_bytes)}",
+        f"  the heaviest trial {size(memory.trial_bytes)}: LoRA {size(memory.weight_bytes)} "
+        f"({memory.lora_parameters:,} parameters), gradients {size(memory.gradient_bytes)}, "
+        f"optimiser {size(memory.optimiser_bytes)}, average {size(memory.average_bytes)}",
+    ]
+    if found.readings:
+        last = found.readings[-1]
+        lines.append(f"  measured with {last.size} at a time: {size(last.peak_bytes)}, everything included")
+    return lines
+
+
+def _time(found: Forecast) -> list[str]:
+    if not found.readings:
+        return ["Time: unknown without --measure."]
+    from studies.words import duration
+
+    last = found.readings[-1]
+    speed = f"{last.images_per_second:.3g} images/s with {last.size} trial{'s' * (last.size > 1)} at a time"
+    if found.seconds is None:
+        return [f"Time: {speed}; the study's length is not limited by trials or images."]
+    low, high = (duration(seconds) for seconds in found.seconds)
+    total = low if low == high else f"{low} to {high}"
+    return [f"Time: {total} of training at {speed}; judging comes on top, pruning saves some."]
+
+
+def _advice(found: Forecast) -> list[str]:
+    lines = ["The guides' rules of thumb, for the longest trial:"]
+    return lines + [f"  {'ok  ' if rule.met else 'look'} {rule.rule}: {rule.planned}" for rule in found.rules]
+
+
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    amount, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{count} B" if unit == "B" else f"{amount:.3g} {unit}"

@@ -1,0 +1,102 @@
+"""``lorasearch probe``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from studies.planning import Planner
+    from studies.spec import StudySpec
+
+
+@click.command(name="probe")
+@click.argument("study_file", type=click.Path(path_type=Path))
+@click.option(
+    "--write", is_flag=True, help="Centre the study file's range of optimiser.unet_lr on the plateau."
+)
+@click.option(
+    "--steps", type=click.IntRange(1, 1_000_000), help="Most optimiser steps.  [the file's probe.steps]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(study_file: Path, write: bool, steps: int | None, as_json: bool) -> None:
+    """Find a learning rate for STUDY_FILE: train with D-Adaptation until d * lr stays.
+
+    \b
+    Examples:
+      lorasearch probe my-character.toml
+      lorasearch probe my-character.toml --write
+    """
+    from studies.planning import Planner
+    from studies.probe_run import plain
+    from studies.quiet import quiet
+    from studies.study import examine
+    from studies.trouble import in_sentences
+
+    quiet()
+    with in_sentences():
+        spec, dataset = examine(study_file)
+        most = steps or spec.probe.steps
+        result = plain(_follow(Planner(spec, dataset, max(spec.study.seed, 0)), most))
+    _tell(spec, result, most, as_json)
+    if write:
+        _write(study_file, spec, result)
+
+
+def _follow(planner: Planner, steps: int) -> Any:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from studies.probe_run import run_probe
+
+    console = Console(stderr=True)
+    repetitions = planner.spec.probe.repetitions
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bars:
+        rows = [bars.add_task(f"repetition {i + 1}", total=steps) for i in range(repetitions)]
+
+        def on_step(repetition: int, step: int, rate: float) -> None:
+            bars.update(rows[repetition], completed=step, description=f"d * lr {rate:.2e}")
+
+        return run_probe(planner, steps, on_step)
+
+
+def _tell(spec: StudySpec, result: dict[str, Any], steps: int, as_json: bool) -> None:
+    import json
+
+    from studies.probe_run import advice, rule
+    from studies.probing import chart, standing
+    from trainer.probe import conversions
+
+    rate = result["rate"]
+    if as_json:
+        facts = {**result, "learning_rates": conversions(rate) if result["flat"] else None}
+        click.echo(json.dumps({**facts, "rule": rule()}, indent=2))
+        return
+    for line in chart(result["courses"]):
+        click.echo(line)
+    click.echo(f"Rule: {rule()}.")
+    if not result["flat"]:
+        click.echo(advice(result, steps))
+        return
+    rates = conversions(rate)
+    click.echo(f"Plateau: {rate:.3g}, the geometric mean of {len(result['courses'])} repetitions.")
+    click.echo(
+        f"Learning rates: AdamW and AdamW8bit {rates['adamw8bit']:.3g}; Lion {rates['lion']:.3g}, a third, which "
+        "optimiser.unet_lr means by itself, being on AdamW's scale."
+    )
+    click.echo(standing(spec, rate))
+
+
+def _write(study_file: Path, spec: StudySpec, result: dict[str, Any]) -> None:
+    from studies.probing import FIELD, range_around, recipe_rates
+    from studies.problems import StudyError
+    from studies.rate_line import line
+    from studies.rewriting import rewrite
+
+    if not result["flat"]:
+        raise StudyError(f"{study_file}: nothing was written, because there is no plateau to centre on.")
+    found = range_around(spec.space.parameters.get(FIELD), result["rate"], recipe_rates(spec))
+    rewrite(study_file, found)
+    click.echo(f"{study_file}: {line(found)}")
