@@ -180,15 +180,19 @@ class SamplesSection(_Section):
     prompts: tuple[str, ...] = ()
     """One picture each; none are written without prompts."""
     negative_prompt: str = ""
+    """What the pictures should not show."""
     seed: int = Field(0, ge=-1, lt=2**63)
     """Of the starting noise, the same at every epoch; -1 draws one, which is then recorded."""
     steps: int = Field(20, ge=1, le=1000)
+    """Sampling steps of a picture."""
     guidance: float = Field(7.0, ge=1)
     """Scale of classifier-free guidance (CFG); 1 switches it off."""
     sampler: str = solvers.DEFAULT
+    """Which of diffusers' solvers draws, by the name that WebUIs give it."""
     width: int | None = Field(None, ge=16)
     """Pixels; None takes ``data.resolution``."""
     height: int | None = Field(None, ge=16)
+    """Pixels; None takes ``data.resolution``."""
     every_n_epochs: int = Field(1, ge=1)
     """The last epoch always has its pictures."""
 

@@ -54,6 +54,20 @@ STUDY: Mapping[str, Entry] = {
     "pack.size": Entry(unit="trials"),
     "pack.most": Entry(unit="trials"),
     "save.precision": Entry(("save_precision",), row="save precision"),
+    "save.every_n_epochs": Entry(("save_every_n_epochs",), unit="epochs", row="save every N epochs"),
+    "save.keep_last": Entry(("save_last_n_epochs",), unit="files", row="keep-last-N"),
+    "samples.prompts": Entry(("sample_prompts",), row="sample prompts"),
+    "samples.negative_prompt": Entry(("sample_prompts: --n",), row="negative prompt"),
+    "samples.seed": Entry(("sample_prompts: --d",), row="seed"),
+    "samples.steps": Entry(("sample_prompts: --s",), unit="sampling steps", row="steps"),
+    "samples.guidance": Entry(("sample_prompts: --l",), unit="CFG scale", row="CFG"),
+    "samples.sampler": Entry(("sample_sampler",), row="sampler"),
+    "samples.width": Entry(("sample_prompts: --w",), unit="pixels", row="width × height"),
+    "samples.height": Entry(("sample_prompts: --h",), unit="pixels", row="width × height"),
+    "samples.every_n_epochs": Entry(("sample_every_n_epochs",), unit="epochs", row="every N epochs"),
+    "probe.enabled": Entry(row="LR probe"),
+    "probe.steps": Entry(unit="optimiser steps", row="LR probe"),
+    "probe.repetitions": Entry(unit="trainings", row="LR probe"),
 }
 """Every field of the study file but the plan's."""
 ELSEWHERE: Mapping[str, tuple[str, str]] = {
