@@ -188,7 +188,7 @@ class Worker:
         """Puts the checkpoint on disk: the LoRA file first, then the state that claims it."""
         plan, run, bank = self._plans[end.trial], self._pack.runs[end.trial], self._pack.bank
         path = self._workspace.lora(end.trial, end.epoch)
-        tensors = lora_file.kohya_keys(bank.state(run.slot), plan.lora.alpha, bank.pointwise)
+        tensors = lora_file.kohya_keys(bank.state(run.slot), bank.scales(run.slot), bank.kernels)
         facts = lora_file.metadata(plan, self._data.dataset, self._base.fingerprint, path.stem, end)
         lora_file.write(path, tensors, facts, self._spec.save.precision)
         save_state(self._workspace.state(end.trial), run, bank)

@@ -36,20 +36,26 @@ class Lora:
     metadata: dict[str, str]
 
 
-def kohya_keys(state: Mapping[str, Tensor], alpha: float, pointwise: frozenset[str]) -> dict[str, Tensor]:
+def kohya_keys(
+    state: Mapping[str, Tensor], scales: Mapping[str, float], kernels: Mapping[str, tuple[int, int]]
+) -> dict[str, Tensor]:
     """A bank's slot state under kohya's names.
 
     Args:
         state: ``<part>.<layer>.down`` (rank, inputs) and ``.up`` (outputs, rank).
-        alpha: ``network_alpha``.
-        pointwise: layers that are 1x1 convolutions, whose weights get two trailing axes.
+        scales: alpha / rank by layer.
+        kernels: height and width of the convolutions' kernels, by layer.
     """
     tensors: dict[str, Tensor] = {}
     for name, value in state.items():
         layer, _, factor = name.rpartition(".")
         stem = kohya_stem(layer)
-        tensors[f"{stem}.lora_{factor}.weight"] = value[:, :, None, None] if layer in pointwise else value
-        tensors[f"{stem}.alpha"] = torch.tensor(float(alpha))
+        if layer in kernels:
+            kernel = kernels[layer] if factor == "down" else (1, 1)
+            value = value.view(len(value), -1, *kernel)
+        tensors[f"{stem}.lora_{factor}.weight"] = value
+        if factor == "down":
+            tensors[f"{stem}.alpha"] = torch.tensor(scales[layer] * len(value))
     return tensors
 
 

@@ -19,7 +19,7 @@ from trainer.data.captions import shuffled
 from trainer.data.dataset import Encoded
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
 from trainer.plan import ComputePlan, TrainingPlan
-from trainer.targets import text_targets, unet_targets
+from trainer.targets import convolution_targets, text_targets, unet_targets
 from trainer.training_run import TrainingRun
 
 
@@ -41,6 +41,10 @@ class _Rows:
     @property
     def slots(self) -> list[Row]:
         return [self.runs[i].slot for i in self.owner]
+
+    @property
+    def presentations(self) -> list[int]:
+        return [shown for run in self.runs for shown in run.next_batch.presentations]
 
 
 class Pack:
@@ -132,7 +136,7 @@ class Pack:
         for run in runs:
             self.bank.gradients(run.slot).zero_()
         text = self._text(rows)
-        with self.bank.rows(rows.slots):
+        with self.bank.rows(rows.slots, rows.presentations):
             said = self.base.unet(
                 rows.inputs.to(memory_format=torch.channels_last), rows.timesteps, encoder_hidden_states=text
             ).sample
@@ -177,7 +181,8 @@ class Pack:
         frozen = [row for row, i in enumerate(rows.owner) if not rows.runs[i].trains_text]
         parts = []
         if trained:
-            with self.bank.rows([rows.runs[rows.owner[row]].slot for row in trained]):
+            shown = [rows.presentations[row] for row in trained]
+            with self.bank.rows([rows.runs[rows.owner[row]].slot for row in trained], shown):
                 parts.append(
                     self.base.encode_text([rows.captions[r] for r in trained], [skips[r] for r in trained])
                 )
@@ -231,7 +236,7 @@ def bank_for(base: BaseModel, capacity: int) -> AdapterBank:
     """Wraps the attention and feed-forward layers of U-Net and text encoder."""
     models = {"unet": base.unet, "text_encoder": base.text_encoder}
     targets = {"unet": unet_targets(base.unet), "text_encoder": text_targets(base.text_encoder)}
-    return AdapterBank(models, targets, capacity)
+    return AdapterBank(models, targets, capacity, {"unet": convolution_targets(base.unet)})
 
 
 def _means(values: Tensor, owner: list[int], count: int) -> list[float]:

@@ -7,6 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trainer import network_rules
+
 OptimiserName = Literal["adamw", "adamw8bit", "lion", "prodigy"]
 ScheduleName = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"
@@ -85,6 +87,23 @@ class LoraPlan(Frozen):
     """Whether the U-Net gets a LoRA."""
     text_encoder: bool = False
     """Whether the text encoder gets a LoRA."""
+    conv_rank: int | None = Field(None, ge=1, le=1024)
+    """Rank of the 3x3 convolutions (``conv_dim``); their blocks' other layers then get ``rank``. None is off."""
+    conv_alpha_over_rank: float = Field(0.5, gt=0, le=1)
+    """``conv_alpha`` as a share of ``conv_rank``."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability of dropping each element of A x in training (``network_dropout``)."""
+    rank_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability of dropping each of the rank's dimensions at a presentation."""
+    module_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability of leaving out a layer's whole low-rank term at a presentation."""
+    block_ranks: dict[str, int] = _shared({})
+    """Ranks of other size by block of the U-Net, e.g. ``{ mid_block = 8, "up_blocks.1" = 32 }``; 0 adapts none of
+    its Linear and 1x1 layers. Alpha follows; the longest name that fits a layer counts."""
+    block_lrs: dict[str, float] = _shared({})
+    """Factors on ``optimiser.unet_lr`` by block of the U-Net; 0 leaves a block without a LoRA."""
+    freeze: tuple[str, ...] = _shared(())
+    """Blocks of the U-Net that get no LoRA, e.g. ``["down_blocks", "mid_block"]``."""
 
     @property
     def alpha(self) -> float:
@@ -95,6 +114,8 @@ class LoraPlan(Frozen):
     def _trains_something(self) -> Self:
         if not (self.unet or self.text_encoder):
             raise ValueError("unet and text_encoder are both false: nothing would be trained")
+        if problems := list(network_rules.shape_problems(self)):
+            raise ValueError("; ".join(problems))
         return self
 
 
@@ -164,6 +185,8 @@ class TrainingPlan(Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if problems := list(network_rules.rate_problems(self.lora, self.optimiser)):
+            raise ValueError("; ".join(problems))
         if self.optimiser.name == "adamw8bit" and self.compute.mixed_precision == "no":
             import torch
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
-from trainer import optimisers, schedules
+from trainer import block_rates, optimisers, schedules
 from trainer.adapters import AdapterBank, Shape
 from trainer.data.buckets import Size
 from trainer.data.dataset import Dataset
 from trainer.data.stream import Batch, epoch_batches, images_per_epoch, steps_per_epoch
 from trainer.plan import TrainingPlan
+from trainer.shape import Dropout
 
 HOPELESS_LOSS = 1.5
 """Mean squared error at which a trial has diverged, as a multiple of what "no noise" everywhere scores."""
@@ -59,6 +60,7 @@ class TrainingRun:
             "text_encoder": plan.optimiser.unet_lr * plan.optimiser.text_lr_over_unet_lr,
         }
         groups = [{"params": bank.parameters(slot, part), "lr": rate} for part, rate in rates.items()]
+        groups = block_rates.split(groups, bank.leaves(slot), bank.shape(slot))
         self.optimiser = optimisers.build(plan.optimiser, groups)
         self.schedule = schedules.build(plan.schedule, self.optimiser, self.total_steps)
         precision = plan.compute.mixed_precision
@@ -168,4 +170,15 @@ def shape_of(plan: TrainingPlan) -> Shape:
         for part, wanted in (("unet", plan.lora.unet), ("text_encoder", plan.lora.text_encoder))
         if wanted
     ]
-    return Shape(plan.lora.rank, plan.lora.alpha_over_rank, tuple(parts))
+    lora = plan.lora
+    return Shape(
+        rank=lora.rank,
+        scale=lora.alpha_over_rank,
+        prefixes=tuple(parts),
+        conv_rank=lora.conv_rank or 0,
+        conv_scale=lora.conv_alpha_over_rank,
+        block_ranks=tuple(lora.block_ranks.items()),
+        block_rates=tuple(lora.block_lrs.items()),
+        frozen=lora.freeze,
+        dropout=Dropout(lora.dropout, lora.rank_dropout, lora.module_dropout),
+    )

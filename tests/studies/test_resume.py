@@ -87,7 +87,7 @@ def everything_equals_its_plan_alone(workspace: Path) -> None:
         while not run.finished:
             for event in pack.step():
                 assert isinstance(event, EpochEnd)
-                alone = kohya_keys(pack.bank.state(run.slot), run.plan.lora.alpha, pack.bank.pointwise)
+                alone = kohya_keys(pack.bank.state(run.slot), pack.bank.scales(run.slot), pack.bank.kernels)
                 stored = load_file(study.workspace.lora(record.number, event.epoch))
                 assert stored.keys() == alone.keys()
                 for factor in ("lora_down", "lora_up"):

@@ -48,7 +48,8 @@ def fill(bank: AdapterBank, slot: int) -> None:
 
 
 def keys_of(training: Pack, alpha: float) -> dict[str, Tensor]:
-    return lora_file.kohya_keys(training.bank.state(0), alpha, training.bank.pointwise)
+    scales = dict.fromkeys(training.bank.scales(0), alpha / 4)
+    return lora_file.kohya_keys(training.bank.state(0), scales, training.bank.kernels)
 
 
 def outputs(unet: Any, text_encoder: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:

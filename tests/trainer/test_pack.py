@@ -192,7 +192,16 @@ def with_peft(
     layers = sorted(
         {name.rpartition(".")[0].removeprefix(f"{part}.") for name in start if name.startswith(part)}
     )
-    config = LoraConfig(r=plan.lora.rank, lora_alpha=plan.lora.alpha, target_modules=layers)  # type: ignore[arg-type]
+    kernels = {layer: model.get_submodule(layer).weight.shape[2:] for layer in layers}
+    convolutions = [layer for layer, kernel in kernels.items() if kernel == (3, 3)]
+    alpha = plan.lora.conv_alpha_over_rank * (plan.lora.conv_rank or 0)
+    config = LoraConfig(
+        r=plan.lora.rank,
+        lora_alpha=plan.lora.alpha,  # type: ignore[arg-type]
+        target_modules=layers,
+        rank_pattern={layer: len(start[f"{part}.{layer}.down"]) for layer in layers},
+        alpha_pattern=dict.fromkeys(convolutions, alpha),
+    )
     inject_adapter_in_model(config, model)
     factors = {}
     for layer in layers:
