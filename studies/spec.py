@@ -290,10 +290,11 @@ def _recipes(first: Any, parameters: Mapping[str, Parameter], tables: Mapping[st
 def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
     plan = table.get("plan")
     if isinstance(plan, dict):
-        for section, key in (("base", "path"), ("data", "folder")):
+        for section, key in (("base", "path"), ("data", "folder"), ("lora", "start")):
             entry = plan.get(section)
             if isinstance(entry, dict) and isinstance(entry.get(key), str):
                 entry[key] = str((folder / entry[key]).resolve())
+        _resolve_loras(plan.get("base"), folder)
     judge = table.get("judge")
     if isinstance(judge, dict) and isinstance(judge.get("clip"), str):
         local = (folder / judge["clip"]).resolve()
@@ -311,6 +312,13 @@ def _sentence(found: Any) -> Problem:
             return where, str(found["ctx"]["error"])
         case _:
             return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {found['input']!r}"
+
+
+def _resolve_loras(base: Any, folder: Path) -> None:
+    loras = base.get("loras") if isinstance(base, dict) else None
+    for lora in loras if isinstance(loras, list) else ():
+        if isinstance(lora, dict) and isinstance(lora.get("file"), str):
+            lora["file"] = str((folder / lora["file"]).resolve())
 
 
 def _located(name: str, found: Mapping[places.Path, int], path: tuple[str | int, ...], sentence: str) -> str:

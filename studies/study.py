@@ -10,12 +10,13 @@ from search.memory import Memory
 from search.settings import SearchSettings
 from search.storage import StorageError
 from studies import spec as study_file
+from studies.fields import build
 from studies.glance import glance
 from studies.planning import Planner
 from studies.problems import StudyError
 from studies.spec import StudySpec
 from studies.workspace import Workspace, copy_whole, write_json
-from trainer import base_model
+from trainer import base_model, merging
 from trainer.base_model import BaseModelError
 from trainer.data import dataset as datasets
 from trainer.data.dataset import Dataset
@@ -70,6 +71,7 @@ def begin(path: Path, root: Path) -> Study:
     try:
         base_model.check(base)
         problems += _size_problems(data, base_model.size_step(base))
+        stamp = merging.fingerprint(base_model.fingerprint(base), build(plan, {}).base.loras)
     except BaseModelError as error:
         problems.append(str(error))
     try:
@@ -83,7 +85,7 @@ def begin(path: Path, root: Path) -> Study:
     workspace.prepare()
     memory = _memory(workspace, spec.study.name)
     seed = _fixed_seed(memory, spec.study.seed)
-    _check_unchanged(memory, dataset, base)
+    _check_unchanged(memory, dataset, stamp)
     copy_whole(path, workspace.study_file)
     write_json(workspace.source, {"study_file": str(path.resolve())})
     return Study(spec, workspace, memory, dataset, seed)
@@ -139,8 +141,8 @@ def _fixed_seed(memory: Memory, asked: int) -> int:
     return int(recorded)
 
 
-def _check_unchanged(memory: Memory, dataset: Dataset, base: Path) -> None:
-    now = {"data set": dataset.fingerprint, "base model": base_model.fingerprint(base)}
+def _check_unchanged(memory: Memory, dataset: Dataset, base: str) -> None:
+    now = {"data set": dataset.fingerprint, "base model": base}
     before = memory.recall(_FINGERPRINTS)
     if before is None:
         memory.remember(_FINGERPRINTS, now)

@@ -20,7 +20,7 @@ from studies.planning import Planner
 from studies.sheets import save_png, strip
 from studies.spec import StudySpec
 from studies.workspace import Workspace
-from trainer import base_model, lora_file, pack_size
+from trainer import base_model, lora_file, merging, pack_size
 from trainer.checkpoints import save_state
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Encoded
@@ -46,7 +46,8 @@ class Worker:
         self._spec, self._workspace, self._seed = spec, workspace, seed
         self._planner = Planner(spec, dataset, seed)
         template = self._planner.plan({})
-        self._base = base_model.load(template.base.path, template.compute.mixed_precision)
+        loaded = base_model.load(template.base.path, template.compute.mixed_precision)
+        self._base = merging.merged(loaded, template.base.loras)
         self._data = Encoded(dataset, self._base, TensorCache(workspace.cache))
         self._clip = ClipEncoder(spec.judge.clip, self._base.device) if spec.judge.clip else None
         most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size

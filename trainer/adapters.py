@@ -119,6 +119,11 @@ class AdapterBank:
         """Frees the slot."""
         del self._open[slot], self._leaves[slot]
 
+    def discard(self, slot: int) -> None:
+        """Frees the slot if it is open."""
+        if slot in self._open:
+            self.close(slot)
+
     def parameters(self, slot: int, part: str) -> list[nn.Parameter]:
         """The leaf tensors of a slot in one part ("unet", "text_encoder"), in layer order."""
         return [leaf for name, leaf in self._leaves[slot].items() if name.startswith(part + ".")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainer import losses, noise
+from trainer import lora_file, losses, merging, noise
 from trainer.adapters import AdapterBank, Row
 from trainer.base_model import BaseModel
 from trainer.checkpoints import load_state
@@ -82,7 +82,13 @@ class Pack:
         """Gives a trial a slot, at its start or where ``state`` left it."""
         taken = {run.slot for run in self.runs.values()}
         slot = next(i for i in range(self.bank.capacity) if i not in taken)
-        run = TrainingRun(trial, plan, slot, self.bank, self.data.dataset)
+        try:
+            run = TrainingRun(
+                trial, plan, slot, self.bank, self.data.dataset, lambda: self._begin(slot, plan)
+            )
+        except BaseException:
+            self.bank.discard(slot)
+            raise
         self.runs[trial] = run
         if state is not None:
             try:
@@ -95,6 +101,10 @@ class Pack:
     def evict(self, trial: int) -> None:
         """Frees a trial's slot."""
         self.bank.close(self.runs.pop(trial).slot)
+
+    def _begin(self, slot: int, plan: TrainingPlan) -> None:
+        if plan.lora.start is not None:
+            merging.start(self.bank, slot, plan.lora.start, lora_file.stems(self.bank.layers))
 
     def step(self) -> list[Event]:
         """One forward and backward pass over the next batch of every run whose images share a size.

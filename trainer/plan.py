@@ -27,6 +27,15 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class MergedLora(Frozen):
+    """A LoRA that becomes part of the base model."""
+
+    file: Path
+    """A safetensors file in kohya's format, made for the same family."""
+    weight: float = Field(1.0, ge=-10, le=10)
+    """Its strength: W += weight * alpha / rank * up down."""
+
+
 class BasePlan(Frozen):
     """The frozen base model."""
 
@@ -34,6 +43,8 @@ class BasePlan(Frozen):
     """A Stable Diffusion 1.x folder in diffusers layout."""
     clip_skip: int = Field(1, ge=1, le=3)
     """Which hidden state of the text encoder is read, counted from the end (1 = the last)."""
+    loras: tuple[MergedLora, ...] = _shared(())
+    """LoRAs that are merged into the base model before training, e.g. ``[{ file = "x.safetensors", weight = 0.7 }]``."""
 
 
 class DataPlan(Frozen):
@@ -104,6 +115,8 @@ class LoraPlan(Frozen):
     """Factors on ``optimiser.unet_lr`` by block of the U-Net; 0 leaves a block without a LoRA."""
     freeze: tuple[str, ...] = _shared(())
     """Blocks of the U-Net that get no LoRA, e.g. ``["down_blocks", "mid_block"]``."""
+    start: Path | None = _shared(None)
+    """A LoRA file in kohya's format whose weights are the beginning; its ranks must be the plan's. None is a new one."""
 
     @property
     def alpha(self) -> float:

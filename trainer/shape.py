@@ -100,9 +100,7 @@ def _length(entry: tuple[str, Any]) -> int:
 def blocks_of(layers: Iterable[str]) -> tuple[str, ...]:
     """The blocks of the U-Net that hold layers: ``down_blocks.0``, ``mid_block``, ..."""
     paths = [name.split(".")[1:] for name in layers if name.startswith("unet.")]
-    return tuple(
-        dict.fromkeys(path[0] if path[0] == "mid_block" else ".".join(path[:2]) for path in paths if path)
-    )
+    return tuple(sorted({path[0] if path[0] == "mid_block" else ".".join(path[:2]) for path in paths}))
 
 
 def check_blocks(field: str, blocks: Iterable[str], layers: Iterable[str]) -> None:

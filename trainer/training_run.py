@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -46,15 +47,23 @@ class TrainingRun:
         slot: an unused slot of ``bank``; opened here.
         bank: where the leaf tensors live.
         dataset: whose training side is presented.
+        begin: puts the first weights into the opened slot, where they are not those of a new LoRA.
     """
 
     def __init__(
-        self, trial: int, plan: TrainingPlan, slot: int, bank: AdapterBank, dataset: Dataset
+        self,
+        trial: int,
+        plan: TrainingPlan,
+        slot: int,
+        bank: AdapterBank,
+        dataset: Dataset,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         self.trial, self.plan, self.slot = trial, plan, slot
         self._bank = bank
         self._deck, self._sizes = dataset.deck, dataset.sizes
         bank.open(slot, shape_of(plan), plan.seed)
+        begin()
         rates = {
             "unet": plan.optimiser.unet_lr,
             "text_encoder": plan.optimiser.unet_lr * plan.optimiser.text_lr_over_unet_lr,

@@ -93,8 +93,6 @@ def test_one_slot_equals_peft_in_a_plain_loop(
     data = encode(few_dataset, tiny_base(torch.float64))
     training = pack(data, 2)
     training.admit(0, plan)
-    if "block_ranks" in fields:
-        pytest.skip("alpha follows the rank; tested below") if False else None
     expected = peft_loop(tiny_base(torch.float64), data, plan, state(training, 0), 8)
     steps(training, 8)
     assert relative_difference(state(training, 0), expected) < 1e-8
@@ -162,7 +160,7 @@ def test_an_unknown_block_is_an_error_that_names_the_choices(
     tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
 ) -> None:
     training = pack(encode(few_dataset, tiny_base()), 2)
-    with pytest.raises(ValueError, match=r"lora.freeze: .* 'down_blocks.7'.*down_blocks.1, mid_block, up_bl"):
+    with pytest.raises(ValueError, match=r"lora.freeze: .* 'down_blocks.7'.*down_blocks.1, mid_block, up_b"):
         training.admit(0, make_plan(freeze=["down_blocks.7"]))
     training.admit(0, make_plan())
     assert state(training, 0)
@@ -203,9 +201,9 @@ def test_dropout_acts_in_training_by_presentation_and_never_in_judging(
     steps(training, 2)
     training.bank.load(1, state(training, 0))
     judged = outputs(training, [0, 1], None)
-    assert torch.equal(judged[0], judged[1])
+    torch.testing.assert_close(judged[0], judged[1], rtol=1e-12, atol=1e-13)
     shown = outputs(training, [0, 1, 1, 1], [7, 7, 7, 8])
-    torch.testing.assert_close(shown[0], judged[0], rtol=1e-12, atol=1e-14)
-    assert torch.equal(shown[1], shown[2])
+    torch.testing.assert_close(shown[0], judged[0], rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(shown[1], shown[2], rtol=1e-12, atol=1e-13)
     assert not torch.allclose(shown[1], shown[0], rtol=1e-6)
     assert not torch.allclose(shown[1], shown[3], rtol=1e-6)

@@ -192,15 +192,14 @@ def with_peft(
     layers = sorted(
         {name.rpartition(".")[0].removeprefix(f"{part}.") for name in start if name.startswith(part)}
     )
-    kernels = {layer: model.get_submodule(layer).weight.shape[2:] for layer in layers}
-    convolutions = [layer for layer, kernel in kernels.items() if kernel == (3, 3)]
-    alpha = plan.lora.conv_alpha_over_rank * (plan.lora.conv_rank or 0)
+    ranks = {layer: len(start[f"{part}.{layer}.down"]) for layer in layers}
+    conv = [layer for layer in layers if model.get_submodule(layer).weight.shape[2:] == (3, 3)]
+    shares = {layer: plan.lora.alpha_over_rank for layer in layers}
+    shares |= dict.fromkeys(conv, plan.lora.conv_alpha_over_rank)
     config = LoraConfig(
-        r=plan.lora.rank,
-        lora_alpha=plan.lora.alpha,  # type: ignore[arg-type]
         target_modules=layers,
-        rank_pattern={layer: len(start[f"{part}.{layer}.down"]) for layer in layers},
-        alpha_pattern=dict.fromkeys(convolutions, alpha),
+        rank_pattern=ranks,
+        alpha_pattern={layer: share * ranks[layer] for layer, share in shares.items()},
     )
     inject_adapter_in_model(config, model)
     factors = {}
