@@ -148,13 +148,12 @@ class Worker:
         """Scores checkpoints from their files: what is judged is what is handed over."""
         judge = Judge(self._data, self._pack.bank, self._panel(exam), self._clip)
         bank = self._pack.bank
-        layers = lora_file.stems(bank.layers)
         subjects = []
         for slot, (trial, epoch) in enumerate(checkpoints):
             lora = lora_file.read(self._workspace.lora(trial, epoch))
             plan = TrainingPlan.model_validate_json(lora.metadata["lorasearch_plan"])
             bank.open(slot, shape_of(plan), 0)
-            bank.load(slot, lora_file.slot_state(lora.tensors, layers))
+            lora_file.load_slot(bank, slot, lora.tensors)
             subjects.append(Subject(slot, plan.base.clip_skip))
         with self._timed("judging"):
             cards: list[Mapping[str, Any]] = [card.plain() for card, _ in judge.score(subjects)]
@@ -189,7 +188,7 @@ class Worker:
         """Puts the checkpoint on disk: the LoRA file first, then the state that claims it."""
         plan, run, bank = self._plans[end.trial], self._pack.runs[end.trial], self._pack.bank
         path = self._workspace.lora(end.trial, end.epoch)
-        tensors = lora_file.kohya_keys(bank.state(run.slot), bank.scales(run.slot), bank.kernels)
+        tensors = lora_file.slot_keys(bank, run.slot)
         facts = lora_file.metadata(plan, self._data.dataset, self._base.fingerprint, path.stem, end)
         lora_file.write(path, tensors, facts, self._spec.save.precision)
         save_state(self._workspace.state(end.trial), run, bank)

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from trainer.grouping import Presentations, Slot, groups
+from trainer.grouping import Presentations, Slot, groups, runs
 from trainer.grouping import Row as Row
 from trainer.low_rank import BankedLinear, BankedPointwise, Group, Layer, LowRankLinear
 from trainer.low_rank_conv import BankedConv, LowRankConv, Window
+from trainer.lycoris_slot import LycorisSlot
 from trainer.seeds import generator
 from trainer.shape import Shape as Shape
 from trainer.shape import check_blocks
@@ -45,7 +46,10 @@ class AdapterBank:
         self._layers: dict[str, Layer] = {}
         self._open: dict[int, Slot] = {}
         self._leaves: dict[int, dict[str, nn.Parameter]] = {}
+        self._inner: dict[str, nn.Module] = {}
+        self._unpacked: dict[int, LycorisSlot] = {}
         self._active: tuple[Group, ...] = ()
+        self._alone: tuple[tuple[int, int, LycorisSlot], ...] = ()
         self._partial = False
         parameter = next(next(iter(models.values())).parameters())
         self.device = parameter.device
@@ -88,13 +92,19 @@ class AdapterBank:
             rows: slot of each row.
             presentations: what each row presents, in training; its dropout is drawn by it. None drops nothing.
         """
-        before = self._active, self._partial
-        self._active = groups(rows, presentations, self._open, self._weights)
+        before = self._active, self._partial, self._alone
+        packed = [None if row in self._unpacked else row for row in rows]
+        self._active = groups(packed, presentations, self._open, self._weights)
         self._partial = any(group.layers is not None for group in self._active)
+        self._alone = tuple(
+            (places[0], places[-1] + 1, self._unpacked[slot])
+            for slot, places in runs(rows)
+            if slot in self._unpacked
+        )
         try:
             yield
         finally:
-            self._active, self._partial = before
+            self._active, self._partial, self._alone = before
 
     def open(self, slot: int, shape: Shape, seed: int) -> None:
         """Starts a new LoRA: A Kaiming-uniform with a = sqrt(5) (He et al. 2015), B zero, gradients zero.
@@ -104,6 +114,9 @@ class AdapterBank:
         if slot in self._open:
             raise ValueError(f"slot {slot} is already open")
         self._check(shape)
+        if shape.algorithm != "lora":
+            self._open_unpacked(slot, shape, seed)
+            return
         self._reserve(shape, max(slot + 1, self._slots))
         self._weights[slot].zero_()
         self._gradients[slot].zero_()
@@ -118,6 +131,7 @@ class AdapterBank:
     def close(self, slot: int) -> None:
         """Frees the slot."""
         del self._open[slot], self._leaves[slot]
+        self._unpacked.pop(slot, None)
 
     def discard(self, slot: int) -> None:
         """Frees the slot if it is open."""
@@ -139,7 +153,8 @@ class AdapterBank:
 
     def gradients(self, slot: int) -> Tensor:
         """All gradients of the slot in one flat view; unused places are zero."""
-        return self._gradients[slot]
+        alone = self._unpacked.get(slot)
+        return self._gradients[slot] if alone is None else alone.gradients
 
     def state(self, slot: int) -> dict[str, Tensor]:
         """Copies of ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (outputs, rank), on the CPU."""
@@ -186,25 +201,45 @@ class AdapterBank:
         result: Tensor = LowRankConv.apply(x, y, self.anchor, layer, window, active)  # type: ignore[no-untyped-call]
         return result
 
+    def finish(self, layer: Layer, x: Tensor, y: Tensor) -> Tensor:
+        """A layer's output y of x, with the terms of those rows whose slots are not packed."""
+        if not self._alone:
+            return y
+        parts, done = [], 0
+        for start, stop, slot in self._alone:
+            parts += [y[done:start], slot.output(layer.name, x[start:stop], y[start:stop])]
+            done = stop
+        return torch.cat([*parts, y[done:]])
+
+    def unpacked(self, slot: int) -> LycorisSlot | None:
+        """The slot's own modules, if its algorithm cannot be packed."""
+        return self._unpacked.get(slot)
+
+    def _open_unpacked(self, slot: int, shape: Shape, seed: int) -> None:
+        layers = {layer.name: (layer, self._inner[layer.name]) for layer, _ in self._of(shape)}
+        alone = LycorisSlot(shape, layers, seed, self._weights)
+        self._open[slot], self._unpacked[slot] = self._slot(shape, seed), alone
+        self._leaves[slot] = alone.leaves
+
     def _wrap(self, part: str, model: nn.Module, name: str, resnet: bool) -> None:
         parent_name, _, child = name.rpartition(".")
         parent = model.get_submodule(parent_name)
         inner = parent.get_submodule(child)
         if isinstance(inner, nn.Linear):
             layer = Layer(f"{part}.{name}", inner.in_features, inner.out_features, False, 1, resnet)
-            wrapped: nn.Module = BankedLinear(inner, layer, self.apply)
+            wrapped: nn.Module = BankedLinear(inner, layer, self.apply, self.finish)
         elif isinstance(inner, nn.Conv2d) and inner.kernel_size == (1, 1):
             layer = Layer(f"{part}.{name}", inner.in_channels, inner.out_channels, True, 1, resnet)
-            wrapped = BankedPointwise(inner, layer, self.apply)
+            wrapped = BankedPointwise(inner, layer, self.apply, self.finish)
         elif isinstance(inner, nn.Conv2d) and resnet:
             side = inner.kernel_size[0]
             layer = Layer(
                 f"{part}.{name}", inner.in_channels * side**2, inner.out_channels, False, side, resnet
             )
-            wrapped = BankedConv(inner, layer, self.convolve)
+            wrapped = BankedConv(inner, layer, self.convolve, self.finish)
         else:
             raise TypeError(f"{name} is a {type(inner).__name__}; a LoRA layer must be Linear or 1x1 Conv2d")
-        self._layers[layer.name] = layer
+        self._layers[layer.name], self._inner[layer.name] = layer, inner
         setattr(parent, child, wrapped)
 
     def _of(self, shape: Shape) -> Iterator[tuple[Layer, int]]:
@@ -234,6 +269,7 @@ class AdapterBank:
         before = {
             slot: [(leaf.data, leaf.grad) for leaf in leaves.values()]
             for slot, leaves in self._leaves.items()
+            if slot not in self._unpacked
         }
         for layer, rank in short:
             layer.rank = rank

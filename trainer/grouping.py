@@ -62,7 +62,7 @@ def groups(
         like: a tensor of the bank, for device and number format.
     """
     members: list[list[_Run]] = []
-    for number, run in _runs(rows):
+    for number, run in runs(rows):
         found = _Run(number, slots[number], run[0], run[-1] + 1)
         if members and found.joins(members[-1][0], members[-1][-1]):
             members[-1].append(found)
@@ -71,7 +71,8 @@ def groups(
     return tuple(_group(runs, presentations, like) for runs in members)
 
 
-def _runs(rows: Sequence[Row]) -> list[tuple[int, list[int]]]:
+def runs(rows: Sequence[Row]) -> list[tuple[int, list[int]]]:
+    """Each slot with those of its rows that stand together."""
     parts = groupby(range(len(rows)), key=lambda row: rows[row])
     return [(slot, list(members)) for slot, members in parts if slot is not None]
 

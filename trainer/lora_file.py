@@ -12,10 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trainer.adapters import AdapterBank
 from trainer.base_model import DTYPES
 from trainer.data.dataset import Dataset
 from trainer.data.stream import steps_per_epoch
 from trainer.files import write_whole
+from trainer.network_facts import network_facts
 from trainer.outcome import EpochEnd
 from trainer.plan import Precision, TrainingPlan
 
@@ -57,6 +59,30 @@ def kohya_keys(
         if factor == "down":
             tensors[f"{stem}.alpha"] = torch.tensor(scales[layer] * len(value))
     return tensors
+
+
+def slot_keys(bank: AdapterBank, slot: int) -> dict[str, Tensor]:
+    """All that a slot's file holds: LoRA factors, or what LyCORIS writes for its algorithm."""
+    alone = bank.unpacked(slot)
+    if alone is None:
+        return kohya_keys(bank.state(slot), bank.scales(slot), bank.kernels)
+    return {f"{kohya_stem(layer)}.{key}": value for layer, key, value in alone.tensors()}
+
+
+def load_slot(bank: AdapterBank, slot: int, tensors: Mapping[str, Tensor]) -> None:
+    """Puts a file's tensors into an open slot.
+
+    Raises:
+        LoraFileError: a key names a layer that the base model lacks.
+    """
+    layers = stems(bank.layers)
+    if bank.unpacked(slot) is None:
+        bank.load(slot, slot_state(tensors, layers))
+        return
+    wanted = {
+        f"{kohya_stem(name.rpartition('.')[0])}.{name.rpartition('.')[2]}": name for name in bank.leaves(slot)
+    }
+    bank.load(slot, {name: tensors[key] for key, name in wanted.items() if key in tensors})
 
 
 def kohya_stem(layer: str) -> str:
@@ -147,9 +173,9 @@ def metadata(
     text_rate = plan.optimiser.unet_lr * plan.optimiser.text_lr_over_unet_lr
     facts: dict[str, object] = {
         "ss_output_name": name,
-        "ss_network_module": "networks.lora",
         "ss_network_dim": plan.lora.rank,
         "ss_network_alpha": plan.lora.alpha,
+        **network_facts(plan.lora),
         "ss_base_model_version": "sd_v1",
         "ss_v2": False,
         "ss_sd_model_name": plan.base.path.name,

@@ -73,30 +73,34 @@ AVX-512 cores, whose full width MKL leaves unused)."""
 
 Apply = Callable[[Layer, Tensor, Tensor, Tensor | None], Tensor]
 """A frozen layer's output with the low-rank terms of the rows at hand: layer, input, weight, bias."""
+Finish = Callable[[Layer, Tensor, Tensor], Tensor]
+"""Adds to a layer's output what is not packed: layer, input, output."""
 
 
 class BankedLinear(nn.Module):
     """A frozen Linear whose rows may carry low-rank terms."""
 
-    def __init__(self, inner: nn.Linear, layer: Layer, apply: Apply) -> None:
+    def __init__(self, inner: nn.Linear, layer: Layer, apply: Apply, finish: Finish) -> None:
         super().__init__()
-        self.inner, self._layer, self._apply_rows = inner, layer, apply
+        self.inner, self._layer, self._apply_rows, self._finish = inner, layer, apply, finish
         self.weight, self.bias = inner.weight, inner.bias
         self.in_features, self.out_features = inner.in_features, inner.out_features
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, tokens, inputs) or (rows, inputs) -> the same with outputs."""
         if x.dim() == 2:
-            return self._apply_rows(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
-        return self._apply_rows(self._layer, x, self.weight, self.bias)
+            y = self._apply_rows(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
+        else:
+            y = self._apply_rows(self._layer, x, self.weight, self.bias)
+        return self._finish(self._layer, x, y)
 
 
 class BankedPointwise(nn.Module):
     """A frozen 1x1 convolution, seen as a Linear over channels."""
 
-    def __init__(self, inner: nn.Conv2d, layer: Layer, apply: Apply) -> None:
+    def __init__(self, inner: nn.Conv2d, layer: Layer, apply: Apply, finish: Finish) -> None:
         super().__init__()
-        self.inner, self._layer, self._apply_rows = inner, layer, apply
+        self.inner, self._layer, self._apply_rows, self._finish = inner, layer, apply, finish
         self.weight, self.bias = inner.weight, inner.bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,7 +108,7 @@ class BankedPointwise(nn.Module):
         n, _, height, width = x.shape
         tokens = x.permute(0, 2, 3, 1).reshape(n, height * width, -1)
         out = self._apply_rows(self._layer, tokens, self.weight.flatten(1), self.bias)
-        return out.view(n, height, width, -1).permute(0, 3, 1, 2)
+        return self._finish(self._layer, x, out.view(n, height, width, -1).permute(0, 3, 1, 2))
 
 
 class LowRankLinear(torch.autograd.Function):

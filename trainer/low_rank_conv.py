@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.low_rank import Group, Layer, accumulate, by_row, by_slot, thinned
+from trainer.low_rank import Finish, Group, Layer, accumulate, by_row, by_slot, thinned
 
 Term = Callable[[Layer, Tensor, Tensor, "Window"], Tensor]
 """A frozen convolution's output plus the terms of the rows at hand: layer, input, output, window."""
@@ -46,15 +46,16 @@ class Window:
 class BankedConv(nn.Module):
     """A frozen 3x3 convolution whose rows may carry low-rank terms."""
 
-    def __init__(self, inner: nn.Conv2d, layer: Layer, term: Term) -> None:
+    def __init__(self, inner: nn.Conv2d, layer: Layer, term: Term, finish: Finish) -> None:
         super().__init__()
-        self.inner, self._layer, self._term = inner, layer, term
+        self.inner, self._layer, self._term, self._finish = inner, layer, term, finish
         self.weight, self.bias = inner.weight, inner.bias
         self._window = window_of(inner)
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, inputs, height, width) -> (rows, outputs, height / stride, width / stride)."""
-        return self._term(self._layer, x, self.inner(x), self._window)
+        y = self._term(self._layer, x, self.inner(x), self._window)
+        return self._finish(self._layer, x, y)
 
 
 class LowRankConv(torch.autograd.Function):

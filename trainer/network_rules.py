@@ -32,6 +32,7 @@ def shape_problems(plan: LoraPlan) -> Iterator[str]:
     if plan.conv_rank is not None and not plan.unet:
         yield f"conv_rank = {plan.conv_rank} acts on the U-Net, but unet is false; leave it out"
     yield from _range_problems(plan)
+    yield from _algorithm_problems(plan)
 
 
 def rate_problems(lora: LoraPlan, optimiser: OptimiserPlan) -> Iterator[str]:
@@ -51,3 +52,22 @@ def _range_problems(plan: LoraPlan) -> Iterator[str]:
     for block, factor in plan.block_lrs.items():
         if not 0 <= factor <= 100:
             yield f"block_lrs.{block} must be between 0 and 100, but got {factor}"
+
+
+def _algorithm_problems(plan: LoraPlan) -> Iterator[str]:
+    if plan.algorithm_args:
+        from trainer import lycoris_slot
+
+        yield from lycoris_slot.problems(plan.algorithm_args)
+    if plan.algorithm == "lora":
+        return
+    rates = {
+        "dropout": plan.dropout,
+        "rank_dropout": plan.rank_dropout,
+        "module_dropout": plan.module_dropout,
+    }
+    for field, rate in rates.items():
+        if rate:
+            yield f"{field} = {rate} acts with algorithm = 'lora' only, but got {plan.algorithm!r}; set it to 0"
+    if plan.start is not None:
+        yield f"start acts with algorithm = 'lora' only, but got {plan.algorithm!r}; leave it out"

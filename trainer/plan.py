@@ -14,6 +14,7 @@ ScheduleName = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"
 ]
 Precision = Literal["no", "fp16", "bf16"]
+Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft"]
 
 
 def _shared(default: Any = ..., **constraints: Any) -> Any:
@@ -44,7 +45,7 @@ class BasePlan(Frozen):
     clip_skip: int = Field(1, ge=1, le=3)
     """Which hidden state of the text encoder is read, counted from the end (1 = the last)."""
     loras: tuple[MergedLora, ...] = _shared(())
-    """LoRAs that are merged into the base model before training, e.g. ``[{ file = "x.safetensors", weight = 0.7 }]``."""
+    """LoRAs that are merged into the base model first, e.g. ``[{ file = "x.safetensors", weight = 0.7 }]``."""
 
 
 class DataPlan(Frozen):
@@ -116,7 +117,11 @@ class LoraPlan(Frozen):
     freeze: tuple[str, ...] = _shared(())
     """Blocks of the U-Net that get no LoRA, e.g. ``["down_blocks", "mid_block"]``."""
     start: Path | None = _shared(None)
-    """A LoRA file in kohya's format whose weights are the beginning; its ranks must be the plan's. None is a new one."""
+    """A LoRA file in kohya's format whose weights are the beginning; its ranks must be the plan's."""
+    algorithm: Algorithm = "lora"
+    """LyCORIS computes all but ``lora``, beside the pack (``algo``); rank and alpha mean what they mean there."""
+    algorithm_args: dict[str, dict[str, bool | int | float]] = _shared({})
+    """Keyword arguments by algorithm, e.g. ``{ lokr = { factor = 8 } }``; each acts with its own algorithm only."""
 
     @property
     def alpha(self) -> float:

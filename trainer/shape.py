@@ -60,6 +60,10 @@ class Shape:
     frozen: tuple[str, ...] = ()
     """Blocks of the U-Net without a LoRA."""
     dropout: Dropout = Dropout()
+    algorithm: str = "lora"
+    """"lora" is packed; LyCORIS computes the others, slot by slot."""
+    arguments: tuple[tuple[str, Any], ...] = ()
+    """Keyword arguments of the algorithm."""
 
     def rank_of(self, layer: Place) -> int:
         """Rank at a layer; 0 where the slot has no LoRA."""

@@ -190,4 +190,6 @@ def shape_of(plan: TrainingPlan) -> Shape:
         block_rates=tuple(lora.block_lrs.items()),
         frozen=lora.freeze,
         dropout=Dropout(lora.dropout, lora.rank_dropout, lora.module_dropout),
+        algorithm=lora.algorithm,
+        arguments=tuple(lora.algorithm_args.get(lora.algorithm, {}).items()),
     )

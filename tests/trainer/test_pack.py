@@ -194,7 +194,7 @@ def with_peft(
     )
     ranks = {layer: len(start[f"{part}.{layer}.down"]) for layer in layers}
     conv = [layer for layer in layers if model.get_submodule(layer).weight.shape[2:] == (3, 3)]
-    shares = {layer: plan.lora.alpha_over_rank for layer in layers}
+    shares = dict.fromkeys(layers, plan.lora.alpha_over_rank)
     shares |= dict.fromkeys(conv, plan.lora.conv_alpha_over_rank)
     config = LoraConfig(
         target_modules=layers,
