@@ -15,7 +15,7 @@ from trainer.data.dataset import Dataset
 from trainer.data.stream import images_per_epoch
 from trainer.plan import DataPlan, TrainingPlan
 
-_WEIGHTY = ("lora.rank", "lora.unet", "lora.text_encoder", "data.batch_size")
+_WEIGHTY = ("lora.rank", "lora.conv_rank", "lora.unet", "lora.text_encoder", "data.batch_size")
 """Fields that decide how much memory a trial needs: the more, the more."""
 
 

@@ -6,6 +6,7 @@ Its rows share the frozen base's forward pass with all others; its own terms are
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -115,4 +116,6 @@ def _module(shape: Shape, layer: Any, inner: nn.Module, seed: int) -> Any:
 
 def _class(algorithm: str) -> Any:
     module, name = _CLASSES[algorithm]
-    return getattr(import_module(f"lycoris.modules.{module}"), name)
+    found = getattr(import_module(f"lycoris.modules.{module}"), name)
+    logging.getLogger("LyCORIS").setLevel(logging.WARNING)
+    return found

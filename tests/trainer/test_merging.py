@@ -23,6 +23,15 @@ Encode = Callable[[Dataset, BaseModel], Encoded]
 Plans = Callable[..., TrainingPlan]
 
 
+FIELDS: dict[str, Any] = {
+    "rank": 4,
+    "conv_rank": 2,
+    "text_encoder": True,
+    "block_ranks": {"mid_block": 5, "up_blocks.0": 3},
+    "freeze": ["down_blocks.0"],
+}
+
+
 def write(training: Pack, path: Path, strength: float = 0.1) -> None:
     """Slot 0, with strong random weights, as a file."""
     bank, source = training.bank, torch.Generator().manual_seed(0)
@@ -39,7 +48,7 @@ def trained(
 ) -> tuple[Pack, Path]:
     """A LoRA on every kind of layer, in a slot and in a file."""
     training = pack(encode(few_dataset, fresh_base()), 2)
-    training.admit(0, make_plan(rank=4, alpha_over_rank=0.7, conv_rank=2, text_encoder=True))
+    training.admit(0, make_plan(alpha_over_rank=0.7, **FIELDS))
     path = tmp_path_factory.mktemp("loras") / "other.safetensors"
     write(training, path)
     return training, path
@@ -125,7 +134,7 @@ def test_a_trial_starts_at_a_files_weights_and_trains_on_from_there(
 ) -> None:
     earlier, file = trained
     training = pack(encode(few_dataset, fresh_base()), 2)
-    fields: dict[str, Any] = {"rank": 4, "conv_rank": 2, "text_encoder": True, "start": file}
+    fields = {**FIELDS, "start": file}
     training.admit(0, make_plan(alpha_over_rank=0.7, **fields))
     for name, value in earlier.bank.state(0).items():
         assert torch.equal(state(training, 0)[name], value)
@@ -141,9 +150,9 @@ def test_a_start_of_another_rank_or_with_other_layers_is_refused_and_leaves_the_
     trained: tuple[Pack, Path], fresh_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
 ) -> None:
     training = pack(encode(few_dataset, fresh_base()), 1)
-    fields: dict[str, Any] = {"conv_rank": 2, "text_encoder": True, "start": trained[1]}
+    fields = {**FIELDS, "start": trained[1]}
     with pytest.raises(LoraFileError, match=r"has rank 4 at .*, but the plan has rank 6"):
-        training.admit(0, make_plan(rank=6, **fields))
+        training.admit(0, make_plan(**{**fields, "rank": 6}))
     with pytest.raises(LoraFileError, match="which the plan does not adapt"):
-        training.admit(0, make_plan(rank=4, **{**fields, "text_encoder": False}))
-    training.admit(0, make_plan(rank=4, **fields))
+        training.admit(0, make_plan(**{**fields, "text_encoder": False}))
+    training.admit(0, make_plan(**fields))
