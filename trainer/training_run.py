@@ -185,7 +185,7 @@ def shape_of(plan: TrainingPlan) -> Shape:
         scale=lora.alpha_over_rank,
         prefixes=tuple(parts),
         conv_rank=lora.conv_rank or 0,
-        conv_scale=lora.conv_alpha_over_rank,
+        conv_scale=lora.conv_alpha_over_rank if lora.conv_rank else 1.0,
         block_ranks=tuple(lora.block_ranks.items()),
         block_rates=tuple(lora.block_lrs.items()),
         frozen=lora.freeze,
