@@ -47,7 +47,7 @@ def mask(drops: tuple[Drop | None, ...], layer: Place, like: Tensor) -> Tensor:
         layer: where.
         like: A x, shape (rows, tokens, width).
     """
-    found = [drop and drop.factors(layer, *like.shape[1:]) for drop in drops]
+    found = [None if drop is None else drop.factors(layer, *like.shape[1:]) for drop in drops]
     tokens = max((part.shape[0] for part in found if part is not None), default=1)
     ones = torch.ones(1, like.shape[-1])
     parts = [(ones if part is None else part).expand(tokens, -1) for part in found]

@@ -38,7 +38,7 @@ class Group:
 
     def adapts(self, layer: Layer) -> bool:
         """Whether one of the slots may have a term there."""
-        if layer.resnet and not self.conv_rank:
+        if not layer.rank or (layer.resnet and not self.conv_rank):
             return False
         return self.layers is None or layer.name in self.layers
 

@@ -119,12 +119,12 @@ def window_of(conv: nn.Conv2d) -> Window:
     Raises:
         TypeError: it is another kind of convolution.
     """
-    sizes = {conv.kernel_size[0], conv.kernel_size[-1]}, set(conv.stride), set(conv.padding)
     plain = conv.groups == 1 and set(conv.dilation) == {1} and conv.padding_mode == "zeros"
-    if not plain or any(len(size) != 1 or isinstance(next(iter(size)), str) for size in sizes):
+    padding = conv.padding
+    alike = all(len(set(sizes)) == 1 for sizes in (conv.kernel_size, conv.stride, padding))
+    if isinstance(padding, str) or not (plain and alike):
         raise TypeError(f"a LoRA layer must be a square convolution without groups or dilation, got {conv}")
-    kernel, stride, padding = (int(next(iter(size))) for size in sizes)
-    return Window(kernel, stride, padding)
+    return Window(conv.kernel_size[0], conv.stride[0], padding[0])
 
 
 def _channels_last(image: Tensor) -> Tensor:

@@ -56,9 +56,10 @@ class LycorisSlot:
         self.gradients = torch.zeros(
             sum(leaf.numel() for leaf in self.leaves.values()), device=like.device, dtype=like.dtype
         )
-        parts = self.gradients.split([leaf.numel() for leaf in self.leaves.values()])
-        for leaf, part in zip(self.leaves.values(), parts, strict=True):
-            leaf.grad = part.view_as(leaf)
+        offset = 0
+        for leaf in self.leaves.values():
+            leaf.grad = self.gradients[offset : offset + leaf.numel()].view_as(leaf)
+            offset += leaf.numel()
 
     def output(self, layer: str, x: Tensor, y: Tensor) -> Tensor:
         """A layer's output for this slot's rows.

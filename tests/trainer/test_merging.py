@@ -27,7 +27,6 @@ FIELDS: dict[str, Any] = {
     "rank": 4,
     "conv_rank": 2,
     "text_encoder": True,
-    "block_ranks": {"mid_block": 5, "up_blocks.0": 3},
     "freeze": ["down_blocks.0"],
 }
 
