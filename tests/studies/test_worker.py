@@ -12,6 +12,7 @@ from studies.engine import Exam, Scored
 from studies.worker import Worker
 from tests.trainer.driving import relative_difference
 from trainer import lora_file
+from trainer.lora_formats import kohya, low_rank
 
 
 def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_raw_weights(
@@ -38,7 +39,8 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
     pack = worker._pack
     bank, slot = pack.bank, pack.runs[0].slot
     tensors = lora_file.read(opened.workspace.lora(0, 1)).tensors
-    saved = lora_file.slot_state(tensors, lora_file.stems(bank.layers))
+    layers = kohya.read(tensors, pack.base.kohya_names.layers(bank.layers))
+    saved = low_rank.slot_state(layers, bank.state(slot), bank.scales(slot))
     with pack.shown([0]):
         assert relative_difference(saved, bank.state(slot)) < 1e-3
     assert relative_difference(saved, bank.state(slot)) > 0.1

@@ -34,7 +34,7 @@ def test_the_norm_by_gram_matrices_is_the_norm_of_the_product() -> None:
 
 def test_only_what_is_too_large_is_scaled_to_the_limit_and_both_factors_alike() -> None:
     found, before = leaves(), leaves()
-    assert limit(found, scale=0.5, largest=2.0) == 1
+    assert limit(found, dict.fromkeys(("unet.small", "unet.large", "unet.none"), 0.5), 2.0) == 1
     assert float(0.5 * delta(found, "unet.large").norm()) == pytest.approx(2.0)
     share = (2.0 / float(0.5 * delta(before, "unet.large").norm())) ** 0.5
     for name, value in found.items():
