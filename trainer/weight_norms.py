@@ -29,8 +29,9 @@ def limit(leaves: Mapping[str, nn.Parameter], scales: Mapping[str, float], large
 def _limit(leaves: Mapping[str, nn.Parameter], scales: Mapping[str, float], largest: float) -> int:
     """The same for layers of one rank."""
     layers = list(scales)
-    downs, ups = ([leaves[f"{layer}.{factor}"] for layer in layers] for factor in ("down", "up"))
-    products = product_norms(downs, ups)
+    products = product_norms(
+        [leaves[f"{layer}.down"] for layer in layers], [leaves[f"{layer}.up"] for layer in layers]
+    )
     norms = products * products.new_tensor([scales[layer] for layer in layers])
     over = (norms > largest).nonzero().flatten().tolist()
     for i in over:
