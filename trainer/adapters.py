@@ -22,7 +22,10 @@ from trainer.low_rank_conv import BankedConv, LowRankConv, Window
 from trainer.lycoris_slot import LycorisSlot
 from trainer.seeds import generator
 from trainer.shape import Shape as Shape
-from trainer.shape import check_blocks
+from trainer.shape import check_shape
+
+_ALIGNED = 16
+"""Numbers to which a slot's row is padded, so that products round alike whichever slot a trial has."""
 
 
 class AdapterBank:
@@ -105,7 +108,9 @@ class AdapterBank:
         """
         if slot in self._open:
             raise ValueError(f"slot {slot} is already open")
-        self._check(shape)
+        check_shape(shape, self._layers)
+        if not any(self._of(shape)):
+            raise ValueError("the LoRA adapts no layer at all; freeze fewer blocks")
         if shape.algorithm != "lora":
             self._open_unpacked(slot, shape, seed)
             return
@@ -244,13 +249,6 @@ class AdapterBank:
         whole = all(layer.resnet or layer.name in names for layer in self._layers.values())
         return Slot(shape, seed, widest, None if whole else names)
 
-    def _check(self, shape: Shape) -> None:
-        check_blocks("lora.freeze", shape.frozen, self._layers)
-        check_blocks("lora.block_ranks", dict(shape.block_ranks), self._layers)
-        check_blocks("lora.block_lrs", dict(shape.block_rates), self._layers)
-        if not any(self._of(shape)):
-            raise ValueError("the LoRA adapts no layer at all; freeze fewer blocks")
-
     def _reserve(self, shape: Shape, slots: int) -> None:
         """Grows the resident tensors to so many slots, with room for this shape in each."""
         short = [(layer, rank) for layer, rank in self._of(shape) if rank > layer.rank]
@@ -274,6 +272,7 @@ class AdapterBank:
         """Makes the resident tensors, zero, and shows every layer its part of them."""
         self._slots = slots
         width = sum(layer.rank * (layer.inputs + layer.outputs) for layer in self._layers.values())
+        width = -(-width // _ALIGNED) * _ALIGNED
         self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
         self._gradients = torch.zeros_like(self._weights)
         offset = 0

@@ -34,11 +34,14 @@ def save_state(path: Path, run: TrainingRun, bank: AdapterBank) -> None:
 
 
 def load_state(path: Path, run: TrainingRun, bank: AdapterBank) -> None:
-    """Brings a freshly made run to where ``save_state`` left it."""
+    """Brings a freshly made run to where ``save_state`` left it.
+
+    Tensors are copied out of the file's memory: at another alignment, products would round otherwise.
+    """
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         facts = json.loads(file.metadata()["facts"])
     weights = {
         key.removeprefix("weights/"): value for key, value in tensors.items() if key.startswith("weights/")

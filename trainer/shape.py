@@ -127,3 +127,11 @@ def check_blocks(field: str, blocks: Iterable[str], layers: Iterable[str]) -> No
                 f"choose among: {', '.join(blocks_of(layers))}, or a part of one, such as "
                 f"{'.'.join(paths[0].split('.')[:4])}"
             )
+
+
+def check_shape(shape: Shape, layers: Iterable[str]) -> None:
+    """``check_blocks`` for all blocks that a shape names."""
+    layers = tuple(layers)
+    check_blocks("lora.freeze", shape.frozen, layers)
+    check_blocks("lora.block_ranks", dict(shape.block_ranks), layers)
+    check_blocks("lora.block_lrs", dict(shape.block_rates), layers)

@@ -30,10 +30,10 @@ def test_long_and_weighted_prompts_are_read_by_the_same_rules_for_every_subject(
     handling = Handling(max_token_length=150, weighted_captions=True)
     data = Encoded(replace(stand.data.dataset, handling=handling), stand.data.base, stand.data.cache)
     prompts = ["a (red:1.4) heart", "heart, " * 60]
-    found = embed(data, stand.bank, SUBJECTS, prompts)
+    found = embed(data, stand.bank, SUBJECTS, prompts).embeddings
     assert found.shape[2] == 152
-    torch.testing.assert_close(found[0], data.text(prompts, [1, 1]))
+    torch.testing.assert_close(found[0], data.text(prompts, [1, 1]).embeddings)
     with stand.bank.rows([1, 1]), torch.no_grad():
-        wanted = data.base.encode_text(prompts, [1, 1], PromptRules(2, weighted=True))
+        wanted = data.base.encode_text(prompts, [1, 1], PromptRules(2, weighted=True)).embeddings
     torch.testing.assert_close(found[2], wanted)
     assert not torch.allclose(found[2], found[0], atol=1e-3)

@@ -45,5 +45,5 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
         assert relative_difference(saved, bank.state(slot)) < 1e-3
     assert relative_difference(saved, bank.state(slot)) > 0.1
     worker.drop(0)
-    (again,) = worker.examine([(0, 1)], Exam("validation", opened.spec.judge.timesteps, 1, "search"))
+    (again,) = worker.examine([(0, 1)], Exam("validation", opened.spec.judge.timesteps, 2, 1, "search"))
     assert scored.card["scores"]["validation"]["mean"] == pytest.approx(again["validation"]["mean"], abs=1e-3)

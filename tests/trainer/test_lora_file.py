@@ -227,6 +227,9 @@ def test_the_metadata_tell_what_was_trained(plan: TrainingPlan, few_dataset: Dat
     )
 
 
+SD1 = Identity("sd1", "epsilon", False, "abc")
+
+
 def test_the_metadata_tell_the_recipe_in_the_words_of_sd_scripts(
     make_plan: Callable[..., TrainingPlan], few_dataset: Dataset
 ) -> None:
@@ -237,7 +240,7 @@ def test_the_metadata_tell_the_recipe_in_the_words_of_sd_scripts(
         warmup_steps=3,
     )  # fmt: skip
     end = EpochEnd(trial=0, epoch=4, images_seen=20, steps=8, training_loss=0.5, last=True)
-    facts = lora_file.metadata(plan, few_dataset, "abc", "heart-4", end)
+    facts = lora_file.metadata(plan, few_dataset, SD1, "heart-4", end)
     wanted = {
         "ss_optimizer": "bitsandbytes.optim.adamw.AdamW8bit(betas=(0.9, 0.95),weight_decay=0.1)",
         "ss_lr_scheduler": "cosine",
@@ -258,7 +261,7 @@ def test_the_metadata_tell_the_recipe_in_the_words_of_sd_scripts(
         "ss_huber_c": "0.2",
     }
     assert {key: facts[key] for key in wanted} == wanted
-    plain = lora_file.metadata(make_plan(), few_dataset, "abc", "heart", end)
+    plain = lora_file.metadata(make_plan(), few_dataset, SD1, "heart", end)
     off = (
         "ss_multires_noise_iterations",
         "ss_multires_noise_discount",

@@ -169,6 +169,14 @@ def test_the_file_is_read_by_lycoris_and_by_us(
             r"algorithm_args.lokr.facter: .*choose among: .*factor",
         ),
         ({"algorithm_args": {"lora": {"factor": 8}}}, r"algorithm_args.lora: .*choose among: loha, lokr"),
+        (
+            {"algorithm": "loha", "lora_plus_ratio": 4.0},
+            r"lora_plus_ratio = 4.0 acts with lora.algorithm = 'lora'",
+        ),
+        (
+            {"algorithm": "ia3", "max_weight_norm": 1.0},
+            r"max_weight_norm = 1.0 acts with lora.algorithm = 'lora'",
+        ),
         ({"algorithm": "dora"}, r"'lora', 'loha'"),
     ],
 )

@@ -63,7 +63,7 @@ def test_plain_captions_are_what_the_tokenizer_and_encoder_make(pristine_base: B
     ).input_ids
     with torch.no_grad():
         wanted = pristine_base.text_encoder(tokens).last_hidden_state
-        found = pristine_base.encode_text(captions, [1, 1, 1])
+        found = pristine_base.encode_text(captions, [1, 1, 1]).embeddings
     assert torch.equal(found, wanted)
 
 
@@ -80,7 +80,7 @@ def test_long_captions_are_encoded_in_windows_of_75(pristine_base: BaseModel, wi
             base.text_encoder(torch.tensor([[start, *ids[at : at + 75], end]])).last_hidden_state[0]
             for at in range(0, 75 * windows, 75)
         ]
-        (found,) = base.encode_text([LONG], [1], PromptRules(windows))
+        (found,) = base.encode_text([LONG], [1], PromptRules(windows)).embeddings
     wanted = torch.cat([parts[0][:1], *(part[1:76] for part in parts), parts[-1][76:]])
     assert found.shape == (75 * windows + 2, base.unet.config.cross_attention_dim)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
@@ -89,9 +89,9 @@ def test_long_captions_are_encoded_in_windows_of_75(pristine_base: BaseModel, wi
 def test_clip_skip_holds_row_by_row_in_every_window(pristine_base: BaseModel) -> None:
     rules = PromptRules(2)
     with torch.no_grad():
-        both = pristine_base.encode_text([LONG, LONG], [1, 2], rules)
+        both = pristine_base.encode_text([LONG, LONG], [1, 2], rules).embeddings
         for row, skip in enumerate((1, 2)):
-            alone = pristine_base.encode_text([LONG], [skip], rules)[0]
+            alone = pristine_base.encode_text([LONG], [skip], rules).embeddings[0]
             torch.testing.assert_close(both[row], alone, rtol=0, atol=1e-5)
     assert not torch.allclose(both[0], both[1], atol=1e-2)
 
@@ -107,10 +107,12 @@ def test_weights_scale_tokens_and_restore_the_mean_by_hand() -> None:
 def test_only_the_emphasised_caption_changes_and_neighbours_do_not_matter(pristine_base: BaseModel) -> None:
     captions, rules = ["a red heart", "a (red:1.5) heart", "a \\(red\\) heart"], PromptRules(weighted=True)
     with torch.no_grad():
-        plain = pristine_base.encode_text(["a red heart", "a red heart", "a (red) heart"], [1, 1, 1])
-        found = pristine_base.encode_text(captions, [1, 1, 1], rules)
-        (alone,) = pristine_base.encode_text(captions[1:2], [1], rules)
-        unread = pristine_base.encode_text(captions, [1, 1, 1], PLAIN)
+        plain = pristine_base.encode_text(
+            ["a red heart", "a red heart", "a (red) heart"], [1, 1, 1]
+        ).embeddings
+        found = pristine_base.encode_text(captions, [1, 1, 1], rules).embeddings
+        (alone,) = pristine_base.encode_text(captions[1:2], [1], rules).embeddings
+        unread = pristine_base.encode_text(captions, [1, 1, 1], PLAIN).embeddings
     assert torch.equal(found[[0, 2]], plain[[0, 2]])
     torch.testing.assert_close(found[1], alone)
     at = pristine_base.tokenizer("a red heart").input_ids.index(

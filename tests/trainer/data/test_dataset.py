@@ -268,7 +268,7 @@ def test_texts_have_the_length_and_weights_that_the_plan_asks_for(
         for pad in (True, False):
             found = reading(folder, max_token_length=length, pad_tokens=pad)
             encoded = Encoded(found, pristine_base, TensorCache(tmp_path))
-            lengths[length, pad] = encoded.text(["a heart"], [1]).shape[1]
+            lengths[length, pad] = encoded.text(["a heart"], [1]).embeddings.shape[1]
     assert lengths == {
         (75, True): 77,
         (75, False): 77,
@@ -280,12 +280,11 @@ def test_texts_have_the_length_and_weights_that_the_plan_asks_for(
     caption.write_text("short")
     found = reading(folder, max_token_length=225, pad_tokens=False, weighted_captions=True)
     encoded = Encoded(found, pristine_base, TensorCache(tmp_path))
-    plain, weighted = encoded.text(["a heart", "a (heart:2)"], [1, 1])
+    plain, weighted = encoded.text(["a heart", "a (heart:2)"], [1, 1]).embeddings
     assert plain.shape[0] == 77
     with torch.no_grad():
-        assert torch.equal(
-            weighted, pristine_base.encode_text(["a (heart:2)"], [1], PromptRules(weighted=True))[0]
-        )
+        alone = pristine_base.encode_text(["a (heart:2)"], [1], PromptRules(weighted=True))
+    assert torch.equal(weighted, alone.embeddings[0])
     assert not torch.allclose(plain, weighted)
 
 
