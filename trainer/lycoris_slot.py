@@ -77,10 +77,10 @@ class LycorisSlot:
         return result
 
     def tensors(self) -> Iterator[tuple[str, str, Tensor]]:
-        """What a LoRA file holds: (layer, LyCORIS' name, tensor)."""
+        """Copies of what a LoRA file holds: (layer, LyCORIS' name, tensor)."""
         for name, module in self._modules.items():
             for key, value in module.state_dict().items():
-                yield name, key, value.detach().cpu()
+                yield name, key, value.detach().to("cpu", copy=True)
 
 
 def problems(tables: Mapping[str, Mapping[str, object]]) -> Iterator[str]:

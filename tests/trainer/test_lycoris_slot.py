@@ -93,11 +93,11 @@ def test_a_slot_among_others_equals_lycoris_own_wrapper_in_a_plain_loop(
     training = pack(data, 3)
     training.admit(1, make_plan(rank=3, epochs=99))
     training.admit(0, plan)
-    expected = peft_loop(tiny_base(dtype), data, plan, state(training, 0), 6, with_lycoris)
-    steps(training, 3)
+    expected = peft_loop(tiny_base(dtype), data, plan, state(training, 0), 4, with_lycoris)
+    steps(training, 2)
     training.evict(1)
     training.admit(2, make_plan(rank=8, conv_rank=2, batch_size=2, epochs=99))
-    steps(training, 3)
+    steps(training, 2)
     assert relative_difference(state(training, 0), expected) < (1e-8 if exact else 0.02)
 
 
@@ -109,8 +109,8 @@ def test_neighbours_of_another_algorithm_leave_a_lora_as_it_is_alone(
     training.admit(1, make_plan(algorithm="loha", rank=2, text_encoder=True, epochs=99, unet_lr=0.01))
     training.admit(0, plan)
     training.admit(2, make_plan(algorithm="ia3", batch_size=2, epochs=99, unet_lr=0.01))
-    steps(training, 6)
-    alone = train(encode(few_dataset, tiny_base(torch.float64)), plan, 6)
+    steps(training, 4)
+    alone = train(encode(few_dataset, tiny_base(torch.float64)), plan, 4)
     assert relative_difference(state(training, 0), alone) < 1e-8
 
 

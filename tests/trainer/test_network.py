@@ -46,18 +46,18 @@ def mixed(make_plan: Plans) -> dict[int, TrainingPlan]:
 def test_packed_trials_of_all_kinds_equal_the_same_trials_alone(
     tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, mixed: dict[int, TrainingPlan]
 ) -> None:
-    """A neighbour leaves after 4 of 12 steps, and one of larger ranks comes after 8."""
+    """A neighbour leaves after 2 of 6 steps, and one of larger ranks comes after 4."""
     training = pack(encode(few_dataset, tiny_base(torch.float64)), 8)
     training.admit(100, make_plan(rank=4, conv_rank=3, dropout=0.5, epochs=99))
     for trial, plan in mixed.items():
         training.admit(trial, plan)
-    steps(training, 4)
+    steps(training, 2)
     training.evict(100)
-    steps(training, 4)
+    steps(training, 2)
     training.admit(101, make_plan(rank=9, conv_rank=9, batch_size=3, module_dropout=0.5, epochs=99))
-    steps(training, 4)
+    steps(training, 2)
     for trial, plan in mixed.items():
-        alone = train(encode(few_dataset, tiny_base(torch.float64)), plan, 12)
+        alone = train(encode(few_dataset, tiny_base(torch.float64)), plan, 6)
         assert relative_difference(state(training, trial), alone) < 1e-8
 
 
@@ -93,8 +93,8 @@ def test_one_slot_equals_peft_in_a_plain_loop(
     data = encode(few_dataset, tiny_base(torch.float64))
     training = pack(data, 2)
     training.admit(0, plan)
-    expected = peft_loop(tiny_base(torch.float64), data, plan, state(training, 0), 8)
-    steps(training, 8)
+    expected = peft_loop(tiny_base(torch.float64), data, plan, state(training, 0), 5)
+    steps(training, 5)
     assert relative_difference(state(training, 0), expected) < 1e-8
 
 
