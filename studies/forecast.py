@@ -15,7 +15,7 @@ from studies.fields import extremes
 from studies.planning import Planner
 from studies.problems import StudyError
 from studies.spec import StudySpec
-from trainer import base_model, optimisers, pack_size
+from trainer import base_model, merging, optimisers, pack_size
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Encoded
 from trainer.footprint import Footprint, footprint
@@ -147,8 +147,7 @@ def _measured(planner: Planner) -> tuple[Reading, ...]:
     plan, pack = planner.heaviest(), planner.spec.pack
     most = pack.most if pack.size == "auto" else pack.size
     compute = plan.compute
-    device = base_model.device_for(compute.device)
-    base = base_model.load(plan.base, compute.mixed_precision, device, compute.attention)
+    base = merging.loaded(plan)
     with tempfile.TemporaryDirectory() as folder:
         data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from search.space import Choice, Parameter
@@ -15,7 +16,7 @@ from trainer.data.dataset import Dataset
 from trainer.data.stream import images_per_epoch
 from trainer.plan import BasePlan, ComputePlan, DataPlan, TrainingPlan
 
-_WEIGHTY = ("lora.rank", "lora.unet", "lora.text_encoder", "data.batch_size")
+_WEIGHTY = ("lora.rank", "lora.conv_rank", "lora.unet", "lora.text_encoder", "data.batch_size")
 """Fields that decide how much memory a trial needs: the more, the more."""
 
 
@@ -35,6 +36,11 @@ class Planner:
     def base_plan(spec: StudySpec) -> BasePlan:
         """The base section that all trials share."""
         return build(spec.plan, {}).base
+
+    @staticmethod
+    def start_file(spec: StudySpec) -> Path | None:
+        """The LoRA from which all trials start."""
+        return build(spec.plan, {}).lora.start
 
     @staticmethod
     def compute_plan(spec: StudySpec) -> ComputePlan:

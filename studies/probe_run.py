@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from studies.planning import Planner
 from studies.problems import StudyError
-from trainer import base_model, probe
+from trainer import merging, probe
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Encoded
 from trainer.pack import Pack
@@ -48,8 +48,7 @@ def run_probe(planner: Planner, steps: int, on_step: Callable[[int, int, float],
     """
     plan, repetitions = probed_plan(planner), planner.spec.probe.repetitions
     compute = plan.compute
-    device = base_model.device_for(compute.device)
-    base = base_model.load(plan.base, compute.mixed_precision, device, compute.attention)
+    base = merging.loaded(plan)
     with tempfile.TemporaryDirectory() as folder:
         data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer import lora_file
-from trainer.lora_formats import kohya, low_rank
 from trainer.outcome import EpochEnd
 from trainer.pack import Pack
 from trainer.plan import Precision
@@ -15,8 +14,6 @@ def save_lora(path: Path, pack: Pack, end: EpochEnd, precision: Precision) -> No
     """Writes what is saved and judged of a trial as a kohya file, whole or not at all."""
     run, bank = pack.runs[end.trial], pack.bank
     with pack.shown([end.trial]):
-        state = bank.state(run.slot)
-    layers = low_rank.from_state(state, run.plan.lora.alpha, bank.kernels)
-    tensors = kohya.write(layers, pack.base.kohya_names)
+        tensors = lora_file.slot_keys(bank, run.slot, pack.base.kohya_names)
     facts = lora_file.metadata(run.plan, pack.data.dataset, pack.base.identity, path.stem, end)
     lora_file.write(path, tensors, facts, precision)

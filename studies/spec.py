@@ -30,6 +30,7 @@ _PATHS = (
     ("data", "folders"),
     ("data", "concepts"),
     ("data", "reg_folder"),
+    ("lora", "start"),
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -370,6 +371,7 @@ def resolve_paths(table: dict[str, Any], folder: Path) -> None:
                 entry[key] = _resolved(folder, entry[key], (section, key) == ("base", "path"))
             elif isinstance(entry, dict) and isinstance(entry.get(key), list):
                 entry[key] = [_resolved(folder, str(item), False) for item in entry[key]]
+        _resolve_loras(plan.get("base"), folder)
     judge = table.get("judge")
     if isinstance(judge, dict) and isinstance(judge.get("clip"), str):
         local = (folder / judge["clip"]).resolve()
@@ -394,6 +396,13 @@ def sentence(found: Any) -> Problem:
             return where, str(found["ctx"]["error"])
         case _:
             return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {found['input']!r}"
+
+
+def _resolve_loras(base: Any, folder: Path) -> None:
+    loras = base.get("loras") if isinstance(base, dict) else None
+    for lora in loras if isinstance(loras, list) else ():
+        if isinstance(lora, dict) and isinstance(lora.get("file"), str):
+            lora["file"] = _resolved(folder, lora["file"], False)
 
 
 def located(name: str, found: Mapping[places.Path, int], path: tuple[str | int, ...], told: str) -> str:

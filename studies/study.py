@@ -16,7 +16,7 @@ from studies.planning import Planner
 from studies.problems import StudyError
 from studies.spec import StudySpec
 from studies.workspace import Workspace, copy_whole, write_json
-from trainer import base_model
+from trainer import base_model, merging
 from trainer.base_model import BaseModelError
 from trainer.data import dataset as datasets
 from trainer.data.dataset import Dataset
@@ -73,6 +73,7 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
         base_model.device_for(Planner.compute_plan(spec).device)
     except BaseModelError as error:
         problems.append(str(error))
+    problems += merging.problems(base.loras, Planner.start_file(spec))
     try:
         dataset = _read(spec)
     except DataError as error:
@@ -155,7 +156,8 @@ def _fixed_seed(memory: Memory, asked: int) -> int:
 
 
 def _check_unchanged(memory: Memory, dataset: Dataset, base: BasePlan) -> None:
-    now = {"data set": dataset.fingerprint, "base model": base_model.fingerprint(base)}
+    stamp = merging.fingerprint(base_model.fingerprint(base), base.loras)
+    now = {"data set": dataset.fingerprint, "base model": stamp}
     before = memory.recall(_FINGERPRINTS)
     if before is None:
         memory.remember(_FINGERPRINTS, now)

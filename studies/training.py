@@ -22,7 +22,7 @@ from studies.sheets import save_png, strip
 from studies.spec import SamplesSection
 from studies.study import size_problems
 from studies.workspace import write_json
-from trainer import base_model
+from trainer import base_model, merging
 from trainer.base_model import BaseModelError
 from trainer.checkpoints import save_state
 from trainer.data import dataset as datasets
@@ -81,7 +81,7 @@ def open_training(file: PlanFile, root: Path, hold_out: bool) -> Training:
         "samples_seed": samples_seed,
         "data_set": dataset.fingerprint,
         "images": len(dataset.split.train),
-        "base_model": base_model.fingerprint(plan.base),
+        "base_model": merging.fingerprint(base_model.fingerprint(plan.base), plan.base.loras),
         "plan": plan.model_dump(mode="json"),
     }
     if output.state.exists() and (changes := _changes(before, record)):
@@ -137,8 +137,7 @@ def train(
 
 def _pack(training: Training) -> Pack:
     plan = training.plan
-    device = base_model.device_for(plan.compute.device)
-    base = base_model.load(plan.base, plan.compute.mixed_precision, device, plan.compute.attention)
+    base = merging.loaded(plan)
     data = Encoded(training.dataset, base, TensorCache(training.output.cache))
     return Pack(base, data, 1, plan.compute)
 

@@ -22,11 +22,10 @@ from studies.saving import save_lora
 from studies.sheets import save_png, strip
 from studies.spec import StudySpec
 from studies.workspace import Workspace
-from trainer import base_model, lora_file, pack_size, probe
+from trainer import lora_file, merging, pack_size, probe
 from trainer.checkpoints import save_state
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Encoded
-from trainer.lora_formats import kohya, low_rank
 from trainer.outcome import Diverged, EpochEnd, OutOfMemory
 from trainer.pack import Pack
 from trainer.pack_size import Reading
@@ -50,8 +49,7 @@ class Worker:
         self._planner = Planner(spec, dataset, seed)
         template = self._planner.plan({})
         compute = template.compute
-        device = base_model.device_for(compute.device)
-        self._base = base_model.load(template.base, compute.mixed_precision, device, compute.attention)
+        self._base = merging.loaded(template)
         self._data = Encoded(dataset, self._base, TensorCache(workspace.cache))
         self._clip = ClipEncoder(spec.judge.clip, self._base.device) if spec.judge.clip else None
         most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size
@@ -161,14 +159,12 @@ class Worker:
         """Scores checkpoints from their files: what is judged is what is handed over."""
         judge = Judge(self._data, self._pack.bank, self._panel(exam), self._clip)
         bank = self._pack.bank
-        known = self._base.kohya_names.layers(bank.layers)
         subjects = []
         for slot, (trial, epoch) in enumerate(checkpoints):
             lora = lora_file.read(self._workspace.lora(trial, epoch))
             plan = TrainingPlan.model_validate_json(lora.metadata["lorasearch_plan"])
             bank.open(slot, shape_of(plan), 0)
-            layers = kohya.read(lora.tensors, known)
-            bank.load(slot, low_rank.slot_state(layers, bank.state(slot), plan.lora.alpha_over_rank))
+            lora_file.load_slot(bank, slot, lora.tensors, self._base.kohya_names)
             subjects.append(Subject(slot, plan.base.clip_skip))
         with self._timed("judging"):
             cards: list[Mapping[str, Any]] = [card.plain() for card, _ in judge.score(subjects)]

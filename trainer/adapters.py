@@ -11,58 +11,60 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from trainer.grouping import Presentations, Slot, groups, runs
+from trainer.grouping import Row as Row
 from trainer.low_rank import BankedLinear, BankedPointwise, Group, Layer, LowRankLinear
+from trainer.low_rank_conv import BankedConv, LowRankConv, Window
+from trainer.lycoris_slot import LycorisSlot
 from trainer.seeds import generator
-
-Row = int | None
-"""The slot that a batch row belongs to; None is the bare base model."""
+from trainer.shape import Shape as Shape
+from trainer.shape import check_shape
 
 _ALIGNED = 16
 """Numbers to which a slot's row is padded, so that products round alike whichever slot a trial has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a slot needs from the bank."""
-
-    rank: int
-    scale: float
-    """alpha / rank."""
-    prefixes: tuple[str, ...]
-    """Which parts get a LoRA, by the first word of the layer name: "unet", "text_encoder", "text_encoder_2"."""
-
-
 class AdapterBank:
-    """LoRA slots beside the Linear and 1x1 Conv2d layers of frozen models.
+    """LoRA slots beside the Linear and Conv2d layers of frozen models.
 
     Args:
         models: the frozen models by part name; their target layers are wrapped in place.
         targets: names of the layers inside each model that get a low-rank term.
         capacity: how many slots there may be; memory is taken as they are opened.
+        convolutions: names of the layers that only slots with a convolution rank adapt, 3x3 ones among them.
     """
 
     def __init__(
-        self, models: Mapping[str, nn.Module], targets: Mapping[str, Sequence[str]], capacity: int
+        self,
+        models: Mapping[str, nn.Module],
+        targets: Mapping[str, Sequence[str]],
+        capacity: int,
+        convolutions: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.capacity = capacity
         self._layers: dict[str, Layer] = {}
-        self._shapes: dict[int, Shape] = {}
+        self._open: dict[int, Slot] = {}
         self._leaves: dict[int, dict[str, nn.Parameter]] = {}
+        self._inner: dict[str, nn.Module] = {}
+        self._unpacked: dict[int, LycorisSlot] = {}
         self._active: tuple[Group, ...] = ()
+        self._alone: tuple[tuple[int, int, LycorisSlot], ...] = ()
+        self._partial = False
         parameter = next(next(iter(models.values())).parameters())
         self.device = parameter.device
         self.dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
         self.anchor = torch.zeros((), device=self.device, requires_grad=True)
         for part, model in models.items():
             for name in targets[part]:
-                self._wrap(part, model, name)
-        self._rank = self._slots = 0
-        self._reserve(1, 1)
+                self._wrap(part, model, name, False)
+            for name in (convolutions or {}).get(part, ()):
+                self._wrap(part, model, name, True)
+        self._slots = 0
+        self._place(1)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -72,41 +74,66 @@ class AdapterBank:
     @property
     def kernels(self) -> dict[str, tuple[int, int]]:
         """Height and width of the kernels of those adapted layers that are convolutions."""
-        return {name: (1, 1) for name, layer in self._layers.items() if layer.pointwise}
+        found = (layer for layer in self._layers.values() if layer.pointwise or layer.kernel > 1)
+        return {layer.name: (layer.kernel, layer.kernel) for layer in found}
 
     @contextmanager
-    def rows(self, rows: Sequence[Row]) -> Iterator[None]:
+    def rows(self, rows: Sequence[Row], presentations: Presentations = None) -> Iterator[None]:
         """Says which slot each row of the batch belongs to, for forward and backward passes inside.
 
         Fastest when rows of a slot stand together and slots of equal batch size and rank are neighbours.
+
+        Args:
+            rows: slot of each row.
+            presentations: what each row presents, in training; its dropout is drawn by it. None drops nothing.
         """
-        before, self._active = self._active, self._groups(rows)
+        before = self._active, self._partial, self._alone
+        packed = [None if row in self._unpacked else row for row in rows]
+        self._active = groups(packed, presentations, self._open, self._weights)
+        self._partial = any(group.layers is not None for group in self._active)
+        self._alone = tuple(
+            (places[0], places[-1] + 1, self._unpacked[slot])
+            for slot, places in runs(rows)
+            if slot in self._unpacked
+        )
         try:
             yield
         finally:
-            self._active = before
+            self._active, self._partial, self._alone = before
 
     def open(self, slot: int, shape: Shape, seed: int) -> None:
         """Starts a new LoRA: A Kaiming-uniform with a = sqrt(5) (He et al. 2015), B zero, gradients zero.
 
         The draw depends on seed and layer name alone; a smaller rank takes the first rows of a larger one.
         """
-        if slot in self._shapes:
+        if slot in self._open:
             raise ValueError(f"slot {slot} is already open")
-        self._reserve(max(shape.rank, self._rank), max(slot + 1, self._slots))
+        check_shape(shape, self._layers)
+        if not any(self._of(shape)):
+            raise ValueError("the LoRA adapts no layer at all; freeze fewer blocks")
+        if shape.algorithm != "lora":
+            self._open_unpacked(slot, shape, seed)
+            return
+        self._reserve(shape, max(slot + 1, self._slots))
         self._weights[slot].zero_()
         self._gradients[slot].zero_()
-        self._shapes[slot] = shape
-        for layer in self._of(shape):
+        self._open[slot] = self._slot(shape, seed)
+        for layer, rank in self._of(shape):
             bound = 1 / math.sqrt(layer.inputs)
-            draw = torch.rand(shape.rank, layer.inputs, generator=generator(seed, layer.name))
-            layer.down[slot, : shape.rank] = (draw * 2 - 1).to(layer.down) * bound
+            draw = torch.rand(rank, layer.inputs, generator=generator(seed, layer.name))
+            layer.down[slot, :rank] = (draw * 2 - 1).to(layer.down) * bound
         self._leaves[slot] = {}
         self._bind(slot)
 
     def close(self, slot: int) -> None:
         """Frees the slot."""
-        del self._shapes[slot], self._leaves[slot]
+        del self._open[slot], self._leaves[slot]
+        self._unpacked.pop(slot, None)
+
+    def discard(self, slot: int) -> None:
+        """Frees the slot if it is open."""
+        if slot in self._open:
+            self.close(slot)
 
     def parameters(self, slot: int, part: str) -> list[nn.Parameter]:
         """The leaf tensors of a slot in one part ("unet", "text_encoder"), in layer order."""
@@ -116,9 +143,15 @@ class AdapterBank:
         """The leaf tensors of a slot by name: ``<layer>.down`` (rank, inputs), ``<layer>.up`` (rank, outputs)."""
         return self._leaves[slot]
 
+    def scales(self, slot: int) -> dict[str, float]:
+        """alpha / rank at each layer that the slot adapts."""
+        shape = self._open[slot].shape
+        return {layer.name: shape.scale_of(layer) for layer, _ in self._of(shape)}
+
     def gradients(self, slot: int) -> Tensor:
         """All gradients of the slot in one flat view; unused places are zero."""
-        return self._gradients[slot]
+        alone = self._unpacked.get(slot)
+        return self._gradients[slot] if alone is None else alone.gradients
 
     def state(self, slot: int) -> dict[str, Tensor]:
         """Copies of ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (outputs, rank), on the CPU."""
@@ -145,104 +178,120 @@ class AdapterBank:
 
     def shape(self, slot: int) -> Shape:
         """The shape that the slot was opened with."""
-        return self._shapes[slot]
+        return self._open[slot].shape
 
     def apply(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """A frozen layer's output plus its rows' low-rank terms; x: shape (rows, tokens, inputs)."""
+        active = self._active
+        if layer.resnet or self._partial:
+            active = tuple(group for group in active if group.adapts(layer))
         result: Tensor = LowRankLinear.apply(  # type: ignore[no-untyped-call]
-            x.contiguous(), self.anchor, weight, bias, layer, self._active
+            x.contiguous(), self.anchor if active else None, weight, bias, layer, active
         )
         return result
 
-    def _wrap(self, part: str, model: nn.Module, name: str) -> None:
+    def convolve(self, layer: Layer, x: Tensor, y: Tensor, window: Window) -> Tensor:
+        """A frozen 3x3 convolution's output y of x, plus its rows' low-rank terms."""
+        active = tuple(group for group in self._active if group.adapts(layer))
+        if not active:
+            return y
+        result: Tensor = LowRankConv.apply(x, y, self.anchor, layer, window, active)  # type: ignore[no-untyped-call]
+        return result
+
+    def finish(self, layer: Layer, x: Tensor, y: Tensor) -> Tensor:
+        """A layer's output y of x, with the terms of those rows whose slots are not packed."""
+        if not self._alone:
+            return y
+        parts, done = [], 0
+        for start, stop, slot in self._alone:
+            parts += [y[done:start], slot.output(layer.name, x[start:stop], y[start:stop])]
+            done = stop
+        return torch.cat([*parts, y[done:]])
+
+    def unpacked(self, slot: int) -> LycorisSlot | None:
+        """The slot's own modules, if its algorithm cannot be packed."""
+        return self._unpacked.get(slot)
+
+    def _open_unpacked(self, slot: int, shape: Shape, seed: int) -> None:
+        layers = {layer.name: (layer, self._inner[layer.name]) for layer, _ in self._of(shape)}
+        alone = LycorisSlot(shape, layers, seed, self._weights)
+        self._open[slot], self._unpacked[slot] = self._slot(shape, seed), alone
+        self._leaves[slot] = alone.leaves
+
+    def _wrap(self, part: str, model: nn.Module, name: str, resnet: bool) -> None:
         parent_name, _, child = name.rpartition(".")
-        parent = model.get_submodule(parent_name)
+        parent, full = model.get_submodule(parent_name), f"{part}.{name}"
         inner = parent.get_submodule(child)
         if isinstance(inner, nn.Linear):
-            layer = Layer(f"{part}.{name}", inner.in_features, inner.out_features, False)
-            wrapped: nn.Module = BankedLinear(inner, layer, self.apply)
+            layer = Layer(full, inner.in_features, inner.out_features, False, 1, resnet)
+            wrapped: nn.Module = BankedLinear(inner, layer, self.apply, self.finish)
         elif isinstance(inner, nn.Conv2d) and inner.kernel_size == (1, 1):
-            layer = Layer(f"{part}.{name}", inner.in_channels, inner.out_channels, True)
-            wrapped = BankedPointwise(inner, layer, self.apply)
+            layer = Layer(full, inner.in_channels, inner.out_channels, True, 1, resnet)
+            wrapped = BankedPointwise(inner, layer, self.apply, self.finish)
+        elif isinstance(inner, nn.Conv2d) and resnet:
+            side = inner.kernel_size[0]
+            layer = Layer(full, inner.in_channels * side**2, inner.out_channels, False, side, resnet)
+            wrapped = BankedConv(inner, layer, self.convolve, self.finish)
         else:
             raise TypeError(f"{name} is a {type(inner).__name__}; a LoRA layer must be Linear or 1x1 Conv2d")
-        self._layers[layer.name] = layer
+        self._layers[layer.name], self._inner[layer.name] = layer, inner
         setattr(parent, child, wrapped)
 
-    def _of(self, shape: Shape) -> Iterator[Layer]:
-        return (layer for layer in self._layers.values() if layer.name.split(".")[0] in shape.prefixes)
+    def _of(self, shape: Shape) -> Iterator[tuple[Layer, int]]:
+        """The layers that a shape adapts, each with its rank."""
+        for layer in self._layers.values():
+            if rank := shape.rank_of(layer):
+                yield layer, rank
 
-    def _reserve(self, rank: int, slots: int) -> None:
-        """Grows the resident tensors to so many slots of so large a rank."""
-        if (rank, slots) == (self._rank, self._slots):
+    def _slot(self, shape: Shape, seed: int) -> Slot:
+        names = frozenset(layer.name for layer, _ in self._of(shape))
+        widest = max((rank for layer, rank in self._of(shape) if layer.kernel == 1), default=0)
+        whole = all(layer.resnet or layer.name in names for layer in self._layers.values())
+        return Slot(shape, seed, widest, None if whole else names)
+
+    def _reserve(self, shape: Shape, slots: int) -> None:
+        """Grows the resident tensors to so many slots, with room for this shape in each."""
+        short = [(layer, rank) for layer, rank in self._of(shape) if rank > layer.rank]
+        if not short and slots == self._slots:
             return
-        self._rank, self._slots = rank, slots
         before = {
             slot: [(leaf.data, _gradient(leaf)) for leaf in leaves.values()]
             for slot, leaves in self._leaves.items()
+            if slot not in self._unpacked
         }
-        width = sum(rank * (layer.inputs + layer.outputs) for layer in self._layers.values())
-        width = -(-width // _ALIGNED) * _ALIGNED
-        self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
-        self._gradients = torch.zeros_like(self._weights)
-        offset = 0
-        for layer in self._layers.values():
-            for factor, size in (("down", layer.inputs), ("up", layer.outputs)):
-                place = slice(offset, offset + rank * size)
-                setattr(layer, factor, self._weights[:, place].view(-1, rank, size))
-                setattr(layer, factor + "_grad", self._gradients[:, place].view(-1, rank, size))
-                offset = place.stop
+        for layer, rank in short:
+            layer.rank = rank
+        self._place(slots)
         for slot, leaves in before.items():
             self._bind(slot)
             for leaf, (value, gradient) in zip(self._leaves[slot].values(), leaves, strict=True):
                 leaf.data.copy_(value)
                 _gradient(leaf).copy_(gradient)
 
+    def _place(self, slots: int) -> None:
+        """Makes the resident tensors, zero, and shows every layer its part of them."""
+        self._slots = slots
+        width = sum(layer.rank * (layer.inputs + layer.outputs) for layer in self._layers.values())
+        width = -(-width // _ALIGNED) * _ALIGNED
+        self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
+        self._gradients = torch.zeros_like(self._weights)
+        offset = 0
+        for layer in self._layers.values():
+            for factor, size in (("down", layer.inputs), ("up", layer.outputs)):
+                place, shape = slice(offset, offset + layer.rank * size), (slots, layer.rank, size)
+                setattr(layer, factor, self._weights[:, place].view(shape))
+                setattr(layer, factor + "_grad", self._gradients[:, place].view(shape))
+                offset = place.stop
+
     def _bind(self, slot: int) -> None:
         """Points the slot's leaf tensors, and their gradients, at their place in the bank."""
-        shape, leaves = self._shapes[slot], self._leaves[slot]
-        for layer in self._of(shape):
+        shape, leaves = self._open[slot].shape, self._leaves[slot]
+        for layer, rank in self._of(shape):
             for factor in ("down", "up"):
-                data = getattr(layer, factor)[slot, : shape.rank]
+                data = getattr(layer, factor)[slot, :rank]
                 leaf = leaves.setdefault(f"{layer.name}.{factor}", nn.Parameter(data))
                 leaf.data = data
-                leaf.grad = getattr(layer, factor + "_grad")[slot, : shape.rank]
-
-    def _groups(self, rows: Sequence[Row]) -> tuple[Group, ...]:
-        runs: list[tuple[int, int, int]] = []
-        start = 0
-        for stop in range(1, len(rows) + 1):
-            slot = rows[start]
-            if stop == len(rows) or rows[stop] != slot:
-                if slot is not None:
-                    runs.append((slot, start, stop))
-                start = stop
-        groups: list[list[tuple[int, int, int]]] = []
-        for run in runs:
-            if groups and self._belongs(groups[-1], run):
-                groups[-1].append(run)
-            else:
-                groups.append([run])
-        return tuple(self._group(members) for members in groups)
-
-    def _belongs(self, group: list[tuple[int, int, int]], run: tuple[int, int, int]) -> bool:
-        slot, start, stop = run
-        _, last_start, last_stop = group[-1]
-        first_rank = self._shapes[group[0][0]].rank
-        wasteful = self._shapes[slot].rank > 2 * first_rank
-        return start == last_stop and stop - start == last_stop - last_start and not wasteful
-
-    def _group(self, runs: list[tuple[int, int, int]]) -> Group:
-        slots = tuple(slot for slot, _, _ in runs)
-        consecutive = slots == tuple(range(slots[0], slots[0] + len(slots)))
-        index: Tensor | slice = (
-            slice(slots[0], slots[-1] + 1) if consecutive else torch.tensor(slots, device=self.device)
-        )
-        scale = torch.tensor(
-            [self._shapes[slot].scale for slot in slots], device=self.device, dtype=self.dtype
-        )
-        rank = max(self._shapes[slot].rank for slot in slots)
-        return Group(runs[0][1], runs[-1][2], slots, rank, index, scale.view(-1, 1, 1))
+                leaf.grad = getattr(layer, factor + "_grad")[slot, :rank]
 
 
 def _gradient(leaf: nn.Parameter) -> Tensor:

@@ -16,7 +16,7 @@ from trainer.base_model import DTYPES
 from trainer.bases import skeleton, sources
 from trainer.bases.sources import Source
 from trainer.plan import OptimiserPlan, TrainingPlan
-from trainer.targets import text_targets, unet_targets
+from trainer.targets import convolution_targets, text_targets, unet_targets
 from trainer.training_run import shape_of
 
 
@@ -67,7 +67,7 @@ def footprint(plan: TrainingPlan, others: Sequence[OptimiserPlan] = ()) -> Footp
         part: unet_targets(model) if part == "unet" else text_targets(model)
         for part, model in networks.items()
     }
-    bank = AdapterBank(networks, targets, 1)
+    bank = AdapterBank(networks, targets, 1, {"unet": convolution_targets(networks["unet"])})
     bank.open(0, shape_of(plan), plan.seed)
     leaves = [tuple(leaf.shape) for leaf in bank.leaves(0).values()]
     trained = sum(torch.Size(shape).numel() for shape in leaves)

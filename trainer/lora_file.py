@@ -11,13 +11,16 @@ from pathlib import Path
 
 from torch import Tensor
 
+from trainer.adapters import AdapterBank
 from trainer.base_model import DTYPES
 from trainer.bases.families import TEXT_PARTS, Identity
 from trainer.data import facts as data_facts
 from trainer.data.dataset import Dataset
 from trainer.data.stream import steps_per_epoch
 from trainer.files import write_whole
+from trainer.lora_formats import kohya, low_rank
 from trainer.lora_formats.low_rank import LoraFileError as LoraFileError
+from trainer.network_facts import network_facts
 from trainer.outcome import EpochEnd
 from trainer.plan import Precision, TrainingPlan
 from trainer.recipe_facts import recipe_facts
@@ -33,6 +36,35 @@ class Lora:
 
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
+
+
+def slot_keys(bank: AdapterBank, slot: int, names: kohya.Names) -> dict[str, Tensor]:
+    """All that a slot's file holds: LoRA factors, or what LyCORIS writes for its algorithm."""
+    alone = bank.unpacked(slot)
+    if alone is None:
+        layers = low_rank.from_state(bank.state(slot), bank.scales(slot), bank.kernels)
+        return kohya.write(layers, names)
+    return {f"{names.stem(layer)}.{key}": value for layer, key, value in alone.tensors()}
+
+
+def load_slot(bank: AdapterBank, slot: int, tensors: Mapping[str, Tensor], names: kohya.Names) -> None:
+    """Puts a file's tensors into an open slot.
+
+    Raises:
+        LoraFileError: a key names a layer that the base model lacks, or the file is of another algorithm.
+    """
+    if bank.unpacked(slot) is None:
+        layers = kohya.read(tensors, names.layers(bank.layers))
+        bank.load(slot, low_rank.slot_state(layers, bank.state(slot), bank.scales(slot)))
+        return
+    state = {}
+    for name in bank.leaves(slot):
+        layer, _, parameter = name.rpartition(".")
+        key = f"{names.stem(layer)}.{parameter}"
+        if key not in tensors:
+            raise LoraFileError(f"the file has no {key!r}; was it made with other settings of the algorithm?")
+        state[name] = tensors[key]
+    bank.load(slot, state)
 
 
 def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: Precision) -> bytes:
@@ -123,10 +155,9 @@ def metadata(
     )
     facts: dict[str, object] = {
         "ss_output_name": name,
-        "ss_network_module": "networks.lora",
         "ss_network_dim": plan.lora.rank,
         "ss_network_alpha": plan.lora.alpha,
-        "ss_network_args": json.dumps({}),
+        **network_facts(plan.lora),
         "ss_base_model_version": version(base),
         "ss_v2": base.family == "sd2",
         "ss_zero_terminal_snr": base.zero_terminal_snr,

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainer import losses, noise
+from trainer import losses, merging, noise
 from trainer.adapters import AdapterBank, Row
 from trainer.base_model import BaseModel
 from trainer.bases.conditioning import Conditioning
@@ -24,7 +24,7 @@ from trainer.data.prior import prior_weight
 from trainer.data.views import drawn
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
 from trainer.plan import ComputePlan, NoisePlan, TrainingPlan
-from trainer.targets import text_targets, unet_targets
+from trainer.targets import convolution_targets, text_targets, unet_targets
 from trainer.training_run import TrainingRun
 
 
@@ -53,6 +53,10 @@ class _Rows:
     @property
     def noise_plans(self) -> list[NoisePlan]:
         return [self.runs[i].plan.noise for i in self.owner]
+
+    @property
+    def presentations(self) -> list[int]:
+        return [shown for run in self.runs for shown in run.next_batch.presentations]
 
 
 class Pack:
@@ -90,7 +94,13 @@ class Pack:
         """Gives a trial a slot, at its start or where ``state`` left it."""
         taken = {run.slot for run in self.runs.values()}
         slot = next(i for i in range(self.bank.capacity) if i not in taken)
-        run = TrainingRun(trial, plan, slot, self.bank, self.data.dataset)
+        try:
+            run = TrainingRun(
+                trial, plan, slot, self.bank, self.data.dataset, lambda: self._begin(slot, plan)
+            )
+        except BaseException:
+            self.bank.discard(slot)
+            raise
         self.runs[trial] = run
         if state is not None:
             try:
@@ -103,6 +113,10 @@ class Pack:
     def evict(self, trial: int) -> None:
         """Frees a trial's slot."""
         self.bank.close(self.runs.pop(trial).slot)
+
+    def _begin(self, slot: int, plan: TrainingPlan) -> None:
+        if plan.lora.start is not None:
+            merging.start(self.bank, slot, plan.lora.start, self.base.kohya_names)
 
     def step(self) -> list[Event]:
         """One forward and backward pass over the next batch of every run whose images share a size.
@@ -164,7 +178,7 @@ class Pack:
             if run.opens_window:
                 self.bank.gradients(run.slot).zero_()
         text = self._text(rows)
-        with self.bank.rows(rows.slots):
+        with self.bank.rows(rows.slots, rows.presentations):
             said = self.base.predict(rows.inputs, rows.timesteps, text, self._time_ids(rows))
             wanted = noise.target(rows.latents, rows.noise, rows.alphas, self.base.prediction_type)
             squared = losses.squared_error(said, wanted)
@@ -235,8 +249,9 @@ class Pack:
         for chosen, moves in ((trained, True), (resting, False)):
             if chosen:
                 slots = [rows.runs[rows.owner[row]].slot for row in chosen]
+                shown = [rows.presentations[row] for row in chosen] if moves else None
                 captions, own = [rows.captions[r] for r in chosen], [skips[r] for r in chosen]
-                with self.bank.rows(slots), torch.set_grad_enabled(moves):
+                with self.bank.rows(slots, shown), torch.set_grad_enabled(moves):
                     parts.append(self.base.encode_text(captions, own, self.data.prompts))
         if frozen:
             parts.append(self.data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
@@ -284,11 +299,11 @@ class Pack:
 
 
 def bank_for(base: BaseModel, capacity: int) -> AdapterBank:
-    """Wraps the attention and feed-forward layers of U-Net and text encoders."""
+    """Wraps attention, feed-forward and convolution layers of the U-Net, and the text encoders' own."""
     models = {"unet": base.unet, **base.text_encoders}
     targets = {"unet": unet_targets(base.unet)}
     targets |= {part: text_targets(encoder) for part, encoder in base.text_encoders.items()}
-    return AdapterBank(models, targets, capacity)
+    return AdapterBank(models, targets, capacity, {"unet": convolution_targets(base.unet)})
 
 
 def _means(values: Tensor, rows: _Rows, count: int) -> list[float]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainer import optimisers
+from trainer import network_rules, optimisers
 
 OptimiserName = Literal[
     "adamw",
@@ -40,6 +40,7 @@ TokenLength = Literal[75, 150, 225]
 Prediction = Literal["epsilon", "v_prediction"]
 Attention = Literal["sdpa", "xformers", "flash"]
 Device = Literal["auto", "cpu", "cuda"]
+Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft"]
 
 
 def _shared(default: Any = ..., **constraints: Any) -> Any:
@@ -58,6 +59,15 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class MergedLora(Frozen):
+    """A LoRA that becomes part of the base model."""
+
+    file: Path
+    """In the format of kohya, diffusers or PEFT, made for the same family."""
+    weight: float = Field(1.0, ge=-10, le=10)
+    """Its strength: W += weight * alpha / rank * up down."""
+
+
 class BasePlan(Frozen):
     """The frozen base model."""
 
@@ -71,6 +81,8 @@ class BasePlan(Frozen):
     """Rescale the noise schedule to end in pure noise (Lin et al. 2023); None takes the base's own statement."""
     clip_skip: int = Field(1, ge=1, le=3)
     """Which hidden state of the text encoder is read, counted from the end (1 = the last); SDXL takes 1 only."""
+    loras: tuple[MergedLora, ...] = _shared(())
+    """LoRAs that are merged into the base model first, e.g. ``[{ file = "x.safetensors", weight = 0.7 }]``."""
 
 
 class DataPlan(Frozen):
@@ -197,6 +209,29 @@ class LoraPlan(Frozen):
     """Whether the U-Net gets a LoRA."""
     text_encoder: bool = False
     """Whether the text encoder gets a LoRA; on SDXL, both of them."""
+    conv_rank: int | None = Field(None, ge=1, le=1024)
+    """Rank of the 3x3 convolutions (``conv_dim``); their blocks' other layers then get ``rank``. None is off."""
+    conv_alpha_over_rank: float = Field(0.5, gt=0, le=1)
+    """``conv_alpha`` as a share of ``conv_rank``."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability of dropping each element of A x in training (``network_dropout``)."""
+    rank_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability of dropping each of the rank's dimensions at a presentation."""
+    module_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability of leaving out a layer's whole low-rank term at a presentation."""
+    block_ranks: dict[str, int] = _shared({})
+    """Ranks of other size by block of the U-Net, e.g. ``{ mid_block = 8, "up_blocks.1" = 32 }``; 0 adapts none of
+    its Linear and 1x1 layers. Alpha follows; the longest name that fits a layer counts."""
+    block_lrs: dict[str, float] = _shared({})
+    """Factors on ``optimiser.unet_lr`` by block of the U-Net; 0 leaves a block without a LoRA."""
+    freeze: tuple[str, ...] = _shared(())
+    """Blocks of the U-Net that get no LoRA, e.g. ``["down_blocks", "mid_block"]``."""
+    start: Path | None = _shared(None)
+    """A LoRA (format of kohya, diffusers or PEFT) whose weights are the beginning; its ranks must be the plan's."""
+    algorithm: Algorithm = "lora"
+    """LyCORIS computes all but ``lora``, beside the pack (``algo``); rank and alpha mean what they mean there."""
+    algorithm_args: dict[str, dict[str, bool | int | float]] = _shared({})
+    """Keyword arguments by algorithm, e.g. ``{ lokr = { factor = 8 } }``; each acts with its own algorithm only."""
 
     @property
     def alpha(self) -> float:
@@ -207,6 +242,8 @@ class LoraPlan(Frozen):
     def _trains_something(self) -> Self:
         if not (self.unet or self.text_encoder):
             raise ValueError("unet and text_encoder are both false: nothing would be trained")
+        if problems := list(network_rules.shape_problems(self)):
+            raise ValueError("; ".join(problems))
         return self
 
 
@@ -397,7 +434,8 @@ class TrainingPlan(Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if problems := [*self._rate_problems(), *self._device_problems()]:
+        rates = network_rules.rate_problems(self.lora, self.optimiser)
+        if problems := [*rates, *self._rate_problems(), *self._device_problems()]:
             raise ValueError("; ".join(problems))
         return self
 

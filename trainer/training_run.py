@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
 
-from trainer import optimisers, schedules, weight_norms
+from trainer import block_rates, optimisers, schedules, weight_norms
 from trainer.adapters import AdapterBank, Shape
 from trainer.data.buckets import Size
 from trainer.data.dataset import Dataset
 from trainer.data.stream import Batch, epoch_batches, images_per_epoch, steps_per_epoch
 from trainer.ema import Average
 from trainer.plan import TrainingPlan
+from trainer.shape import Dropout
 
 HOPELESS_LOSS = 1.5
 """Mean squared error at which a trial has diverged, as a multiple of what "no noise" everywhere scores."""
@@ -54,17 +55,26 @@ class TrainingRun:
         slot: an unused slot of ``bank``; opened here.
         bank: where the leaf tensors live.
         dataset: whose training side is presented.
+        begin: puts the first weights into the opened slot, where they are not those of a new LoRA.
     """
 
     def __init__(
-        self, trial: int, plan: TrainingPlan, slot: int, bank: AdapterBank, dataset: Dataset
+        self,
+        trial: int,
+        plan: TrainingPlan,
+        slot: int,
+        bank: AdapterBank,
+        dataset: Dataset,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         self.trial, self.plan, self.slot = trial, plan, slot
         self._bank = bank
         dataset = dataset.fold(plan.data.fold)
         self._deck, self._sizes = dataset.deck, dataset.sizes
         bank.open(slot, shape_of(plan), plan.seed)
-        self.optimiser = optimisers.build(plan.optimiser, groups_of(plan, bank, slot))
+        begin()
+        groups = block_rates.split(groups_of(plan, bank, slot), bank.leaves(slot), bank.shape(slot))
+        self.optimiser = optimisers.build(plan.optimiser, groups)
         self.schedule = schedules.build(plan.schedule, self.optimiser, self.total_steps, plan.data.epochs)
         self.average = Average(plan.ema.decay, bank.leaves(slot)) if plan.ema.decay is not None else None
         """The moving average that is saved and judged, where the plan asks for one."""
@@ -182,8 +192,8 @@ class TrainingRun:
         self.schedule.step()
         self.progress.steps += 1
         if plan.max_weight_norm is not None:
-            scale = self._bank.shape(self.slot).scale
-            weight_norms.limit(self._bank.leaves(self.slot), scale, plan.max_weight_norm)
+            leaves, scales = self._bank.leaves(self.slot), self._bank.scales(self.slot)
+            weight_norms.limit(leaves, scales, plan.max_weight_norm)
         if self.average is not None:
             self.average.update()
 
@@ -257,7 +267,20 @@ def shape_of(plan: TrainingPlan) -> Shape:
         )
         if wanted
     ]
-    return Shape(plan.lora.rank, plan.lora.alpha_over_rank, tuple(parts))
+    lora = plan.lora
+    return Shape(
+        rank=lora.rank,
+        scale=lora.alpha_over_rank,
+        prefixes=tuple(parts),
+        conv_rank=lora.conv_rank or 0,
+        conv_scale=lora.conv_alpha_over_rank if lora.conv_rank else 1.0,
+        block_ranks=tuple(lora.block_ranks.items()),
+        block_rates=tuple(lora.block_lrs.items()),
+        frozen=lora.freeze,
+        dropout=Dropout(lora.dropout, lora.rank_dropout, lora.module_dropout),
+        algorithm=lora.algorithm,
+        arguments=tuple(lora.algorithm_args.get(lora.algorithm, {}).items()),
+    )
 
 
 def _largest_offset(plan: TrainingPlan) -> float:

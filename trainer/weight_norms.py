@@ -9,21 +9,30 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def limit(leaves: Mapping[str, nn.Parameter], scale: float, largest: float) -> int:
+def limit(leaves: Mapping[str, nn.Parameter], scales: Mapping[str, float], largest: float) -> int:
     """Shrinks A and B of each layer alike until the Frobenius norm of scale B A is at most ``largest``.
 
     Args:
         leaves: ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (rank, outputs), changed in place.
-        scale: alpha / rank.
+        scales: alpha / rank by layer.
         largest: the limit.
 
     Returns:
         How many layers were shrunk.
     """
-    layers = [name.removesuffix(".down") for name in leaves if name.endswith(".down")]
-    norms = scale * product_norms(
+    by_rank: dict[int, list[str]] = {}
+    for layer in scales:
+        by_rank.setdefault(len(leaves[f"{layer}.down"]), []).append(layer)
+    return sum(_limit(leaves, {name: scales[name] for name in names}, largest) for names in by_rank.values())
+
+
+def _limit(leaves: Mapping[str, nn.Parameter], scales: Mapping[str, float], largest: float) -> int:
+    """The same for layers of one rank."""
+    layers = list(scales)
+    products = product_norms(
         [leaves[f"{layer}.down"] for layer in layers], [leaves[f"{layer}.up"] for layer in layers]
     )
+    norms = products * products.new_tensor([scales[layer] for layer in layers])
     over = (norms > largest).nonzero().flatten().tolist()
     for i in over:
         share = (largest / norms[i]).sqrt()

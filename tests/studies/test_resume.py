@@ -18,7 +18,7 @@ from studies.study import reopen
 from trainer import base_model
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Encoded
-from trainer.lora_formats import kohya, low_rank
+from trainer.lora_file import slot_keys
 from trainer.outcome import EpochEnd
 from trainer.pack import Pack
 
@@ -87,9 +87,7 @@ def everything_equals_its_plan_alone(workspace: Path) -> None:
         while not run.finished:
             for event in pack.step():
                 assert isinstance(event, EpochEnd)
-                state = pack.bank.state(run.slot)
-                layers = low_rank.from_state(state, run.plan.lora.alpha, pack.bank.kernels)
-                alone = kohya.write(layers, base.kohya_names)
+                alone = slot_keys(pack.bank, run.slot, base.kohya_names)
                 stored = load_file(study.workspace.lora(record.number, event.epoch))
                 assert stored.keys() == alone.keys()
                 for factor in ("lora_down", "lora_up"):

@@ -40,6 +40,19 @@ def test_paths_are_relative_to_the_study_file():
     assert parsed.plan["data"]["folder"] == "/data/images"
 
 
+def test_paths_of_other_loras_are_relative_to_the_study_file():
+    more = """
+[plan.base]
+path = "base"
+loras = [{ file = "other.safetensors", weight = 0.5 }]
+[plan.lora]
+start = "first.safetensors"
+"""
+    parsed = spec.parse(GOOD.replace('[plan.base]\npath = "base"\n', more), Path("/data"))
+    assert parsed.plan["base"]["loras"] == [{"file": "/data/other.safetensors", "weight": 0.5}]
+    assert parsed.plan["lora"]["start"] == "/data/first.safetensors"
+
+
 def test_all_problems_are_listed_at_once_each_with_its_line():
     bad = """\
 [study]

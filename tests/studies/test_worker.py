@@ -40,7 +40,7 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
     bank, slot = pack.bank, pack.runs[0].slot
     tensors = lora_file.read(opened.workspace.lora(0, 1)).tensors
     layers = kohya.read(tensors, pack.base.kohya_names.layers(bank.layers))
-    saved = low_rank.slot_state(layers, bank.state(slot), 0.5)
+    saved = low_rank.slot_state(layers, bank.state(slot), bank.scales(slot))
     with pack.shown([0]):
         assert relative_difference(saved, bank.state(slot)) < 1e-3
     assert relative_difference(saved, bank.state(slot)) > 0.1

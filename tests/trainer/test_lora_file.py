@@ -51,7 +51,8 @@ def fill(bank: AdapterBank, slot: int) -> None:
 
 
 def keys_of(training: Pack, alpha: float) -> dict[str, Tensor]:
-    layers = low_rank.from_state(training.bank.state(0), alpha, training.bank.kernels)
+    scales = dict.fromkeys(training.bank.scales(0), alpha / 4)
+    layers = low_rank.from_state(training.bank.state(0), scales, training.bank.kernels)
     return kohya.write(layers, training.base.kohya_names)
 
 

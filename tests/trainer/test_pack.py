@@ -132,7 +132,12 @@ def test_one_slot_equals_peft_in_a_plain_loop(
 
 
 def peft_loop(
-    base: BaseModel, data: Encoded, plan: TrainingPlan, start: dict[str, Tensor], count: int
+    base: BaseModel,
+    data: Encoded,
+    plan: TrainingPlan,
+    start: dict[str, Tensor],
+    count: int,
+    inject: Callable[..., dict[str, torch.nn.Parameter]] | None = None,
 ) -> dict[str, Tensor]:
     """Textbook LoRA training with PEFT, diffusers' scheduler, AdamW and clip_grad_norm_."""
     from diffusers import DDPMScheduler
@@ -145,7 +150,7 @@ def peft_loop(
     factors = {
         name: value
         for part, model in models.items()
-        for name, value in with_peft(part, model, plan, start).items()
+        for name, value in (inject or with_peft)(part, model, plan, start).items()
     }
     rates = {"unet": plan.optimiser.unet_lr, "text_encoder": plan.optimiser.unet_lr / 2}
     groups = [
@@ -157,7 +162,7 @@ def peft_loop(
     epochs = (epoch_batches(dataset.deck, dataset.sizes, epoch, None, 2, plan.seed) for epoch in range(99))
     batches = [batch for epoch in epochs for batch in epoch][:count]
     for batch in batches:
-        clean = torch.stack([data.latents(i) for i in batch.examples]).double()
+        clean = torch.stack([data.latents(i) for i in batch.examples]).to(base.dtype)
         draws = [noise.draw(plan.seed, p, tuple(clean.shape[1:]), 1000) for p in batch.presentations]
         added = torch.stack(
             [draw.noise.double() + plan.noise.offset * draw.offset.double() for draw in draws]
@@ -170,6 +175,7 @@ def peft_loop(
             return_tensors="pt",
         )
         text = base.text_encoder(tokens.input_ids).last_hidden_state
+        added = added.to(base.dtype)
         said = base.unet(scheduler.add_noise(clean, added, when), when, text).sample
         optimiser.zero_grad()
         loss = torch.nn.functional.mse_loss(said, added, reduction="none").mean(dim=(1, 2, 3))
@@ -180,7 +186,7 @@ def peft_loop(
         loss.mean().backward()
         torch.nn.utils.clip_grad_norm_(list(factors.values()), plan.optimiser.max_grad_norm)
         optimiser.step()
-    return {name: value.detach().flatten(1) for name, value in factors.items()}
+    return {name: value.detach().view(start[name].shape) for name, value in factors.items()}
 
 
 def with_peft(
@@ -192,7 +198,15 @@ def with_peft(
     layers = sorted(
         {name.rpartition(".")[0].removeprefix(f"{part}.") for name in start if name.startswith(f"{part}.")}
     )
-    config = LoraConfig(r=plan.lora.rank, lora_alpha=plan.lora.alpha, target_modules=layers)  # type: ignore[arg-type]
+    ranks = {layer: len(start[f"{part}.{layer}.down"]) for layer in layers}
+    conv = [layer for layer in layers if model.get_submodule(layer).weight.shape[2:] == (3, 3)]
+    shares = dict.fromkeys(layers, plan.lora.alpha_over_rank)
+    shares |= dict.fromkeys(conv, plan.lora.conv_alpha_over_rank)
+    config = LoraConfig(
+        target_modules=layers,
+        rank_pattern=ranks,
+        alpha_pattern={layer: share * ranks[layer] for layer, share in shares.items()},
+    )
     inject_adapter_in_model(config, model)
     factors = {}
     for layer in layers:

@@ -35,8 +35,9 @@ def parts_of(run: TrainingRun) -> list[tuple[int, float]]:
 
 def test_the_text_encoder_has_its_own_rate(training: Pack, make_plan: Plans) -> None:
     run = training.admit(0, make_plan(text_encoder=True, unet_lr=1e-3, text_lr_over_unet_lr=0.25))
-    unet = len([layer for layer in training.bank.layers if layer.startswith("unet.")])
-    text = len([layer for layer in training.bank.layers if layer.startswith("text_encoder.")])
+    layers = training.bank.scales(run.slot)
+    unet = len([layer for layer in layers if layer.startswith("unet.")])
+    text = len([layer for layer in layers if layer.startswith("text_encoder.")])
     assert parts_of(run) == [(2 * unet, 1e-3), (2 * text, 2.5e-4)]
 
 

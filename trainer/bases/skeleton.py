@@ -10,7 +10,7 @@ from torch import nn
 
 from trainer.bases.families import TEXT_PARTS
 from trainer.bases.sources import Source
-from trainer.targets import text_targets, unet_targets
+from trainer.targets import convolution_targets, text_targets, unet_targets
 
 
 def networks(source: Source) -> dict[str, nn.Module]:
@@ -29,8 +29,13 @@ def networks(source: Source) -> dict[str, nn.Module]:
 
 
 def layers(made: dict[str, nn.Module]) -> tuple[str, ...]:
-    """The bank's names of all layers that get a LoRA, ``<part>.<path>``."""
+    """The bank's names of all layers that get a LoRA by default, ``<part>.<path>``."""
     found = {
         part: text_targets(model) if part != "unet" else unet_targets(model) for part, model in made.items()
     }
     return tuple(f"{part}.{path}" for part, paths in found.items() for path in paths)
+
+
+def adaptable(made: dict[str, nn.Module]) -> tuple[str, ...]:
+    """All layers that a LoRA file may hold: those, and the U-Net's convolution blocks."""
+    return layers(made) + tuple(f"unet.{path}" for path in convolution_targets(made["unet"]))

@@ -36,7 +36,7 @@ def convert(source: Path, target: Path, layout: Format, base: BasePlan, metadata
     found = sources.find(base)
     made = skeleton.networks(found)
     names = kohya.Names.of(found.family, made["unet"].config)  # type: ignore[arg-type]
-    layers = files.read(source, names, skeleton.layers(made))
+    layers = files.read(source, names, skeleton.adaptable(made))
     files.write(target, layers, layout, names, metadata, _precision(layers))
 
 

@@ -42,12 +42,14 @@ Layers = dict[str, LowRank]
 """By the bank's layer name, ``<part>.<path>``."""
 
 
-def from_state(state: Mapping[str, Tensor], alpha: float, kernels: Mapping[str, tuple[int, int]]) -> Layers:
+def from_state(
+    state: Mapping[str, Tensor], scales: Mapping[str, float], kernels: Mapping[str, tuple[int, int]]
+) -> Layers:
     """A bank's slot state, layer by layer.
 
     Args:
         state: ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (outputs, rank).
-        alpha: ``network_alpha``.
+        scales: alpha / rank by layer.
         kernels: height and width of the convolutions' kernels, by layer.
     """
     layers: Layers = {}
@@ -58,11 +60,13 @@ def from_state(state: Mapping[str, Tensor], alpha: float, kernels: Mapping[str, 
         down, up = state[name], state[f"{layer}.up"]
         if layer in kernels:
             down, up = down.view(len(down), -1, *kernels[layer]), up[:, :, None, None]
-        layers[layer] = LowRank(down, up, alpha)
+        layers[layer] = LowRank(down, up, scales[layer] * len(down))
     return layers
 
 
-def slot_state(layers: Mapping[str, LowRank], slot: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
+def slot_state(
+    layers: Mapping[str, LowRank], slot: Mapping[str, Tensor], scales: Mapping[str, float]
+) -> dict[str, Tensor]:
     """The inverse: what an open slot must hold to act like ``layers``.
 
     Layers of a smaller rank are padded with zeros, layers of another scale are multiplied out, and layers that
@@ -71,7 +75,7 @@ def slot_state(layers: Mapping[str, LowRank], slot: Mapping[str, Tensor], scale:
     Args:
         layers: the LoRA.
         slot: the state of the open slot, for names and shapes.
-        scale: alpha / rank of the slot.
+        scales: alpha / rank of the slot's layers.
 
     Raises:
         LoraFileError: a layer is missing in the slot, or does not fit into it.
@@ -90,7 +94,7 @@ def slot_state(layers: Mapping[str, LowRank], slot: Mapping[str, Tensor], scale:
                 f"{name}: factors of shape {tuple(up.shape)} and {tuple(down.shape)} do not fit into "
                 f"{tuple(places[1].shape)} and {tuple(places[0].shape)}; was the LoRA made for another base?"
             )
-        factor = layer.scale / scale
+        factor = layer.scale / scales[name]
         places[0][: layer.rank] = down
         places[1][:, : layer.rank] = up if math.isclose(factor, 1, rel_tol=_SAME) else up * factor
     return state

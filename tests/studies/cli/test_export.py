@@ -78,7 +78,7 @@ def with_lora(
     base = load_base(micro_sdxl)
     bank = bank_for(base, 1)
     bank.open(0, Shape(2, 0.5, ("unet", "text_encoder", "text_encoder_2")), seed=0)
-    layers = low_rank.from_state(bank.state(0), 1.0, bank.kernels)
+    layers = low_rank.from_state(bank.state(0), bank.scales(0), bank.kernels)
     plan = make_plan(path=micro_sdxl, text_encoder=True)
     facts = {"lorasearch_plan": plan.model_dump_json(), "ss_output_name": "x"}
     lora_file.write(finished.workspace.best, kohya.write(layers, base.kohya_names), facts, "fp16")

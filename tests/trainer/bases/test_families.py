@@ -14,6 +14,7 @@ from trainer.bases.families import Family, misfits
 from trainer.bases.sources import Source
 from trainer.bases.tokenizer import MERGES, clip_tokenizer
 from trainer.lora_formats.kohya import Names
+from trainer.targets import convolution_targets
 
 PARAMETERS = {
     "sd1": {"unet": 859_520_964, "text_encoder": 123_060_480},
@@ -25,6 +26,8 @@ MODULES = {
     "sd2": {"lora_unet": 192, "lora_te": 138},
     "sdxl": {"lora_unet": 722, "lora_te1": 72, "lora_te2": 192},
 }
+CONVOLUTIONS = {"sd1": (50, 14, 22), "sd2": (50, 14, 22), "sdxl": (38, 11, 17)}
+"""Layers of the convolution blocks: 3x3 (two a ResNet block, one a resampler), 1x1 shortcuts, time embeddings."""
 FAMILIES: tuple[Family, ...] = ("sd1", "sd2", "sdxl")
 
 
@@ -55,6 +58,20 @@ def test_every_lora_layer_has_its_own_kohya_key_and_there_are_as_many_as_known(
     assert len(set(stems)) == len(stems)
     assert Counter("_".join(stem.split("_")[:2]) for stem in stems) == MODULES[family]
     assert all(names.layers(layers)[stem] == layer for stem, layer in zip(stems, layers, strict=True))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_convolution_blocks_have_as_many_layers_as_known_and_each_its_own_kohya_key(
+    family: Family, full: dict[Family, dict[str, nn.Module]]
+) -> None:
+    unet = full[family]["unet"]
+    names = Names.of(family, unet.config)  # type: ignore[arg-type]
+    layers = [unet.get_submodule(path) for path in convolution_targets(unet)]
+    sizes = [layer.kernel_size if isinstance(layer, nn.Conv2d) else None for layer in layers]
+    assert tuple(sizes.count(size) for size in ((3, 3), (1, 1), None)) == CONVOLUTIONS[family]
+    adaptable = skeleton.adaptable(full[family])
+    assert len({names.stem(layer) for layer in adaptable}) == len(adaptable)
+    assert len(adaptable) == sum(MODULES[family].values()) + len(layers)
 
 
 def test_sdxl_keys_are_those_of_stabilitys_blocks(full: dict[Family, dict[str, nn.Module]]) -> None:

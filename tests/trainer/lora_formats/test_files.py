@@ -48,7 +48,7 @@ def case(folder: Path, base: BaseModel, parts: tuple[str, ...] = PARTS) -> Case:
     bank = bank_for(base, 2)
     bank.open(0, Shape(4, SCALE, parts), seed=0)
     fill(bank, 0)
-    return Case(folder, base, bank, low_rank.from_state(bank.state(0), 4 * SCALE, bank.kernels))
+    return Case(folder, base, bank, low_rank.from_state(bank.state(0), bank.scales(0), bank.kernels))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_reading_back_gives_the_slot_again(
     path = chosen.write(tmp_path, layout)
     assert files.detect(path) == layout
     state = chosen.bank.state(0)
-    found = low_rank.slot_state(chosen.read(path), state, SCALE)
+    found = low_rank.slot_state(chosen.read(path), state, chosen.bank.scales(0))
     assert found.keys() == state.keys()
     assert all(torch.equal(found[key], state[key]) for key in state)
 
@@ -220,7 +220,7 @@ def test_ranks_and_alphas_may_differ_between_layers(
     assert {name: (layer.rank, layer.alpha) for name, layer in found.items()} == {
         name: (layer.rank, pytest.approx(layer.alpha)) for name, layer in mixed.layers.items()
     }
-    state = low_rank.slot_state(found, chosen.bank.state(0), SCALE)
+    state = low_rank.slot_state(found, chosen.bank.state(0), chosen.bank.scales(0))
     for name in odd:
         wanted = odd[name].scale * odd[name].up.flatten(1) @ odd[name].down.flatten(1)
         merged = SCALE * state[f"{name}.up"] @ state[f"{name}.down"]
@@ -230,7 +230,7 @@ def test_ranks_and_alphas_may_differ_between_layers(
 def test_layers_that_a_file_lacks_are_without_effect(cases: dict[str, Case]) -> None:
     chosen = cases["sdxl"]
     unet = {name: layer for name, layer in chosen.layers.items() if name.startswith("unet.")}
-    state = low_rank.slot_state(unet, chosen.bank.state(0), SCALE)
+    state = low_rank.slot_state(unet, chosen.bank.state(0), chosen.bank.scales(0))
     assert all(not value.any() for name, value in state.items() if name.startswith("text"))
 
 
@@ -303,7 +303,7 @@ def test_a_lora_of_another_width_is_told(cases: dict[str, Case]) -> None:
     name = next(iter(chosen.layers))
     wrong = {name: LowRank(torch.ones(2, 5), torch.ones(7, 2), 1.0)}
     with pytest.raises(LoraFileError, match="made for another base"):
-        low_rank.slot_state(wrong, chosen.bank.state(0), 1.0)
+        low_rank.slot_state(wrong, chosen.bank.state(0), chosen.bank.scales(0))
 
 
 @pytest.mark.parametrize("change", [{"use_rslora": True}, {"use_dora": True}, {"peft_type": "LOHA"}])

@@ -1,0 +1,185 @@
+"""LyCORIS algorithms in the pack against LyCORIS' own wrapper in a plain loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.trainer.driving import equal, pack, relative_difference, state, steps, train
+from tests.trainer.test_pack import peft_loop
+from trainer import lora_file
+from trainer.base_model import BaseModel
+from trainer.checkpoints import save_state
+from trainer.data.dataset import Dataset, Encoded
+from trainer.plan import TrainingPlan
+from trainer.training_run import shape_of
+
+Bases = Callable[..., BaseModel]
+Encode = Callable[[Dataset, BaseModel], Encoded]
+Plans = Callable[..., TrainingPlan]
+
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "loha": {"rank": 2},
+    "lokr": {"rank": 2, "algorithm_args": {"lokr": {"factor": 4, "decompose_both": True}}},
+    "ia3": {"rank": 2},
+    "diag-oft": {"rank": 4},
+    "boft": {"rank": 4},
+}
+SINGLE = ("diag-oft", "boft")
+"""LyCORIS computes these in float32 only; their weights start at zero, where AdamW magnifies rounding."""
+
+
+def wrapped(model: Any, plan: TrainingPlan) -> Any:
+    """LyCORIS' own network on the blocks that kohya adapts."""
+    from lycoris import LycorisNetwork, create_lycoris
+
+    blocks = ["Transformer2DModel"]
+    if plan.lora.conv_rank:
+        blocks += ["ResnetBlock2D", "Downsample2D", "Upsample2D"]
+    LycorisNetwork.apply_preset({"enable_conv": True, "target_module": blocks, "target_name": []})
+    conv = plan.lora.conv_rank or plan.lora.rank
+    with torch.random.fork_rng():
+        network = create_lycoris(
+            model,
+            1.0,
+            linear_dim=plan.lora.rank,
+            linear_alpha=plan.lora.alpha,
+            conv_dim=conv,
+            conv_alpha=plan.lora.conv_alpha_over_rank * conv,
+            algo=plan.lora.algorithm,
+            **plan.lora.algorithm_args.get(plan.lora.algorithm, {}),
+        )
+    network.apply_to()
+    return network.to(model.dtype)
+
+
+def with_lycoris(
+    part: str, model: Any, plan: TrainingPlan, start: dict[str, Tensor]
+) -> dict[str, torch.nn.Parameter]:
+    """The wrapper's parameters under the bank's names, with the values of ``start``."""
+    found = {}
+    modules = {module.lora_name: module for module in wrapped(model, plan).loras}
+    for name, value in start.items():
+        layer, _, parameter = name.rpartition(".")
+        stem = "lycoris_" + layer.removeprefix(f"{part}.").replace(".", "_")
+        found[name] = modules[stem].get_parameter(parameter)
+        found[name].data = value.clone()
+    assert len(found) == sum(len(list(module.parameters())) for module in modules.values())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "more"),
+    [*((name, {}) for name in ALGORITHMS), ("loha", {"conv_rank": 3}), ("lokr", {"conv_rank": 2})],
+)
+def test_a_slot_among_others_equals_lycoris_own_wrapper_in_a_plain_loop(
+    tiny_base: Bases,
+    few_dataset: Dataset,
+    encode: Encode,
+    make_plan: Plans,
+    algorithm: str,
+    more: dict[str, Any],
+) -> None:
+    fields = {**ALGORITHMS[algorithm], "alpha_over_rank": 0.5, "batch_size": 2, "epochs": 9, **more}
+    plan = make_plan(algorithm=algorithm, max_grad_norm=0.05, **fields)
+    exact = algorithm not in SINGLE
+    dtype = torch.float64 if exact else torch.float32
+    data = encode(few_dataset, tiny_base(dtype))
+    training = pack(data, 3)
+    training.admit(1, make_plan(rank=3, epochs=99))
+    training.admit(0, plan)
+    expected = peft_loop(tiny_base(dtype), data, plan, state(training, 0), 4, with_lycoris)
+    steps(training, 2)
+    training.evict(1)
+    training.admit(2, make_plan(rank=8, conv_rank=2, batch_size=2, epochs=99))
+    steps(training, 2)
+    assert relative_difference(state(training, 0), expected) < (1e-8 if exact else 0.02)
+
+
+def test_neighbours_of_another_algorithm_leave_a_lora_as_it_is_alone(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
+) -> None:
+    plan = make_plan(rank=3, conv_rank=2, dropout=0.2, epochs=99)
+    training = pack(encode(few_dataset, tiny_base(torch.float64)), 3)
+    training.admit(1, make_plan(algorithm="loha", rank=2, text_encoder=True, epochs=99, unet_lr=0.01))
+    training.admit(0, plan)
+    training.admit(2, make_plan(algorithm="ia3", batch_size=2, epochs=99, unet_lr=0.01))
+    steps(training, 4)
+    alone = train(encode(few_dataset, tiny_base(torch.float64)), plan, 4)
+    assert relative_difference(state(training, 0), alone) < 1e-8
+
+
+def test_a_resumed_trial_equals_an_uninterrupted_one(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, tmp_path: Path
+) -> None:
+    plan = make_plan(algorithm="lokr", rank=2, epochs=9)
+    whole = pack(encode(few_dataset, tiny_base(torch.float64)), 1)
+    whole.admit(0, plan)
+    steps(whole, len(few_dataset.split.train))
+    save_state(tmp_path / "state", whole.runs[0], whole.bank)
+    steps(whole, 2)
+    resumed = pack(encode(few_dataset, tiny_base(torch.float64)), 1)
+    resumed.admit(0, plan, tmp_path / "state")
+    steps(resumed, 2)
+    assert equal(state(resumed, 0), state(whole, 0))
+
+
+@pytest.mark.parametrize("algorithm", ["loha", "lokr"])
+@torch.no_grad()
+def test_the_file_is_read_by_lycoris_and_by_us(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, algorithm: str, tmp_path: Path
+) -> None:
+    plan = make_plan(algorithm=algorithm, rank=2, conv_rank=2, alpha_over_rank=0.5)
+    training = pack(encode(few_dataset, tiny_base()), 2)
+    training.admit(0, plan)
+    bank, source = training.bank, torch.Generator().manual_seed(0)
+    bank.load(0, {name: torch.randn(v.shape, generator=source) * 0.3 for name, v in bank.state(0).items()})
+    path = tmp_path / "trial.safetensors"
+    lora_file.write(path, lora_file.slot_keys(bank, 0, training.base.kohya_names), {}, "no")
+    tensors = lora_file.read(path).tensors
+
+    bank.open(1, shape_of(plan), 1)
+    lora_file.load_slot(bank, 1, tensors, training.base.kohya_names)
+    assert equal(bank.state(1), bank.state(0))
+
+    network = wrapped(base := tiny_base().unet, plan)
+    theirs = {key.replace("lora_unet_", "lycoris_", 1): value for key, value in tensors.items()}
+    assert theirs.keys() == network.state_dict().keys()
+    network.load_state_dict(theirs)
+    x = torch.randn(1, 4, 16, 16, generator=source)
+    text = torch.randn(1, 77, base.config.cross_attention_dim, generator=source)
+    with bank.rows([0]):
+        ours = training.base.unet(x, torch.tensor(300), text).sample
+    bare = tiny_base().unet(x, torch.tensor(300), text).sample
+    assert float((ours - bare).abs().max()) > 0.01
+    torch.testing.assert_close(ours, base(x, torch.tensor(300), text).sample, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"algorithm": "loha", "dropout": 0.1}, r"dropout = 0.1 acts with algorithm = 'lora' only"),
+        (
+            {"algorithm_args": {"lokr": {"facter": 8}}},
+            r"algorithm_args.lokr.facter: .*choose among: .*factor",
+        ),
+        ({"algorithm_args": {"lora": {"factor": 8}}}, r"algorithm_args.lora: .*choose among: loha, lokr"),
+        (
+            {"algorithm": "loha", "lora_plus_ratio": 4.0},
+            r"lora_plus_ratio = 4.0 acts with lora.algorithm = 'lora'",
+        ),
+        (
+            {"algorithm": "ia3", "max_weight_norm": 1.0},
+            r"max_weight_norm = 1.0 acts with lora.algorithm = 'lora'",
+        ),
+        ({"algorithm": "dora"}, r"'lora', 'loha'"),
+    ],
+)
+def test_impossible_algorithms_are_refused(make_plan: Plans, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_plan(**fields)
