@@ -15,6 +15,8 @@ from trainer import lora_file, merging
 from trainer.base_model import BaseModel, BaseModelError
 from trainer.data.dataset import Dataset, Encoded
 from trainer.lora_file import LoraFileError
+from trainer.lora_formats import files
+from trainer.lora_formats.files import Format
 from trainer.pack import Pack
 from trainer.plan import MergedLora, TrainingPlan
 
@@ -155,3 +157,30 @@ def test_a_start_of_another_rank_or_with_other_layers_is_refused_and_leaves_the_
     with pytest.raises(LoraFileError, match="which the plan does not adapt"):
         training.admit(0, make_plan(**{**fields, "text_encoder": False}))
     training.admit(0, make_plan(**fields))
+
+
+def test_a_file_that_is_no_lora_is_told_with_its_field_before_training(tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    found = list(
+        merging.problems((MergedLora(file=tmp_path / "nowhere.safetensors"),), tmp_path / "text.safetensors")
+    )
+    assert [sentence.partition(": ")[0] for sentence in found] == ["base.loras", "lora.start"]
+    assert "nowhere.safetensors" in found[0]
+    assert not list(merging.problems((), None))
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "peft"])
+def test_loras_of_other_layouts_are_merged_alike(
+    trained: tuple[Pack, Path], fresh_base: Bases, tmp_path: Path, layout: Format
+) -> None:
+    names = trained[0].base.kohya_names
+    layers = files.read(trained[1], names, trained[0].bank.layers)
+    other = tmp_path / ("lora" if layout == "peft" else "lora.safetensors")
+    files.write(other, layers, layout, names, {}, "no")
+    one, two = (merging.merged(fresh_base(), (MergedLora(file=file),)) for file in (trained[1], other))
+    assert one.fingerprint != two.fingerprint != fresh_base().fingerprint
+    for part in ("unet", "text_encoder"):
+        for found, expected in zip(
+            getattr(two, part).parameters(), getattr(one, part).parameters(), strict=True
+        ):
+            torch.testing.assert_close(found, expected)
