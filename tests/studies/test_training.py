@@ -91,7 +91,9 @@ def test_every_epoch_leaves_a_file_equal_to_what_a_pack_of_one_trains(
         for event in pack.step():
             assert isinstance(event, EpochEnd)
             with pack.shown([0]):
-                layers = low_rank.from_state(pack.bank.state(live.slot), plan.lora.alpha, pack.bank.kernels)
+                layers = low_rank.from_state(
+                    pack.bank.state(live.slot), pack.bank.scales(live.slot), pack.bank.kernels
+                )
             wanted = kohya.write(layers, base.kohya_names)
             stored = load_file(training.output.lora(event.epoch))
             assert stored.keys() == wanted.keys()
