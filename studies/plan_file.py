@@ -60,7 +60,7 @@ class PlanFile:
     images: int | None
     """Images seen from which the epochs follow; None where the plan says them, or nothing does."""
     unset: tuple[str, ...]
-    """Searched fields that take the plan's default, since nobody fixed them."""
+    """Searched fields that take the plan's default, since neither a recipe nor a setting fixed them."""
 
     def plan(self, seed: int, values: Mapping[str, Any] | None = None) -> TrainingPlan:
         """The plan with its seed and further values."""
@@ -108,7 +108,7 @@ def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
     plan = dict(sections.plan)
     seed = given.pop("seed", plan.pop("seed", sections.study.seed))
     merged = {name: dict(entry) if isinstance(entry, dict) else entry for name, entry in plan.items()}
-    for field, value in given.items():
+    for field, value in {**_first_recipe(table), **given}.items():
         section, _, name = field.partition(".")
         merged.setdefault(section, {})[name] = value
     problems = _plan_problems(str(path), found, merged, given)
@@ -121,6 +121,12 @@ def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
     return PlanFile(
         sections.study.name, seed, merged, sections.split, sections.save, sections.samples, images, unset
     )
+
+
+def _first_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study would try first: values of the fields that it searches."""
+    recipes = table.get("first")
+    return recipes[0] if isinstance(recipes, list) and recipes and isinstance(recipes[0], dict) else {}
 
 
 def _named(table: Mapping[str, Any], stem: str) -> dict[str, Any]:

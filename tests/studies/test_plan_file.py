@@ -64,6 +64,13 @@ def test_what_a_study_searches_takes_its_default_unless_it_is_set() -> None:
     assert read(STUDY, "data.epochs=2").images is None
 
 
+def test_a_study_with_recipes_lends_its_first_one() -> None:
+    recipes = '[[first]]\n"optimiser.unet_lr" = 3e-3\n"lora.rank" = 2\n[[first]]\n"lora.rank" = 4\n'
+    found = read(STUDY + recipes, "lora.rank=4")
+    assert found.unset == ()
+    assert (found.plan(0).optimiser.unet_lr, found.plan(0).lora.rank) == (3e-3, 4)
+
+
 def test_paths_in_settings_are_relative_to_where_the_command_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
