@@ -145,7 +145,7 @@ class Bars:
         """Keeps the best in view."""
         objective = card.get("objective")
         if objective is not None and (self._best is None or objective > self._best[0]):
-            self._best = objective, f"best: trial {number} {scores_line(card)}"
+            self._best = objective, f"best {objective:+.2f}: trial {number}, epoch {card['epoch']}"
             self._note()
 
     def returned(self, number: int) -> None:
@@ -161,10 +161,9 @@ class Bars:
         self._note()
 
     def _note(self) -> None:
-        counts = " · ".join(f"{count} {state}" for state, count in self._states.items() if count)
-        self._bars.update(self._trials, note=counts)
-        if self._best:
-            self._bars.update(self._images, note=self._best[1])
+        parts = [f"{count} {state}" for state, count in self._states.items() if count]
+        parts += [self._best[1]] if self._best else []
+        self._bars.update(self._trials, note=" · ".join(parts))
 
 
 def scores_line(card: Mapping[str, Any]) -> str:

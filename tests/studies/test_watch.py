@@ -34,7 +34,8 @@ def test_the_log_has_a_line_for_every_event():
 def test_the_bars_show_the_best_so_far():
     out = io.StringIO()
     play(Bars(Console(file=out, width=200, force_terminal=True), trials=1, images=100))
-    assert "best: trial 0" in out.getvalue()
+    assert "· best " in out.getvalue()
+    assert ": trial 0, epoch " in out.getvalue()
 
 
 def test_values_are_named_by_their_last_word():
