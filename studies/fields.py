@@ -35,6 +35,11 @@ def build(plan: Mapping[str, Any], values: Mapping[str, Any]) -> TrainingPlan:
     Raises:
         ValidationError: the result is no valid plan.
     """
+    return TrainingPlan.model_validate(overlaid(plan, values))
+
+
+def overlaid(plan: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the plan's table with the fields named in ``values`` replaced, not checked."""
     table = {section: dict(entry) if isinstance(entry, dict) else entry for section, entry in plan.items()}
     for name, value in values.items():
         section, _, field = name.partition(".")
@@ -42,7 +47,7 @@ def build(plan: Mapping[str, Any], values: Mapping[str, Any]) -> TrainingPlan:
             table.setdefault(section, {})[field] = value
         else:
             table[section] = value
-    return TrainingPlan.model_validate(table)
+    return table
 
 
 def template_problems(plan: Mapping[str, Any], tables: Mapping[str, Any]) -> list[tuple[Path, str]]:

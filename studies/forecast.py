@@ -146,12 +146,11 @@ def _measured(planner: Planner) -> tuple[Reading, ...]:
     """Trains a few real steps and throws them away; a cache in a temporary folder is all that is written."""
     plan, pack = planner.heaviest(), planner.spec.pack
     most = pack.most if pack.size == "auto" else pack.size
-    compute = plan.compute
     base = merging.loaded(plan)
     with tempfile.TemporaryDirectory() as folder:
         data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
         try:
-            readings = pack_size.measure(Pack(base, data, most, compute), plan, most)
+            readings = pack_size.measure(Pack(base, data, most, plan.compute), plan, most)
         except torch.OutOfMemoryError as error:
             raise StudyError(
                 "Not even one trial of this study fits into memory: lower its largest rank, batch size or "

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studies import places
-from studies.fields import build, searchable, template_problems
+from studies.fields import build, overlaid, searchable, template_problems
 from studies.problems import StudyError
 from studies.spec import (
     SamplesSection,
@@ -20,8 +20,10 @@ from studies.spec import (
     StudySection,
     StudySpec,
     located,
+    read_text,
     resolve_paths,
     sentence,
+    toml_table,
 )
 from trainer.plan import TrainingPlan
 
@@ -77,15 +79,7 @@ def load(path: Path, settings: Sequence[str]) -> PlanFile:
     Raises:
         StudyError: with all problems.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise StudyError(
-            f"{path}: there is no such file; `lorasearch train --help` shows how to start."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: the file cannot be read ({error}).") from error
-    return parse(text, path, settings)
+    return parse(read_text(path, "file", "train"), path, settings)
 
 
 def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
@@ -94,10 +88,7 @@ def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
     Raises:
         StudyError: with all problems.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{path}: this is not valid TOML: {error}.") from error
+    table = toml_table(text, str(path))
     resolve_paths(table, path.parent.resolve())
     given, troubles = _settings(settings)
     found = places.lines(text)
@@ -107,10 +98,7 @@ def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
     sections = _Sections.model_validate(_named(table, path.stem))
     plan = dict(sections.plan)
     seed = given.pop("seed", plan.pop("seed", sections.study.seed))
-    merged = {name: dict(entry) if isinstance(entry, dict) else entry for name, entry in plan.items()}
-    for field, value in {**_first_recipe(table), **given}.items():
-        section, _, name = field.partition(".")
-        merged.setdefault(section, {})[name] = value
+    merged = overlaid(plan, {**_first_recipe(table), **given})
     problems = _plan_problems(str(path), found, merged, given)
     if not isinstance(seed, int) or isinstance(seed, bool) or not -1 <= seed < 2**63:
         problems.append(f"seed must be a whole number from -1 (which draws one), but got {seed!r}.")

@@ -47,12 +47,13 @@ def run_probe(planner: Planner, steps: int, on_step: Callable[[int, int, float],
         StudyError: memory ran out.
     """
     plan, repetitions = probed_plan(planner), planner.spec.probe.repetitions
-    compute = plan.compute
     base = merging.loaded(plan)
     with tempfile.TemporaryDirectory() as folder:
         data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
         try:
-            return probe.follow(Pack(base, data, repetitions, compute), plan, repetitions, steps, on_step)
+            return probe.follow(
+                Pack(base, data, repetitions, plan.compute), plan, repetitions, steps, on_step
+            )
         except torch.OutOfMemoryError as error:
             raise StudyError(
                 "Memory ran out: lower the rank, batch size or resolution of the probed plan, or set "

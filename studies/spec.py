@@ -272,15 +272,40 @@ def load(path: Path) -> StudySpec:
     Raises:
         StudyError: the file is missing, is no TOML, or says something that cannot be done.
     """
+    return parse(read_text(path, "study file", "run"), path.parent.resolve(), str(path))
+
+
+def read_text(path: Path, what: str, command: str) -> str:
+    """The text of a file that a user wrote.
+
+    Args:
+        path: where it lies.
+        what: what errors call it.
+        command: whose help shows how to start.
+
+    Raises:
+        StudyError: it is missing or is no UTF-8.
+    """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise StudyError(
-            f"{path}: there is no such study file; `lorasearch run --help` shows how to start."
+            f"{path}: there is no such {what}; `lorasearch {command} --help` shows how to start."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: the study file cannot be read ({error}).") from error
-    return parse(text, path.parent.resolve(), str(path))
+        raise StudyError(f"{path}: the {what} cannot be read ({error}).") from error
+
+
+def toml_table(text: str, name: str) -> dict[str, Any]:
+    """The table that TOML text says; ``name`` is what errors call the file.
+
+    Raises:
+        StudyError: it is no TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{name}: this is not valid TOML: {error}.") from error
 
 
 def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
@@ -294,10 +319,7 @@ def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
     Raises:
         StudyError: with all problems, each with its line.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{name}: this is not valid TOML: {error}.") from error
+    table = toml_table(text, name)
     found = places.lines(text)
     resolve_paths(table, folder)
     problems = [located(name, found, path, told) for path, told in [*_structure(table), *_meaning(table)]]

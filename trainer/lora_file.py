@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -109,13 +111,8 @@ def read(path: Path) -> Lora:
     Raises:
         LoraFileError: the file is missing or is no safetensors file.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return Lora({key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {})  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise LoraFileError(f"{path}: this is not a readable safetensors file ({error}).") from error
+    with _opened(path) as file:
+        return Lora({key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {})  # noqa: SIM118
 
 
 def names(path: Path) -> tuple[str, ...]:
@@ -124,11 +121,17 @@ def names(path: Path) -> tuple[str, ...]:
     Raises:
         LoraFileError: the file is missing or is no safetensors file.
     """
+    with _opened(path) as file:
+        return tuple(file.keys())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            return tuple(file.keys())
+            yield file
     except (OSError, SafetensorError) as error:
         raise LoraFileError(f"{path}: this is not a readable safetensors file ({error}).") from error
 

@@ -245,11 +245,11 @@ class Pack:
         trained = [row for row, state in enumerate(states) if state == (True, False)]
         resting = [row for row, state in enumerate(states) if state == (True, True)]
         frozen = [row for row, state in enumerate(states) if not state[0]]
-        parts = []
+        presentations, parts = rows.presentations, []
         for chosen, moves in ((trained, True), (resting, False)):
             if chosen:
                 slots = [rows.runs[rows.owner[row]].slot for row in chosen]
-                shown = [rows.presentations[row] for row in chosen] if moves else None
+                shown = [presentations[row] for row in chosen] if moves else None
                 captions, own = [rows.captions[r] for r in chosen], [skips[r] for r in chosen]
                 with self.bank.rows(slots, shown), torch.set_grad_enabled(moves):
                     parts.append(self.base.encode_text(captions, own, self.data.prompts))
