@@ -21,7 +21,7 @@ from trainer.data.dataset import Dataset, Encoded
 from trainer.footprint import Footprint, footprint
 from trainer.pack import Pack
 from trainer.pack_size import Reading
-from trainer.plan import OptimiserPlan
+from trainer.plans.optimiser import OptimiserPlan
 
 
 @dataclass(frozen=True, slots=True)

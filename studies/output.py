@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from studies.spec import SaveSection
+from studies.sections import SaveSection
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from studies import places
 from studies.fields import build, overlaid, searchable, template_problems
 from studies.problems import StudyError
+from studies.sections import SamplesSection, SaveSection, SplitSection, StudySection
 from studies.spec import (
-    SamplesSection,
-    SaveSection,
-    SplitSection,
-    StudySection,
     StudySpec,
     located,
     read_text,

@@ -14,7 +14,10 @@ from studies.problems import StudyError
 from studies.spec import StudySpec
 from trainer.data.dataset import Dataset
 from trainer.data.stream import images_per_epoch
-from trainer.plan import BasePlan, ComputePlan, DataPlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.base import BasePlan
+from trainer.plans.compute import ComputePlan
+from trainer.plans.data import DataPlan
 
 _WEIGHTY = ("lora.rank", "lora.conv_rank", "lora.unet", "lora.text_encoder", "data.batch_size")
 """Fields that decide how much memory a trial needs: the more, the more."""

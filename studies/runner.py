@@ -38,16 +38,17 @@ class Runner:
 
     def run(self) -> Verdict:
         """Trains until the budget is spent, then selects, confirms, tests and writes the best file."""
+        self.search()
+        self._watch.phase("judging the finalists again with fresh seeds, then the winner on test images")
+        return conclude(self._study, self._engine)
+
+    def search(self) -> None:
+        """Trains until the budget is spent."""
         if not self._spreads:
             self._watch.phase("measuring the base model")
             self._spreads = self._engine.spreads()
             self._memory.remember(SPREADS, self._spreads)
         self._watch.phase("searching")
-        self._search()
-        self._watch.phase("judging the finalists again with fresh seeds, then the winner on test images")
-        return conclude(self._study, self._engine)
-
-    def _search(self) -> None:
         asking = True
         while True:
             while asking and self._engine.has_room:

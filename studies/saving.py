@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer import lora_file
 from trainer.outcome import EpochEnd
 from trainer.pack import Pack
-from trainer.plan import Precision
+from trainer.plans.compute import Precision
 
 
 def save_lora(path: Path, pack: Pack, end: EpochEnd, precision: Precision) -> None:

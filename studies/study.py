@@ -21,7 +21,8 @@ from trainer.base_model import BaseModelError
 from trainer.data import dataset as datasets
 from trainer.data.dataset import Dataset
 from trainer.data.images import DataError
-from trainer.plan import BasePlan, DataPlan
+from trainer.plans.base import BasePlan
+from trainer.plans.data import DataPlan
 
 _SEED = "seed"
 _FINGERPRINTS = "fingerprints"

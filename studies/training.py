@@ -18,8 +18,8 @@ from studies.output import Output
 from studies.plan_file import PlanFile
 from studies.problems import StudyError
 from studies.saving import save_lora
+from studies.sections import SamplesSection
 from studies.sheets import save_png, strip
-from studies.spec import SamplesSection
 from studies.study import size_problems
 from studies.workspace import write_json
 from trainer import base_model, merging

@@ -19,7 +19,8 @@ from trainer.bases.families import Family, Identity, misfits
 from trainer.bases.sources import Source
 from trainer.bases.text import TextReader, conditioning
 from trainer.lora_formats.kohya import Names
-from trainer.plan import Attention, BasePlan, Device, Precision
+from trainer.plans.base import BasePlan
+from trainer.plans.compute import Attention, Device, Precision
 from trainer.prompts import PLAIN, PromptRules
 
 DTYPES: dict[str, torch.dtype] = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

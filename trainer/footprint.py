@@ -15,7 +15,8 @@ from trainer.adapters import AdapterBank
 from trainer.base_model import DTYPES
 from trainer.bases import skeleton, sources
 from trainer.bases.sources import Source
-from trainer.plan import OptimiserPlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.optimiser import OptimiserPlan
 from trainer.targets import convolution_targets, text_targets, unet_targets
 from trainer.training_run import shape_of
 

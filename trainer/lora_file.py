@@ -24,7 +24,8 @@ from trainer.lora_formats import kohya, low_rank
 from trainer.lora_formats.low_rank import LoraFileError as LoraFileError
 from trainer.network_facts import network_facts
 from trainer.outcome import EpochEnd
-from trainer.plan import Precision, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.compute import Precision
 from trainer.recipe_facts import recipe_facts
 
 _LEGACY = slice(0x100000, 0x110000)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainer.plan import NoisePlan
+from trainer.plans.noise import NoisePlan
 
 
 def squared_error(prediction: Tensor, wanted: Tensor) -> Tensor:

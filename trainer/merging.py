@@ -18,7 +18,8 @@ from trainer.bases import skeleton
 from trainer.lora_formats import files, low_rank
 from trainer.lora_formats.kohya import Names
 from trainer.lora_formats.low_rank import LoraFileError, LowRank
-from trainer.plan import MergedLora, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.base import MergedLora
 
 
 def loaded(plan: TrainingPlan) -> BaseModel:

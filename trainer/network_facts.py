@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from trainer.plan import LoraPlan
+from trainer.plans.network import LoraPlan
 
 
 def network_facts(plan: LoraPlan) -> dict[str, object]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from trainer import optimisers
 
 if TYPE_CHECKING:
-    from trainer.plan import LoraPlan, OptimiserPlan
+    from trainer.plans.network import LoraPlan
+    from trainer.plans.optimiser import OptimiserPlan
 
 _BLOCK = re.compile(r"(down_blocks|up_blocks)(\.\d+(\..+)?)?|mid_block(\..+)?")
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from trainer.plan import NoisePlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.noise import NoisePlan
 from trainer.seeds import generator
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from trainer.plan import OptimiserPlan
+    from trainer.plans.optimiser import OptimiserPlan
 
 Groups = list[dict[str, Any]]
 """Parameter groups; each has "params" and "lr" on AdamW's scale."""

@@ -6,57 +6,22 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from trainer import losses, merging, noise
-from trainer.adapters import AdapterBank, Row
+from trainer import losses, merging, noise, rows
+from trainer.adapters import AdapterBank
 from trainer.base_model import BaseModel
-from trainer.bases.conditioning import Conditioning
 from trainer.checkpoints import load_state
 from trainer.data.buckets import Size
-from trainer.data.captions import spoken
-from trainer.data.dataset import Encoded, Shown, framed
-from trainer.data.prior import prior_weight
-from trainer.data.views import drawn
+from trainer.data.dataset import Encoded
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
-from trainer.plan import ComputePlan, NoisePlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.compute import ComputePlan
 from trainer.targets import convolution_targets, text_targets, unet_targets
 from trainer.training_run import TrainingRun
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """One step's batch: the rows of all participating runs, run after run."""
-
-    runs: list[TrainingRun]
-    owner: list[int]
-    """Index into ``runs`` of each row."""
-    latents: Tensor
-    noise: Tensor
-    inputs: Tensor
-    timesteps: Tensor
-    alphas: Tensor
-    """alphas_cumprod at each row's timestep."""
-    captions: list[str]
-    priors: list[float | None]
-    """Each row's prior loss weight; None for training images."""
-    shown: list[Shown]
-
-    @property
-    def slots(self) -> list[Row]:
-        return [self.runs[i].slot for i in self.owner]
-
-    @property
-    def noise_plans(self) -> list[NoisePlan]:
-        return [self.runs[i].plan.noise for i in self.owner]
-
-    @property
-    def presentations(self) -> list[int]:
-        return [shown for run in self.runs for shown in run.next_batch.presentations]
 
 
 class Pack:
@@ -173,101 +138,19 @@ class Pack:
         return [next(found) if run.closes_window else 0.0 for run in runs]
 
     def _forward_backward(self, runs: list[TrainingRun]) -> list[float]:
-        rows = self._rows(runs)
+        batch = rows.gather(runs, self.data, self.bank.dtype)
         for run in runs:
             if run.opens_window:
                 self.bank.gradients(run.slot).zero_()
-        text = self._text(rows)
-        with self.bank.rows(rows.slots, rows.presentations):
-            said = self.base.predict(rows.inputs, rows.timesteps, text, self._time_ids(rows))
-            wanted = noise.target(rows.latents, rows.noise, rows.alphas, self.base.prediction_type)
+        text = rows.text(batch, self.data, self.bank)
+        prediction = self.base.prediction_type
+        with self.bank.rows(batch.slots, batch.presentations):
+            said = self.base.predict(batch.inputs, batch.timesteps, text, rows.time_ids(batch, self.base))
+            wanted = noise.target(batch.latents, batch.noise, batch.alphas, prediction)
             squared = losses.squared_error(said, wanted)
-            minimised = losses.minimised(squared, said, wanted, rows.noise_plans)
-            torch.autograd.backward((minimised * self._coefficients(rows).to(squared)).sum())
-        return _means(squared.detach(), rows, len(runs))
-
-    def _rows(self, runs: list[TrainingRun]) -> _Rows:
-        draws, offsets, captions, priors = [], [], [], []
-        owner: list[int] = []
-        special: list[noise.Row] = []
-        shown = self._shown(runs)
-        latents = self.data.presented(shown)
-        timesteps = len(self.base.alphas_cumprod)
-        for i, run in enumerate(runs):
-            batch = run.next_batch
-            for presentation, example in zip(batch.presentations, batch.examples, strict=True):
-                shape = tuple(latents[len(owner)].shape)
-                draws.append(noise.draw(run.plan.seed, presentation, shape, timesteps))
-                offsets.append(run.plan.noise.offset)
-                captions.append(self._caption(run.plan, presentation, example))
-                weight = None if presentation >= 0 else prior_weight(run.plan.data, run.progress.epoch)
-                priors.append(weight)
-                owner.append(i)
-            if not run.plan.noise.plain:
-                special += noise.rows(run.plan, batch.presentations, len(owner) - len(batch.presentations))
-        dtype = self.bank.dtype
-        clean = torch.stack(latents).to(dtype)
-        share = torch.tensor(offsets, dtype=dtype).view(-1, 1, 1, 1)
-        added = torch.stack([d.noise for d in draws]).to(dtype)
-        added += share * torch.stack([d.offset for d in draws]).to(dtype)
-        when = torch.tensor([d.timestep for d in draws])
-        met = noise.specialise(special, draws, latents, added, when, timesteps) if special else added
-        alphas = self.base.alphas_cumprod[when].to(self.base.device)
-        wanted = added.to(self.base.device)
-        met = wanted if met is added else met.to(self.base.device)
-        inputs, when = noise.noised(clean, met, alphas).to(self.base.dtype), when.to(self.base.device)
-        return _Rows(runs, owner, clean, wanted, inputs, when, alphas, captions, priors, shown)
-
-    def _shown(self, runs: list[TrainingRun]) -> list[Shown]:
-        """Every row's example, and how its presentation shows it."""
-        examples, shown = self.data.dataset.examples, []
-        for run in runs:
-            batch, plan = run.next_batch, run.plan
-            for presentation, example in zip(batch.presentations, batch.examples, strict=True):
-                original = examples[example].size
-                shown.append((example, drawn(plan.data, plan.seed, presentation, original, batch.size)))
-        return shown
-
-    def _caption(self, plan: TrainingPlan, presentation: int, example: int) -> str:
-        shown = self.data.dataset.examples[example]
-        return spoken(shown.caption, shown.rules, plan.data, plan.seed, presentation)
-
-    def _time_ids(self, rows: _Rows) -> Tensor | None:
-        """SDXL's sizes of each row's picture, shape (n, 6); None for other families."""
-        if not self.base.wants_sizes:
-            return None
-        return self.base.time_ids([framed(view) for _, view in rows.shown])
-
-    def _text(self, rows: _Rows) -> Conditioning:
-        """Embeddings of all rows: cached where the text encoder is frozen, else encoded with gradients."""
-        skips = [rows.runs[i].plan.base.clip_skip for i in rows.owner]
-        states = [(rows.runs[i].trains_text, rows.runs[i].text_rests) for i in rows.owner]
-        trained = [row for row, state in enumerate(states) if state == (True, False)]
-        resting = [row for row, state in enumerate(states) if state == (True, True)]
-        frozen = [row for row, state in enumerate(states) if not state[0]]
-        presentations, parts = rows.presentations, []
-        for chosen, moves in ((trained, True), (resting, False)):
-            if chosen:
-                slots = [rows.runs[rows.owner[row]].slot for row in chosen]
-                shown = [presentations[row] for row in chosen] if moves else None
-                captions, own = [rows.captions[r] for r in chosen], [skips[r] for r in chosen]
-                with self.bank.rows(slots, shown), torch.set_grad_enabled(moves):
-                    parts.append(self.base.encode_text(captions, own, self.data.prompts))
-        if frozen:
-            parts.append(self.data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
-        order = torch.tensor(trained + resting + frozen, device=self.base.device).argsort()
-        return Conditioning.cat(parts)[order]
-
-    def _coefficients(self, rows: _Rows) -> Tensor:
-        """Each row's factor in the sum of all losses: its loss weight / its window's images * loss scale."""
-        factors = torch.ones(len(rows.owner), dtype=torch.float64)
-        for row, i in enumerate(rows.owner):
-            run, plan = rows.runs[i], rows.runs[i].plan.noise
-            if plan.min_snr_gamma is not None or plan.debiased:
-                factors[row] = losses.weight(rows.alphas[row].cpu(), plan, self.base.prediction_type)
-            prior = rows.priors[row]
-            factors[row] *= (1.0 if prior is None else prior) * run.scaler.get_scale() / run.window_images
-        return factors
+            minimised = losses.minimised(squared, said, wanted, batch.noise_plans)
+            torch.autograd.backward((minimised * rows.coefficients(batch, prediction).to(squared)).sum())
+        return rows.means(squared.detach(), batch)
 
     def _advance(self, run: TrainingRun, squared_error: float, norm: float) -> Event | None:
         steps = run.scaler.is_enabled() or math.isfinite(norm)
@@ -304,16 +187,3 @@ def bank_for(base: BaseModel, capacity: int) -> AdapterBank:
     targets = {"unet": unet_targets(base.unet)}
     targets |= {part: text_targets(encoder) for part, encoder in base.text_encoders.items()}
     return AdapterBank(models, targets, capacity, {"unet": convolution_targets(base.unet)})
-
-
-def _means(values: Tensor, rows: _Rows, count: int) -> list[float]:
-    """The mean of each run over its training images."""
-    trained = [
-        (i, value)
-        for i, value, prior in zip(rows.owner, values.tolist(), rows.priors, strict=True)
-        if prior is None
-    ]
-    sums, sizes = [0.0] * count, Counter(i for i, _ in trained)
-    for i, value in trained:
-        sums[i] += value / sizes[i]
-    return sums

@@ -15,7 +15,9 @@ from typing import assert_never
 from trainer import optimisers
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
 from trainer.pack import Pack
-from trainer.plan import OptimiserPlan, SchedulePlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.optimiser import OptimiserPlan
+from trainer.plans.schedule import SchedulePlan
 from trainer.seeds import derive
 from trainer.training_run import TrainingRun
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainer.plan import SchedulePlan
+from trainer.plans.schedule import SchedulePlan
 
 
 def build(plan: SchedulePlan, optimiser: Optimizer, total_steps: int, epochs: int = 1) -> Any:

@@ -10,7 +10,7 @@ from studies.sd_scripts.names import OPTIMISERS, OTHER_OPTIMISERS
 from studies.sd_scripts.settings import Settings
 from trainer.optimisers import OPTIMISERS as KINDS
 from trainer.optimisers import Kind
-from trainer.plan import ScheduleName
+from trainer.plans.schedule import ScheduleName
 
 DECAY: Mapping[str, float] = {
     "adamw": 0.01,

@@ -14,7 +14,8 @@ from trainer.bases import sources
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import Family
 from trainer.bases.hub import is_name
-from trainer.plan import BasePlan, LoraPlan
+from trainer.plans.base import BasePlan
+from trainer.plans.network import LoraPlan
 
 TRANSFORMERS = "attn-mlp"
 """LyCORIS' preset that leaves convolutions alone."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from studies.output import Output
-from studies.spec import SaveSection
+from studies.sections import SaveSection
 
 OUTPUT = Output(Path("out"), "lora", 7)
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from trainer.data.dataset import Encoded
 from trainer.outcome import Event
 from trainer.pack import Pack
-from trainer.plan import ComputePlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.compute import ComputePlan
 
 State = Mapping[str, Tensor]
 

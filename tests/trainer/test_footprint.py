@@ -14,7 +14,8 @@ from trainer.bases.sources import CONFIGS, Source
 from trainer.data.dataset import Dataset, Encoded
 from trainer.footprint import footprint, state_bytes
 from trainer.pack import Pack
-from trainer.plan import OptimiserPlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.optimiser import OptimiserPlan
 
 Plans = Callable[..., TrainingPlan]
 

@@ -23,7 +23,8 @@ from trainer.data.dataset import Dataset, Encoded
 from trainer.lora_formats import kohya, low_rank
 from trainer.outcome import EpochEnd
 from trainer.pack import Pack
-from trainer.plan import Precision, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.compute import Precision
 
 Encode = Callable[[Dataset, BaseModel], Encoded]
 

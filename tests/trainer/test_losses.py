@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainer.losses import debiased_weight, min_snr_weight, minimised, pseudo_huber, squared_error, weight
-from trainer.plan import NoisePlan
+from trainer.plans.noise import NoisePlan
 
 
 def test_squared_error_is_the_mean_over_each_row() -> None:

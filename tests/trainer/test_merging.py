@@ -18,7 +18,8 @@ from trainer.lora_file import LoraFileError
 from trainer.lora_formats import files
 from trainer.lora_formats.files import Format
 from trainer.pack import Pack
-from trainer.plan import MergedLora, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.base import MergedLora
 
 Bases = Callable[..., BaseModel]
 Encode = Callable[[Dataset, BaseModel], Encoded]

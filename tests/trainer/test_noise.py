@@ -10,7 +10,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from trainer.noise import Row, coloured, disturbance, draw, noised, pyramid, specialise, target, timestep
-from trainer.plan import NoisePlan
+from trainer.plans.noise import NoisePlan
 from trainer.seeds import generator
 
 SHAPE = (4, 16, 16)

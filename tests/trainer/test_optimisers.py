@@ -18,7 +18,7 @@ import transformers.optimization
 from pydantic import ValidationError
 
 from trainer import optimisers
-from trainer.plan import OptimiserName, OptimiserPlan
+from trainer.plans.optimiser import OptimiserName, OptimiserPlan
 
 
 def leaf(size: int = 4) -> torch.nn.Parameter:
@@ -199,7 +199,7 @@ def test_what_an_optimiser_cannot_do_is_told(fields: dict[str, Any], message: st
 
 def test_plans_without_arguments_load_no_library() -> None:
     code = (
-        "import sys; from trainer.plan import OptimiserPlan; OptimiserPlan(name='dadapt_adam');"
+        "import sys; from trainer.plans.optimiser import OptimiserPlan; OptimiserPlan(name='dadapt_adam');"
         "print({'torch', 'bitsandbytes', 'dadaptation', 'transformers'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

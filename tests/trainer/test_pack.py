@@ -21,7 +21,8 @@ from trainer.data.dataset import Dataset, Encoded
 from trainer.data.stream import epoch_batches
 from trainer.outcome import Diverged, EpochEnd, OutOfMemory
 from trainer.pack import Pack
-from trainer.plan import ComputePlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.compute import ComputePlan
 from trainer.seeds import generator
 
 Bases = Callable[..., BaseModel]

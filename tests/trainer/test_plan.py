@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trainer.plan import DataPlan, LoraPlan, NoisePlan, OptimiserPlan, SchedulePlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.data import DataPlan
+from trainer.plans.network import LoraPlan
+from trainer.plans.noise import NoisePlan
+from trainer.plans.optimiser import OptimiserPlan
+from trainer.plans.schedule import SchedulePlan
 
 
 def test_plans_are_frozen(make_plan: Callable[..., TrainingPlan]) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trainer import schedules
-from trainer.plan import SchedulePlan
+from trainer.plans.schedule import SchedulePlan
 
 STEPS, WARMUP = 100, 20
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from trainer.bases.errors import BaseModelError
-from trainer.plan import Attention
+from trainer.plans.compute import Attention
 
 
 def use(unet: Any, kind: Attention) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from trainer.bases import headers, hub
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import TEXT_PARTS, Family
-from trainer.plan import BasePlan
+from trainer.plans.base import BasePlan
 
 CONFIGS = Path(__file__).parent / "configs"
 """The shipped architecture configurations, a diffusers folder without weights for each family."""

@@ -22,7 +22,7 @@ from trainer.data.split import Look, Split, groups, look, split
 from trainer.data.split import folds as split_folds
 from trainer.data.stream import Deck, deck, lowest_terms
 from trainer.data.views import View, plain, show
-from trainer.plan import DataPlan, LatentCache
+from trainer.plans.data import DataPlan, LatentCache
 from trainer.prompts import WINDOW, PromptRules, windows_needed
 from trainer.seeds import derive
 

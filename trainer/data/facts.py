@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from trainer.data.dataset import Dataset
-from trainer.plan import DataPlan
+from trainer.plans.data import DataPlan
 
 
 def metadata(plan: DataPlan, dataset: Dataset) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.plan import DataPlan
+from trainer.plans.data import DataPlan
 
 
 def prior_weight(plan: DataPlan, epoch: int) -> float:

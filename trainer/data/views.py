@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from trainer.data.buckets import Size, cover
-from trainer.plan import DataPlan
+from trainer.plans.data import DataPlan
 from trainer.seeds import generator
 
 

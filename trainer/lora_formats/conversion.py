@@ -10,7 +10,8 @@ from trainer.bases import skeleton, sources
 from trainer.lora_formats import files, kohya
 from trainer.lora_formats.files import Format
 from trainer.lora_formats.low_rank import Layers
-from trainer.plan import BasePlan, Precision
+from trainer.plans.base import BasePlan
+from trainer.plans.compute import Precision
 
 _PRECISIONS: dict[torch.dtype, Precision] = {
     torch.float32: "no",

@@ -13,7 +13,7 @@ from trainer import lora_file
 from trainer.files import write_whole
 from trainer.lora_formats import diffusers, kohya, peft
 from trainer.lora_formats.low_rank import Layers, LoraFileError, LowRank
-from trainer.plan import Precision
+from trainer.plans.compute import Precision
 
 Format = Literal["kohya", "diffusers", "peft"]
 FORMATS: tuple[Format, ...] = ("kohya", "diffusers", "peft")

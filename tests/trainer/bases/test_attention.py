@@ -11,7 +11,7 @@ import torch
 from trainer import base_model
 from trainer.base_model import BaseModel, BaseModelError
 from trainer.bases import attention
-from trainer.plan import Attention, ComputePlan
+from trainer.plans.compute import Attention, ComputePlan
 
 KINDS: tuple[Attention, ...] = ("xformers", "flash")
 

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from trainer import base_model
 from trainer.base_model import BaseModelError
 from trainer.bases import hub
-from trainer.plan import BasePlan
+from trainer.plans.base import BasePlan
 
 NAME = Path("someone/micro")
 

@@ -14,7 +14,8 @@ from trainer import base_model, losses
 from trainer.base_model import BaseModel, BaseModelError
 from trainer.bases.schedule import ending_in_noise
 from trainer.data.dataset import Dataset, Encoded
-from trainer.plan import BasePlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.base import BasePlan
 
 Load = Callable[..., BaseModel]
 

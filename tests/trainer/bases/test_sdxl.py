@@ -19,7 +19,8 @@ from trainer.bases.conditioning import Framing
 from trainer.data.dataset import Dataset, Encoded
 from trainer.data.stream import epoch_batches
 from trainer.pack import bank_for
-from trainer.plan import BasePlan, TrainingPlan
+from trainer.plan import TrainingPlan
+from trainer.plans.base import BasePlan
 
 Load = Callable[..., BaseModel]
 Encode = Callable[[Dataset, BaseModel], Encoded]

@@ -15,7 +15,7 @@ from trainer import base_model
 from trainer.base_model import BaseModelError
 from trainer.bases import headers, sources
 from trainer.bases.conditioning import Framing
-from trainer.plan import BasePlan
+from trainer.plans.base import BasePlan
 
 FAMILIES = ("sd1", "sd2", "sdxl")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trainer.data.captions import spoken
 from trainer.data.sources import NO_RULES, CaptionRules
-from trainer.plan import DataPlan
+from trainer.plans.data import DataPlan
 
 TAGS = st.lists(st.text("abc ", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=8)
 TAGGED = "trigger, a, b, c, d, e, f"

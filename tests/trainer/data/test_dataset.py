@@ -19,7 +19,7 @@ from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Encoded, pixels
 from trainer.data.images import DataError, open_rgb
 from trainer.data.views import View, drawn, show
-from trainer.plan import DataPlan
+from trainer.plans.data import DataPlan
 from trainer.prompts import PromptRules
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainer.data.dataset import Dataset
 from trainer.data.facts import metadata
-from trainer.plan import DataPlan
+from trainer.plans.data import DataPlan
 
 
 def test_the_entries_say_what_was_asked(few_dataset: Dataset) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trainer.data.prior import prior_weight
-from trainer.plan import DataPlan
+from trainer.plans.data import DataPlan
 
 
 def weights(**fields: Any) -> list[float]:

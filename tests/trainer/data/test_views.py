@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance
 
 from trainer.data.buckets import fit
 from trainer.data.views import View, drawn, mirrored, plain, show
-from trainer.plan import DataPlan
+from trainer.plans.data import DataPlan
 
 SIDES = st.tuples(st.integers(20, 200), st.integers(20, 200))
 TARGETS = st.sampled_from([(64, 64), (96, 48), (32, 128)])

@@ -1,0 +1,206 @@
+"""Images trained until a search finds a checkpoint as good as the best of 24 full random trials.
+
+For each seed, 24 trials drawn at random are trained to their horizon with nothing pruned; the best validation
+figure of all their checkpoints is the target. Then each strategy searches the same space on the same data, and the
+images that it has trained, in all trials together and also those still in training, are counted up to the moment
+when a checkpoint reaches the target. The ratio is that count over the images of the random trials; a strategy that
+has spent as many images in vain counts as "not reached".
+
+    .venv/bin/python benchmarks/efficiency.py --seeds 5
+
+With --folder, finished strategies are kept there and not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from studies import study, toml_text
+from studies.engine import Event, Scored
+from studies.quiet import quiet
+from studies.runner import Runner
+from studies.worker import Worker
+from trainer.files import write_whole
+
+LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
+TRIALS = 24
+HORIZON = 448
+PACK = 8
+RANDOM = "random, no pruning"
+DEFAULT = "lorasearch's default"
+LAST_TOLD = "TPE, epochs searched, last checkpoint told"
+
+Table_ = dict[str, Any]
+
+
+class Reached(Exception):
+    """A checkpoint is as good as the target, or all images are spent."""
+
+
+class Counter:
+    """Counts images and ends the search when it has its checkpoint.
+
+    Args:
+        target: validation figure to reach; lower is better.
+        limit: images after which the search has failed.
+    """
+
+    def __init__(self, target: float, limit: float) -> None:
+        self.target, self.limit = target, limit
+        self.images, self.best = 0, math.inf
+
+    def stepped(self, images: int, loss: float) -> None:
+        """Counts."""
+        self.images += images
+        if self.images >= self.limit:
+            raise Reached
+
+    def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
+        """Compares."""
+        self.best = min(self.best, card["scores"]["validation"]["mean"])
+        if self.best <= self.target:
+            raise Reached
+
+    def phase(self, text: str) -> None:
+        """Ignored, like all that follow."""
+
+    def started(self, number: int, values: Mapping[str, Any], resumed: bool) -> None:
+        """Ignored."""
+
+    def returned(self, number: int) -> None:
+        """Ignored."""
+
+    def ended(self, record: object) -> None:
+        """Ignored."""
+
+
+class LastTold(Worker):
+    """Tells of a trial's last checkpoint only, as scripts do that sample the number of epochs."""
+
+    def advance(self) -> list[Event]:
+        """Without the checkpoints before the last."""
+        return [event for event in super().advance() if not isinstance(event, Scored) or event.last]
+
+
+def main() -> None:
+    """Prints a table and, last, one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="keeps what is finished")
+    parser.add_argument("--only", help="one strategy")
+    arguments = parser.parse_args()
+    quiet()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    names = [name for name in STRATEGIES if arguments.only in (None, name)]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.folder or Path(scratch)
+        ratios = {name: [] for name in names}
+        for seed in seeds:
+            random = _outcome(folder, RANDOM, seed, -math.inf, math.inf)
+            for name in names:
+                found = _outcome(folder, name, seed, random["best"], random["images"])
+                reached = found["best"] <= random["best"]
+                ratios[name].append(found["images"] / random["images"] if reached else math.inf)
+                print(f"seed {seed}: {name}: {_shown(ratios[name][-1])} (best {found['best']:.4f}, "
+                      f"random {random['best']:.4f})", flush=True)  # fmt: skip
+    _print(ratios)
+
+
+def _print(ratios: Mapping[str, list[float]]) -> None:
+    table = Table(
+        title=f"images until the best of {TRIALS} full random trials is reached, as a share of theirs"
+    )
+    for column in ("strategy", "median", "by seed"):
+        table.add_column(column)
+    for name, found in ratios.items():
+        table.add_row(name, _shown(statistics.median(found)), " ".join(map(_shown, found)))
+    Console().print(table)
+    medians = {name: _plain(statistics.median(found)) for name, found in ratios.items()}
+    print(json.dumps({"ratio_median": medians.get(DEFAULT), "medians": medians}))
+
+
+def _shown(ratio: float) -> str:
+    return f"{ratio:.2f}" if math.isfinite(ratio) else "not reached"
+
+
+def _plain(ratio: float) -> float | None:
+    return round(ratio, 3) if math.isfinite(ratio) else None
+
+
+def _outcome(folder: Path, name: str, seed: int, target: float, limit: float) -> Table_:
+    """What a strategy trained and found; read from ``folder`` if it stands there."""
+    kept = folder / f"{name.replace(' ', '-')}-{seed}.json"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory() as scratch:
+            found = _search(Path(scratch), name, seed, Counter(target, limit))
+        write_whole(kept, json.dumps({"images": found.images, "best": found.best}).encode())
+    found: Table_ = json.loads(kept.read_text())
+    return found
+
+
+def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
+    """Searches until the counter has enough or the trials are spent."""
+    changes, engine = STRATEGIES.get(name, (_RANDOM, Worker))
+    path = folder / "study.toml"
+    path.write_text(_written(_table(seed, changes)))
+    opened = study.begin(path, folder / "workspace")
+    worker = engine(opened.spec, opened.workspace, opened.dataset, opened.seed, counter.stepped)
+    worker.limit_pack(PACK)
+    with suppress(Reached):
+        Runner(opened, worker, counter).search()
+    return counter
+
+
+def _table(seed: int, changes: Mapping[str, Any]) -> Table_:
+    """The demonstration's study, judged by validation alone, with a strategy's changes."""
+    table = tomllib.loads((LIBRARY / "quickstart.toml").read_text())
+    table["study"] = {"name": "efficiency", "seed": seed}
+    table["plan"]["base"]["path"] = str(LIBRARY / "assets" / "micro-sd")
+    table["plan"]["data"]["folder"] = str(LIBRARY / "assets" / "demo")
+    table["judge"] = {"prompt_count": 0, "timesteps": 8, "seen_images": 0}
+    table["objective"] = {"validation": 1.0}
+    table["budget"] = {"trials": changes.get("trials", 10 * TRIALS), "images_per_trial": HORIZON}
+    table["search"].update(sampler=changes["sampler"], pruner=changes["pruner"])
+    table["search"]["space"] = {**table["search"]["space"], "data.repeats": {"choices": [2, 4]}}
+    table["first"] = (
+        [recipe | {"data.repeats": 2} for recipe in table["first"]] if changes.get("first") else []
+    )
+    if changes.get("epochs"):
+        table["plan"]["data"]["repeats"] = 2
+        del table["search"]["space"]["data.repeats"]
+        table["search"]["space"]["data.epochs"] = {"low": 1, "high": HORIZON // 56}
+    return table
+
+
+def _written(table: Table_) -> str:
+    text = "".join(toml_text.section("[[first]]", recipe) for recipe in table.pop("first"))
+    return "".join(toml_text.section(f"[{name}]", entries) for name, entries in table.items()) + text
+
+
+_NONE = {"name": "none"}
+_RANDOM = {"sampler": "random", "pruner": _NONE, "trials": TRIALS}
+STRATEGIES: dict[str, tuple[Mapping[str, Any], type[Worker]]] = {
+    DEFAULT: ({"sampler": "tpe", "pruner": {}, "first": True}, Worker),
+    "lorasearch without first recipes": ({"sampler": "tpe", "pruner": {}}, Worker),
+    "TPE, no pruning": ({"sampler": "tpe", "pruner": _NONE}, Worker),
+    "TPE, median pruner": ({"sampler": "tpe", "pruner": {"name": "median"}}, Worker),
+    LAST_TOLD: ({"sampler": "tpe", "pruner": _NONE, "epochs": True}, LastTold),
+}
+"""What each strategy changes in the study, and who trains it."""
+
+
+if __name__ == "__main__":
+    main()

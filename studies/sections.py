@@ -1,0 +1,197 @@
+"""The sections of a study file, each with its fields, units and ranges."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from evaluation import solvers
+from search.budget import Budget
+from search.samplers import sampler_problem
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Section(BaseModel):
+    """Checked when it is read, never changed after; a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class StudySection(Section):
+    """[study]"""
+
+    name: str
+    """Names the workspace and the study in the database."""
+    seed: int = Field(0, ge=-1, lt=2**63)
+    """Everything random derives from it; -1 draws one, which is then recorded."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"must be 1-64 letters, digits, '.', '_' or '-', starting with a letter or digit, but got {name!r}"
+            )
+        return name
+
+
+class BudgetSection(Section):
+    """[budget]"""
+
+    trials: int | None = None
+    """Most trials that are begun."""
+    images: int | None = None
+    """Most images that all trials together see."""
+    minutes: float | None = None
+    """Longest time that the search may take, all its runs together."""
+    images_per_trial: int = Field(ge=1)
+    """The horizon: most images that one trial sees."""
+
+    @model_validator(mode="after")
+    def _limited(self) -> Self:
+        self.limits()
+        return self
+
+    def limits(self) -> Budget:
+        """What stops the search."""
+        return Budget(trials=self.trials, images=self.images, minutes=self.minutes)
+
+
+class PrunerSection(Section):
+    """[search.pruner]"""
+
+    name: str = "asha"
+    """asha, hyperband, median, or none."""
+    min_images: int = Field(0, ge=0)
+    """Images seen at the first comparison; 0 takes a sixth of the horizon."""
+    reduction_factor: int = 3
+    """One of this many trials goes on to the next rung."""
+
+
+class SearchSection(Section):
+    """[search]"""
+
+    sampler: str = "tpe"
+    """tpe or random."""
+    pruner: PrunerSection = PrunerSection()
+    space: dict[str, dict[str, Any]]
+    """Plan field -> a range ``{ low, high, log }`` or ``{ choices }``, with ``when`` if it depends on another."""
+
+    @field_validator("sampler")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if problem := sampler_problem(name):
+            raise ValueError(problem.rstrip("."))
+        return name
+
+
+class SplitSection(Section):
+    """[split]"""
+
+    validation: float = Field(0.15, gt=0, lt=0.5)
+    """Share of images on which checkpoints are compared."""
+    test: float = Field(0.15, gt=0, lt=0.5)
+    """Share of images that are used once, at the end."""
+    folds: int = Field(0, ge=0, le=20)
+    """Also deal all but the test images into this many folds, for ``data.fold`` to hold one out; 0 for none."""
+
+
+class JudgeSection(Section):
+    """[judge]"""
+
+    clip: str | None = None
+    """CLIP folder or hub name; None leaves CLIP scores out."""
+    prompts: tuple[str, ...] = ()
+    """Empty takes the captions of held-out images."""
+    prompt_count: int = Field(4, ge=0, le=64)
+    """How many captions are taken where no prompts are given."""
+    negative_prompt: str = ""
+    """What pictures should not show."""
+    steps: int = Field(12, ge=1, le=200)
+    """Sampling steps of a render."""
+    guidance: float = Field(4.0, ge=1)
+    """Classifier-free guidance; 1 is none."""
+    timesteps: int = Field(8, ge=1, le=100)
+    """Per validation image."""
+    seen_images: int = Field(4, ge=0)
+    """Training images on which the same loss is measured, to show the gap."""
+    max_rows: int = Field(64, ge=2)
+    """Most rows in one forward pass."""
+
+
+class ConfirmSection(Section):
+    """[confirm]"""
+
+    finalists: int = Field(6, ge=1, le=32)
+    """Checkpoints that are judged again."""
+    timesteps: int = Field(24, ge=1, le=200)
+    """Per validation image, with fresh noise."""
+    prompt_count: int = Field(16, ge=0, le=64)
+    """How many captions of held-out images are rendered where judge.prompts gives none."""
+    seeds_per_prompt: int = Field(3, ge=1, le=32)
+    """Renders of each prompt, with fresh seeds."""
+
+
+class PackSection(Section):
+    """[pack]"""
+
+    size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = "auto"
+    """Trials trained at a time; "auto" measures once, when the study begins, what fits and pays."""
+    most: int = Field(32, ge=1, le=256)
+    """The largest size that "auto" tries."""
+
+
+class SaveSection(Section):
+    """[save]"""
+
+    precision: Literal["no", "fp16", "bf16"] = "fp16"
+    """Number format of LoRA files; "no" keeps float32."""
+    every_n_epochs: int = Field(1, ge=1)
+    """How often ``lorasearch train`` writes a LoRA file; the last epoch's is always written."""
+    keep_last: int | None = Field(None, ge=1)
+    """How many of these it keeps beside the last epoch's; None keeps all. A search scores every epoch and keeps
+    every file, because its finalists are judged again from their files."""
+
+
+class SamplesSection(Section):
+    """[samples]: pictures that ``lorasearch train`` writes; a search renders what [judge] says."""
+
+    prompts: tuple[str, ...] = ()
+    """One picture each; none are written without prompts."""
+    negative_prompt: str = ""
+    """What the pictures should not show."""
+    seed: int = Field(0, ge=-1, lt=2**63)
+    """Of the starting noise, the same at every epoch; -1 draws one, which is then recorded."""
+    steps: int = Field(20, ge=1, le=1000)
+    """Sampling steps of a picture."""
+    guidance: float = Field(7.0, ge=1)
+    """Scale of classifier-free guidance (CFG); 1 switches it off."""
+    sampler: str = solvers.DEFAULT
+    """Which of diffusers' solvers draws, by the name that WebUIs give it."""
+    width: int | None = Field(None, ge=16)
+    """Pixels; None takes ``data.resolution``."""
+    height: int | None = Field(None, ge=16)
+    """Pixels; None takes ``data.resolution``."""
+    every_n_epochs: int = Field(1, ge=1)
+    """The last epoch always has its pictures."""
+
+    @field_validator("sampler")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if problem := solvers.problem(name):
+            raise ValueError(problem)
+        return name
+
+
+class ProbeSection(Section):
+    """[probe]: D-Adaptation finds a learning rate, on which the range of ``optimiser.unet_lr`` is centred."""
+
+    enabled: bool = False
+    """Whether a study begins with it; the result is remembered, so that it is done once."""
+    steps: int = Field(600, ge=120, le=100_000)
+    """Most optimiser steps; it ends earlier where the rate has stayed for 100."""
+    repetitions: int = Field(3, ge=1, le=16)
+    """Trainings with a seed each, in one pack; one estimate alone may be off by a factor of two."""

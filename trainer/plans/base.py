@@ -1,0 +1,38 @@
+"""The section [plan.base]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from trainer.plans.fields import Frozen, shared
+
+Prediction = Literal["epsilon", "v_prediction"]
+
+
+class MergedLora(Frozen):
+    """A LoRA that becomes part of the base model."""
+
+    file: Path
+    """In the format of kohya, diffusers or PEFT, made for the same family."""
+    weight: float = Field(1.0, ge=-10, le=10)
+    """Its strength: W += weight * alpha / rank * up down."""
+
+
+class BasePlan(Frozen):
+    """The frozen base model."""
+
+    path: Path = shared()
+    """SD 1.x, SD 2.x or SDXL: a diffusers folder, a single .safetensors file, or a hub name ``org/model``."""
+    vae: Path | None = shared(None)
+    """A VAE that replaces the base's: a diffusers folder or a .safetensors file."""
+    prediction_type: Prediction | None = shared(None)
+    """What the U-Net predicts; None takes the base's own statement (SD 2.x files make none: v_prediction)."""
+    zero_terminal_snr: bool | None = shared(None)
+    """Rescale the noise schedule to end in pure noise (Lin et al. 2023); None takes the base's own statement."""
+    clip_skip: int = Field(1, ge=1, le=3)
+    """Which hidden state of the text encoder is read, counted from the end (1 = the last); SDXL takes 1 only."""
+    loras: tuple[MergedLora, ...] = shared(())
+    """LoRAs that are merged into the base model first, e.g. ``[{ file = "x.safetensors", weight = 0.7 }]``."""

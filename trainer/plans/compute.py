@@ -1,0 +1,34 @@
+"""The section [plan.compute]."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from trainer.plans.fields import Frozen, shared
+
+Precision = Literal["no", "fp16", "bf16"]
+Attention = Literal["sdpa", "xformers", "flash"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class ComputePlan(Frozen):
+    """How the arithmetic is done."""
+
+    mixed_precision: Precision = shared("no")
+    """Number format of the frozen base and of activations; adapters stay in float32."""
+    gradient_checkpointing: bool = shared(False)
+    """Recompute activations in the backward pass: less memory, more time."""
+    attention: Attention = shared("sdpa")
+    """How the U-Net's attention is computed: PyTorch's choice, the package xformers, or FlashAttention alone."""
+    device: Device = shared("auto")
+    """Where everything is computed; auto takes CUDA where there is one."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.attention == "flash" and self.mixed_precision == "no":
+            raise ValueError("attention = 'flash' needs mixed_precision fp16 or bf16")
+        if self.attention != "sdpa" and self.device == "cpu":
+            raise ValueError(f"attention = '{self.attention}' needs CUDA; choose 'sdpa' with device = 'cpu'")
+        return self

@@ -1,0 +1,78 @@
+"""The sections [plan.optimiser] and [plan.ema]."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from trainer import optimisers
+from trainer.plans.fields import Frozen, shared
+
+OptimiserName = Literal[
+    "adamw",
+    "adamw8bit",
+    "paged_adamw8bit",
+    "lion",
+    "lion8bit",
+    "paged_lion8bit",
+    "sgd_nesterov",
+    "sgd_nesterov8bit",
+    "dadaptation",
+    "dadapt_adam",
+    "dadapt_adagrad",
+    "dadapt_adan",
+    "dadapt_adan_ip",
+    "dadapt_lion",
+    "dadapt_sgd",
+    "adafactor",
+    "prodigy",
+]
+Argument = bool | int | float | str | tuple[float, ...] | None
+
+
+class OptimiserPlan(Frozen):
+    """How gradients become updates."""
+
+    name: OptimiserName = "adamw"
+    """Which optimiser, from PyTorch or from the library that carries it."""
+    unet_lr: float = Field(1e-4, gt=0, le=1)
+    """Learning rate of the U-Net on AdamW's scale: Lion takes a third, Prodigy and D-Adaptation find their own;
+    SGD takes it as it is, and wants a far larger one."""
+    text_lr_over_unet_lr: float = Field(0.5, gt=0, le=10)
+    """Learning rate of the text encoder as a multiple of the U-Net's; Prodigy has one rate and leaves it aside."""
+    text2_lr_over_unet_lr: float | None = Field(None, gt=0, le=10)
+    """The same for SDXL's second text encoder; None takes that of the first."""
+    weight_decay: float = Field(0.01, ge=0, lt=1)
+    """How strongly weights are pulled to 0; most optimisers multiply it by the learning rate."""
+    max_grad_norm: float = Field(1.0, ge=0)
+    """Gradients of a slot are scaled down to this 2-norm; 0 leaves them alone."""
+    args: dict[str, Argument] = shared({})
+    """Further keyword arguments of the optimiser (``optimizer_args``), e.g. ``{ betas = [0.9, 0.99] }``."""
+    lora_plus_ratio: float = Field(1.0, ge=1, le=128)
+    """Learning rate of B over that of A (LoRA+, Hayou et al. 2024, section 4); 1 is plain LoRA."""
+    text_stop_share: float = Field(1.0, gt=0, le=1)
+    """Share of all optimiser steps after which the text encoder stays as it is."""
+    max_weight_norm: float | None = Field(None, gt=0)
+    """Largest Frobenius norm of any layer's delta W (``scale_weight_norms``); None sets no limit."""
+    gradient_accumulation: int = Field(1, ge=1)
+    """Batches whose images share one optimiser step (``gradient_accumulation_steps``)."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if problems := optimisers.problems(self):
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def text2_share(self) -> float:
+        """Learning rate of SDXL's second text encoder as a multiple of the U-Net's."""
+        own = self.text2_lr_over_unet_lr
+        return self.text_lr_over_unet_lr if own is None else own
+
+
+class EmaPlan(Frozen):
+    """An exponential moving average of the LoRA's weights, which is saved and judged in their place."""
+
+    decay: float | None = Field(None, gt=0, lt=1)
+    """Share of the old average kept at each optimiser step, once warmed up; None keeps no average."""
