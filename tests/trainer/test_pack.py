@@ -15,7 +15,7 @@ from torch import Tensor
 from evaluation.subject import Subject
 from evaluation.validation import cells, measure
 from tests.trainer.driving import equal, pack, relative_difference, state, steps, train
-from trainer import noise
+from trainer import noise, rows
 from trainer.base_model import BaseModel
 from trainer.data.dataset import Dataset, Encoded
 from trainer.data.stream import epoch_batches
@@ -222,29 +222,20 @@ def with_peft(
 
 
 def test_trials_of_different_batch_size_and_repeats_meet_the_same_images_and_noise(
-    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, monkeypatch: pytest.MonkeyPatch
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
 ) -> None:
-    seen: dict[tuple[int, int], list[tuple[int, Any]]] = {}
+    seen: dict[int, list[tuple[int, Any]]] = {}
     training = pack(encode(few_dataset, tiny_base()))
     plans = [make_plan(rank=1, batch_size=1, epochs=12), make_plan(rank=2, batch_size=3, repeats=4)]
     for trial, plan in enumerate(plans):
         training.admit(trial, plan)
-    rows_of = training._rows
-
-    def spying(runs: list[Any]) -> Any:
-        rows = rows_of(runs)
-        index = 0
-        for run in runs:
-            for presentation, example in zip(
-                run.next_batch.presentations, run.next_batch.examples, strict=True
-            ):
-                fact = (example, int(rows.timesteps[index]), rows.noise[index], rows.inputs[index])
-                seen.setdefault((presentation, 0), []).append((run.trial, fact))
-                index += 1
-        return rows
-
-    monkeypatch.setattr(training, "_rows", spying)
-    steps(training, 40)
+    for _ in range(40):
+        runs = list(training.runs.values())
+        batch = rows.gather(runs, training.data, training.bank.dtype)
+        for index, owner in enumerate(batch.owner):
+            fact = (batch.shown[index], int(batch.timesteps[index]), batch.noise[index], batch.inputs[index])
+            seen.setdefault(batch.presentations[index], []).append((runs[owner].trial, fact))
+        training.step()
     shared = [facts for facts in seen.values() if len(facts) == 2]
     assert len(shared) == 40
     for (_, first), (_, second) in shared:

@@ -15,6 +15,7 @@ from PIL import ImageOps
 from torch import Tensor
 
 from tests.trainer.driving import equal, pack, relative_difference, state, steps, train
+from trainer import rows
 from trainer.base_model import BaseModel
 from trainer.checkpoints import save_state
 from trainer.data import dataset as datasets
@@ -202,7 +203,7 @@ def test_each_augmentation_changes_its_input_and_nothing_else(
         for i, more in enumerate(({}, fields))
     ]
     for run in runs:
-        seen.append(training._rows([run]))
+        seen.append(rows.gather([run], training.data, training.bank.dtype))
     plain, changed = seen
     assert torch.equal(plain.noise, changed.noise)
     assert torch.equal(plain.timesteps, changed.timesteps)
