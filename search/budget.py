@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import BaseModel, ConfigDict, model_validator
 
 
@@ -14,6 +16,7 @@ class Budget(BaseModel):
         trials: trials begun, enqueued recipes included.
         images: training images seen, summed over all trials.
         minutes: running time of the search, interruptions left out.
+        gpu_seconds: working time of all devices together, training and judging.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -21,10 +24,11 @@ class Budget(BaseModel):
     trials: int | None = None
     images: int | None = None
     minutes: float | None = None
+    gpu_seconds: float | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Budget:
-        limits = {"trials": self.trials, "images": self.images, "minutes": self.minutes}
+        limits = self.model_dump()
         if all(limit is None for limit in limits.values()):
             raise ValueError(f"budget needs at least one of: {', '.join(limits)}.")
         problems = [
@@ -37,19 +41,31 @@ class Budget(BaseModel):
         return self
 
 
-def spent(budget: Budget, trials_asked: int, images_trained: int, seconds: float) -> str | None:
-    """Which limit has been reached, as a sentence; None while there is budget left.
+@dataclass(frozen=True)
+class Spending:
+    """What a search has used so far.
 
-    Args:
-        budget: the limits.
-        trials_asked: trials begun so far.
-        images_trained: images seen so far, summed over all trials.
-        seconds: running time so far.
+    Attributes:
+        trials: trials begun.
+        images: images seen, summed over all trials.
+        seconds: running time.
+        gpu_seconds: working time of all devices together.
     """
-    if budget.trials is not None and trials_asked >= budget.trials:
+
+    trials: int
+    images: int
+    seconds: float
+    gpu_seconds: float = 0.0
+
+
+def spent(budget: Budget, used: Spending) -> str | None:
+    """Which limit has been reached, as a sentence; None while there is budget left."""
+    if budget.trials is not None and used.trials >= budget.trials:
         return f"The budget of {budget.trials} trials is spent."
-    if budget.images is not None and images_trained >= budget.images:
-        return f"The budget of {budget.images} training images is spent ({images_trained} seen)."
-    if budget.minutes is not None and seconds >= 60 * budget.minutes:
-        return f"The budget of {budget.minutes:g} minutes is spent ({seconds / 60:.1f} used)."
+    if budget.images is not None and used.images >= budget.images:
+        return f"The budget of {budget.images} training images is spent ({used.images} seen)."
+    if budget.minutes is not None and used.seconds >= 60 * budget.minutes:
+        return f"The budget of {budget.minutes:g} minutes is spent ({used.seconds / 60:.1f} used)."
+    if budget.gpu_seconds is not None and used.gpu_seconds >= budget.gpu_seconds:
+        return f"The budget of {budget.gpu_seconds:g} GPU-seconds is spent ({used.gpu_seconds:.0f} used)."
     return None

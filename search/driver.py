@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from search import budget
 from search.curve import at, best
+from search.patience import search_stalled, trial_stalled
 from search.pruners import grid, make_pruner
 from search.samplers import derived_seed, make_sampler
 from search.settings import SearchSettings
@@ -22,6 +23,8 @@ _RECIPES = "recipes_enqueued"
 _SECONDS = "seconds_spent"
 _SPACE = "space"
 _VERDICT = "pruned_at_images"
+_REASON = "reason"
+_DEVICE_SECONDS = "device_seconds_spent"
 
 
 class Driver:
@@ -35,6 +38,7 @@ class Driver:
         settings: sampler, pruner, budget and first recipes.
         seed: of the study; trial n is sampled from (seed, n) alone, so an interruption changes nothing.
         clock: seconds on a clock that never goes back, such as `time.monotonic`; only the budget reads it.
+        device_clock: seconds that this run's devices have worked so far, all workers together; likewise.
 
     Raises:
         SpaceError: first recipes that do not fit the space, or a space whose parameters changed their kind,
@@ -42,7 +46,13 @@ class Driver:
     """
 
     def __init__(
-        self, memory: Memory, space: Space, settings: SearchSettings, seed: int, clock: Callable[[], float]
+        self,
+        memory: Memory,
+        space: Space,
+        settings: SearchSettings,
+        seed: int,
+        clock: Callable[[], float],
+        device_clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._memory, self._space, self._settings, self._seed = memory, space, settings, seed
         self._grid = grid(settings.pruner, settings.horizon_images)
@@ -52,6 +62,8 @@ class Driver:
         self._again = deque(record.number for record in memory.records() if record.state == "running")
         self._clock = clock
         self._began = clock() - float(memory.recall(_SECONDS) or 0.0)
+        self._device_clock = device_clock
+        self._device_before = float(memory.recall(_DEVICE_SECONDS) or 0.0)
 
     @property
     def seconds_spent(self) -> float:
@@ -59,11 +71,18 @@ class Driver:
         return self._clock() - self._began
 
     @property
+    def device_seconds_spent(self) -> float:
+        """Working time of all devices, summed over the search's processes."""
+        return self._device_before + self._device_clock()
+
+    @property
     def spent(self) -> str | None:
-        """Which limit of the budget has been reached, as a sentence; None while there is budget."""
+        """Why no trial is begun any more, as a sentence; None while there is budget and hope."""
         begun = [record for record in self.records() if record.state != "waiting"]
         images = sum(record.images_seen for record in begun)
-        return budget.spent(self._settings.budget, len(begun), images, self.seconds_spent)
+        used = budget.Spending(len(begun), images, self.seconds_spent, self.device_seconds_spent)
+        limit = budget.spent(self._settings.budget, used)
+        return limit or search_stalled(begun, self._settings.patience)
 
     def ask(self) -> Proposal | None:
         """The next trial to train.
@@ -94,13 +113,13 @@ class Driver:
             point: images seen and objective; if not finite, it is stored but left out of the curve.
 
         Returns:
-            Whether the trial is to be trained on.
+            Whether the trial is to be trained on, is pruned, or is finished because it gains no more.
 
         Raises:
             ValueError: the card contradicts the point.
         """
         self._memory.save_card(number, _complete(card, point))
-        self._memory.remember(_SECONDS, self.seconds_spent)
+        self._remember_time()
         if self._memory.annotation(number, _VERDICT) is not None:
             return "prune"
         curve = self._memory.record(number).curve
@@ -110,6 +129,9 @@ class Driver:
             if new and self._memory.should_prune(number, self._pruner):
                 self._memory.annotate(number, _VERDICT, images)
                 return "prune"
+        if reason := trial_stalled(curve, self._settings.patience):
+            self._memory.annotate(number, _REASON, reason)
+            return "finish"
         return "continue"
 
     def tell(self, number: int, end: End) -> None:
@@ -121,7 +143,7 @@ class Driver:
         if isinstance(end, Finished) and value is None:
             end = Infeasible("No checkpoint had a finite objective.")
         self._memory.tell(number, end, value if isinstance(end, (Finished, Pruned)) else None)
-        self._memory.remember(_SECONDS, self.seconds_spent)
+        self._remember_time()
 
     def requeue(self, number: int) -> None:
         """Puts a running trial back, to be asked for again before any new one, as resumed.
@@ -138,6 +160,10 @@ class Driver:
     def records(self) -> list[TrialRecord]:
         """All trials, ordered by number."""
         return self._memory.records()
+
+    def _remember_time(self) -> None:
+        self._memory.remember(_SECONDS, self.seconds_spent)
+        self._memory.remember(_DEVICE_SECONDS, self.device_seconds_spent)
 
     def _values(self, number: int) -> dict[str, Value]:
         """The trial's values; what is missing is drawn by a fresh sampler seeded by study seed and number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from search.budget import Budget
+from search.patience import Patience
 from search.pruners import PrunerSettings, grid
 from search.samplers import sampler_problem
 from search.trial import Value
@@ -17,6 +18,7 @@ class SearchSettings(BaseModel):
         sampler: one of `search.samplers.SAMPLERS`.
         pruner: which trials are stopped early.
         budget: when to ask for no more trials.
+        patience: when a trial, and when the search, is not worth going on with.
         horizon_images: the most images that any trial sees; the pruner's comparisons lie below it.
         first: known-good recipes to try first, perhaps partial; the sampler fills the rest.
     """
@@ -26,6 +28,7 @@ class SearchSettings(BaseModel):
     sampler: str = "tpe"
     pruner: PrunerSettings
     budget: Budget
+    patience: Patience = Patience()
     horizon_images: int
     first: tuple[dict[str, Value], ...] = ()
 

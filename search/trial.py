@@ -13,7 +13,7 @@ Value = bool | int | float | str
 State = Literal["running", "finished", "pruned", "infeasible", "failed", "waiting"]
 """What has become of a trial; `waiting` is an enqueued recipe that nobody has asked for yet."""
 
-Verdict = Literal["continue", "prune"]
+Verdict = Literal["continue", "prune", "finish"]
 """The answer to a report."""
 
 
@@ -85,7 +85,7 @@ class TrialRecord:
         cards: one score card a checkpoint, ordered by epoch, each with at least `epoch`, `images_seen` and
             `objective` (None where it was not finite). Shared with a cache: not to be changed.
         curve: the checkpoints with a finite objective, ordered by images seen, not smoothed.
-        reason: why it was infeasible or failed.
+        reason: why it was infeasible, failed, or was trained no further.
         started: local time of its begin, None while waiting.
         ended: local time of its end, None before.
     """

@@ -74,6 +74,10 @@ class Engine(Protocol):
     def idle(self) -> bool:
         """Whether no trial is in training."""
 
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Working time of all devices in this run, by kind of work."""
+
     def spreads(self) -> dict[str, float]:
         """Of each metric how much the base model's figure moves when it is measured again."""
 

@@ -33,7 +33,14 @@ class Runner:
     ) -> None:
         self._study, self._engine, self._watch = study, engine, watch
         self._memory = study.memory
-        self._driver = Driver(study.memory, study.spec.space, study.search_settings, study.seed, clock)
+        self._driver = Driver(
+            study.memory,
+            study.spec.space,
+            study.search_settings,
+            study.seed,
+            clock,
+            lambda: sum(engine.seconds.values()),
+        )
         self._spreads: dict[str, float] = self._memory.recall(SPREADS) or {}
 
     def run(self) -> Verdict:
@@ -82,7 +89,7 @@ class Runner:
         card = {**event.card, "objective": found.mean, "objective_error": found.standard_error}
         verdict = self._driver.report(event.trial, card, Point(event.images_seen, found.mean))
         self._watch.checkpoint(event.trial, card)
-        if event.last:
+        if event.last or verdict == "finish":
             self._engine.drop(event.trial)
             self._end(event.trial, Finished())
         elif verdict == "prune":

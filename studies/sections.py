@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from evaluation import solvers
 from search.budget import Budget
+from search.patience import Patience
 from search.samplers import sampler_problem
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -49,6 +50,12 @@ class BudgetSection(Section):
     """Longest time that the search may take, all its runs together."""
     images_per_trial: int = Field(ge=1)
     """The horizon: most images that one trial sees."""
+    gpu_seconds: float | None = None
+    """Longest working time of all devices together, training and judging."""
+    trials_without_gain: int = Field(0, ge=0)
+    """End the search when so many trials in a row do not beat the best by more than its standard error; 0: never."""
+    checkpoints_without_gain: int = Field(0, ge=0)
+    """End a trial when so many of its checkpoints in a row are no better than its best before them; 0: never."""
 
     @model_validator(mode="after")
     def _limited(self) -> Self:
@@ -57,7 +64,13 @@ class BudgetSection(Section):
 
     def limits(self) -> Budget:
         """What stops the search."""
-        return Budget(trials=self.trials, images=self.images, minutes=self.minutes)
+        return Budget(
+            trials=self.trials, images=self.images, minutes=self.minutes, gpu_seconds=self.gpu_seconds
+        )
+
+    def patience(self) -> Patience:
+        """What ends a trial or the search before their time."""
+        return Patience(checkpoints=self.checkpoints_without_gain, trials=self.trials_without_gain)
 
 
 class PrunerSection(Section):

@@ -54,6 +54,7 @@ class Study:
             sampler=self.spec.search.sampler,
             pruner=self.spec.pruner,
             budget=budget.limits(),
+            patience=budget.patience(),
             horizon_images=budget.images_per_trial,
             first=self.spec.first,
         )

@@ -229,3 +229,45 @@ def test_a_whole_search_finds_a_good_learning_rate(study: Study) -> None:
         driver.tell(proposal.number, Pruned() if pruned else Finished())
     states = [record.state for record in driver.records()]
     assert states.count("pruned") >= 5 and states.count("finished") >= 1
+
+
+def test_a_trial_that_gains_no_more_is_finished_early_with_its_reason(study: Study) -> None:
+    driver = study.driver(patience={"checkpoints": 2})
+    driver.ask()
+    said = [report(driver, 0, i + 1, 100 * (i + 1), value) for i, value in enumerate((1.0, 3.0, 1.0, 1.0))]
+    assert said == ["continue", "continue", "continue", "finish"]
+    driver.tell(0, Finished())
+    record = driver.records()[0]
+    assert record.state == "finished"
+    assert "after 200 images" in str(record.reason)
+
+
+def test_the_search_ends_when_its_trials_gain_no_more_than_the_noise(study: Study) -> None:
+    driver = study.driver(patience={"trials": 2}, budget={"trials": 50})
+    for number in range(3):
+        assert driver.ask() is not None
+        card = {"epoch": 1, "objective_error": 0.5}
+        driver.report(number, card, Point(100, 1.0 + 0.1 * number))
+        driver.tell(number, Finished())
+    assert driver.ask() is None
+    assert "The last 2 trials" in str(driver.spent)
+
+
+def test_device_time_adds_up_over_processes(study: Study) -> None:
+    worked = [0.0]
+    settings = {"budget": {"gpu_seconds": 10}}
+
+    def driver() -> Driver:
+        made = study.driver(**settings)
+        return Driver(made._memory, made._space, made._settings, 7, study.clock, lambda: worked[0])
+
+    first = driver()
+    first.ask()
+    worked[0] = 6.0
+    report(first, 0, 1, 100, 1.0)
+    worked[0] = 0.0
+    second = driver()
+    assert second.device_seconds_spent == pytest.approx(6.0)
+    assert second.spent is None
+    worked[0] = 4.5
+    assert second.spent == "The budget of 10 GPU-seconds is spent (10 used)."

@@ -1,0 +1,80 @@
+"""When going on is not worth it: of one trial, and of the whole search (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from search.curve import best, smooth
+from search.trial import Point, TrialRecord
+
+ENDED = frozenset({"finished", "pruned", "infeasible"})
+"""States of trials that say something about the search's progress."""
+
+
+class Patience(BaseModel):
+    """What is waited for; 0 waits for ever.
+
+    Attributes:
+        checkpoints: a trial ends when so many checkpoints in a row are no better than its best before them.
+        trials: the search ends when so many ended trials in a row do not beat the best before them by more than
+            the standard error of that best.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    checkpoints: int = Field(0, ge=0)
+    trials: int = Field(0, ge=0)
+
+
+def trial_stalled(curve: Sequence[Point], patience: Patience) -> str | None:
+    """Why a trial is trained no further, as a sentence; None while it may still gain.
+
+    Args:
+        curve: its checkpoints, not smoothed; the base model's 0 at the start counts as one to beat.
+        patience: how long to wait.
+    """
+    wait = patience.checkpoints
+    points = smooth(curve)
+    if not wait or len(points) <= wait:
+        return None
+    before, since = points[:-wait], points[-wait:]
+    peak = max(before, key=lambda point: point.objective)
+    if max(point.objective for point in since) > peak.objective:
+        return None
+    return (
+        f"Its last {wait} checkpoints are no better than the one after {peak.images_seen} images, so it was "
+        "trained no further."
+    )
+
+
+def search_stalled(records: Sequence[TrialRecord], patience: Patience) -> str | None:
+    """Why no more trials are begun, as a sentence; None while the search still gains.
+
+    Args:
+        records: all trials; those that have not ended count for nothing yet.
+        patience: how long to wait.
+    """
+    ended = sorted((r for r in records if r.state in ENDED and r.ended), key=lambda r: (r.ended, r.number))
+    if not patience.trials or len(ended) <= patience.trials:
+        return None
+    peak, error = _peak(ended[: -patience.trials])
+    late, _ = _peak(ended[-patience.trials :])
+    if late > peak + error:
+        return None
+    return (
+        f"The last {patience.trials} trials did not beat the best before them ({peak:.3f}) by more than its "
+        f"standard error ({error:.3f})."
+    )
+
+
+def _peak(records: Sequence[TrialRecord]) -> tuple[float, float]:
+    """The best objective of some trials and its standard error; minus infinity and 0 if there is none."""
+    found = [(value, record) for record in records if (value := best(record.curve)) is not None]
+    if not found:
+        return -math.inf, 0.0
+    value, record = max(found, key=lambda pair: pair[0])
+    card = max((c for c in record.cards if c["objective"] is not None), key=lambda c: float(c["objective"]))
+    return value, float(card.get("objective_error") or 0.0)
