@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evaluation.scorecard import ScoreCard
-from search.objective import shares
+from search.objective import Weights, shares
+from search.pareto import front
 from search.selection import Candidate, Decision, decide, one_standard_error, shortlist
 from search.trial import TrialRecord
 from studies.cards import candidate, candidates, facts
 from studies.engine import Engine, Exam
+from studies.problems import StudyError
 from studies.spec import StudySpec
 from studies.study import SPREADS, VERDICT, Study
 from studies.workspace import copy_whole, write_json
@@ -55,17 +57,34 @@ def conclude(study: Study, engine: Engine) -> Verdict:
     return standing
 
 
-def provisional(study: Study) -> Verdict:
-    """The choice as of now, from stored scores alone: not confirmed, not tested.
+def provisional(study: Study, weights: Weights | None = None) -> Verdict:
+    """A choice from stored scores alone: not confirmed, not tested.
+
+    Args:
+        study: opened.
+        weights: of the metrics in the objective; None takes the study file's.
 
     Raises:
         NothingToSelect: no checkpoint is usable yet.
+        StudyError: a weighted metric was not measured in this study.
     """
+    if weights is not None:
+        _check_measured(study, weights)
+        study = replace(study, spec=study.spec.model_copy(update={"objective": dict(weights)}))
     court = _court(study, study.memory.records())
     everyone = candidates(court.records, court.spreads, study.spec.objective)
     choice = one_standard_error(everyone)
     reason = "The earliest checkpoint within one standard error of the best so far; not yet confirmed."
     return _document(court, everyone, choice, reason) | {"confirmation": None, "test": None}
+
+
+def _check_measured(study: Study, weights: Weights) -> None:
+    measured = study.memory.recall(SPREADS) or {}
+    missing = [name for name, weight in weights.items() if weight > 0 and name not in measured]
+    if missing:
+        raise StudyError(
+            f"{', '.join(missing)} was not measured in this study; weigh only: {', '.join(sorted(measured))}."
+        )
 
 
 def _court(study: Study, records: Sequence[TrialRecord]) -> _Court:
@@ -110,6 +129,7 @@ def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, r
         },
         "spreads": dict(court.spreads),
         "shares_of_variance": shares([c.scores for c in everyone], court.spreads, spec.objective),
+        "pareto": [{"trial": c.trial, "epoch": c.epoch} for c in front(everyone, _compared(spec, everyone))],
         "candidates": [
             {
                 "trial": c.trial,
@@ -121,6 +141,12 @@ def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, r
             for c in everyone
         ],
     }
+
+
+def _compared(spec: StudySpec, everyone: Sequence[Candidate]) -> list[str]:
+    """The weighted metrics, between which a front is drawn; all that were measured where only one is."""
+    weighted = [name for name, weight in spec.objective.items() if weight > 0]
+    return weighted if len(weighted) > 1 else sorted(everyone[0].scores)
 
 
 def _confirmation(

@@ -13,22 +13,33 @@ if TYPE_CHECKING:
 
 @click.command(name="select")
 @click.argument("workspace", type=click.Path(path_type=Path))
+@click.option(
+    "--weights",
+    metavar="METRIC=N,...",
+    help="Choose again from the stored scores with other weights, e.g. validation=1,clip_image=2.",
+)
 @click.option("--json", "as_json", is_flag=True, help="All of selection.json, for scripts.")
-def command(workspace: Path, as_json: bool) -> None:
+def command(workspace: Path, weights: str | None, as_json: bool) -> None:
     """Show which checkpoint of WORKSPACE wins, and why.
 
-    Before the study is finished the choice is provisional: not confirmed with fresh seeds, not tested.
+    Before the study is finished the choice is provisional: not confirmed with fresh seeds, not tested. So is a
+    choice with --weights, which trains nothing and changes nothing; put the weights into the study file's
+    [objective] and run it again to have that choice confirmed.
 
     \b
     Examples:
       lorasearch select workspaces/quickstart
+      lorasearch select workspaces/quickstart --weights validation=1,clip_image=2
       lorasearch select workspaces/quickstart --json | jq .winner.params
     """
     from studies.glance import glance, standing, told
 
     with told():
         study = glance(workspace)
-        verdict = standing(study.workspace) or _provisional(workspace)
+        if weights is not None:
+            verdict = _provisional(workspace, _weights(weights))
+        else:
+            verdict = standing(study.workspace) or _provisional(workspace, None)
         trials = len(study.memory.records())
     if as_json:
         import json
@@ -39,12 +50,31 @@ def command(workspace: Path, as_json: bool) -> None:
         click.echo(line)
 
 
-def _provisional(workspace: Path) -> dict[str, Any]:
+def _provisional(workspace: Path, weights: Mapping[str, float] | None) -> dict[str, Any]:
     """The choice from stored scores; this needs the whole study, and torch with it."""
     from studies.study import reopen
     from studies.verdict import provisional
 
-    return provisional(reopen(workspace))
+    return provisional(reopen(workspace), weights)
+
+
+def _weights(text: str) -> dict[str, float]:
+    """Weights from ``metric=number,metric=number``."""
+    from search.objective import weight_problems
+    from studies.problems import StudyError
+
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            raise StudyError(
+                f"--weights: {part!r} is no METRIC=NUMBER; write it like validation=1,clip_image=0.5."
+            ) from None
+    if problems := weight_problems(found):
+        raise StudyError([f"--weights: {problem}" for problem in problems])
+    return found
 
 
 def _lines(verdict: Mapping[str, Any], trials: int, root: Path) -> Iterator[str]:
