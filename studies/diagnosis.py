@@ -1,0 +1,215 @@
+"""What a trial's curves say, in a sentence and with the guides' remedy (pure)."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evaluation.scorecard import ScoreCard
+from search.parameter import Choice, Parameter
+from search.trial import TrialRecord
+from studies.cards import facts
+from studies.words import NOTICEABLE, value
+
+Condition = Literal["diverged", "overfit", "memorising", "underfit", "unfinished", "healthy"]
+
+REMEDIES: Mapping[Condition, str] = {
+    "diverged": "lower the learning rate",
+    "overfit": "fewer repeats or epochs, a smaller rank or alpha, a larger batch",
+    "memorising": "fewer repeats or epochs, a smaller rank or alpha, more images",
+    "underfit": "a higher learning rate, a larger alpha, more repeats or epochs",
+    "unfinished": "train longer",
+    "healthy": "",
+}
+"""What the guides do about it."""
+
+NEAR_END = 0.1
+"""Share of a range's width (of its logarithm where it is searched so) that counts as its end."""
+LEADERS = 0.25
+"""Share of the trials, at least three, whose values tell where the good ones lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What a trial suffers from, if anything."""
+
+    condition: Condition
+    sentence: str
+    epoch: int | None = None
+    """From when on; None where that has no meaning."""
+
+    @property
+    def remedy(self) -> str:
+        """What the guides do about it; empty for a healthy trial."""
+        return REMEDIES[self.condition]
+
+    def __str__(self) -> str:
+        return f"{self.sentence} Remedy: {self.remedy}." if self.remedy else self.sentence
+
+
+@dataclass(frozen=True, slots=True)
+class _Epoch:
+    number: int
+    scores: ScoreCard
+
+
+def diagnose(record: TrialRecord) -> Diagnosis | None:
+    """A trial's condition from its checkpoints; None before the first.
+
+    Args:
+        record: a trial. A difference counts where it exceeds two standard errors of itself, measured on the
+            same images.
+    """
+    if record.state == "infeasible" and "barred" not in (record.reason or ""):
+        return Diagnosis("diverged", f"Diverged: {_plain(record.reason or 'its loss is not finite')}.")
+    epochs = [_Epoch(int(card["epoch"]), facts(card)) for card in record.cards]
+    epochs = [epoch for epoch in epochs if epoch.scores.unusable is None]
+    if not epochs:
+        return None
+    best = min(epochs, key=lambda epoch: epoch.scores.validation.mean)
+    for rule in (_diverged, _memorising, _underfit, _overfit, _unfinished):
+        if found := rule(epochs, best):
+            return found
+    gain = -100 * math.expm1(best.scores.validation.mean)
+    return Diagnosis("healthy", f"Healthy: the validation loss fell by {gain:.1f} % and then stayed.")
+
+
+def _diverged(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+    """Far worse than the base model on held-out and on training images alike."""
+    last = epochs[-1].scores
+    seen = last.training.mean if last.training else last.validation.mean
+    if last.validation.mean > _WILD and seen > _WILD:
+        factor = math.exp(last.validation.mean)
+        return Diagnosis(
+            "diverged", f"Diverged: the validation loss rose to {factor:.1f} times the base model's."
+        )
+    return None
+
+
+_WILD = math.log(1.5)
+"""Log ratio beyond which a LoRA does worse than any overfit does: also on the images it was trained on."""
+
+
+def _memorising(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+    """Its pictures are nearer to training images than to held-out ones, more than the base model's are."""
+    for epoch in epochs:
+        found = getattr(epoch.scores, "memorisation", None)
+        if found is not None and found.mean > NOTICEABLE * found.standard_error and found.mean > 1:
+            return Diagnosis(
+                "memorising",
+                f"Memorising from epoch {epoch.number}: its pictures are {found.mean:.1f} points nearer to training "
+                "images than to held-out ones, compared with the base model's.",
+                epoch.number,
+            )
+    return None
+
+
+def _overfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+    """Validation worsens after its best while training improves."""
+    last = epochs[-1]
+    rise, error = _change(best.scores.validation_by_image, last.scores.validation_by_image)
+    if last is best or rise <= NOTICEABLE * error:
+        return None
+    before, after = best.scores.training, last.scores.training
+    if before is not None and after is not None and after.mean > before.mean + after.standard_error:
+        return Diagnosis(
+            "diverged",
+            f"Unsteady from epoch {best.number}: the loss rose on training images as well as on held-out ones.",
+            best.number,
+        )
+    return Diagnosis(
+        "overfit",
+        f"Overfit from epoch {best.number}: the validation loss rose again by {100 * math.expm1(rise):.1f} % "
+        "while the training images were learnt further.",
+        best.number,
+    )
+
+
+def _underfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+    """Neither validation nor training moved."""
+    validation, training = best.scores.validation, epochs[-1].scores.training
+    still = validation.mean > -NOTICEABLE * validation.standard_error
+    if still and (training is None or training.mean > -NOTICEABLE * training.standard_error):
+        return Diagnosis("underfit", "Underfit: neither validation nor training loss moved beyond noise.")
+    return None
+
+
+def _unfinished(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+    """Validation still falls at the end."""
+    if len(epochs) < 2 or best is not epochs[-1]:
+        return None
+    fall, error = _change(epochs[-1].scores.validation_by_image, epochs[-2].scores.validation_by_image)
+    total = -best.scores.validation.mean
+    if fall > NOTICEABLE * error and fall > 0.1 * total:
+        return Diagnosis(
+            "unfinished",
+            f"Unfinished: the validation loss still fell by {-100 * math.expm1(-fall):.1f} % in its last epoch.",
+        )
+    return None
+
+
+def ends_hit(
+    records: Sequence[TrialRecord], parameters: Mapping[str, Parameter], shares: Mapping[str, float]
+) -> list[str]:
+    """Which ranges the best trials crowd at an end of, as advice.
+
+    Args:
+        records: all trials.
+        parameters: the searched ones, by name.
+        shares: importance of each, adding up to 1; those that matter less than the average are left out.
+    """
+    ranked = sorted((r for r in records if r.curve), key=_peak, reverse=True)
+    leaders = ranked[: max(3, math.ceil(LEADERS * len(ranked)))]
+    if len(ranked) < 2 * len(leaders):
+        return []
+    average = 1 / len(shares) if shares else 0.0
+    found = []
+    for name, parameter in parameters.items():
+        values = [leader.values[name] for leader in leaders if name in leader.values]
+        if isinstance(parameter, Choice) or len(values) < 3 or shares.get(name, 0.0) < average:
+            continue
+        if end := _end([float(v) for v in values], parameter):
+            bound = parameter.low if end == "lower" else parameter.high
+            found.append(
+                f"The best {name} lie at the {end} end of its range ({value(bound)}): widen it and run again."
+            )
+    return found
+
+
+def _end(values: Sequence[float], parameter: Any) -> Literal["lower", "upper"] | None:
+    """The end of a range at which the median of some values lies."""
+    scale = math.log if parameter.log else float
+    low, high = scale(parameter.low), scale(parameter.high)
+    if high <= low:
+        return None
+    place = (scale(statistics.median(values)) - low) / (high - low)
+    return "lower" if place < NEAR_END else "upper" if place > 1 - NEAR_END else None
+
+
+def _peak(record: TrialRecord) -> float:
+    return max(point.objective for point in record.curve)
+
+
+def _change(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """How much the mean over the same images rose, and the standard error of that difference."""
+    rises = [b - a for a, b in zip(before, after, strict=True)]
+    error = statistics.stdev(rises) / math.sqrt(len(rises)) if len(rises) > 1 else math.inf
+    return statistics.fmean(rises), error
+
+
+def _plain(reason: str) -> str:
+    text = reason.strip().rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def headline(found: Sequence[Diagnosis | None]) -> str:
+    """How many trials suffer from what, as a sentence."""
+    counts: dict[str, int] = {}
+    for diagnosis in found:
+        if diagnosis is not None:
+            counts[diagnosis.condition] = counts.get(diagnosis.condition, 0) + 1
+    parts = [f"{count} {condition}" for condition, count in sorted(counts.items(), key=lambda i: -i[1])]
+    return f"Of {sum(counts.values())} trials: {', '.join(parts)}." if parts else ""

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from search.parameter import Choice, Real
+from search.trial import Point, State, TrialRecord
+from studies.diagnosis import diagnose, ends_hit, headline
+
+SPREAD = (-0.01, 0.0, 0.01, 0.0)
+"""How four validation images differ; their differences between epochs are far smaller."""
+
+
+def scores(validation: float, training: float | None, jitter: float = 0.0) -> dict[str, Any]:
+    by_image = [validation + s + jitter * (-1) ** i for i, s in enumerate(SPREAD)]
+    return {
+        "validation": {"mean": validation, "standard_error": 0.004},
+        "validation_by_timestep": [validation],
+        "validation_by_image": by_image,
+        "training": None if training is None else {"mean": training, "standard_error": 0.004},
+        "clip_image": None,
+        "clip_text": None,
+        "clip_image_value": None,
+        "clip_text_value": None,
+        "broken": 0,
+        "renders": 2,
+    }
+
+
+def trial(
+    validation: Sequence[float],
+    training: Sequence[float | None],
+    state: State = "finished",
+    jitter: float = 0.0,
+) -> TrialRecord:
+    cards = tuple(
+        {"epoch": i + 1, "images_seen": 10 * (i + 1), "objective": -v, "scores": scores(v, t, jitter * i)}
+        for i, (v, t) in enumerate(zip(validation, training, strict=True))
+    )
+    return TrialRecord(0, {}, state, cards, tuple(Point(c["images_seen"], c["objective"]) for c in cards))
+
+
+@pytest.mark.parametrize(
+    ("validation", "training", "condition", "epoch"),
+    [
+        ((-0.05, -0.08, -0.08), (-0.05, -0.09, -0.10), "healthy", None),
+        ((-0.05, -0.08, -0.03), (-0.05, -0.10, -0.20), "overfit", 2),
+        ((-0.001, -0.002, -0.001), (-0.001, -0.002, -0.003), "underfit", None),
+        ((-0.02, -0.04, -0.06), (-0.02, -0.04, -0.07), "unfinished", None),
+        ((-0.02, 0.5, 0.9), (-0.02, 0.6, 0.9), "diverged", None),
+        ((-0.02, 0.05, 0.1), (-0.02, 0.05, 0.1), "diverged", 1),
+        ((0.01, 0.3, 0.9), (-0.1, -0.5, -0.9), "overfit", 1),
+    ],
+)
+def test_curves_tell_the_condition(
+    validation: Sequence[float], training: Sequence[float], condition: str, epoch: int | None
+) -> None:
+    found = diagnose(trial(validation, training))
+    assert found is not None
+    assert (found.condition, found.epoch) == (condition, epoch)
+
+
+def test_a_rise_within_the_noise_is_no_overfit() -> None:
+    found = diagnose(trial((-0.05, -0.08, -0.078), (-0.05, -0.10, -0.12), jitter=0.02))
+    assert found is not None and found.condition == "healthy"
+
+
+def test_a_trial_that_was_told_infeasible_has_diverged() -> None:
+    record = TrialRecord(0, {}, "infeasible", reason="the training loss became NaN at step 17")
+    found = diagnose(record)
+    assert found is not None
+    assert str(found) == (
+        "Diverged: the training loss became NaN at step 17. Remedy: lower the learning rate."
+    )
+
+
+def test_nothing_is_said_before_the_first_checkpoint() -> None:
+    assert diagnose(TrialRecord(0, {}, "running")) is None
+
+
+def test_a_headline_counts_conditions() -> None:
+    found = [diagnose(trial((-0.05, -0.08, -0.08), (-0.05, -0.09, -0.10)))] * 2
+    assert headline([*found, None]) == "Of 2 trials: 2 healthy."
+
+
+def searched(rates: Sequence[float]) -> list[TrialRecord]:
+    """Trials whose objective is their learning rate."""
+    return [
+        TrialRecord(i, {"lr": rate, "kind": "a"}, "finished", (), (Point(10, rate),))
+        for i, rate in enumerate(rates)
+    ]
+
+
+RATES = [1e-5 * 10 ** (3 * i / 11) for i in range(12)]
+PARAMETERS = {"lr": Real(low=1e-5, high=1e-2, log=True), "kind": Choice(choices=("a", "b"))}
+
+
+def test_a_range_is_called_too_narrow_when_the_best_crowd_at_its_end() -> None:
+    (advice,) = ends_hit(searched(RATES), PARAMETERS, {"lr": 0.8, "kind": 0.2})
+    assert advice == "The best lr lie at the upper end of its range (0.01): widen it and run again."
+
+
+def test_a_parameter_that_hardly_matters_is_left_alone() -> None:
+    assert ends_hit(searched(RATES), PARAMETERS, {"lr": 0.2, "kind": 0.8}) == []
+
+
+def test_few_trials_say_nothing_of_a_range() -> None:
+    assert ends_hit(searched(RATES[:5]), PARAMETERS, {"lr": 1.0}) == []
