@@ -1,0 +1,195 @@
+"""How far the chosen checkpoint is from the best one, on images and seeds that no choice has seen.
+
+Each study searches on its own pictures: other styles and subjects than the demonstration's. Afterwards every
+checkpoint of every trial is judged again on the study's test images, with far more renders than the search
+had: the truth. The regret of a choice is its distance from the best checkpoint in the study's objective, as a share
+of the range between the best and the worst. Beside lorasearch's choice stand the ways by which people choose.
+
+    .venv/bin/python benchmarks/regret.py
+
+The artwork is fetched from npm when it is not in .micro/ yet (`tools/artwork.py`). With --folder, finished studies
+are kept there and not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import artwork  # noqa: E402
+
+from search.curve import best  # noqa: E402
+from search.objective import combine  # noqa: E402
+from search.trial import TrialRecord  # noqa: E402
+from studies import study, toml_text  # noqa: E402
+from studies.cards import differences, facts  # noqa: E402
+from studies.engine import Exam  # noqa: E402
+from studies.quiet import quiet  # noqa: E402
+from studies.runner import Runner  # noqa: E402
+from studies.study import SPREADS, Study  # noqa: E402
+from studies.watch import LineLog  # noqa: E402
+from studies.worker import Worker  # noqa: E402
+from trainer.files import write_whole  # noqa: E402
+
+LIBRARY = ROOT / "studies" / "library"
+IMAGES = 48
+TRUTH = Exam("test", 24, 12, 4, "truth")
+"""Timesteps an image, prompts, and seeds a prompt."""
+OURS = "lorasearch"
+artwork.PACKAGES["openmoji"] = artwork.Package(
+    "openmoji",
+    "@iconify-json/openmoji",
+    "1.2.29",
+    "OpenMoji",
+    "CC BY-SA 4.0",
+    "https://openmoji.org",
+)
+STYLES = ("fluentflat", "openmoji", "fluent", "noto", "twemoji")
+CATEGORIES = ("Animals & Nature", "Food & Drink", "Objects", "Travel & Places", "Activities")
+SUBJECTS = [(style, category) for i in range(2) for style, category in zip(
+    STYLES, (*CATEGORIES[i + 1 :], *CATEGORIES[: i + 1]), strict=True)]  # fmt: skip
+"""Two studies of each style, on different subjects."""
+
+Key = tuple[int, int]
+"""Trial and epoch."""
+
+
+def main() -> None:
+    """Prints a table and, last, one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=len(SUBJECTS))
+    parser.add_argument("--folder", type=Path, help="keeps what is finished")
+    arguments = parser.parse_args()
+    quiet()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.folder or Path(scratch)
+        found = [_regrets(folder, number) for number in range(arguments.studies)]
+    _print(found)
+
+
+def _print(found: Sequence[Mapping[str, float]]) -> None:
+    table = Table(title="regret in per cent of the range between best and worst checkpoint")
+    table.add_column("choice")
+    for column in ("median", "worst", "mean"):
+        table.add_column(column, justify="right")
+    table.add_column("by study")
+    figures = {}
+    for name in found[0]:
+        values = [regrets[name] for regrets in found]
+        summary = (statistics.median(values), max(values), statistics.fmean(values))
+        figures[name] = {"median": round(summary[0], 4), "worst": round(summary[1], 4)}
+        table.add_row(name, *(f"{100 * v:.1f}" for v in summary), " ".join(f"{100 * v:.0f}" for v in values))
+    Console().print(table)
+    ours = figures.pop(OURS)
+    print(json.dumps({**ours, "studies": len(found), "baselines": figures}))
+
+
+def _regrets(folder: Path, number: int) -> dict[str, float]:
+    """The regret of every way to choose in one study."""
+    place = folder / f"study-{number}"
+    kept = place / "truth.json"
+    if not kept.exists():
+        write_whole(kept, json.dumps(_truth(place, number)).encode())
+    opened = study.reopen(place / "workspace")
+    truth = {(trial, epoch): value for trial, epoch, value in json.loads(kept.read_text())}
+    high, low = max(truth.values()), min(truth.values())
+    regrets = {name: (high - truth[choose(opened)]) / (high - low) for name, choose in CHOICES.items()}
+    style, category = SUBJECTS[number]
+    shown = ", ".join(f"{name} {100 * regret:.1f}" for name, regret in regrets.items())
+    print(f"{number}: {style}, {category}, {len(truth)} checkpoints: {shown}", flush=True)
+    return regrets
+
+
+def _truth(place: Path, number: int) -> list[tuple[int, int, float]]:
+    """Runs a study and judges all its checkpoints on the test images: (trial, epoch, objective)."""
+    path = _write_study(place, number)
+    opened = study.begin(path, place / "workspace")
+    watch = LineLog(Console(quiet=True))
+    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, watch.stepped)
+    worker.limit_pack(int(opened.spec.pack.size))
+    Runner(opened, worker, watch).run()
+    keys = [(r.number, c["epoch"]) for r in opened.memory.records() for c in _usable(r)]
+    size, scores = int(opened.spec.pack.size), []
+    for start in range(0, len(keys), size):
+        scores += worker.examine(keys[start : start + size], TRUTH)
+    spreads = opened.memory.recall(SPREADS)
+    return [
+        (trial, epoch, combine(differences(facts({"scores": s})), spreads, opened.spec.objective).mean)
+        for (trial, epoch), s in zip(keys, scores, strict=True)
+    ]
+
+
+def _write_study(place: Path, number: int) -> Path:
+    """The pictures and the study file."""
+    style, category = SUBJECTS[number]
+    folder = place / "images" / f"10_{style}"
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = artwork.categories()
+    gallery = artwork.gallery(style)
+    names = [n for n in gallery.names if kinds.get(n) == category and n not in artwork.DEMO_CONCEPTS]
+    chosen = gallery.only(names[:: max(1, len(names) // IMAGES)][:IMAGES])
+    for name, picture in zip(chosen.names, chosen.on_white(), strict=True):
+        Image.fromarray(picture).save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(f"{style} style, {artwork.words(name)}")
+    table = tomllib.loads((LIBRARY / "quickstart.toml").read_text())
+    table["study"] = {"name": "regret", "seed": 100 + number}
+    table["plan"]["base"]["path"] = str(LIBRARY / "assets" / "micro-sd")
+    table["plan"]["data"]["folder"] = str(place / "images")
+    table["judge"]["clip"] = str(LIBRARY / "assets" / "micro-clip")
+    table["budget"] = {"trials": 16, "images_per_trial": 448}
+    table["split"] = {"validation": 0.2, "test": 0.35}
+    first = "".join(toml_text.section("[[first]]", recipe) for recipe in table.pop("first"))
+    path = place / "study.toml"
+    path.write_text("".join(toml_text.section(f"[{n}]", entries) for n, entries in table.items()) + first)
+    return path
+
+
+def _usable(record: TrialRecord) -> list[Mapping[str, Any]]:
+    return [card for card in record.cards if facts(card).unusable is None]
+
+
+def _ours(opened: Study) -> Key:
+    winner = json.loads(opened.workspace.selection.read_text())["winner"]
+    return winner["trial"], winner["epoch"]
+
+
+def _last_of_best(opened: Study) -> Key:
+    records = [r for r in opened.memory.records() if _usable(r)]
+    champion = max(records, key=lambda record: best(record.curve) or 0.0)
+    return champion.number, _usable(champion)[-1]["epoch"]
+
+
+def _lowest(figure: Callable[[Mapping[str, Any]], float]) -> Callable[[Study], Key]:
+    def choose(opened: Study) -> Key:
+        cards = [(figure(c), r.number, c["epoch"]) for r in opened.memory.records() for c in _usable(r)]
+        return min(cards)[1:]
+
+    return choose
+
+
+CHOICES: Mapping[str, Callable[[Study], Key]] = {
+    OURS: _ours,
+    "last epoch of the best trial": _last_of_best,
+    "lowest training loss": _lowest(lambda card: float(card["training_loss"])),
+    "lowest validation loss": _lowest(lambda card: float(card["scores"]["validation"]["mean"])),
+    "highest CLIP image": _lowest(lambda card: -float(card["scores"]["clip_image"]["mean"])),
+    "highest CLIP text": _lowest(lambda card: -float(card["scores"]["clip_text"]["mean"])),
+}
+
+
+if __name__ == "__main__":
+    main()
