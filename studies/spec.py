@@ -19,7 +19,9 @@ from search.selection import rule_text
 from search.space import Parameter, Space, SpaceError, parse_parameter, parse_space
 from search.trial import Value
 from studies import places
+from studies.cues import weight_needs
 from studies.fields import check_space, template_problems
+from studies.guards import GuardsSection
 from studies.problems import StudyError
 from trainer.bases.hub import is_name
 
@@ -123,16 +125,27 @@ class JudgeSection(_Section):
 
     clip: str | None = None
     """CLIP folder or hub name; None leaves CLIP scores out."""
+    image_encoder: str | None = None
+    """Folder or hub name of an image encoder such as DINOv2, which compares pictures in CLIP's place; CLIP still
+    reads the prompts."""
     prompts: tuple[str, ...] = ()
     """Empty takes the captions of held-out images."""
     prompt_count: int = Field(4, ge=0, le=64)
     """How many captions are taken where no prompts are given."""
+    seeds_per_prompt: int = Field(1, ge=1, le=16)
+    """Renders of each prompt; diversity needs 2, and is measured again in the confirmation."""
+    outside_prompts: tuple[str, ...] | Literal["general", "objects"] = "general"
+    """Prompts that are not in the data set, or the name of a shipped list; those that stand in it are left out."""
+    outside_prompt_count: int = Field(4, ge=0, le=64)
+    """How many of them a trial's last checkpoint renders; 0 measures flexibility in the confirmation alone."""
     negative_prompt: str = ""
     """What pictures should not show."""
     steps: int = Field(12, ge=1, le=200)
     """Sampling steps of a render."""
     guidance: float = Field(4.0, ge=1)
     """Classifier-free guidance; 1 is none."""
+    guided: float = Field(0.6, ge=0, le=1)
+    """Share of the steps, from the first on, that guidance acts in: the others cost half as much."""
     timesteps: int = Field(8, ge=1, le=100)
     """Per validation image."""
     seen_images: int = Field(4, ge=0)
@@ -152,6 +165,8 @@ class ConfirmSection(_Section):
     """How many captions of held-out images are rendered where judge.prompts gives none."""
     seeds_per_prompt: int = Field(3, ge=1, le=32)
     """Renders of each prompt, with fresh seeds."""
+    outside_prompt_count: int = Field(8, ge=0, le=64)
+    """How many prompts outside the data set are rendered, once each."""
 
 
 class PackSection(_Section):
@@ -230,6 +245,7 @@ class StudySpec(_Section):
     judge: JudgeSection = JudgeSection()
     objective: dict[str, float] = {"validation": 1.0, "clip_image": 0.5}
     """Weight of each metric in the objective."""
+    guards: GuardsSection = GuardsSection()
     confirm: ConfirmSection = ConfirmSection()
     pack: PackSection = PackSection()
     save: SaveSection = SaveSection()
@@ -239,9 +255,7 @@ class StudySpec(_Section):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         problems = weight_problems(self.objective)
-        clip = [name for name, weight in self.objective.items() if weight and name.startswith("clip")]
-        if clip and self.judge.clip is None:
-            problems.append(f"objective weighs {', '.join(clip)}, but judge.clip names no CLIP.")
+        problems += weight_needs(self.objective, self.judge)
         if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
             problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')
         if problems:
@@ -263,7 +277,7 @@ class StudySpec(_Section):
     @property
     def rule(self) -> str:
         """The rule of selection in words."""
-        return rule_text(self.objective)
+        return rule_text(self.objective, guards=self.guards.rule)
 
 
 def load(path: Path) -> StudySpec:
@@ -395,9 +409,10 @@ def resolve_paths(table: dict[str, Any], folder: Path) -> None:
                 entry[key] = [_resolved(folder, str(item), False) for item in entry[key]]
         _resolve_loras(plan.get("base"), folder)
     judge = table.get("judge")
-    if isinstance(judge, dict) and isinstance(judge.get("clip"), str):
-        local = (folder / judge["clip"]).resolve()
-        judge["clip"] = str(local) if local.exists() else judge["clip"]
+    for key in ("clip", "image_encoder"):
+        if isinstance(judge, dict) and isinstance(judge.get(key), str):
+            local = (folder / judge[key]).resolve()
+            judge[key] = str(local) if local.exists() else judge[key]
 
 
 def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
