@@ -11,7 +11,7 @@ from torch import Tensor
 from evaluation.encoders import Eye
 from evaluation.metrics import similarity
 from evaluation.metrics.diversity import diversity
-from evaluation.metrics.memorisation import memorisation
+from evaluation.metrics.memorisation import Side, memorisation
 from trainer.data import images
 from trainer.data.buckets import Size, fit
 from trainer.data.dataset import Dataset, pixels
@@ -30,47 +30,76 @@ class Looks:
 class Gallery:
     """Embeds the references once, then compares any renders with them.
 
+    In memorisation, a render is not compared with images whose caption is its prompt: a held-out image may
+    be one, and would be near for its subject alone. Where that would leave fewer than two images on a side,
+    all are compared.
+
     Args:
         dataset: where the images are.
         eye: embeds pictures.
         held_out: examples that no trial was trained on.
-        training: examples of the training side; fewer than two groups leave memorisation out.
+        training: examples of the training side; none leave memorisation out.
+        prompts: what each render shows.
         size: of the renders, which the references are brought to, in pixels.
     """
 
     def __init__(
-        self, dataset: Dataset, eye: Eye, held_out: Sequence[int], training: Sequence[int], size: Size
+        self,
+        dataset: Dataset,
+        eye: Eye,
+        held_out: Sequence[int],
+        training: Sequence[int],
+        prompts: Sequence[str],
+        size: Size,
     ) -> None:
-        self._eye, self._training = eye, tuple(training)
+        self._training = tuple(training)
         self._held_out = eye.images(_pictures(dataset, held_out, size))
-        self._known = eye.images(_pictures(dataset, training, size)) if training else None
-        owner = {i: group for group, members in enumerate(dataset.together) for i in members}
-        self._groups = tuple([owner.get(i, -1 - i) for i in side] for side in (training, held_out))
+        self._prompts = tuple(prompts)
+        self._sides: tuple[Side, Side] | None = None
+        if training:
+            known = eye.images(_pictures(dataset, training, size))
+            near, far = (_side(dataset, training, prompts), _side(dataset, held_out, prompts))
+            whole = ~(_enough(*near) & _enough(*far))
+            self._sides = (
+                Side(known, near[0], near[1] & ~whole[:, None]),
+                Side(self._held_out, far[0], far[1] & ~whole[:, None]),
+            )
 
-    def look(self, embedded: Tensor, prompts: Sequence[int]) -> Looks:
+    def look(self, embedded: Tensor) -> Looks:
         """Compares renders with the references and with each other.
 
         Args:
             embedded: renders in the encoder's space, shape (subjects, renders, width).
-            prompts: the prompt that each render shows, as a number.
         """
         subjects, renders = embedded.shape[:2]
-        flat = embedded.flatten(0, 1)
-        figures = {"clip_image": similarity.image_image(flat, self._held_out).view(subjects, renders)}
-        nearest = None
-        if self._known is not None:
-            train, held_out = self._groups
-            values, places = memorisation(flat, self._known, self._held_out, (train, held_out))
-            figures["memorisation"] = values.view(subjects, renders)
-            nearest = torch.tensor(self._training)[places].view(subjects, renders)
-        if several := [where for where in _places(prompts) if len(where) > 1]:
+        alike = similarity.image_image(embedded.flatten(0, 1), self._held_out)
+        figures, nearest = {"clip_image": alike.view(subjects, renders)}, None
+        if self._sides is not None:
+            found = [memorisation(each, *self._sides) for each in embedded]
+            figures["memorisation"] = torch.stack([values for values, _ in found])
+            nearest = torch.tensor(self._training)[torch.stack([places for _, places in found])]
+        if several := [where for where in _places(self._prompts) if len(where) > 1]:
             figures["diversity"] = torch.stack([diversity(embedded[:, where]) for where in several], dim=1)
         return Looks(figures, nearest)
 
 
-def _places(prompts: Sequence[int]) -> list[list[int]]:
+def _side(dataset: Dataset, examples: Sequence[int], prompts: Sequence[str]) -> tuple[list[int], Tensor]:
+    """Groups of near-duplicates, and which images each prompt is the caption of: shape (prompts, images)."""
+    owner = {i: group for group, members in enumerate(dataset.together) for i in members}
+    captions = [dataset.examples[i].caption for i in examples]
+    same = torch.tensor([[prompt == caption for caption in captions] for prompt in prompts])
+    return [owner.get(i, -1 - i) for i in examples], same
+
+
+def _enough(groups: Sequence[int], left_out: Tensor) -> Tensor:
+    """Whether each prompt has at least two groups left: shape (prompts,)."""
+    left = [{group for group, out in zip(groups, row, strict=True) if not out} for row in left_out.tolist()]
+    return torch.tensor([len(names) >= 2 for names in left])
+
+
+def _places(prompts: Sequence[str]) -> list[list[int]]:
     """Which renders show each prompt."""
-    found: dict[int, list[int]] = {}
+    found: dict[str, list[int]] = {}
     for place, prompt in enumerate(prompts):
         found.setdefault(prompt, []).append(place)
     return list(found.values())

@@ -71,7 +71,7 @@ class Judge:
         self._owners = [panel.prompts.index(prompt) for prompt in panel.prompts]
         size = panel.settings.width, panel.settings.height
         self._gallery = (
-            Gallery(data.dataset, self._eye, panel.held_out, panel.training, size)
+            Gallery(data.dataset, self._eye, panel.held_out, panel.training, panel.prompts, size)
             if self._eye and panel.prompts
             else None
         )
@@ -131,7 +131,7 @@ class Judge:
             return Looks({}, None), None
         subjects, count = renders.shape[:2]
         embedded = self._eye.images(renders.flatten(0, 1))
-        looks = self._gallery.look(embedded.view(subjects, count, -1), self._owners)
+        looks = self._gallery.look(embedded.view(subjects, count, -1))
         if self._clip is None or self._prompts is None:
             return looks, None
         read = embedded if self._eye is self._clip else self._clip.images(renders.flatten(0, 1))

@@ -48,6 +48,8 @@ def card(readings: Readings, base: Readings, i: int, prompts: Sequence[int]) -> 
         owners = prompts if values.shape[1] == len(prompts) else range(values.shape[1])
         facts |= compared(name, values[i].tolist(), base.figures[name][0].tolist(), owners)
         facts["base_values"] |= {name: _mean(base.figures[name][0].tolist(), owners)}
+        if name == "memorisation":
+            facts["memorisation_level"] = clustered(values[i].tolist(), owners)
     return ScoreCard(
         validation=clustered(ratio.flatten().tolist(), images),
         validation_by_timestep=tuple(log_ratio.by_timestep(ratio).tolist()),

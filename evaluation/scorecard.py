@@ -51,6 +51,8 @@ class ScoreCard(BaseModel):
     """The diversity itself: 0 is mode collapse."""
     memorisation_value: float | None = None
     """Similarity to the nearest training image minus that to the nearest held-out one."""
+    memorisation_level: Estimate | None = None
+    """The same with its error: above 0, renders are nearer to what was trained on than to what was not."""
     flexibility_value: float | None = None
     base_values: dict[str, float] = {}
     """The base model's own figures of the same kinds, by metric."""

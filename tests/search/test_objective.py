@@ -106,7 +106,7 @@ def test_shares_of_an_objective_that_does_not_vary_are_zero() -> None:
 
 
 def test_diversity_and_flexibility_shall_rise_and_memorisation_shall_fall() -> None:
-    ones = {name: 1.0 for name in ("diversity", "memorisation", "flexibility")}
+    ones = dict.fromkeys(("diversity", "memorisation", "flexibility"), 1.0)
     rises = {name: Estimate(2.0, 0.0) for name in ones}
     assert combine(rises, ones, {"diversity": 1.0}).mean == 2.0
     assert combine(rises, ones, {"flexibility": 1.0}).mean == 2.0

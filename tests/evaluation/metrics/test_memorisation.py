@@ -9,15 +9,17 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from evaluation.metrics.memorisation import memorisation, nearest
+from evaluation.metrics.memorisation import Side, memorisation, nearest
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def alone(count: int, start: int = 0) -> list[int]:
-    return list(range(start, start + count))
+def side(embeddings: torch.Tensor, renders: int, groups: list[int] | None = None) -> Side:
+    """Every image by itself, none left out."""
+    count = len(embeddings)
+    return Side(embeddings, groups or list(range(count)), torch.zeros(renders, count, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
@@ -29,7 +31,7 @@ def test_the_expected_nearest_is_the_mean_over_all_subsets(count: int) -> None:
 
 def test_the_figure_is_the_difference_of_both_sides() -> None:
     renders, training, held_out = noise(4, 8), noise(5, 8, seed=1), noise(2, 8, seed=2)
-    found, places = memorisation(renders, training, held_out, (alone(5), alone(2, 5)))
+    found, places = memorisation(renders, side(training, 4), side(held_out, 4))
     for i in range(4):
         near = [float(torch.cosine_similarity(renders[i], image, dim=0)) for image in training]
         far = [float(torch.cosine_similarity(renders[i], image, dim=0)) for image in held_out]
@@ -41,7 +43,7 @@ def test_the_figure_is_the_difference_of_both_sides() -> None:
 def test_more_training_images_of_the_same_kind_are_no_memorisation() -> None:
     """Without equal numbers the nearest of 80 would beat the nearest of 8 by far."""
     renders, training, held_out = noise(400, 12), noise(80, 12, seed=1), noise(8, 12, seed=2)
-    found, _ = memorisation(renders, training, held_out, (alone(80), alone(8, 80)))
+    found, _ = memorisation(renders, side(training, 400), side(held_out, 400))
     cosines = normalize(renders) @ normalize(torch.cat([training, held_out])).T
     naive = 100 * (cosines[:, :80].amax(1) - cosines[:, 80:].amax(1))
     assert float(naive.mean()) > 20
@@ -51,16 +53,25 @@ def test_more_training_images_of_the_same_kind_are_no_memorisation() -> None:
 def test_copies_of_training_images_are_found_and_named() -> None:
     training, held_out = noise(10, 12, seed=1), noise(10, 12, seed=2)
     renders = training[[7, 2]] + 0.01 * noise(2, 12)
-    found, places = memorisation(renders, training, held_out, (alone(10), alone(10, 10)))
+    found, places = memorisation(renders, side(training, 2), side(held_out, 2))
     assert places.tolist() == [7, 2]
     assert float(found.min()) > 20
-    turned, _ = memorisation(renders, held_out, training, (alone(10), alone(10, 10)))
+    turned, _ = memorisation(renders, side(held_out, 2), side(training, 2))
     assert turned.tolist() == pytest.approx((-found).tolist())
 
 
 def test_near_duplicates_count_as_one_image() -> None:
     renders, training, held_out = noise(3, 8), noise(4, 8, seed=1), noise(3, 8, seed=2)
     copied = torch.cat([training, training[:1], training[:1]])
-    once, _ = memorisation(renders, training, held_out, (alone(4), alone(3, 9)))
-    thrice, _ = memorisation(renders, copied, held_out, ([0, 1, 2, 3, 0, 0], alone(3, 9)))
+    once, _ = memorisation(renders, side(training, 3), side(held_out, 3))
+    thrice, _ = memorisation(renders, side(copied, 3, [0, 1, 2, 3, 0, 0]), side(held_out, 3))
     assert thrice.tolist() == pytest.approx(once.tolist())
+
+
+def test_images_that_are_left_out_are_as_if_they_were_not_there() -> None:
+    renders, training, held_out = noise(2, 8), noise(4, 8, seed=1), noise(3, 8, seed=2)
+    without = torch.tensor([[True, False, False], [False, False, False]])
+    found, _ = memorisation(renders, side(training, 2), Side(held_out, [0, 1, 2], without))
+    first, _ = memorisation(renders[:1], side(training, 1), side(held_out[1:], 1))
+    second, _ = memorisation(renders[1:], side(training, 1), side(held_out, 1))
+    assert found.tolist() == pytest.approx([float(first[0]), float(second[0])])
