@@ -165,18 +165,18 @@ def _ranked(finite: Sequence[Candidate]) -> list[Candidate]:
 def _close(finite: Sequence[Candidate]) -> list[Candidate]:
     """Those within one standard error of the best, highest objective first."""
     best, *others = _ranked(finite)
-    return [best] + [
-        other for other in others if best.objective.mean - other.objective.mean <= _lead_error(best, other)
-    ]
+    leads = [(other, lead(best, other)) for other in others]
+    return [best] + [other for other, ahead in leads if ahead.mean <= ahead.standard_error]
 
 
-def _lead_error(best: Candidate, other: Candidate) -> float:
-    """The standard error of the difference between two objectives."""
+def lead(best: Candidate, other: Candidate) -> Estimate:
+    """How far one candidate is ahead of another, with the standard error of the difference, cell by cell."""
+    ahead = best.objective.mean - other.objective.mean
     pairs = [(values, other.cells.get(name, ())) for name, values in best.cells.items()]
     if not pairs or any(len(values) != len(theirs) or len(values) < 2 for values, theirs in pairs):
-        return best.objective.standard_error
+        return Estimate(ahead, best.objective.standard_error)
     leads = [[a - b for a, b in zip(values, theirs, strict=True)] for values, theirs in pairs]
-    return math.hypot(*(statistics.stdev(lead) / math.sqrt(len(lead)) for lead in leads))
+    return Estimate(ahead, math.hypot(*(statistics.stdev(x) / math.sqrt(len(x)) for x in leads)))
 
 
 def _earliness(candidate: Candidate) -> tuple[int, int, int, int]:
