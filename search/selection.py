@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from search.objective import DIRECTIONS, Estimate, Weights
+from search.small_samples import standard_error
 
 PER_TRIAL = 2
 """Most finalists from one trial, so that they are not all neighbours on one curve."""
@@ -170,13 +170,16 @@ def _close(finite: Sequence[Candidate]) -> list[Candidate]:
 
 
 def lead(best: Candidate, other: Candidate) -> Estimate:
-    """How far one candidate is ahead of another, with the standard error of the difference, cell by cell."""
+    """How far one candidate is ahead of another, with the standard error of the difference, cell by cell.
+
+    Few cells widen it, so that chance exceeds twice the error no more often than with many.
+    """
     ahead = best.objective.mean - other.objective.mean
     pairs = [(values, other.cells.get(name, ())) for name, values in best.cells.items()]
     if not pairs or any(len(values) != len(theirs) or len(values) < 2 for values, theirs in pairs):
         return Estimate(ahead, best.objective.standard_error)
     leads = [[a - b for a, b in zip(values, theirs, strict=True)] for values, theirs in pairs]
-    return Estimate(ahead, math.hypot(*(statistics.stdev(x) / math.sqrt(len(x)) for x in leads)))
+    return Estimate(ahead, math.hypot(*(standard_error(x) for x in leads)))
 
 
 def _earliness(candidate: Candidate) -> tuple[int, int, int, int]:
