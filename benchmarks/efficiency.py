@@ -106,7 +106,7 @@ def main() -> None:
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     names = [name for name in STRATEGIES if arguments.only in (None, name)]
     with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments.folder or Path(scratch)
+        folder = (arguments.folder or Path(scratch)).resolve()
         ratios = {name: [] for name in names}
         for seed in seeds:
             random = _outcome(folder, RANDOM, seed, -math.inf, math.inf)

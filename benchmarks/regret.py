@@ -33,10 +33,9 @@ sys.path.insert(0, str(ROOT / "tools"))
 import artwork  # noqa: E402
 
 from search.curve import best  # noqa: E402
-from search.objective import combine  # noqa: E402
 from search.trial import TrialRecord  # noqa: E402
 from studies import study, toml_text  # noqa: E402
-from studies.cards import differences, facts  # noqa: E402
+from studies.cards import facts, objective  # noqa: E402
 from studies.engine import Exam  # noqa: E402
 from studies.quiet import quiet  # noqa: E402
 from studies.runner import Runner  # noqa: E402
@@ -47,7 +46,7 @@ from trainer.files import write_whole  # noqa: E402
 
 LIBRARY = ROOT / "studies" / "library"
 IMAGES = 48
-TRUTH = Exam("test", 24, 12, 4, "truth")
+TRUTH = Exam("test", 16, 12, 3, "truth", 0)
 """Timesteps an image, prompts, and seeds a prompt."""
 OURS = "lorasearch"
 artwork.PACKAGES["openmoji"] = artwork.Package(
@@ -76,7 +75,7 @@ def main() -> None:
     arguments = parser.parse_args()
     quiet()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments.folder or Path(scratch)
+        folder = (arguments.folder or Path(scratch)).resolve()
         found = [_regrets(folder, number) for number in range(arguments.studies)]
     _print(found)
 
@@ -128,7 +127,7 @@ def _truth(place: Path, number: int) -> list[tuple[int, int, float]]:
         scores += worker.examine(keys[start : start + size], TRUTH)
     spreads = opened.memory.recall(SPREADS)
     return [
-        (trial, epoch, combine(differences(facts({"scores": s})), spreads, opened.spec.objective).mean)
+        (trial, epoch, objective(facts({"scores": s}), spreads, opened.spec.objective).mean)
         for (trial, epoch), s in zip(keys, scores, strict=True)
     ]
 

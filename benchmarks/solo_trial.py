@@ -80,6 +80,7 @@ class Solo:
                 self._validation(example, spec.judge.timesteps)
             captions = [data.examples[i].caption for i in data.split.validation]
             prompts = list(spec.judge.prompts or captions[: spec.judge.prompt_count])
+            prompts *= spec.judge.seeds_per_prompt
             scheduler = self.pipe.scheduler
             self.pipe.scheduler = DPMSolverMultistepScheduler.from_config(scheduler.config)
             renders = self.pipe(
@@ -89,10 +90,20 @@ class Solo:
                 height=self.plan.data.resolution,
                 width=self.plan.data.resolution,
                 output_type="pt",
+                callback_on_step_end=self._after_step,
+                callback_on_step_end_tensor_inputs=["prompt_embeds"],
             ).images
             self.pipe.scheduler = scheduler
             if spec.judge.clip:
                 self._clip_scores(renders, prompts)
+
+    def _after_step(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        """Ends guidance where the judge does, in the way that diffusers documents."""
+        judge = self.study.spec.judge
+        if step + 1 == round(judge.guided * judge.steps) and pipe.do_classifier_free_guidance:
+            pipe._guidance_scale = 1.0
+            tensors["prompt_embeds"] = tensors["prompt_embeds"].chunk(2)[1]
+        return tensors
 
     def _clip_scores(self, renders: Tensor, prompts: list[str]) -> None:
         if not hasattr(self, "clip"):

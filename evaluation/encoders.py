@@ -1,16 +1,26 @@
-"""CLIP as a judge of pictures: any folder or hub name that transformers loads."""
+"""Judges of pictures: CLIP, and image encoders such as DINOv2, by any folder or hub name that transformers loads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+PICTURES_AT_ONCE = 64
+"""Most pictures in one pass, so that a large training set does not fill the memory."""
+
 
 class EncoderError(Exception):
     """The encoder cannot be loaded; the message is one sentence with the remedy."""
+
+
+class Eye(Protocol):
+    """Whatever embeds pictures."""
+
+    def images(self, images: Tensor) -> Tensor:
+        """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
 
 
 class ClipEncoder:
@@ -38,15 +48,71 @@ class ClipEncoder:
     @torch.no_grad()
     def images(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
-        arrays = (images.nan_to_num().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        inputs = self._processor(images=list(arrays), return_tensors="pt").to(self._device)
-        return _pooled(self._model.get_image_features(**inputs))
+        return torch.cat([self._some(chunk) for chunk in _chunks(images)])
 
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
         """n prompts -> embeddings (n, width); words beyond CLIP's window are left out."""
         inputs = self._processor(text=list(texts), return_tensors="pt", padding=True, truncation=True)
         return _pooled(self._model.get_text_features(**inputs.to(self._device)))
+
+    def _some(self, images: Tensor) -> Tensor:
+        inputs = self._processor(images=_arrays(images), return_tensors="pt").to(self._device)
+        return _pooled(self._model.get_image_features(**inputs))
+
+
+class ImageEncoder:
+    """Embeds pictures alone, such as DINOv2 (Oquab et al. 2023): pooled output, else the first (CLS) token.
+
+    Args:
+        name: folder in transformers layout, or a hub name that is in the local cache or can be fetched.
+        device: where it runs.
+
+    Raises:
+        EncoderError: ``name`` is no image encoder that can be loaded.
+    """
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        from transformers import AutoImageProcessor, AutoModel
+
+        try:
+            model: Any = AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
+            self._processor: Any = AutoImageProcessor.from_pretrained(name)
+        except (OSError, ValueError, KeyError) as error:
+            first = str(error).splitlines()[0]
+            raise EncoderError(
+                f"judge.image_encoder: {name!r} is not the folder or hub name of an image encoder ({first})."
+            ) from error
+        if not hasattr(model, "get_image_features") and model.main_input_name != "pixel_values":
+            raise EncoderError(
+                f"judge.image_encoder: {name!r} is a {type(model).__name__}, which does not read pictures."
+            )
+        self._model, self._device = model.eval().to(device), device
+
+    @torch.no_grad()
+    def images(self, images: Tensor) -> Tensor:
+        """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
+        return torch.cat([self._some(chunk) for chunk in _chunks(images)])
+
+    def _some(self, images: Tensor) -> Tensor:
+        inputs = self._processor(images=_arrays(images), return_tensors="pt").to(self._device)
+        if hasattr(self._model, "get_image_features"):
+            return _pooled(self._model.get_image_features(**inputs))
+        said = self._model(**inputs)
+        pooled = getattr(said, "pooler_output", None)
+        found: Tensor = said.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
+        return found.float().cpu()
+
+
+def _chunks(images: Tensor) -> list[Tensor]:
+    """At least one, which may be empty."""
+    starts = range(0, max(1, len(images)), PICTURES_AT_ONCE)
+    return [images[start : start + PICTURES_AT_ONCE] for start in starts]
+
+
+def _arrays(images: Tensor) -> list[Any]:
+    """What processors take: (height, width, 3) in bytes; NaN is black."""
+    return list((images.nan_to_num().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
 
 
 def _pooled(features: Any) -> Tensor:

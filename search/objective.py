@@ -6,7 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-DIRECTIONS: Mapping[str, int] = {"validation": -1, "clip_image": +1, "clip_text": +1}
+DIRECTIONS: Mapping[str, int] = {
+    "validation": -1,
+    "clip_image": +1,
+    "clip_text": +1,
+    "diversity": +1,
+    "memorisation": -1,
+    "flexibility": +1,
+}
 """Of each metric whether more is better (+1) or worse (-1)."""
 
 SPREAD_FLOOR = 1e-4

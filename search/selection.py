@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from search.objective import DIRECTIONS, Estimate, Weights
+from search.small_samples import standard_error
 
 PER_TRIAL = 2
 """Most finalists from one trial, so that they are not all neighbours on one curve."""
@@ -31,6 +31,7 @@ class Candidate:
         scores: the metrics behind it, by name.
         cells: the single values behind the objective, in its unit, by metric: one an image or render. They
             stand in the same order for every candidate, so that two candidates compare cell by cell.
+        barred: why a guard keeps it from winning; None if none does.
     """
 
     trial: int
@@ -40,6 +41,7 @@ class Candidate:
     objective: Estimate
     scores: Mapping[str, Estimate] = field(default_factory=dict)
     cells: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    barred: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def one_standard_error(candidates: Iterable[Candidate]) -> Candidate:
     cells to compare).
 
     Earliest is fewest images seen, then smaller rank, then lower trial number, then lower epoch. Candidates
-    whose objective or standard error is not finite are left out.
+    whose objective or standard error is not finite are left out, and barred ones unless all are barred.
 
     Raises:
         NothingToSelect: none is left.
@@ -109,18 +111,28 @@ def shortlist(candidates: Iterable[Candidate], size: int) -> list[Candidate]:
 def decide(confirmed: Iterable[Candidate]) -> Decision:
     """Chooses among finalists that were measured again with fresh seeds.
 
+    A barred finalist is passed over, unless all are barred; the reason says either.
+
     Raises:
         NothingToSelect: none is finite.
     """
-    finite = _finite(confirmed)
+    everyone = list(confirmed)
+    finite = _finite(everyone)
     close = _close(finite)
     best, winner = close[0], min(close, key=_earliness)
     rivals = [candidate for candidate in close if candidate.trial != winner.trial]
-    return Decision(close, winner, best, not rivals, _reason(winner, best, rivals, len(finite)))
+    reason = _reason(winner, best, rivals, len(finite)) + _guarded(winner, everyone)
+    return Decision(close, winner, best, not rivals, reason)
 
 
-def rule_text(weights: Weights, directions: Mapping[str, int] = DIRECTIONS) -> str:
-    """The rule of selection in words, for reports and `selection.json`."""
+def rule_text(weights: Weights, directions: Mapping[str, int] = DIRECTIONS, guards: str = "") -> str:
+    """The rule of selection in words, for reports and `selection.json`.
+
+    Args:
+        weights: of the metrics in the objective.
+        directions: of each metric whether more is better.
+        guards: what bars checkpoints, in words.
+    """
     metrics = ", ".join(
         f"{name} with weight {weight:g} ({'higher' if directions[name] > 0 else 'lower'} is better)"
         for name, weight in weights.items()
@@ -132,6 +144,7 @@ def rule_text(weights: Weights, directions: Mapping[str, int] = DIRECTIONS) -> s
         "winner is the earliest (fewest images seen, then smaller rank, then lower trial number) whose "
         "objective lies within one standard error of the best, the error of their difference on the same "
         "images and seeds; finalists are measured again with fresh seeds before the choice."
+        + (f" {guards}" if guards else "")
     )
 
 
@@ -141,7 +154,7 @@ def _finite(candidates: Iterable[Candidate]) -> list[Candidate]:
     ]
     if not finite:
         raise NothingToSelect("No checkpoint has a finite objective, so there is nothing to select.")
-    return finite
+    return [c for c in finite if c.barred is None] or finite
 
 
 def _ranked(finite: Sequence[Candidate]) -> list[Candidate]:
@@ -152,22 +165,37 @@ def _ranked(finite: Sequence[Candidate]) -> list[Candidate]:
 def _close(finite: Sequence[Candidate]) -> list[Candidate]:
     """Those within one standard error of the best, highest objective first."""
     best, *others = _ranked(finite)
-    return [best] + [
-        other for other in others if best.objective.mean - other.objective.mean <= _lead_error(best, other)
-    ]
+    leads = [(other, lead(best, other)) for other in others]
+    return [best] + [other for other, ahead in leads if ahead.mean <= ahead.standard_error]
 
 
-def _lead_error(best: Candidate, other: Candidate) -> float:
-    """The standard error of the difference between two objectives."""
+def lead(best: Candidate, other: Candidate) -> Estimate:
+    """How far one candidate is ahead of another, with the standard error of the difference, cell by cell.
+
+    Few cells widen it, so that chance exceeds twice the error no more often than with many.
+    """
+    ahead = best.objective.mean - other.objective.mean
     pairs = [(values, other.cells.get(name, ())) for name, values in best.cells.items()]
     if not pairs or any(len(values) != len(theirs) or len(values) < 2 for values, theirs in pairs):
-        return best.objective.standard_error
+        return Estimate(ahead, best.objective.standard_error)
     leads = [[a - b for a, b in zip(values, theirs, strict=True)] for values, theirs in pairs]
-    return math.hypot(*(statistics.stdev(lead) / math.sqrt(len(lead)) for lead in leads))
+    return Estimate(ahead, math.hypot(*(standard_error(x) for x in leads)))
 
 
 def _earliness(candidate: Candidate) -> tuple[int, int, int, int]:
     return candidate.images_seen, candidate.rank, candidate.trial, candidate.epoch
+
+
+def _guarded(winner: Candidate, everyone: Sequence[Candidate]) -> str:
+    """What the guards did among the finalists."""
+    if winner.barred is not None:
+        return (
+            f" A guard bars every one of them, so that none could be preferred; of this one, {winner.barred}."
+        )
+    barred = [c for c in everyone if c.barred is not None]
+    if not barred:
+        return ""
+    return f" Passed over: {'; '.join(f'{_named(c)}, because {c.barred}' for c in barred)}."
 
 
 def _named(candidate: Candidate) -> str:

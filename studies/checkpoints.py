@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from evaluation.scorecard import ScoreCard
+from evaluation.scorecard import METRICS, ScoreCard
 from search.trial import TrialRecord
 from studies.cards import Card, facts
 
@@ -50,14 +51,14 @@ def _row(record: TrialRecord, card: Card) -> Row:
         "images_seen": int(card["images_seen"]),
         "steps": card.get("steps"),
     }
-    for name in ("validation", "clip_image", "clip_text", "training"):
+    for name in (*METRICS, "training"):
         estimate = getattr(scores, name)
         row[name] = estimate.mean if estimate else None
-        row[f"{name}_error"] = estimate.standard_error if estimate else None
+        known = estimate is not None and math.isfinite(estimate.standard_error)
+        row[f"{name}_error"] = estimate.standard_error if known else None
     return row | {
         "training_gap": gap(scores),
-        "clip_image_value": scores.clip_image_value,
-        "clip_text_value": scores.clip_text_value,
+        **{f"{name}_value": getattr(scores, f"{name}_value") for name in METRICS[1:]},
         "broken_renders": scores.broken,
         "objective": card.get("objective"),
         "objective_error": card.get("objective_error"),

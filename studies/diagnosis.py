@@ -96,12 +96,14 @@ _WILD = math.log(1.5)
 def _memorising(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     """Its pictures are nearer to training images than to held-out ones, more than the base model's are."""
     for epoch in epochs:
-        found = getattr(epoch.scores, "memorisation", None)
-        if found is not None and found.mean > NOTICEABLE * found.standard_error and found.mean > 1:
+        rise, level = epoch.scores.memorisation, epoch.scores.memorisation_level
+        if rise is None or level is None:
+            continue
+        if min(figure.mean - NOTICEABLE * figure.standard_error for figure in (rise, level)) > 0:
             return Diagnosis(
                 "memorising",
-                f"Memorising from epoch {epoch.number}: its pictures are {found.mean:.1f} points nearer to training "
-                "images than to held-out ones, compared with the base model's.",
+                f"Memorising from epoch {epoch.number}: its pictures are {level.mean:.1f} points nearer to training "
+                f"images than to held-out ones, {rise.mean:.1f} more than the base model's.",
                 epoch.number,
             )
     return None

@@ -52,6 +52,8 @@ class Exam:
     seeds_per_prompt: int
     label: str
     """Seeds everything drawn, so that another label measures afresh."""
+    outside: int = 0
+    """How many prompts outside the data set are rendered."""
 
 
 class Engine(Protocol):

@@ -182,7 +182,8 @@ def _points(record: TrialRecord, metric: str) -> list[Point]:
     for card in record.cards:
         estimate = getattr(facts(card), metric)
         if estimate is not None and math.isfinite(estimate.mean):
-            points.append((card["images_seen"], estimate.mean, estimate.standard_error, card["epoch"]))
+            error = estimate.standard_error if math.isfinite(estimate.standard_error) else 0.0
+            points.append((card["images_seen"], estimate.mean, error, card["epoch"]))
     return points
 
 

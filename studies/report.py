@@ -60,6 +60,10 @@ def render(content: Mapping[str, Any]) -> str:
     return environment.get_template("report.html.j2").render(**content, plotly=Markup(get_plotlyjs()))
 
 
+FURTHER = ("diversity", "memorisation", "flexibility")
+"""Metrics that stand in the tables where they were measured."""
+
+
 @dataclass(frozen=True)
 class _Page:
     """What the page says, section by section."""
@@ -101,6 +105,7 @@ class _Page:
             "lost": [record for record in self.records if record.state in ("infeasible", "failed")],
             "table": table[:MOST_ROWS],
             "has_clip": any(row["clip_image"] is not None for row in table),
+            "further": [name for name in FURTHER if any(row[name] is not None for row in table)],
             "csv_name": self.study.workspace.checkpoints.name,
             "measured": self._measured(),
             "versions": _versions(),
@@ -174,6 +179,7 @@ class _Page:
         split, examples, judge = study.dataset.split, study.dataset.examples, study.spec.judge
         held_out = split.validation[: judge.prompt_count]
         prompts = list(judge.prompts) or [examples[i].caption for i in held_out]
+        prompts *= judge.seeds_per_prompt
         rows = [
             {
                 "card": card,
@@ -185,7 +191,9 @@ class _Page:
             "prompts": prompts,
             "base": pictures.tiles(workspace.base_renders, len(prompts)),
             "rows": [row for row in rows if row["tiles"]],
-            "originals": [] if judge.prompts else [self._original(i) for i in held_out],
+            "originals": (
+                [] if judge.prompts else [self._original(i) for i in held_out * judge.seeds_per_prompt]
+            ),
         }
 
     def _original(self, index: int) -> str | None:
@@ -232,6 +240,7 @@ class _Page:
                 f"{judge.steps} steps, guidance {judge.guidance:g}, the same prompts and seeds for all",
             ),
             ("CLIP", judge.clip or "not used"),
+            ("Image encoder", judge.image_encoder or "CLIP's"),
             (
                 "Search",
                 f"{spec.search.sampler} sampler, {pruner.name} pruner (first look at {pruner.min_images} images), "

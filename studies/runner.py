@@ -11,7 +11,7 @@ from search.driver import Driver
 from search.objective import Estimate
 from search.trial import End, Finished, Infeasible, Point, Pruned
 from studies import sheets
-from studies.cards import facts, objective
+from studies.cards import all_barred, facts, objective
 from studies.engine import Blown, Engine, Returned, Scored
 from studies.study import SPREADS, Study
 from studies.verdict import Verdict, conclude
@@ -100,8 +100,14 @@ class Runner:
         return objective(facts(card), self._spreads, self._study.spec.objective)
 
     def _end(self, trial: int, end: End) -> None:
-        """Stores the pictures, then the end: an ended trial can't be edited."""
+        """Stores the pictures, then the end: an ended trial can't be edited.
+
+        A trial whose checkpoints are all barred is infeasible, never pruned: the sampler learns to avoid it.
+        """
         self._attach_sheet(trial)
+        barred = all_barred(self._memory.record(trial), self._study.spec.guards)
+        if barred is not None and isinstance(end, (Finished, Pruned)):
+            end = Infeasible(f"a guard bars every checkpoint: {barred}")
         self._driver.tell(trial, end)
         self._study.workspace.discard_state(trial)
         self._watch.ended(self._memory.record(trial))

@@ -117,16 +117,27 @@ class JudgeSection(Section):
 
     clip: str | None = None
     """CLIP folder or hub name; None leaves CLIP scores out."""
+    image_encoder: str | None = None
+    """Folder or hub name of an image encoder such as DINOv2, which compares pictures in CLIP's place; CLIP still
+    reads the prompts."""
     prompts: tuple[str, ...] = ()
     """Empty takes the captions of held-out images."""
     prompt_count: int = Field(4, ge=0, le=64)
     """How many captions are taken where no prompts are given."""
+    seeds_per_prompt: int = Field(1, ge=1, le=16)
+    """Renders of each prompt; diversity needs 2, and is measured again in the confirmation."""
+    outside_prompts: tuple[str, ...] | Literal["general", "objects"] = "general"
+    """Prompts that are not in the data set, or the name of a shipped list; those that stand in it are left out."""
+    outside_prompt_count: int = Field(4, ge=0, le=64)
+    """How many of them a trial's last checkpoint renders; 0 measures flexibility in the confirmation alone."""
     negative_prompt: str = ""
     """What pictures should not show."""
     steps: int = Field(12, ge=1, le=200)
     """Sampling steps of a render."""
     guidance: float = Field(4.0, ge=1)
     """Classifier-free guidance; 1 is none."""
+    guided: float = Field(0.6, ge=0, le=1)
+    """Share of the steps, from the first on, that guidance acts in: the others cost half as much."""
     timesteps: int = Field(8, ge=1, le=100)
     """Per validation image."""
     seen_images: int = Field(4, ge=0)
@@ -146,6 +157,8 @@ class ConfirmSection(Section):
     """How many captions of held-out images are rendered where judge.prompts gives none."""
     seeds_per_prompt: int = Field(3, ge=1, le=32)
     """Renders of each prompt, with fresh seeds."""
+    outside_prompt_count: int = Field(8, ge=0, le=64)
+    """How many prompts outside the data set are rendered, once each."""
 
 
 class PackSection(Section):

@@ -15,7 +15,9 @@ from search.selection import rule_text
 from search.space import Parameter, Space, SpaceError, parse_parameter, parse_space
 from search.trial import Value
 from studies import places
+from studies.cues import weight_needs
 from studies.fields import check_space, template_problems
+from studies.guards import GuardsSection
 from studies.problems import StudyError
 from studies.sections import (
     BudgetSection,
@@ -57,6 +59,7 @@ class StudySpec(Section):
     judge: JudgeSection = JudgeSection()
     objective: dict[str, float] = Field({"validation": 1.0, "clip_image": 0.5})
     """Weight of each metric in the objective."""
+    guards: GuardsSection = GuardsSection()
     confirm: ConfirmSection = ConfirmSection()
     pack: PackSection = PackSection()
     save: SaveSection = SaveSection()
@@ -66,9 +69,7 @@ class StudySpec(Section):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         problems = weight_problems(self.objective)
-        clip = [name for name, weight in self.objective.items() if weight and name.startswith("clip")]
-        if clip and self.judge.clip is None:
-            problems.append(f"objective weighs {', '.join(clip)}, but judge.clip names no CLIP.")
+        problems += weight_needs(self.objective, self.judge)
         if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
             problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')
         if problems:
@@ -90,7 +91,7 @@ class StudySpec(Section):
     @property
     def rule(self) -> str:
         """The rule of selection in words."""
-        return rule_text(self.objective)
+        return rule_text(self.objective, guards=self.guards.rule)
 
 
 def load(path: Path) -> StudySpec:
@@ -222,9 +223,10 @@ def resolve_paths(table: dict[str, Any], folder: Path) -> None:
                 entry[key] = [_resolved(folder, str(item), False) for item in entry[key]]
         _resolve_loras(plan.get("base"), folder)
     judge = table.get("judge")
-    if isinstance(judge, dict) and isinstance(judge.get("clip"), str):
-        local = (folder / judge["clip"]).resolve()
-        judge["clip"] = str(local) if local.exists() else judge["clip"]
+    for key in ("clip", "image_encoder"):
+        if isinstance(judge, dict) and isinstance(judge.get(key), str):
+            local = (folder / judge[key]).resolve()
+            judge[key] = str(local) if local.exists() else judge[key]
 
 
 def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:

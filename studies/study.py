@@ -44,7 +44,8 @@ class Study:
     def prompt_count(self) -> int:
         """Pictures in each strip of renders."""
         judge = self.spec.judge
-        return len(judge.prompts) or min(judge.prompt_count, len(self.dataset.split.validation))
+        prompts = len(judge.prompts) or min(judge.prompt_count, len(self.dataset.split.validation))
+        return prompts * judge.seeds_per_prompt
 
     @property
     def search_settings(self) -> SearchSettings:

@@ -9,6 +9,7 @@ from typing import Any
 from evaluation.intervals import Estimate
 from studies.study import Study
 from studies.watch import described
+from studies.words import error
 
 
 def summary(study: Study, verdict: Mapping[str, Any], seconds: Mapping[str, float] | None) -> str:
@@ -44,13 +45,16 @@ def _scores(scores: Mapping[str, Any]) -> list[str]:
         "validation": ("validation loss, mean log ratio", "negative is better", 4),
         "clip_image": ("CLIP image-image similarity", "positive is better", 2),
         "clip_text": ("CLIP text-image similarity", "positive is better", 2),
+        "diversity": ("diversity between seeds", "positive is better", 2),
+        "memorisation": ("memorisation", "negative is better", 2),
+        "flexibility": ("prompts outside the data set", "positive is better", 2),
     }
     lines = []
     for name, (label, hint, digits) in labels.items():
         if scores.get(name):
             found = Estimate.model_validate(scores[name])
             lines.append(
-                f"  {label:<32} {found.mean:+.{digits}f} ± {found.standard_error:.{digits}f}  ({hint})"
+                f"  {label:<32} {found.mean:+.{digits}f} ± {error(found.standard_error, digits)}  ({hint})"
             )
     return lines
 

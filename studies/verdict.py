@@ -36,7 +36,12 @@ class _Court:
 
     def again(self, choice: Candidate, scores: Mapping[str, Any]) -> Candidate:
         fresh = ScoreCard.model_validate(scores)
-        return candidate(choice.trial, self.card(choice), fresh, self.spreads, self.study.spec.objective)
+        spec = self.study.spec
+        return candidate(choice.trial, self.card(choice), fresh, self.spreads, spec.objective, spec.guards)
+
+    def everyone(self) -> list[Candidate]:
+        spec = self.study.spec
+        return candidates(self.records, self.spreads, spec.objective, spec.guards)
 
 
 def conclude(study: Study, engine: Engine) -> Verdict:
@@ -72,9 +77,11 @@ def provisional(study: Study, weights: Weights | None = None) -> Verdict:
         _check_measured(study, weights)
         study = replace(study, spec=study.spec.model_copy(update={"objective": dict(weights)}))
     court = _court(study, study.memory.records())
-    everyone = candidates(court.records, court.spreads, study.spec.objective)
+    everyone = court.everyone()
     choice = one_standard_error(everyone)
     reason = "The earliest checkpoint within one standard error of the best so far; not yet confirmed."
+    if choice.barred is not None:
+        reason += f" A guard bars every checkpoint so far; of this one, {choice.barred}."
     return _document(court, everyone, choice, reason) | {"confirmation": None, "test": None}
 
 
@@ -93,7 +100,7 @@ def _court(study: Study, records: Sequence[TrialRecord]) -> _Court:
 
 def _reach(court: _Court, engine: Engine) -> Verdict:
     spec = court.study.spec
-    everyone = candidates(court.records, court.spreads, spec.objective)
+    everyone = court.everyone()
     finalists = shortlist(everyone, spec.confirm.finalists)
     fresh = engine.examine([(f.trial, f.epoch) for f in finalists], _exam(spec, "validation", "confirmation"))
     confirmed = [court.again(f, scores) for f, scores in zip(finalists, fresh, strict=True)]
@@ -107,7 +114,14 @@ def _reach(court: _Court, engine: Engine) -> Verdict:
 
 def _exam(spec: StudySpec, side: str, label: str) -> Exam:
     confirm = spec.confirm
-    return Exam(side, confirm.timesteps, confirm.prompt_count, confirm.seeds_per_prompt, label)
+    return Exam(
+        side,
+        confirm.timesteps,
+        confirm.prompt_count,
+        confirm.seeds_per_prompt,
+        label,
+        confirm.outside_prompt_count,
+    )
 
 
 def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, reason: str) -> Verdict:
@@ -136,6 +150,7 @@ def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, r
                 "epoch": c.epoch,
                 "images_seen": c.images_seen,
                 "objective": _plain(c),
+                "barred": c.barred,
                 "scores": facts(court.card(c)).plain(),
             }
             for c in everyone
@@ -146,7 +161,8 @@ def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, r
 def _compared(spec: StudySpec, everyone: Sequence[Candidate]) -> list[str]:
     """The weighted metrics, between which a front is drawn; all that were measured where only one is."""
     weighted = [name for name, weight in spec.objective.items() if weight > 0]
-    return weighted if len(weighted) > 1 else sorted(everyone[0].scores)
+    everywhere = set.intersection(*(set(candidate.scores) for candidate in everyone))
+    return weighted if len(weighted) > 1 else sorted(everywhere)
 
 
 def _confirmation(
@@ -166,6 +182,7 @@ def _confirmation(
                 "objective_before": _plain(before),
                 "objective": _plain(after),
                 "close": after in decision.close,
+                "barred": after.barred,
                 "scores": scores,
             }
             for before, after, scores in zip(finalists, confirmed, fresh, strict=True)

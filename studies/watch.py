@@ -177,5 +177,6 @@ def scores_line(card: Mapping[str, Any]) -> str:
     return text if objective is None else f"{text}, objective {objective:+.2f}"
 
 
-def _estimate(estimate: Mapping[str, float], digits: int) -> str:
-    return f"{estimate['mean']:+.{digits}f} ± {estimate['standard_error']:.{digits}f}"
+def _estimate(estimate: Mapping[str, float | None], digits: int) -> str:
+    error = estimate["standard_error"]
+    return f"{estimate['mean']:+.{digits}f} ± {'?' if error is None else format(error, f'.{digits}f')}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evaluation.intervals import Estimate
+from search.objective import DIRECTIONS
 from studies.watch import shown
 
 NOTICEABLE = 2.0
@@ -17,6 +18,9 @@ METRICS = {
     "validation": "validation loss",
     "clip_image": "CLIP image similarity",
     "clip_text": "CLIP text similarity",
+    "diversity": "diversity between seeds",
+    "memorisation": "memorisation",
+    "flexibility": "following of prompts outside the data set",
 }
 
 Tone = Literal["good", "bad", "neutral"]
@@ -50,7 +54,12 @@ def estimate(value: Any, digits: int) -> str:
     if value is None:
         return "–"
     found = Estimate.model_validate(value)
-    return f"{signed(found.mean, digits)} ± {found.standard_error:.{digits}f}"
+    return f"{signed(found.mean, digits)} ± {error(found.standard_error, digits)}"
+
+
+def error(value: float, digits: int) -> str:
+    """A standard error; a question mark where it is unknown."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "?"
 
 
 def duration(seconds: float) -> str:
@@ -70,9 +79,9 @@ def findings(scores: Mapping[str, Any], images: int, side: str) -> list[Finding]
         side: what to call them: "test" or "validation".
     """
     found = [_loss(Estimate.model_validate(scores["validation"]), images, side)]
-    for name, meanings in _CLIP.items():
+    for name, meanings in _OTHERS.items():
         if scores.get(name):
-            found.append(_clip(name, Estimate.model_validate(scores[name]), meanings))
+            found.append(_other(name, Estimate.model_validate(scores[name]), meanings))
     return found
 
 
@@ -96,7 +105,7 @@ def ruling(shares: Mapping[str, float]) -> str:
 
 def _loss(found: Estimate, images: int, side: str) -> Finding:
     """A log ratio as the change in per cent that it stands for."""
-    change, error = math.expm1(found.mean), math.exp(found.mean) * found.standard_error
+    change, noise = math.expm1(found.mean), math.exp(found.mean) * found.standard_error
     where = f"on {images} {side} image{'s' if images != 1 else ''}"
     tone = _tone(-found.mean, found.standard_error)
     meaning = {
@@ -104,10 +113,10 @@ def _loss(found: Estimate, images: int, side: str) -> Finding:
         "bad": f"The loss {where} is higher than without the LoRA: the training images may be learnt by heart.",
         "neutral": f"The loss {where} cannot be told from that without the LoRA.",
     }[tone]
-    return Finding("Loss", f"{signed(100 * change, 1)} %", f"± {100 * error:.1f}", meaning, tone)
+    return Finding("Loss", f"{signed(100 * change, 1)} %", f"± {error(100 * noise, 1)}", meaning, tone)
 
 
-_CLIP: Mapping[str, tuple[str, Mapping[Tone, str]]] = {
+_OTHERS: Mapping[str, tuple[str, Mapping[Tone, str]]] = {
     "clip_image": (
         "Likeness (CLIP)",
         {
@@ -124,13 +133,37 @@ _CLIP: Mapping[str, tuple[str, Mapping[Tone, str]]] = {
             "neutral": "It follows the prompts as well as the base model, within the error.",
         },
     ),
+    "diversity": (
+        "Diversity",
+        {
+            "good": "Its pictures of one prompt differ more from seed to seed than the base model's.",
+            "bad": "Its pictures of one prompt differ less from seed to seed than the base model's.",
+            "neutral": "Its pictures of one prompt differ from seed to seed as the base model's do.",
+        },
+    ),
+    "memorisation": (
+        "Memorisation",
+        {
+            "good": "Its pictures lean less to the training images than the base model's, in points of 100.",
+            "bad": "Its pictures copy the training images more than the base model's, in points of 100.",
+            "neutral": "Its pictures lean to the training images no more than the base model's.",
+        },
+    ),
+    "flexibility": (
+        "Flexibility",
+        {
+            "good": "It follows prompts outside the data set better than the base model, in points of 100.",
+            "bad": "It follows prompts outside the data set less well than the base model, in points of 100.",
+            "neutral": "It follows prompts outside the data set as well as the base model, within the error.",
+        },
+    ),
 }
 
 
-def _clip(name: str, found: Estimate, label_and_meanings: tuple[str, Mapping[Tone, str]]) -> Finding:
+def _other(name: str, found: Estimate, label_and_meanings: tuple[str, Mapping[Tone, str]]) -> Finding:
     label, meanings = label_and_meanings
-    tone = _tone(found.mean, found.standard_error)
-    return Finding(label, signed(found.mean, 2), f"± {found.standard_error:.2f}", meanings[tone], tone)
+    tone = _tone(DIRECTIONS[name] * found.mean, found.standard_error)
+    return Finding(label, signed(found.mean, 2), f"± {error(found.standard_error, 2)}", meanings[tone], tone)
 
 
 def _tone(gain: float, error: float) -> Tone:

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, assert_never
 
-from evaluation.encoders import ClipEncoder
+from evaluation.encoders import ClipEncoder, ImageEncoder
 from evaluation.judge import Judge, Panel
 from evaluation.metrics.log_ratio import by_image
+from evaluation.outside import outside
 from evaluation.rendering import RenderSettings
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
 from search.objective import spread
 from search.trial import Proposal
+from studies.cues import cues
 from studies.engine import Blown, Event, Exam, Returned, Scored
 from studies.planning import Planner
 from studies.probe_run import plain, probed_plan
@@ -51,18 +53,20 @@ class Worker:
         compute = template.compute
         self._base = merging.loaded(template)
         self._data = Encoded(dataset, self._base, TensorCache(workspace.cache))
-        self._clip = ClipEncoder(spec.judge.clip, self._base.device) if spec.judge.clip else None
+        encoder, device = spec.judge.image_encoder, self._base.device
+        self._clip = ClipEncoder(spec.judge.clip, device) if spec.judge.clip else None
+        self._eye = ImageEncoder(encoder, device) if encoder else None
         most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size
         rooms = most, spec.confirm.finalists, spec.probe.repetitions if spec.probe.enabled else 0
         self._pack = Pack(self._base, self._data, max(rooms), compute)
         self._pack.limit = most
-        everyday = Exam("validation", spec.judge.timesteps, spec.judge.prompt_count, 1, "search")
-        self._judge = Judge(self._data, self._pack.bank, self._panel(everyday), self._clip)
         self._plans: dict[int, TrainingPlan] = {}
         self._waiting: list[Event] = []
         self._on_step = on_step
         self.seconds = {"training": 0.0, "judging": 0.0}
         """Time spent; for reports only, nothing depends on it."""
+        with self._timed("judging"):
+            self._judge = self._judge_for(self._everyday("search"))
         if self._judge.panel.prompts:
             save_png(workspace.base_renders, strip(self._judge.base.renders[0]))
 
@@ -144,20 +148,18 @@ class Worker:
 
     def spreads(self) -> dict[str, float]:
         """How much each metric of the base model moves when it is measured again with other seeds."""
-        judge = self._spec.judge
-        again = Exam("validation", judge.timesteps, judge.prompt_count, 1, "again")
-        first = self._judge.base
-        second = Judge(self._data, self._pack.bank, self._panel(again), self._clip).base
-        found = {"validation": spread(*(by_image(r.losses[0].log()).tolist() for r in (first, second)))}
-        for name in ("clip_image", "clip_text"):
-            values = [getattr(readings, name) for readings in (first, second)]
-            if all(value is not None for value in values):
-                found[name] = spread(*(value[0].tolist() for value in values))
+        with self._timed("judging"):
+            judges = self._judge, self._judge_for(self._everyday("again"))
+            first, second = (judge.base for judge in judges)
+            found = {"validation": spread(*(by_image(r.losses[0].log()).tolist() for r in (first, second)))}
+            for name, values in first.figures.items():
+                found[name] = spread(values[0].tolist(), second.figures[name][0].tolist())
+            if self._spec.objective.get("flexibility"):
+                found["flexibility"] = spread(*(judge.flexibility_of_base() or () for judge in judges))
         return found
 
     def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
         """Scores checkpoints from their files: what is judged is what is handed over."""
-        judge = Judge(self._data, self._pack.bank, self._panel(exam), self._clip)
         bank = self._pack.bank
         subjects = []
         for slot, (trial, epoch) in enumerate(checkpoints):
@@ -167,7 +169,8 @@ class Worker:
             lora_file.load_slot(bank, slot, lora.tensors, self._base.kohya_names)
             subjects.append(Subject(slot, plan.base.clip_skip))
         with self._timed("judging"):
-            cards: list[Mapping[str, Any]] = [card.plain() for card, _ in judge.score(subjects)]
+            scored = self._judge_for(exam).score(subjects, asked=range(len(subjects)))
+        cards: list[Mapping[str, Any]] = [card.plain() for card, _ in scored]
         for slot in range(len(checkpoints)):
             bank.close(slot)
         return cards
@@ -178,13 +181,25 @@ class Worker:
         yield
         self.seconds[what] += time.perf_counter() - began
 
+    def _everyday(self, label: str) -> Exam:
+        """What every checkpoint of the search is judged on."""
+        judge = self._spec.judge
+        counts = judge.timesteps, judge.prompt_count, judge.seeds_per_prompt
+        return Exam("validation", *counts, label, judge.outside_prompt_count)
+
+    def _judge_for(self, exam: Exam) -> Judge:
+        return Judge(self._data, self._pack.bank, self._panel(exam), self._clip, self._eye)
+
     def _panel(self, exam: Exam) -> Panel:
         judge, data = self._spec.judge, self._data.dataset
         sides = {"validation": data.split.validation, "test": data.split.test}
         held_out = sides[exam.side]
         prompts = judge.prompts or tuple(data.examples[i].caption for i in held_out[: exam.prompt_count])
         resolution = self._planner.plan({}).data.resolution
-        settings = RenderSettings(judge.steps, judge.guidance, resolution, resolution, judge.negative_prompt)
+        settings = RenderSettings(
+            judge.steps, judge.guidance, resolution, resolution, judge.negative_prompt, guided=judge.guided
+        )
+        captions = [example.caption for example in data.examples]
         return Panel(
             held_out=held_out,
             seen=data.split.train[: judge.seen_images] if exam.label == "search" else (),
@@ -193,6 +208,8 @@ class Worker:
             seed=derive(self._seed, "exam", exam.label),
             settings=settings,
             max_rows=judge.max_rows,
+            training=data.split.train,
+            outside=outside(cues(judge), captions, exam.outside),
         )
 
     def _write(self, end: EpochEnd) -> None:
@@ -209,7 +226,8 @@ class Worker:
         ends = sorted(ends, key=lambda end: end.trial)
         runs = [self._pack.runs[end.trial] for end in ends]
         with self._timed("judging"), self._pack.shown([end.trial for end in ends]):
-            scored = self._judge.score([Subject(run.slot, run.plan.base.clip_skip) for run in runs])
+            subjects = [Subject(run.slot, run.plan.base.clip_skip) for run in runs]
+            scored = self._judge.score(subjects, self._asked(ends))
         events: list[Event] = []
         for end, (scores, renders) in zip(ends, scored, strict=True):
             if len(renders):
@@ -221,6 +239,11 @@ class Worker:
                 card = self._card(end, scores)
                 events.append(Scored(end.trial, end.epoch, end.images_seen, card, end.last))
         return events
+
+    def _asked(self, ends: Sequence[EpochEnd]) -> list[int]:
+        """Who renders the prompts outside the data set: last checkpoints, or all if the objective weighs it."""
+        always = self._spec.objective.get("flexibility", 0) > 0
+        return [i for i, end in enumerate(ends) if end.last or always]
 
     def _card(self, end: EpochEnd, scores: ScoreCard) -> dict[str, Any]:
         return {

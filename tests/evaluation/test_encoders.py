@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from torchmetrics.multimodal import CLIPScore
-from transformers import CLIPModel, CLIPProcessor
+from transformers import BitImageProcessor, CLIPModel, CLIPProcessor, Dinov2Config, Dinov2Model
 
-from evaluation.encoders import ClipEncoder, EncoderError
+from evaluation.encoders import PICTURES_AT_ONCE, ClipEncoder, EncoderError, ImageEncoder
 from evaluation.metrics.similarity import image_image, text_image
 
 PROMPTS = ["a red heart", "a blue drum, isolated", "a frog"]
@@ -87,3 +87,56 @@ def test_long_prompts_are_cut_and_short_ones_padded_alike(clip: ClipEncoder) -> 
 def test_a_missing_clip_is_told_in_a_sentence(name: str) -> None:
     with pytest.raises(EncoderError, match=r"judge\.clip: .* is not a CLIP folder or hub name"):
         ClipEncoder(name, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DINOv2 of one layer with random weights, in transformers layout."""
+    folder = tmp_path_factory.mktemp("dino")
+    config = Dinov2Config(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
+        initializer_range=0.5,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Dinov2Model(config).save_pretrained(folder)
+    size = {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}
+    BitImageProcessor(**size).save_pretrained(folder)
+    return folder
+
+
+def test_a_dino_embeds_by_its_class_token(dino: Path, renders: torch.Tensor) -> None:
+    ours = ImageEncoder(str(dino), torch.device("cpu")).images(renders)
+    model = Dinov2Model.from_pretrained(dino).eval()
+    pictures = [(image * 255).byte().permute(1, 2, 0).numpy() for image in renders]
+    inputs = BitImageProcessor.from_pretrained(dino)(images=pictures, return_tensors="pt")
+    with torch.no_grad():
+        theirs = model(**inputs).last_hidden_state[:, 0]
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_many_pictures_are_embedded_in_parts(dino: Path, renders: torch.Tensor) -> None:
+    many = renders.repeat(PICTURES_AT_ONCE // 3 + 2, 1, 1, 1)
+    found = ImageEncoder(str(dino), torch.device("cpu")).images(many)
+    assert found.shape == (len(many), 16)
+    torch.testing.assert_close(found[:3], found[-3:], rtol=1e-4, atol=1e-5)
+
+
+def test_clip_may_be_the_image_encoder(clip: ClipEncoder, renders: torch.Tensor, assets: Path) -> None:
+    found = ImageEncoder(str(assets / "micro-clip"), torch.device("cpu")).images(renders)
+    torch.testing.assert_close(found, clip.images(renders))
+
+
+@pytest.mark.parametrize("name", ["/nowhere/dino", "no-such-owner/no-such-dino"])
+def test_a_missing_image_encoder_is_told_in_a_sentence(name: str) -> None:
+    with pytest.raises(EncoderError, match=rf"judge\.image_encoder: '{name}' is not the folder or hub name"):
+        ImageEncoder(name, torch.device("cpu"))
+
+
+def test_what_does_not_read_pictures_is_no_image_encoder(assets: Path) -> None:
+    with pytest.raises(EncoderError, match=r"judge\.image_encoder: .*text_encoder"):
+        ImageEncoder(str(assets / "micro-sd" / "text_encoder"), torch.device("cpu"))

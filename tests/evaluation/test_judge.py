@@ -69,12 +69,79 @@ def test_clip_scores_are_differences_to_the_bases_renders(judge: Judge, stand: S
         return 100 * (found * texts).sum(1).clamp(min=0), (100 * found @ references.T).mean(1)
 
     (text, image), (base_text, base_image) = scores(with_lora), scores(without)
-    assert card.clip_text_value == pytest.approx(float(text.mean()), abs=0.05)
-    assert card.clip_image_value == pytest.approx(float(image.mean()), abs=0.05)
+    weights = torch.tensor([0.25, 0.25, 0.5])  # two renders of one prompt count as one
+    assert card.clip_text_value == pytest.approx(float(text @ weights), abs=0.05)
+    assert card.clip_image_value == pytest.approx(float(image @ weights), abs=0.05)
+    assert card.base_values["clip_image"] == pytest.approx(float(base_image @ weights), abs=0.05)
     assert card.clip_text is not None
-    assert card.clip_text.mean == pytest.approx(float((text - base_text).mean()), abs=0.05)
+    assert card.clip_text.mean == pytest.approx(float((text - base_text) @ weights), abs=0.05)
     assert card.clip_image is not None
-    assert card.clip_image.mean == pytest.approx(float((image - base_image).mean()), abs=0.05)
+    assert card.clip_image.mean == pytest.approx(float((image - base_image) @ weights), abs=0.05)
+
+
+def test_diversity_memorisation_and_flexibility_are_those_of_the_renders(stand: Stand, assets: Path) -> None:
+    clip = ClipEncoder(str(assets / "micro-clip"), torch.device("cpu"))
+    split, outside = stand.data.dataset.split, ("a bell", "a sun")
+    panel = Panel(
+        split.validation,
+        (),
+        PROMPTS,
+        3,
+        seed=5,
+        settings=SETTINGS,
+        max_rows=24,
+        training=split.train,
+        outside=outside,
+    )
+    judge = Judge(stand.data, stand.bank, panel, clip)
+    (asked, pictures), (unasked, _) = judge.score([Subject(0), Subject(1)], asked=[0])
+    found = torch.nn.functional.normalize(clip.images(pictures)).double()
+    assert asked.diversity_value == pytest.approx(100 * (1 - float(found[0] @ found[1])), abs=0.05)
+    assert asked.diversity is not None
+    assert asked.diversity.standard_error == float("inf")  # one prompt alone has two seeds
+    examples = stand.data.dataset.examples
+    train, held_out = (
+        found @ torch.cat([embedded(clip, open_rgb(examples[i].path)) for i in side]).double().T
+        for side in (split.train, split.validation)
+    )
+    assert asked.nearest_training == tuple(split.train[int(i)] for i in train.argmax(1))
+    best_of_two = torch.tensor(  # the smaller side has two images, all of which are seen
+        [[max(row[i], row[j]) for i in range(5) for j in range(i)] for row in train.tolist()]
+    ).mean(1)
+    expected = 100 * (best_of_two - held_out.amax(1))
+    assert asked.memorisation_value == pytest.approx(
+        float(expected.float() @ torch.tensor([0.25, 0.25, 0.5])), abs=0.05
+    )
+    seeds = [derive(5, "outside", i) for i in range(2)]
+    drawn = render(stand.data, stand.bank, [Subject(0), Subject(None)], outside, seeds, SETTINGS, 99)
+    texts = torch.nn.functional.normalize(clip.texts(outside))
+    with_lora, without = (
+        (100 * (torch.nn.functional.normalize(clip.images(images)) * texts).sum(1)).clamp(min=0)
+        for images in drawn
+    )
+    assert asked.flexibility is not None
+    assert asked.flexibility.mean == pytest.approx(float((with_lora - without).mean()), abs=0.05)
+    assert asked.base_values["flexibility"] == pytest.approx(float(without.mean()), abs=0.05)
+    assert unasked.flexibility is None
+    assert unasked.diversity is not None
+
+
+def test_another_image_encoder_compares_pictures_in_clips_place(stand: Stand, assets: Path) -> None:
+    class Colour:
+        def images(self, images: torch.Tensor) -> torch.Tensor:
+            return images.nan_to_num().mean(dim=(2, 3))
+
+    clip = ClipEncoder(str(assets / "micro-clip"), torch.device("cpu"))
+    panel = Panel(stand.data.dataset.split.validation, (), PROMPTS, 3, 5, SETTINGS, 24)
+    ((card, pictures),) = Judge(stand.data, stand.bank, panel, clip, Colour()).score([Subject(0)])
+    ((plain, _),) = Judge(stand.data, stand.bank, panel, clip).score([Subject(0)])
+    a, b = (torch.nn.functional.normalize(pictures[i].mean(dim=(1, 2)), dim=0) for i in (0, 1))
+    assert card.diversity_value == pytest.approx(100 * (1 - float(a @ b)), abs=1e-3)
+    assert card.clip_text == plain.clip_text
+    assert card.clip_image != plain.clip_image
+    ((blind, _),) = Judge(stand.data, stand.bank, panel, None, Colour()).score([Subject(0)])
+    assert blind.clip_text is None
+    assert blind.clip_image == card.clip_image
 
 
 def embedded(clip: ClipEncoder, image: object) -> torch.Tensor:
@@ -83,7 +150,8 @@ def embedded(clip: ClipEncoder, image: object) -> torch.Tensor:
 
     assert isinstance(image, Image.Image)
     array = np.asarray(image.resize((64, 64), Image.Resampling.LANCZOS))
-    return clip.images(torch.tensor(array).permute(2, 0, 1)[None] / 255)
+    found = clip.images(torch.tensor(array).permute(2, 0, 1)[None] / 255)
+    return torch.nn.functional.normalize(found)
 
 
 def test_the_same_prompt_twice_gets_two_seeds(judge: Judge) -> None:

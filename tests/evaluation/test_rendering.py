@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,19 +34,27 @@ def plain(
     return encode(few_dataset, base), bank_for(base, 1)
 
 
-@pytest.mark.parametrize("guidance", [4.0, 1.0])
+@pytest.mark.parametrize(("guidance", "guided"), [(4.0, 1.0), (1.0, 1.0), (4.0, 0.6)])
 @torch.no_grad()
 def test_the_base_renders_what_a_diffusers_pipeline_renders(
-    plain: tuple[Encoded, AdapterBank], assets: Path, guidance: float
+    plain: tuple[Encoded, AdapterBank], assets: Path, guidance: float, guided: float
 ) -> None:
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
-    settings = replace(SETTINGS, guidance=guidance)
+    settings = replace(SETTINGS, guidance=guidance, guided=guided)
     found = render(*plain, [Subject(None)], PROMPTS[:2], SEEDS[:2], settings, max_rows=8)[0]
     pipe = StableDiffusionPipeline.from_pretrained(assets / "micro-sd", torch_dtype=torch.float32)
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     latents = torch.stack([torch.randn(4, 16, 16, generator=generator(seed, "render")) for seed in SEEDS[:2]])
+
+    def after(pipe: Any, step: int, timestep: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        """Diffusers' own recipe for ending guidance early: three of five steps are guided."""
+        if guided == 0.6 and step == 2:
+            pipe._guidance_scale = 1.0
+            tensors["prompt_embeds"] = tensors["prompt_embeds"].chunk(2)[1]
+        return tensors
+
     wanted = pipe(
         PROMPTS[:2],
         negative_prompt=["blurry"] * 2,
@@ -55,6 +64,8 @@ def test_the_base_renders_what_a_diffusers_pipeline_renders(
         width=64,
         height=64,
         output_type="pt",
+        callback_on_step_end=after,
+        callback_on_step_end_tensor_inputs=["prompt_embeds"],
     ).images
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3)
 

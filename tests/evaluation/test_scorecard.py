@@ -46,3 +46,30 @@ def test_only_measured_metrics_are_compared() -> None:
 
 def test_a_card_survives_json() -> None:
     assert ScoreCard.model_validate(json.loads(json.dumps(card().plain()))) == card()
+
+
+def test_an_unknown_error_and_the_new_figures_survive_json() -> None:
+    full = card(
+        diversity=Estimate(mean=1.0, standard_error=math.inf),
+        diversity_by_prompt=(1.0,),
+        memorisation=Estimate(mean=-1.0, standard_error=0.1),
+        base_values={"diversity": 20.0},
+    )
+    stored = json.dumps(full.plain(), allow_nan=False)
+    assert ScoreCard.model_validate_json(stored) == full
+    assert full.differences().keys() == {"validation", "clip_text", "diversity", "memorisation"}
+
+
+def test_a_card_from_before_the_new_figures_can_be_read() -> None:
+    new = ("diversity", "memorisation", "flexibility", "base_values", "prompt_of_render", "nearest_training")
+    old = {name: value for name, value in card().plain().items() if not name.startswith(new)}
+    assert ScoreCard.model_validate(old) == card()
+
+
+def test_renders_of_one_prompt_are_one_cell() -> None:
+    found = card(
+        clip_text_by_prompt=(1.0, 5.0, 3.0, 9.0), prompt_of_render=(0, 1, 0, 1), flexibility_by_prompt=(7.0,)
+    ).cells()
+    assert found == {"validation": (-0.1,), "clip_text": (2.0, 7.0), "flexibility": (7.0,)}
+    old = card(clip_text_by_prompt=(1.0, 5.0, 3.0, 9.0)).cells()
+    assert old["clip_text"] == (1.0, 5.0, 3.0, 9.0)

@@ -44,7 +44,10 @@ def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(ValueError) as raised:
         combine(DIFFERENCES, {"validation": 0.0}, {"validation": 1, "clip": 1, "clip_text": -1})
     text = str(raised.value)
-    assert "Unknown metric 'clip'; choose among: clip_image, clip_text, validation." in text
+    assert (
+        "Unknown metric 'clip'; choose among: clip_image, clip_text, diversity, flexibility, memorisation, "
+        "validation." in text
+    )
     assert "weights.clip_text must be a number of at least 0, but got -1." in text
     assert "The spread of 'validation' must be positive, but got 0.0." in text
     assert "Metric 'clip' has a weight but was not measured." in text
@@ -100,3 +103,11 @@ def test_shares_add_up_and_name_the_metric_that_ruled() -> None:
 def test_shares_of_an_objective_that_does_not_vary_are_zero() -> None:
     row = {"validation": Estimate(-0.1, 0.0)}
     assert shares([row, row], {"validation": 1.0}, {"validation": 1}) == {"validation": 0.0}
+
+
+def test_diversity_and_flexibility_shall_rise_and_memorisation_shall_fall() -> None:
+    ones = dict.fromkeys(("diversity", "memorisation", "flexibility"), 1.0)
+    rises = {name: Estimate(2.0, 0.0) for name in ones}
+    assert combine(rises, ones, {"diversity": 1.0}).mean == 2.0
+    assert combine(rises, ones, {"flexibility": 1.0}).mean == 2.0
+    assert combine(rises, ones, {"memorisation": 1.0}).mean == -2.0

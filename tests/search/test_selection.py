@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,29 @@ def test_what_candidates_share_cancels_in_the_standard_error() -> None:
     decision = decide([best, worse, equal])
     assert decision.close == [best, equal]
     assert decision.winner == equal
+
+
+def test_a_barred_candidate_never_wins_while_another_may() -> None:
+    copied = replace(candidate(0, 1, 9.0), barred="it copies")
+    fair = candidate(1, 2, 0.1)
+    assert one_standard_error([copied, fair]) == fair
+    assert shortlist([copied, fair], 3) == [fair]
+    decision = decide([copied, fair])
+    assert decision.winner == fair
+    assert "Passed over: trial 0, epoch 1, because it copies." in decision.reason
+
+
+def test_where_all_are_barred_the_best_of_them_wins_and_it_is_said() -> None:
+    barred = [replace(candidate(t, 1, float(t)), barred=f"reason {t}") for t in range(2)]
+    assert shortlist(barred, 3) == barred[::-1]
+    decision = decide(barred)
+    assert decision.winner == barred[1]
+    assert "A guard bars every one of them" in decision.reason
+    assert "reason 1" in decision.reason
+
+
+def test_guards_stand_in_the_rule() -> None:
+    assert rule_text({"validation": 1.0}, guards="No copies.").endswith(" No copies.")
 
 
 def test_equal_images_are_decided_by_rank_then_by_number() -> None:

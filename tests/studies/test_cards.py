@@ -5,6 +5,7 @@ from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
 from search.trial import TrialRecord
 from studies.cards import candidates, objective
+from studies.guards import GuardsSection
 
 SPREADS = {"validation": 0.01, "clip_image": 0.5, "clip_text": 0.5}
 WEIGHTS = {"validation": 1.0, "clip_image": 1.0}
@@ -38,4 +39,10 @@ def test_the_objective_counts_each_metric_in_units_of_its_spread():
 def test_a_checkpoint_whose_renders_are_broken_is_no_candidate():
     cards = (card(1, scores(-0.01, 0.1)), card(2, scores(-0.05, 2.0, broken=3)))
     record = TrialRecord(0, {}, "finished", cards)
-    assert [c.epoch for c in candidates([record], SPREADS, WEIGHTS)] == [1]
+    assert [c.epoch for c in candidates([record], SPREADS, WEIGHTS, GuardsSection())] == [1]
+
+
+def test_an_unknown_error_is_as_large_as_the_bases_own_noise():
+    alone = scores(-0.04, 1.0).model_copy(update={"clip_image": Estimate(mean=1.0, standard_error=math.inf)})
+    found = objective(alone, SPREADS, WEIGHTS)
+    assert math.isclose(found.standard_error, math.hypot(0.5, 1.0) / 2)

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from studies.cli.run import command
+from studies.guards import GuardsSection
 from studies.problems import StudyError
 from studies.study import reopen
 from tests.studies.conftest import write_study
@@ -97,3 +98,19 @@ def test_epochs_beyond_the_image_budget_are_refused(small_study, tmp_path: Path)
     study_file.write_text(study_file.read_text().replace("resolution = 64", "resolution = 64\nepochs = 50"))
     with pytest.raises(StudyError, match="is less than 50 epochs of"):
         run(study_file, tmp_path / "never")
+
+
+def test_a_trial_with_every_checkpoint_barred_is_infeasible_and_the_verdict_says_so(
+    small_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(GuardsSection, "barred", lambda guards, scores: "it copies")
+    run(small_study(trials=2, images=16), tmp_path / "barred")
+    study = reopen(tmp_path / "barred")
+    for record in study.memory.records():
+        assert record.state == "infeasible"
+        assert record.reason == "a guard bars every checkpoint: it copies"
+        assert study.memory.annotation(record.number, "feasible") is False
+    selection = json.loads(study.workspace.selection.read_text())
+    assert "A guard bars every one of them" in selection["winner"]["reason"]
+    assert {candidate["barred"] for candidate in selection["candidates"]} == {"it copies"}
+    assert "A checkpoint is barred if" in selection["rule"]

@@ -30,3 +30,20 @@ def test_ruling_says_when_one_metric_decided_alone() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(4.2, "4.2 s"), (61, "1 min 01 s"), (3720, "1 h 02 min")])
 def test_durations(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text
+
+
+def test_more_memorisation_is_bad_and_more_diversity_good() -> None:
+    rise = {"mean": 4.0, "standard_error": 1.0}
+    card = {"validation": {"mean": 0.0, "standard_error": 1.0}}
+    for name, tone in (("memorisation", "bad"), ("diversity", "good"), ("flexibility", "good")):
+        assert words.findings(card | {name: rise}, 3, "test")[1].tone == tone
+
+
+def test_an_unknown_error_is_a_question_mark_and_tells_nothing() -> None:
+    card = {
+        "validation": {"mean": 0.0, "standard_error": 1.0},
+        "clip_image": {"mean": 4.0, "standard_error": None},
+    }
+    found = words.findings(card, 3, "test")[1]
+    assert (found.error, found.tone) == ("± ?", "neutral")
+    assert words.estimate(card["clip_image"], 1) == "+4.0 ± ?"

@@ -54,6 +54,8 @@ class Dataset:
     folds: tuple[Split, ...] = ()
     """The splits among which a plan's ``data.fold`` chooses."""
     handling: Handling = Handling()
+    together: tuple[tuple[int, ...], ...] = ()
+    """Groups of near-duplicates among the examples that are split; none is on two sides."""
 
     @property
     def deck(self) -> Deck:
@@ -116,6 +118,7 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int = 0)
         tuple(range(len(reading.examples), len(examples))),
         folded,
         Handling(plan.max_token_length, plan.pad_tokens, plan.weighted_captions, plan.cache_latents),
+        tuple(tuple(group) for group in together),
     )
 
 

@@ -1,0 +1,58 @@
+"""Prompts that no data set of one subject or style holds, for asking whether other prompts are still followed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+GENERAL = (
+    "a photo of a dog running on a beach",
+    "a red sports car parked on a city street",
+    "a bowl of fruit on a wooden table, still life painting",
+    "a snowy mountain under a clear blue sky",
+    "a lighthouse at night, long exposure photograph",
+    "portrait of an old man with a grey beard, oil painting",
+    "a cup of coffee beside an open newspaper",
+    "a green field with three white sheep, watercolour",
+    "a crowded market with colourful umbrellas, seen from above",
+    "a steam train crossing a stone bridge, black and white photograph",
+    "a vase of yellow tulips at a window",
+    "an astronaut floating above the earth",
+)
+"""For base models that know the world."""
+OBJECTS = (
+    "red heart, noto style",
+    "snowman, twemoji style",
+    "sun, emojione style",
+    "tiger, noto style",
+    "cherries, twemoji style",
+    "wrapped gift, firefox style",
+    "ambulance, emojione style",
+    "crescent moon, noto style",
+    "tomato, twemoji style",
+    "drum, noto style",
+    "cheese wedge, emojione style",
+    "bell, firefox style",
+)
+"""Single drawn objects, for the embedded micro Stable Diffusion and the micro CLIP."""
+LISTS: Mapping[str, Sequence[str]] = {"general": GENERAL, "objects": OBJECTS}
+"""By the name that a study file gives."""
+
+
+def outside(prompts: Sequence[str], captions: Sequence[str], count: int) -> tuple[str, ...]:
+    """The first prompts that are not in a data set.
+
+    A prompt is in it if a caption says the same, or all that stands before the prompt's first comma.
+
+    Args:
+        prompts: what may be asked, in order of preference.
+        captions: the data set's.
+        count: how many at most.
+    """
+    said = {caption.strip().casefold() for caption in captions}
+    parts = said | {part.strip() for caption in said for part in caption.split(",")}
+    found = [p for p in prompts if p.strip().casefold() not in said and _subject(p) not in parts]
+    return tuple(found[:count])
+
+
+def _subject(prompt: str) -> str:
+    return prompt.split(",")[0].strip().casefold()
