@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trainer import network_rules, optimisers
 
@@ -40,7 +40,7 @@ TokenLength = Literal[75, 150, 225]
 Prediction = Literal["epsilon", "v_prediction"]
 Attention = Literal["sdpa", "xformers", "flash"]
 Device = Literal["auto", "cpu", "cuda"]
-Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft"]
+Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft", "full", "glora", "dylora"]
 
 
 def _shared(default: Any = ..., **constraints: Any) -> Any:
@@ -229,9 +229,15 @@ class LoraPlan(Frozen):
     start: Path | None = _shared(None)
     """A LoRA (format of kohya, diffusers or PEFT) whose weights are the beginning; its ranks must be the plan's."""
     algorithm: Algorithm = "lora"
-    """LyCORIS computes all but ``lora``, beside the pack (``algo``); rank and alpha mean what they mean there."""
+    """LyCORIS computes all but ``lora``, beside the pack (``algo``); rank and alpha mean what they mean there.
+    ``full`` and ``ia3`` have no rank, ``dylora`` wants ranks that are multiples of its ``block_size``."""
     algorithm_args: dict[str, dict[str, bool | int | float]] = _shared({})
     """Keyword arguments by algorithm, e.g. ``{ lokr = { factor = 8 } }``; each acts with its own algorithm only."""
+
+    @field_validator("algorithm", mode="before")
+    @classmethod
+    def _offered(cls, name: Any) -> Any:
+        return network_rules.offered(name, get_args(Algorithm))
 
     @property
     def alpha(self) -> float:

@@ -98,6 +98,8 @@ def network(s: Settings, folder: Path) -> None:
     for key, field in _ARGUMENTS.items():
         if key in arguments:
             s.put(field, literal(arguments.pop(key)), f"network_args: {key}")
+    if literal(arguments.pop("train_norm", "")):
+        s.refuse("network_args: train_norm", "normalisation layers are not adapted")
     if algorithm != "lora" and "lora.algorithm_args" in FIELDS and arguments:
         own = {key: literal(text) for key, text in arguments.items()}
         s.put("lora.algorithm_args", {algorithm: own}, "network_args")

@@ -141,6 +141,11 @@ def test_what_prodigy_is_not_told_is_the_librarys_default(imported: Importer) ->
             "network_args: algo",
             "nonsense",
         ),
+        (
+            {"network_args": ["algo=full", "train_norm=True"], "network_module": "lycoris.kohya"},
+            "network_args: train_norm",
+            "normalisation layers are not adapted",
+        ),
         ({"adaptive_noise_scale": 0.1}, "adaptive_noise_scale", "noise_offset is 0"),
         ({"prior_loss_weight": 0.5}, "prior_loss_weight", "no regularisation images"),
         ({"loss_type": "huber"}, "huber_schedule", "'snr' is not supported"),
