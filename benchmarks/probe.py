@@ -127,9 +127,7 @@ def _tell(bests: Sequence[Best], found: probe.Probe) -> None:
     best = min(bests, key=lambda one: one.ratio)
     for one in bests:
         style = "bold" if one is best else ""
-        table.add_row(
-            f"{one.rate:.3g}", f"{one.ratio:.4f}", f"{one.error:.4f}", str(one.epoch), style=style
-        )
+        table.add_row(f"{one.rate:.3g}", f"{one.ratio:.4f}", f"{one.error:.4f}", str(one.epoch), style=style)
     console = Console()
     console.print(table)
     for number, course in enumerate(found.courses, start=1):
@@ -137,6 +135,7 @@ def _tell(bests: Sequence[Best], found: probe.Probe) -> None:
         print(f"repetition {number}: {course.plateau.rate:.3g}, {state} at step {course.plateau.step}")
     print(f"Rule: {rule()}.")
     factor = max(found.rate / best.rate, best.rate / found.rate)
+    print(f"Plateau {found.plateau:.3g}, the probe's rate {found.rate:.3g}; the grid's best {best.rate:.3g}.")
     facts = {"probe_lr": found.rate, "grid_best_lr": best.rate, "factor": round(factor, 3)}
     print(json.dumps(facts))
 
