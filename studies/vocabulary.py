@@ -86,6 +86,9 @@ NOTES: tuple[str, ...] = (
     "`dylora` draws the rank of each layer and step by presentation, and judges and saves the whole rank; blocks that "
     "were not drawn have a gradient of 0, so that momentum goes on. Its file is a LoRA whose alpha is `block_size` "
     "times the plan's, because LyCORIS trains at alpha over the number of blocks.",
+    "`lora.block_ranks` gives layers alphas of their own, which diffusers' loader loses at attention projections of "
+    "kohya files. Such files are therefore written with one alpha, the commonest, and B makes up for it: every reader "
+    "sees the same LoRA.",
     "LyCORIS' `train_norm` is not offered: the pack adapts Linear and convolution layers. Nor is `tlora`, whose rank "
     "follows each row's timestep through one global place.",
 )

@@ -128,7 +128,7 @@ def _converted(
         images = datasets.of_folders(s, folder)
     if images.concepts is not None:
         s.put("data.concepts", CONCEPTS, "image_dir")
-    recipe.network(s, folder)
+    recipe.network(s, folder, family)
     rates(s, optimiser(s))
     schedule(s)
     recipe.noise(s)

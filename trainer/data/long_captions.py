@@ -41,4 +41,5 @@ def _note(count: int, longest: int, limit: int) -> str:
     remedy = f"set data.max_token_length = {enough or wider[-1]}" if wider else "shorten them"
     if wider and enough is None:
         remedy += " and shorten what is longer still"
-    return f"{others} {longest} tokens, more than data.max_token_length = {limit}; what exceeds it is cut off: {remedy}."
+    more = f"more than data.max_token_length = {limit}; what exceeds it is cut off"
+    return f"{others} {longest} tokens, {more}: {remedy}."
