@@ -125,12 +125,12 @@ def _beside(image: Tensor, group: Group) -> Tensor:
 
 def _folded(rows: Tensor, group: Group) -> Tensor:
     """(rows, channels, h, w) -> (rows per slot, slots * channels, h, w); no copy where each slot has one row."""
-    return rows.unflatten(0, (len(group.slots), -1)).transpose(0, 1).flatten(1, 2)
+    return torch.unflatten(rows, 0, (len(group.slots), -1)).transpose(0, 1).flatten(1, 2)
 
 
 def _apart(image: Tensor, group: Group) -> Tensor:
     """The inverse of ``_folded``."""
-    return image.unflatten(1, (len(group.slots), -1)).transpose(0, 1).flatten(0, 1)
+    return torch.unflatten(image, 1, (len(group.slots), -1)).transpose(0, 1).flatten(0, 1)
 
 
 def _backward(
@@ -168,7 +168,7 @@ def _factors(layer: Layer, group: Group, dtype: torch.dtype, window: Window) -> 
     """A and B as weights of grouped convolutions: (slots * rank, inputs, k, k) and (slots * outputs, rank, 1, 1)."""
     down = layer.down.detach()[group.index, : group.conv_rank].to(dtype)
     up = layer.up.detach()[group.index, : group.conv_rank].to(dtype)
-    kernels = down.flatten(0, 1).unflatten(1, (-1, window.kernel, window.kernel))
+    kernels = torch.unflatten(down.flatten(0, 1), 1, (-1, window.kernel, window.kernel))
     return kernels, up.mT.flatten(0, 1)[:, :, None, None]
 
 

@@ -7,7 +7,7 @@ blocks, 3 middle blocks, 9 output blocks, the end. The first and SDXL's last hol
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from studies.sd_scripts.optimiser import literal, tidy
 from studies.sd_scripts.settings import Settings
@@ -92,7 +92,7 @@ def rates(s: Settings, arguments: dict[str, str], sdxl: bool) -> None:
         sides = [_side(s, key, given[key], length) for key, length in zip(RATES, _SIDES[sdxl], strict=True)]
         whole = [weight for side in sides for weight in side]
         whole = [1.0, *whole, 1.0] if sdxl else whole
-    least = float(threshold)
+    least = (_list(threshold) or [0.0])[0]
     found = _table(
         names(sdxl, "lora.conv_rank" in s.plan), [tidy(w) if w > least else 0.0 for w in whole], 1.0
     )
@@ -122,9 +122,8 @@ def _numbers(s: Settings, arguments: dict[str, str], key: str, sdxl: bool) -> li
 def _list(text: object) -> list[float] | None:
     value = literal(text) if isinstance(text, str) else text
     entries = value if isinstance(value, list) else [value]
-    if not all(isinstance(entry, (int, float)) and not isinstance(entry, bool) for entry in entries):
-        return None
-    return [float(entry) for entry in entries]
+    found = [float(e) for e in entries if isinstance(e, (int, float)) and not isinstance(e, bool)]
+    return found if len(found) == len(entries) else None
 
 
 def _side(s: Settings, key: str, given: object, length: int) -> list[float]:
@@ -145,7 +144,7 @@ def _side(s: Settings, key: str, given: object, length: int) -> list[float]:
     return [curve(place / (length - 1)) + base[0] for place in range(length)]
 
 
-_CURVES = {
+_CURVES: Mapping[str, Callable[[float], float]] = {
     "cosine": lambda share: math.sin(math.pi / 2 * (1 - share)),
     "sine": lambda share: math.sin(math.pi / 2 * share),
     "linear": lambda share: share,
