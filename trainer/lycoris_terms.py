@@ -1,6 +1,7 @@
 """What LyCORIS' modules of three algorithms compute and store, where the pack cannot take their own way.
 
 ``full`` keeps the difference to the frozen layer, which the library's module takes over for itself alone.
+``glora`` is W A x + B x, which the library's module cannot compute where W has another number format than A and B.
 ``dylora`` draws a rank in every forward pass, from a global generator and also when pictures are drawn.
 """
 
@@ -78,6 +79,15 @@ def _library_leaves(module: Any, file: Mapping[str, Tensor]) -> dict[str, Tensor
     return {name: file[name] for name, _ in module.named_parameters()}
 
 
+def _glora_output(module: Any, x: Tensor, y: Tensor, _draw: Draw | None) -> Tensor:
+    a1, a2, b1, b2 = (part.weight.to(x.dtype) for part in (module.a1, module.a2, module.b1, module.b2))
+    frozen = module.org_module[0].weight
+    moved = module.op(module.op(module.op(x, a2), a1), frozen, None, **module.kw_dict)
+    added = module.op(module.op(x, b2, None, **module.kw_dict), b1)
+    gained: Tensor = module.scale * (moved + added)
+    return y + gained
+
+
 def _full_output(module: Difference, x: Tensor, y: Tensor, _draw: Draw | None) -> Tensor:
     gained: Tensor = module(x)
     return y + gained
@@ -118,6 +128,7 @@ def _dylora_leaves(module: Any, file: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 _LIBRARY = Terms(_library_output, _library_stored, _library_leaves)
 _OWN = {
+    "glora": Terms(_glora_output, _library_stored, _library_leaves),
     "full": Terms(_full_output, _full_stored, _full_leaves),
     "dylora": Terms(_dylora_output, _dylora_stored, _dylora_leaves),
 }

@@ -191,6 +191,21 @@ def test_a_resumed_trial_equals_an_uninterrupted_one(
     assert equal(state(resumed, 0), state(whole, 0))
 
 
+@pytest.mark.parametrize("algorithm", ["full", "glora", "dylora", "lokr"])
+def test_a_half_precision_base_trains_weights_of_full_precision(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, algorithm: str
+) -> None:
+    plan = make_plan(algorithm=algorithm, rank=4, epochs=9, unet_lr=1e-3, mixed_precision="bf16")
+    training = pack(encode(few_dataset, tiny_base(torch.bfloat16)), 1, mixed_precision="bf16")
+    training.admit(0, plan)
+    before = state(training, 0)
+    steps(training, 2)
+    after = state(training, 0)
+    assert {value.dtype for value in after.values()} == {torch.float32}
+    assert all(value.isfinite().all() for value in after.values())
+    assert not equal(before, after)
+
+
 @pytest.mark.parametrize("algorithm", ["loha", "lokr", "glora", "full"])
 @torch.no_grad()
 def test_the_file_is_read_by_lycoris_and_by_us(
