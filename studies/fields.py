@@ -39,14 +39,17 @@ def build(plan: Mapping[str, Any], values: Mapping[str, Any]) -> TrainingPlan:
 
 
 def overlaid(plan: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the plan's table with the fields named in ``values`` replaced, not checked."""
+    """A copy of the plan's table with the fields named in ``values`` replaced, not checked.
+
+    A section that is no table stays as it is, for the check to name it.
+    """
     table = {section: dict(entry) if isinstance(entry, dict) else entry for section, entry in plan.items()}
     for name, value in values.items():
         section, _, field = name.partition(".")
-        if field:
-            table.setdefault(section, {})[field] = value
-        else:
+        if not field:
             table[section] = value
+        elif isinstance(entry := table.setdefault(section, {}), dict):
+            entry[field] = value
     return table
 
 
@@ -102,7 +105,22 @@ def check_space(plan: Mapping[str, Any], parameters: Mapping[str, Parameter]) ->
     ]
     if not single:
         single = list(_pair_problems(plan, usable))
-    return problems + single
+    return problems + single + list(_start_problems(plan, usable))
+
+
+def _start_problems(
+    plan: Mapping[str, Any], parameters: Mapping[str, Parameter]
+) -> Iterator[tuple[str, str]]:
+    """A LoRA to start from has one rank, whatever is searched."""
+    lora, rank = plan.get("lora"), parameters.get("lora.rank")
+    start = lora.get("start") if isinstance(lora, dict) else None
+    if start is not None and rank is not None:
+        values = ", ".join(map(str, sorted(extremes(rank))))
+        yield (
+            "lora.rank",
+            f"lora.start = '{start}' has one rank, but {values} are searched; fix lora.rank under [plan.lora] "
+            "to the file's rank (network_dim), or leave lora.start out",
+        )
 
 
 def _value_problems(plan: Mapping[str, Any], name: str, parameter: Parameter) -> Iterator[str]:

@@ -82,7 +82,7 @@ def _probed(opened: Study, worker: Worker, seen: watch.Watch) -> Study:
     if result["flat"]:
         chosen = spec.search.space[FIELD]
         seen.phase(
-            f"the probe's plateau is {result['rate']:.3g}: {FIELD} is searched from {chosen['low']:g} to "
+            f"the probe's learning rate is {result['rate']:.3g}: {FIELD} is searched from {chosen['low']:g} to "
             f"{chosen['high']:g}"
         )
     else:

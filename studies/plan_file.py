@@ -165,14 +165,12 @@ def _value(text: str) -> Any:
 
 
 def _make_absolute(given: dict[str, Any]) -> None:
-    nested: dict[str, Any] = {"plan": {}}
-    for field, value in given.items():
-        section, _, name = field.partition(".")
-        nested["plan"].setdefault(section, {})[name] = value
-    resolve_paths(nested, Path.cwd())
+    """Paths in settings, which are relative to the working folder."""
+    plan = overlaid({}, given)
+    resolve_paths({"plan": plan}, Path.cwd())
     for field in given:
         section, _, name = field.partition(".")
-        given[field] = nested["plan"][section][name]
+        given[field] = plan[section][name] if name else plan[section]
 
 
 def _plan_problems(

@@ -30,7 +30,7 @@ def range_around(parameter: Parameter | None, rate: float, held: Sequence[float]
 
     Args:
         parameter: the study's; what is no range, or starts at 0, has no width on a log scale.
-        rate: the plateau.
+        rate: what the probe found.
         held: rates of recipes that are tried first; the range is widened where it would leave them out.
     """
     reach = FACTOR
@@ -109,25 +109,25 @@ def _end(course: Mapping[str, Any]) -> str:
 
 
 def standing(spec: StudySpec, rate: float) -> str:
-    """Where the study's learning rates lie, seen from the plateau."""
+    """Where the study's learning rates lie, seen from the probe's rate."""
     parameter = spec.space.parameters.get(FIELD)
     if parameter is None:
         fixed = spec.plan.get("optimiser", {}).get("unet_lr")
         if fixed is None:
             return f"The study neither fixes nor searches {FIELD}."
-        return f"The study fixes {FIELD} = {fixed:g}, {fixed / rate:.3g} times the plateau."
+        return f"The study fixes {FIELD} = {fixed:g}, {fixed / rate:.3g} times the probe's rate."
     if not isinstance(parameter, Real):
         choices = ", ".join(f"{choice:g}" for choice in getattr(parameter, "choices", ()))
-        return f"The study tries {FIELD} = {choices}; the plateau is {rate:.3g}."
+        return f"The study tries {FIELD} = {choices}; the probe's rate is {rate:.3g}."
     text = f"The study's range, {parameter.low:g} to {parameter.high:g},"
     if rate < parameter.low:
-        return f"{text} lies wholly above the plateau."
+        return f"{text} lies wholly above the probe's rate."
     if rate > parameter.high:
-        return f"{text} lies wholly below the plateau."
+        return f"{text} lies wholly below the probe's rate."
     if parameter.low <= 0 or parameter.high <= parameter.low:
-        return f"{text} holds the plateau."
+        return f"{text} holds the probe's rate."
     share = math.log(rate / parameter.low) / math.log(parameter.high / parameter.low)
-    return f"{text} holds the plateau, {share:.0%} of the way up on a log scale."
+    return f"{text} holds the probe's rate, {share:.0%} of the way up on a log scale."
 
 
 def _rounded(rate: float) -> float:

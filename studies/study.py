@@ -19,6 +19,7 @@ from studies.workspace import Workspace, copy_whole, write_json
 from trainer import base_model, merging
 from trainer.base_model import BaseModelError
 from trainer.data import dataset as datasets
+from trainer.data import long_captions
 from trainer.data.dataset import Dataset
 from trainer.data.images import DataError
 from trainer.plans.base import BasePlan
@@ -84,7 +85,7 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
     if problems:
         raise StudyError(problems)
     Planner(spec, dataset, 0).check()
-    return spec, dataset
+    return spec, long_captions.told(dataset, lambda: base_model.tokenizer(base))
 
 
 def _read(spec: StudySpec) -> Dataset:

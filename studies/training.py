@@ -26,6 +26,7 @@ from trainer import base_model, merging
 from trainer.base_model import BaseModelError
 from trainer.checkpoints import save_state
 from trainer.data import dataset as datasets
+from trainer.data import long_captions
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Encoded
 from trainer.data.images import DataError
@@ -64,6 +65,7 @@ def open_training(file: PlanFile, root: Path, hold_out: bool) -> Training:
     """
     draft = file.plan(max(file.seed, 0))
     dataset = _dataset(file, draft, hold_out)
+    dataset = long_captions.told(dataset, lambda: base_model.tokenizer(draft.base))
     values: dict[str, Any] = {}
     if file.images is not None:
         one = images_per_epoch(dataset.deck, draft.data.repeats)

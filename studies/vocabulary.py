@@ -89,9 +89,22 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "dataset check": ("check", "broken files, blur, duplicates, too small images, captions, trigger word"),
     "captions": ("caption", "writes a `.txt` beside each image that has none"),
     "rules of thumb": ("plan", "images, steps an image and steps in all, with advice"),
-    "LR probe": ("probe", "finds the learning rate at which D-Adaptation settles"),
+    "LR probe": ("probe", "finds the learning rate at which D-Adaptation settles, and proposes half of it"),
 }
 """What the guides name that is no field: who does it, and what is done."""
+NOTES: tuple[str, ...] = (
+    "`full` keeps the difference to the base: weight decay pulls towards the base, where LyCORIS' own module, "
+    "which holds the whole weight, is pulled towards 0. It takes a whole copy of the adapted layers for each trial.",
+    "`dylora` draws the rank of each layer and step by presentation, and judges and saves the whole rank; blocks that "
+    "were not drawn have a gradient of 0, so that momentum goes on. Its file is a LoRA whose alpha is `block_size` "
+    "times the plan's, because LyCORIS trains at alpha over the number of blocks.",
+    "`lora.block_ranks` gives layers alphas of their own, which diffusers' loader loses at attention projections of "
+    "kohya files. Such files are therefore written with one alpha, the commonest, and B makes up for it: every reader "
+    "sees the same LoRA.",
+    "LyCORIS' `train_norm` is not offered: the pack adapts Linear and convolution layers. Nor is `tlora`, whose rank "
+    "follows each row's timestep through one global place.",
+)
+"""What a reader must know of some fields that no one line can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +165,7 @@ def study_fields() -> list[Field]:
 
 def page() -> str:
     """The whole of docs/parameters.md."""
-    parts = (_plan_tables(), _study_table(), _optimiser_table(), _elsewhere_table())
+    parts = (_plan_tables(), _study_table(), _optimiser_table(), _elsewhere_table(), _notes())
     return "\n".join([*_HEAD, *(line for part in parts for line in part), ""])
 
 
@@ -208,6 +221,12 @@ def _elsewhere_table() -> Iterator[str]:
     for row, (command, done) in ELSEWHERE.items():
         if command in COMMANDS:
             yield _row([row, f"`lorasearch {command}`", done])
+
+
+def _notes() -> Iterator[str]:
+    yield from ["", "## Notes", ""]
+    for note in NOTES:
+        yield f"- {note}"
 
 
 def _cells(field: Field, entry: Entry) -> list[str]:

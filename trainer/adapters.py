@@ -52,7 +52,7 @@ class AdapterBank:
         self._inner: dict[str, nn.Module] = {}
         self._unpacked: dict[int, LycorisSlot] = {}
         self._active: tuple[Group, ...] = ()
-        self._alone: tuple[tuple[int, int, LycorisSlot], ...] = ()
+        self._alone: tuple[tuple[int, int, LycorisSlot, int | None], ...] = ()
         self._partial = False
         parameter = next(next(iter(models.values())).parameters())
         self.device = parameter.device
@@ -92,7 +92,12 @@ class AdapterBank:
         self._active = groups(packed, presentations, self._open, self._weights)
         self._partial = any(group.layers is not None for group in self._active)
         self._alone = tuple(
-            (places[0], places[-1] + 1, self._unpacked[slot])
+            (
+                places[0],
+                places[-1] + 1,
+                self._unpacked[slot],
+                None if presentations is None else presentations[places[0]],
+            )
             for slot, places in runs(rows)
             if slot in self._unpacked
         )
@@ -203,8 +208,8 @@ class AdapterBank:
         if not self._alone:
             return y
         parts, done = [], 0
-        for start, stop, slot in self._alone:
-            parts += [y[done:start], slot.output(layer.name, x[start:stop], y[start:stop])]
+        for start, stop, slot, shown in self._alone:
+            parts += [y[done:start], slot.output(layer.name, x[start:stop], y[start:stop], shown)]
             done = stop
         return torch.cat([*parts, y[done:]])
 

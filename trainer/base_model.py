@@ -208,6 +208,15 @@ def size_step(base: BasePlan | Path) -> int:
     return sources.side_step(_found(base))
 
 
+def tokenizer(base: BasePlan | Path) -> Any:
+    """The base model's first tokenizer; loads no weights.
+
+    Raises:
+        BaseModelError: there is no base model.
+    """
+    return loading.tokenizer(_found(base))
+
+
 def fingerprint(base: BasePlan | Path) -> str:
     """SHA-256 over the names and contents of the weight files in use."""
     source = _found(base)

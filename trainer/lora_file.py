@@ -56,17 +56,25 @@ def load_slot(bank: AdapterBank, slot: int, tensors: Mapping[str, Tensor], names
     Raises:
         LoraFileError: a key names a layer that the base model lacks, or the file is of another algorithm.
     """
-    if bank.unpacked(slot) is None:
+    alone = bank.unpacked(slot)
+    if alone is None:
         layers = kohya.read(tensors, names.layers(bank.layers))
         bank.load(slot, low_rank.slot_state(layers, bank.state(slot), bank.scales(slot)))
         return
-    state = {}
-    for name in bank.leaves(slot):
-        layer, _, parameter = name.rpartition(".")
-        key = f"{names.stem(layer)}.{parameter}"
-        if key not in tensors:
-            raise LoraFileError(f"the file has no {key!r}; was it made with other settings of the algorithm?")
-        state[name] = tensors[key]
+    stored: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        stem, _, name = key.partition(".")
+        stored.setdefault(stem, {})[name] = value
+    state: dict[str, Tensor] = {}
+    for layer in alone.layers:
+        stem = names.stem(layer)
+        try:
+            state |= alone.leaves_of(layer, stored.get(stem, {}))
+        except KeyError as error:
+            key = f"{stem}.{error.args[0]}"
+            raise LoraFileError(
+                f"the file has no {key!r}; was it made with other settings of the algorithm?"
+            ) from error
     bank.load(slot, state)
 
 

@@ -1,20 +1,21 @@
 """One frozen 3x3 convolution with the low-rank terms of many slots.
 
-A 3x3 convolution to few channels is a product over channels followed by a shifted sum: A x is computed as
-nine 1x1 products at once, batched over slots, whose few output channels are shifted and added. The nine-fold copy
-of x that unfolding it would need is never made.
+A x of all slots is one convolution whose groups are the slots: rows of a slot stay rows, slots lie side by side as
+channels. B follows likewise, as a 1x1 convolution. ``benchmarks/RESULTS.md`` has what was compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from trainer.low_rank import Finish, Group, Layer, accumulate, by_row, by_slot, thinned
+from trainer.dropout import mask
+from trainer.low_rank import Finish, Group, Layer
 
 Term = Callable[[Layer, Tensor, Tensor, "Window"], Tensor]
 """A frozen convolution's output plus the terms of the rows at hand: layer, input, output, window."""
@@ -28,19 +29,8 @@ class Window:
     stride: int
     padding: int
 
-    def places(self, height: int, width: int) -> Iterator[tuple[int, slice, slice]]:
-        """Each kernel element's number, with the padded rows and columns that it meets.
 
-        Args:
-            height: of the output.
-            width: of the output.
-        """
-        for number in range(self.kernel**2):
-            y, x = divmod(number, self.kernel)
-            yield number, self._span(y, height), self._span(x, width)
-
-    def _span(self, first: int, count: int) -> slice:
-        return slice(first, first + self.stride * (count - 1) + 1, self.stride)
+_POINT = Window(1, 1, 0)
 
 
 class BankedConv(nn.Module):
@@ -76,13 +66,16 @@ class LowRankConv(torch.autograd.Function):
     ) -> Tensor:
         """x: shape (rows, inputs, h, w); y: the frozen output, changed in place; ``anchor`` wants a gradient."""
         ctx.mark_dirty(y)
-        pixels, saved = _channels_last(x), []
+        saved = []
         for group in groups:
             down, up = _factors(layer, group, x.dtype, window)
-            spread = torch.bmm(by_slot(pixels, group), down)
-            hidden = _gathered(spread, x.shape[2:], y.shape[2:], window) * _scale(group, x.dtype)
-            kept = thinned(hidden, layer, group)
-            y[group.start : group.stop] += _as_image(torch.bmm(hidden, up), group, y)
+            slots = len(group.slots)
+            hidden = functional.conv2d(
+                _beside(x, group), down, None, window.stride, window.padding, groups=slots
+            )
+            hidden *= _scale(group, x.dtype)
+            kept = _thinned(hidden, layer, group)
+            y[group.start : group.stop] += _apart(functional.conv2d(hidden, up, groups=slots), group)
             saved += [hidden, kept]
         ctx.save_for_backward(x, *saved)
         ctx.layer, ctx.groups, ctx.window = layer, groups, window
@@ -93,23 +86,21 @@ class LowRankConv(torch.autograd.Function):
         """The gradient of x where it is wanted, and of y; those of A and B go straight into the bank."""
         x, *saved = ctx.saved_tensors
         layer, window = ctx.layer, ctx.window
-        pixels, pulls = _channels_last(x), _channels_last(grad)
-        grad_pixels = torch.zeros_like(pixels) if ctx.needs_input_grad[0] else None
+        grad_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
         for group, hidden, kept in zip(ctx.groups, saved[::2], saved[1::2], strict=True):
             down, up = _factors(layer, group, x.dtype, window)
-            pull = by_slot(pulls, group)
-            grad_hidden = torch.bmm(pull, up.mT) * _scale(group, x.dtype)
+            grad_hidden, grad_up = _backward(_beside(grad, group), hidden, up, _POINT, group, True)
+            grad_hidden *= _scale(group, x.dtype)
             if kept is not None:
-                by_row(grad_hidden, group).mul_(kept)
-            conv = replace(group, rank=group.conv_rank)
-            accumulate(layer.up_grad, conv, hidden, pull)
-            spread = _scattered(grad_hidden, x.shape[2:], grad.shape[2:], window)
-            _accumulate_down(layer, conv, spread, by_slot(pixels, group), window)
-            if grad_pixels is not None:
-                by_slot(grad_pixels, group).baddbmm_(spread, down.mT)
-        grad_x = None
-        if grad_pixels is not None:
-            grad_x = grad_pixels.view(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
+                grad_hidden *= kept
+            pushed, grad_down = _backward(
+                grad_hidden, _beside(x, group), down, window, group, grad_x is not None
+            )
+            slots, rank = len(group.slots), group.conv_rank
+            _accumulate(layer.up_grad, group, grad_up.reshape(slots, -1, rank).mT)
+            _accumulate(layer.down_grad, group, grad_down.reshape(slots, rank, -1))
+            if grad_x is not None:
+                grad_x[group.start : group.stop] = _apart(pushed, group)
         return grad_x, grad, None, None, None, None
 
 
@@ -127,68 +118,70 @@ def window_of(conv: nn.Conv2d) -> Window:
     return Window(conv.kernel_size[0], conv.stride[0], padding[0])
 
 
-def _channels_last(image: Tensor) -> Tensor:
-    """(rows, channels, h, w) -> (rows, h * w, channels), without a copy where memory allows."""
-    return image.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
+def _beside(image: Tensor, group: Group) -> Tensor:
+    """A group's part of all rows (rows, channels, h, w), as ``_folded``."""
+    return _folded(image[group.start : group.stop], group)
 
 
-def _as_image(tokens: Tensor, group: Group, like: Tensor) -> Tensor:
-    rows = tokens.view(group.stop - group.start, *like.shape[2:], tokens.shape[-1])
-    return rows.permute(0, 3, 1, 2)
+def _folded(rows: Tensor, group: Group) -> Tensor:
+    """(rows, channels, h, w) -> (rows per slot, slots * channels, h, w); no copy where each slot has one row."""
+    return torch.unflatten(rows, 0, (len(group.slots), -1)).transpose(0, 1).flatten(1, 2)
+
+
+def _apart(image: Tensor, group: Group) -> Tensor:
+    """The inverse of ``_folded``."""
+    return torch.unflatten(image, 1, (len(group.slots), -1)).transpose(0, 1).flatten(0, 1)
+
+
+def _backward(
+    grad: Tensor, image: Tensor, weight: Tensor, window: Window, group: Group, wants_image: bool
+) -> tuple[Tensor, Tensor]:
+    """The gradients of a grouped convolution's input, if wanted, and weight."""
+    found = torch.ops.aten.convolution_backward(
+        grad,
+        image,
+        weight,
+        None,
+        [window.stride] * 2,
+        [window.padding] * 2,
+        [1, 1],
+        False,
+        [0, 0],
+        len(group.slots),
+        [wants_image, True, False],
+    )
+    return found[0], found[1]
+
+
+def _thinned(hidden: Tensor, layer: Layer, group: Group) -> Tensor | None:
+    """Drops parts of A x in place; the factors in the shape of ``hidden``, or None."""
+    if not group.drops:
+        return None
+    rows = _apart(hidden, group)
+    chosen = mask(group.drops, layer, rows.flatten(2).mT).mT
+    kept = _folded(chosen.expand(-1, -1, rows[0, 0].numel()).reshape(rows.shape), group)
+    hidden *= kept
+    return kept
 
 
 def _factors(layer: Layer, group: Group, dtype: torch.dtype, window: Window) -> tuple[Tensor, Tensor]:
-    """A as nine 1x1 products, shape (slots, inputs, 9 * rank), and B transposed, (slots, rank, outputs)."""
+    """A and B as weights of grouped convolutions: (slots * rank, inputs, k, k) and (slots * outputs, rank, 1, 1)."""
     down = layer.down.detach()[group.index, : group.conv_rank].to(dtype)
     up = layer.up.detach()[group.index, : group.conv_rank].to(dtype)
-    slots, rank, _ = down.shape
-    apart = down.view(slots, rank, -1, window.kernel**2)
-    return apart.permute(0, 2, 3, 1).reshape(slots, -1, window.kernel**2 * rank), up
+    kernels = torch.unflatten(down.flatten(0, 1), 1, (-1, window.kernel, window.kernel))
+    return kernels, up.mT.flatten(0, 1)[:, :, None, None]
 
 
-def _gathered(spread: Tensor, size: torch.Size, out: torch.Size, window: Window) -> Tensor:
-    """Adds up the nine shifted products.
-
-    Args:
-        spread: shape (slots, rows per slot * h * w, 9 * rank).
-        size: h and w.
-        out: h' and w' of the output.
-        window: how the kernel moves.
-
-    Returns:
-        Shape (slots, rows per slot * h' * w', rank).
-    """
-    pad, rank = window.padding, spread.shape[-1] // window.kernel**2
-    image = nn.functional.pad(spread.view(-1, *size, spread.shape[-1]), (0, 0, pad, pad, pad, pad))
-    total = image.new_zeros(len(image), *out, rank)
-    for number, rows, columns in window.places(*out):
-        total += image[:, rows, columns, number * rank : (number + 1) * rank]
-    return total.view(len(spread), -1, rank)
-
-
-def _scattered(grad: Tensor, size: torch.Size, out: torch.Size, window: Window) -> Tensor:
-    """The transpose of ``_gathered``: from (slots, rows per slot * h' * w', rank) back to the nine products."""
-    pad, rank = window.padding, grad.shape[-1]
-    shown = grad.view(-1, *out, rank)
-    height, width = (side + 2 * pad for side in size)
-    image = shown.new_zeros(len(shown), height, width, window.kernel**2 * rank)
-    for number, rows, columns in window.places(*out):
-        image[:, rows, columns, number * rank : (number + 1) * rank] = shown
-    inner = image[:, pad : height - pad, pad : width - pad]
-    return inner.reshape(len(grad), -1, image.shape[-1])
-
-
-def _accumulate_down(layer: Layer, group: Group, spread: Tensor, pixels: Tensor, window: Window) -> None:
-    """Adds the gradient of A, whose 9 x inputs columns lie kernel element by kernel element in ``spread``."""
-    slots, squares = len(spread), window.kernel**2
-    product = torch.bmm(spread.mT, pixels).view(slots, squares, -1, pixels.shape[-1])
-    apart = product.permute(0, 2, 3, 1).reshape(slots, product.shape[2], -1).to(layer.down_grad.dtype)
+def _accumulate(total: Tensor, group: Group, found: Tensor) -> None:
+    """Adds gradients (slots, rank, width); a slot may occur in a group more than once."""
     if isinstance(group.index, slice):
-        layer.down_grad[group.index, : group.rank] += apart
+        total[group.index, : group.conv_rank] += found
     else:
-        layer.down_grad[:, : group.rank].index_add_(0, group.index, apart)
+        total[:, : group.conv_rank].index_add_(0, group.index, found.to(total.dtype))
 
 
 def _scale(group: Group, dtype: torch.dtype) -> Tensor:
+    """alpha / rank, shape (1, slots * rank, 1, 1)."""
     assert group.conv_scale is not None, "only groups with a convolution rank come here"
-    return group.conv_scale.to(dtype)
+    spread = group.conv_scale.to(dtype).expand(-1, group.conv_rank, -1)
+    return spread.reshape(1, -1, 1, 1)

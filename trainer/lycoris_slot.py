@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.lycoris_terms import Difference, terms
 from trainer.seeds import derive
 from trainer.shape import Shape
 
@@ -23,12 +24,23 @@ _CLASSES = {
     "ia3": ("ia3", "IA3Module"),
     "diag-oft": ("diag_oft", "DiagOFTModule"),
     "boft": ("boft", "ButterflyOFTModule"),
+    "full": ("full", "FullModule"),
+    "glora": ("glora", "GLoRAModule"),
+    "dylora": ("dylora", "DyLoraModule"),
 }
 _OURS = {
     "self", "lora_name", "org_module", "multiplier", "lora_dim", "alpha", "dropout", "rank_dropout",
     "module_dropout", "rank_dropout_scale", "bypass_mode", "use_scalar", "kwargs",
 }  # fmt: skip
 """Arguments that plans name otherwise, or that training by presentation cannot honour."""
+_IDLE = {
+    "full": {"use_tucker"},
+    "glora": {"use_tucker", "weight_decompose"},
+    "dylora": {"use_tucker", "weight_decompose", "rs_lora", "train_on_input"},
+}
+"""Arguments that an algorithm takes and leaves unread."""
+DYLORA_BLOCK = 4
+"""Ranks that DyLoRA trains at a time, unless ``block_size`` says otherwise."""
 
 
 class LycorisSlot:
@@ -44,6 +56,7 @@ class LycorisSlot:
     def __init__(
         self, shape: Shape, layers: Mapping[str, tuple[Any, nn.Module]], seed: int, like: Tensor
     ) -> None:
+        self._seed, self._terms = seed, terms(shape.algorithm)
         self._modules = {
             name: _module(shape, layer, inner, derive(seed, "lycoris", name)).to(like)
             for name, (layer, inner) in layers.items()
@@ -61,26 +74,40 @@ class LycorisSlot:
             leaf.grad = self.gradients[offset : offset + leaf.numel()].view_as(leaf)
             offset += leaf.numel()
 
-    def output(self, layer: str, x: Tensor, y: Tensor) -> Tensor:
+    def output(self, layer: str, x: Tensor, y: Tensor, presentation: int | None) -> Tensor:
         """A layer's output for this slot's rows.
 
         Args:
             layer: its name.
             x: the input, as the frozen module takes it.
             y: the frozen module's output.
+            presentation: what the first row presents, in training; None elsewhere.
         """
         module = self._modules.get(layer)
         if module is None:
             return y
-        module.org_forward = lambda *_args, **_kwargs: y
-        result: Tensor = module(x)
-        return result
+        draw = None if presentation is None else (self._seed, layer, presentation)
+        return self._terms.output(module, x, y, draw)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the adapted layers."""
+        return tuple(self._modules)
 
     def tensors(self) -> Iterator[tuple[str, str, Tensor]]:
         """Copies of what a LoRA file holds: (layer, LyCORIS' name, tensor)."""
         for name, module in self._modules.items():
-            for key, value in module.state_dict().items():
-                yield name, key, value.detach().to("cpu", copy=True)
+            for key, value in self._terms.stored(module).items():
+                yield name, key, value.detach().to("cpu", copy=True).contiguous()
+
+    def leaves_of(self, layer: str, file: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A layer's parameters, named like ``leaves``, from its tensors in a file.
+
+        Raises:
+            KeyError: the file lacks one.
+        """
+        found = self._terms.leaves(self._modules[layer], file)
+        return {f"{layer}.{name}": value for name, value in found.items()}
 
 
 def problems(tables: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
@@ -102,10 +129,32 @@ def problems(tables: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
 
 def arguments_of(algorithm: str) -> list[str]:
     """The keyword arguments that ``lora.algorithm_args`` may give to an algorithm."""
-    return sorted(inspect.signature(_class(algorithm)).parameters.keys() - _OURS)
+    known = inspect.signature(_class(algorithm)).parameters.keys()
+    return sorted(known - _OURS - _IDLE.get(algorithm, set()))
+
+
+def rank_problems(ranks: Mapping[str, int], arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Which ranks DyLoRA cannot split into blocks.
+
+    Args:
+        ranks: plan field -> rank.
+        arguments: DyLoRA's keyword arguments.
+    """
+    block = arguments.get("block_size", DYLORA_BLOCK)
+    if not isinstance(block, int) or block < 1:
+        yield f"algorithm_args.dylora.block_size must be a whole number of at least 1, but got {block}"
+        return
+    for field, rank in ranks.items():
+        if rank % block:
+            yield (
+                f"{field} = {rank} must be a multiple of algorithm_args.dylora.block_size = {block} "
+                "with algorithm = 'dylora'; change one of them"
+            )
 
 
 def _module(shape: Shape, layer: Any, inner: nn.Module, seed: int) -> Any:
+    if shape.algorithm == "full":
+        return Difference(inner)
     rank = shape.rank_of(layer)
     alpha = shape.scale_of(layer) * rank
     with torch.random.fork_rng(devices=[]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from trainer import optimisers
@@ -13,6 +13,26 @@ if TYPE_CHECKING:
     from trainer.plans.optimiser import OptimiserPlan
 
 _BLOCK = re.compile(r"(down_blocks|up_blocks)(\.\d+(\..+)?)?|mid_block(\..+)?")
+
+NOT_OFFERED = {
+    "norm": (
+        "it is no algorithm of LyCORIS but train_norm, which trains normalisation layers beside one; "
+        "the pack adapts Linear and convolution layers"
+    ),
+    "tlora": "its rank follows the timestep of each row, which LyCORIS keeps in one global place for all rows",
+}
+"""LyCORIS modules that a pack cannot hold, and why."""
+
+
+def offered(name: object, choices: Sequence[str]) -> object:
+    """The algorithm's name.
+
+    Raises:
+        ValueError: it is known, but not offered; the message says why.
+    """
+    if isinstance(name, str) and name in NOT_OFFERED:
+        raise ValueError(f"{name!r} is not offered: {NOT_OFFERED[name]}; choose among: {', '.join(choices)}")
+    return name
 
 
 def shape_problems(plan: LoraPlan) -> Iterator[str]:
@@ -76,6 +96,12 @@ def _algorithm_problems(plan: LoraPlan) -> Iterator[str]:
         yield from lycoris_slot.problems(plan.algorithm_args)
     if plan.algorithm == "lora":
         return
+    if plan.algorithm == "dylora":
+        from trainer import lycoris_slot
+
+        ranks = {"rank": plan.rank, "conv_rank": plan.conv_rank or 0}
+        ranks |= {f"block_ranks.{block}": rank for block, rank in plan.block_ranks.items()}
+        yield from lycoris_slot.rank_problems(ranks, plan.algorithm_args.get("dylora", {}))
     rates = {
         "dropout": plan.dropout,
         "rank_dropout": plan.rank_dropout,

@@ -1,7 +1,7 @@
 """The learning-rate probe: D-Adaptation finds the rate at which a plan can be trained.
 
 The guides train with D-Adaptation at a constant learning rate of 1 and follow d * lr, its estimate of the step
-size (Defazio & Mishchenko 2023), until it stays: that plateau is a U-Net learning rate for AdamW.
+size (Defazio & Mishchenko 2023), until it stays. Half of that plateau is taken as the U-Net's learning rate for AdamW.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ PATIENCE = 100
 """Optimiser steps over which the rate must stay."""
 GROWTH = 0.05
 """Relative growth over these steps that still counts as staying."""
+MARGIN = 2.0
+"""What the plateau is divided by. On the demonstration the best rate of a 12-point grid lay below the plateau in all
+five measurements, by factors of 2.0 to 3.1 (geometric mean 2.4; ``benchmarks/RESULTS.md``)."""
 DEPARTURE = 10.0
 """How many times its first value the rate must have reached: at first d waits where it starts."""
 
@@ -65,7 +68,12 @@ class Probe:
 
     @property
     def rate(self) -> float:
-        """Learning rate on AdamW's scale: the geometric mean of the plateaus, or of the last rates if none is flat.
+        """Learning rate on AdamW's scale: ``plateau`` divided by ``MARGIN``."""
+        return self.plateau / MARGIN
+
+    @property
+    def plateau(self) -> float:
+        """The geometric mean of the plateaus, or of the last rates if none is flat.
 
         Not a number if no repetition took a step.
         """
@@ -92,7 +100,7 @@ def plateau(
 
 
 def conversions(rate: float) -> dict[str, float]:
-    """The plateau as AdamW8bit and Lion take it: Lion a third."""
+    """A probe's rate as AdamW8bit and Lion take it: Lion a third."""
     return {name: optimisers.own_rate(name, rate) for name in ("adamw8bit", "lion")}
 
 

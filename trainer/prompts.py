@@ -89,6 +89,12 @@ def windows_needed(tokenizer: Any, captions: Sequence[str], rules: PromptRules) 
     return max(1, min(rules.windows, -(-longest // WINDOW)))
 
 
+def token_counts(tokenizer: Any, captions: Sequence[str], rules: PromptRules) -> list[int]:
+    """Tokens of each caption before anything is cut, start and end not counted."""
+    endless = PromptRules(max(map(len, captions), default=1), rules.weighted)
+    return [len(ids) for ids, _ in _tokens(tokenizer, captions, endless)]
+
+
 def embed(tokenizer: Any, captions: Sequence[str], rules: PromptRules, encode: Encode) -> Tensor:
     """Embeddings of captions, whatever their length: shape (n, 75 x windows + 2, width).
 

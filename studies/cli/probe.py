@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command(name="probe")
 @click.argument("study_file", type=click.Path(path_type=Path))
 @click.option(
-    "--write", is_flag=True, help="Centre the study file's range of optimiser.unet_lr on the plateau."
+    "--write", is_flag=True, help="Centre the study file's range of optimiser.unet_lr on the probe's rate."
 )
 @click.option(
     "--steps", type=click.IntRange(1, 1_000_000), help="Most optimiser steps.  [the file's probe.steps]"
@@ -81,7 +81,9 @@ def _tell(spec: StudySpec, result: dict[str, Any], steps: int, as_json: bool) ->
         click.echo(advice(result, steps))
         return
     rates = conversions(rate)
-    click.echo(f"Plateau: {rate:.3g}, the geometric mean of {len(result['courses'])} repetitions.")
+    click.echo(
+        f"Plateau: {result['plateau']:.3g}, the geometric mean of {len(result['courses'])} repetitions."
+    )
     click.echo(
         f"Learning rates: AdamW and AdamW8bit {rates['adamw8bit']:.3g}; Lion {rates['lion']:.3g}, a third, which "
         "optimiser.unet_lr means by itself, being on AdamW's scale."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from studies.sd_scripts import datasets, recipe
 from studies.sd_scripts.datasets import Images
 from studies.sd_scripts.optimiser import optimiser, rates, schedule
 from studies.sd_scripts.settings import FIELDS, Settings, Unmet
+from studies.spec import read_text, toml_table
 from trainer.plan import TrainingPlan
 
 CONCEPTS = "concepts.json"
@@ -58,14 +58,7 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         StudyError: it is missing or no TOML.
     """
-    try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise StudyError(f"{path}: there is no such file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: this is not valid TOML: {error}.") from error
-    except OSError as error:
-        raise StudyError(f"{path}: the file cannot be read ({error.strerror}).") from error
+    return toml_table(read_text(path, "file", "import"), str(path))
 
 
 def read(
@@ -135,7 +128,7 @@ def _converted(
         images = datasets.of_folders(s, folder)
     if images.concepts is not None:
         s.put("data.concepts", CONCEPTS, "image_dir")
-    recipe.network(s, folder)
+    recipe.network(s, folder, family)
     rates(s, optimiser(s))
     schedule(s)
     recipe.noise(s)

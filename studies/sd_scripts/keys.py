@@ -140,10 +140,6 @@ NOT_SUPPORTED: Mapping[str, str] = {
             "train_inpainting",
             "learning_rate_te1",
             "learning_rate_te2",
-            "down_lr_weight",
-            "mid_lr_weight",
-            "up_lr_weight",
-            "block_lr_zero_threshold",
             "stop_text_encoder_training_pct",
             "disable_mmap_load_safetensors",
         ),
@@ -152,9 +148,6 @@ NOT_SUPPORTED: Mapping[str, str] = {
     "validation_split": "see [split]",
     "learning_rate_te1": "give text_encoder_lr",
     "learning_rate_te2": "give text_encoder_lr = [first, second]",
-    "down_lr_weight": "see lora.block_lrs",
-    "mid_lr_weight": "see lora.block_lrs",
-    "up_lr_weight": "see lora.block_lrs",
     "stop_text_encoder_training_pct": "see optimiser.text_stop_share",
 }
 """Key -> what to use instead, if anything."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from studies.problems import StudyError
+from studies.sd_scripts import blocks
 from studies.sd_scripts.optimiser import literal, tidy
 from studies.sd_scripts.settings import FIELDS, Settings
 from trainer.bases import sources
@@ -83,7 +84,7 @@ def family_problems(s: Settings, family: Family | None) -> None:
         s.plan["data.bucket_reso_steps"] = 64
 
 
-def network(s: Settings, folder: Path) -> None:
+def network(s: Settings, folder: Path, family: Family | None) -> None:
     """Sets rank, alpha and what network_args say."""
     rank, alpha = s.whole("network_dim", 4), s.number("network_alpha", 1.0)
     rank = rank or 4
@@ -96,9 +97,13 @@ def network(s: Settings, folder: Path) -> None:
     algorithm = _algorithm(s, arguments)
     everywhere = lycoris and _whole_unet(s, arguments)
     _convolutions(s, arguments, (rank, alpha) if everywhere else (None, 1.0))
+    blocks.ranks(s, arguments, family == "sdxl", rank, alpha or rank)
+    blocks.rates(s, arguments, family == "sdxl")
     for key, field in _ARGUMENTS.items():
         if key in arguments:
             s.put(field, literal(arguments.pop(key)), f"network_args: {key}")
+    if literal(arguments.pop("train_norm", "")):
+        s.refuse("network_args: train_norm", "normalisation layers are not adapted")
     if algorithm != "lora" and "lora.algorithm_args" in FIELDS and arguments:
         own = {key: literal(text) for key, text in arguments.items()}
         s.put("lora.algorithm_args", {algorithm: own}, "network_args")

@@ -13,6 +13,8 @@ from trainer.optimisers import OPTIMISERS
 
 _SECTIONS = ("base", "data", "lora", "optimiser", "schedule", "noise", "ema", "compute")
 _TRIALS = 40
+_ONE_RANK = ("full", "ia3", "dylora")
+"""Algorithms without a rank, or whose ranks go by blocks."""
 
 
 def space(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -26,7 +28,7 @@ def space(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         ratio = has["optimiser.text_lr_over_unet_lr"]
         found["optimiser.text_lr_over_unet_lr"] = {"low": min(0.1, ratio), "high": max(0.5, ratio)}
     rank = has["lora.rank"]
-    if not has.get("lora.start"):
+    if not has["lora.start"] and has["lora.algorithm"] not in _ONE_RANK:
         found["lora.rank"] = {"choices": sorted({max(1, rank // 2), rank, min(1024, 2 * rank)})}
     found["lora.alpha_over_rank"] = {"choices": sorted({0.5, 1.0, has["lora.alpha_over_rank"]})}
     found["noise.offset"] = {"low": 0.0, "high": max(0.1, has["noise.offset"])}

@@ -12,12 +12,18 @@ from safetensors import safe_open
 
 from studies import spec
 from studies.problems import StudyError
-from studies.study import begin
+from studies.study import begin, reopen
 from tests.studies.conftest import ASSETS, StudyMaker
 from tests.studies.test_runner import run
 from tests.studies.test_spec import GOOD
+from trainer import lora_file, merging
+from trainer.adapters import Shape
+from trainer.base_model import BaseModel
+from trainer.pack import bank_for
+from trainer.plans.base import MergedLora
 
 Maker = Callable[..., Path]
+ALGORITHMS = ("lora", "full", "dylora")
 
 
 def based_on(study: Path, base: Path, *changes: tuple[str, str]) -> Path:
@@ -47,6 +53,43 @@ def test_an_sdxl_study_trains_judges_confirms_and_writes_sdxl_files(
     assert facts["ss_base_model_version"] == "sdxl_base_v1-0"
     assert {"_".join(key.split("_")[:2]) for key in keys} == {"lora_unet", "lora_te1", "lora_te2"}
     assert any(key.startswith("lora_unet_input_blocks_4_1_") for key in keys)
+
+
+def test_a_study_over_algorithms_on_a_base_with_a_merged_lora_is_judged_and_chosen(
+    small_study: StudyMaker, load_base: Callable[..., BaseModel], tmp_path: Path
+) -> None:
+    bank, path = bank_for(base := load_base(ASSETS / "micro-sd"), 1), tmp_path / "style.safetensors"
+    bank.open(0, Shape(2, 1.0, ("unet", "text_encoder")), 0)
+    bank.load(0, {name: torch.full(v.shape, 0.02) for name, v in bank.state(0).items()})
+    lora_file.write(path, lora_file.slot_keys(bank, 0, base.kohya_names), {}, "no")
+    study = based_on(
+        small_study(trials=3, images=16),
+        ASSETS / "micro-sd",
+        ("[plan.data]", 'loras = [{ file = "style.safetensors", weight = 0.5 }]\n[plan.data]'),
+        ('"lora.rank" = { choices = [2, 4] }', '"lora.algorithm" = { choices = ["lora", "full", "dylora"] }'),
+        ("[budget]", "[plan.lora]\nrank = 4\nalgorithm_args = { dylora = { block_size = 2 } }\n[budget]"),
+    )
+    recipes = (
+        f'\n[[first]]\n"lora.algorithm" = "{name}"\n"lora.text_encoder" = true\n' for name in ALGORITHMS
+    )
+    more = (
+        '"optimiser.unet_lr" = 1e-3\n"optimiser.name" = "adamw"\n"data.batch_size" = 2\n"data.repeats" = 1\n'
+    )
+    study.write_text(study.read_text() + "".join(recipe + more for recipe in recipes))
+    run(study, tmp_path / "ws")
+    records = reopen(tmp_path / "ws").memory.records()
+    assert [record.values["lora.algorithm"] for record in records] == list(ALGORITHMS)
+    assert all(record.state == "finished" and record.cards for record in records)
+    stamps, kinds = set(), []
+    for record in records:
+        with safe_open(tmp_path / "ws" / record.cards[0]["file"], framework="pt") as file:
+            stamps.add(file.metadata()["ss_new_sd_model_hash"])
+            kinds.append({key.partition(".")[2] for key in file.keys()})  # noqa: SIM118
+    lora = {"lora_down.weight", "lora_up.weight", "alpha"}
+    assert kinds == [lora, {"diff", "diff_b"}, lora]
+    assert stamps == {merging.fingerprint(base.identity.model_hash, (MergedLora(file=path, weight=0.5),))}
+    assert stamps != {base.identity.model_hash}
+    assert json.loads((tmp_path / "ws" / "selection.json").read_text())["winner"]
 
 
 @pytest.mark.parametrize(

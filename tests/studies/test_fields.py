@@ -68,3 +68,11 @@ def test_everything_that_cannot_work_in_a_plan_is_told_at_once():
         "'dadaptation' has one learning rate for all parts",
     ):
         assert words in told
+
+
+def test_a_lora_to_start_from_has_one_rank():
+    plan = {**PLAN, "lora": {"start": "x.safetensors"}}
+    ((name, told),) = check_space(plan, {"lora.rank": parse_parameter({"choices": [16, 8]})})
+    assert name == "lora.rank"
+    assert told.startswith("lora.start = 'x.safetensors' has one rank, but 8, 16 are searched; fix lora.rank")
+    assert check_space(PLAN, {"lora.rank": parse_parameter({"choices": [8, 16]})}) == []

@@ -117,3 +117,21 @@ def test_text_that_is_no_toml_is_one_sentence(text: str) -> None:
 def test_a_file_without_a_plan_says_so() -> None:
     assert problems("[study]\nname = 'x'\n") == ["/data/hero.toml: plan: is missing."]
     assert any("base: is missing" in told for told in problems("[plan.lora]\nrank = 4\n"))
+
+
+def test_a_recipe_over_a_section_that_is_no_table_names_the_section() -> None:
+    text = '[plan]\nlora = 3\n[plan.base]\npath = "x"\n[[first]]\n"lora.rank" = 4\n'
+    (told,) = [line for line in problems(text) if "lora" in line]
+    assert "plan.lora: input should be a valid dictionary" in told
+    assert "but got 3" in told
+
+
+def test_paths_in_settings_are_relative_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    plan = read(PLAIN, "base.path=other", "data.folders=['more']", "lora.rank=4").plan(0)
+    assert plan.base.path == tmp_path / "other"
+    assert plan.data.folders == (tmp_path / "more",)
+    assert plan.lora.rank == 4

@@ -68,9 +68,9 @@ def test_a_study_that_begins_with_a_probe_needs_a_range() -> None:
 @pytest.mark.parametrize(
     ("rate", "told"),
     [
-        (1e-6, "lies wholly above the plateau."),
-        (0.5, "lies wholly below the plateau."),
-        (1e-4, "holds the plateau, 33% of the way up on a log scale."),
+        (1e-6, "lies wholly above the probe's rate."),
+        (0.5, "lies wholly below the probe's rate."),
+        (1e-4, "holds the probe's rate, 33% of the way up on a log scale."),
     ],
 )
 def test_where_the_study_s_range_lies_is_told(rate: float, told: str) -> None:
@@ -82,9 +82,9 @@ def test_fixed_rates_and_choices_are_told_too() -> None:
     other = '"lora.rank" = { choices = [2, 4] }'
     assert standing(study(GOOD.replace(space, other)), 1e-3).startswith("The study neither fixes")
     fixed = GOOD.replace(space, other).replace("[budget]", "[plan.optimiser]\nunet_lr = 2e-3\n[budget]")
-    assert "unet_lr = 0.002, 2 times the plateau" in standing(study(fixed), 1e-3)
+    assert "unet_lr = 0.002, 2 times the probe's rate" in standing(study(fixed), 1e-3)
     choices = GOOD.replace("{ low = 1e-5, high = 1e-2, log = true }", "{ choices = [1e-4, 1e-3] }")
-    assert standing(study(choices), 2e-3).endswith("= 0.0001, 0.001; the plateau is 0.002.")
+    assert standing(study(choices), 2e-3).endswith("= 0.0001, 0.001; the probe's rate is 0.002.")
 
 
 def test_the_chart_rises_on_a_log_scale_and_ends_at_the_last_rate() -> None:

@@ -86,3 +86,19 @@ def test_of_several_optimisers_the_hungriest_counts(make_plan: Plans) -> None:
     both = footprint(plan, [OptimiserPlan(name="adamw")])
     assert both.optimiser_bytes == footprint(make_plan(rank=2)).optimiser_bytes
     assert both.optimiser_bytes > footprint(plan).optimiser_bytes
+
+
+@pytest.mark.parametrize("algorithm", ["full", "glora", "dylora"])
+def test_algorithms_of_lycoris_are_counted_without_weights(
+    fresh_base: Callable[..., BaseModel],
+    few_dataset: Dataset,
+    encode: Callable[[Dataset, BaseModel], Encoded],
+    make_plan: Plans,
+    algorithm: str,
+) -> None:
+    plan = make_plan(rank=4, algorithm=algorithm)
+    base = fresh_base()
+    pack = Pack(base, encode(few_dataset, base), 1, plan.compute)
+    run = pack.admit(0, plan)
+    leaves = pack.bank.leaves(run.slot).values()
+    assert footprint(plan).lora_parameters == sum(leaf.numel() for leaf in leaves)

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from tests.trainer.driving import pack, state, steps
 from trainer import lora_file, merging
+from trainer.adapters import Shape
 from trainer.base_model import BaseModel, BaseModelError
 from trainer.data.dataset import Dataset, Encoded
 from trainer.lora_file import LoraFileError
 from trainer.lora_formats import files
 from trainer.lora_formats.files import Format
-from trainer.pack import Pack
+from trainer.pack import Pack, bank_for
 from trainer.plan import TrainingPlan
 from trainer.plans.base import MergedLora
 
@@ -81,6 +82,35 @@ def test_a_merged_base_says_what_diffusers_fused_says(
     for found, expected, without in zip(outputs(base.unet, base.text_encoder), theirs, bare, strict=True):
         assert float((expected - without).abs().max()) > 0.01
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_lora_of_both_of_sdxls_text_encoders_is_merged_as_diffusers_fuses_it(
+    load_base: Bases, micro_sdxl: Path, tmp_path: Path
+) -> None:
+    from diffusers import StableDiffusionXLPipeline
+
+    base = load_base(micro_sdxl)
+    bank, source = bank_for(base, 1), torch.Generator().manual_seed(0)
+    bank.open(0, Shape(3, 0.7, ("unet", "text_encoder", "text_encoder_2")), 0)
+    bank.load(0, {name: torch.randn(v.shape, generator=source) * 0.1 for name, v in bank.state(0).items()})
+    path = tmp_path / "other.safetensors"
+    lora_file.write(path, lora_file.slot_keys(bank, 0, base.kohya_names), {}, "no")
+    pipe = StableDiffusionXLPipeline.from_pretrained(micro_sdxl, add_watermarker=False)
+    pipe.load_lora_weights(tmp_path, weight_name=path.name, adapter_name="other")
+    pipe.fuse_lora(components=["unet", "text_encoder", "text_encoder_2"], lora_scale=0.6)
+    pipe.unload_lora_weights()
+    bare = load_base(micro_sdxl)
+    merged = merging.merged(load_base(micro_sdxl), (MergedLora(file=path, weight=0.6),))
+    assert {name.partition(".")[0] for name in bank.layers} == {"unet", "text_encoder", "text_encoder_2"}
+    for part in ("unet", "text_encoder", "text_encoder_2"):
+        ours, theirs, plain = (
+            dict(getattr(model, part).named_parameters()) for model in (merged, pipe, bare)
+        )
+        touched = {name.removeprefix(f"{part}.") for name in bank.scales(0) if name.startswith(f"{part}.")}
+        for name, value in ours.items():
+            torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-5)
+            assert torch.equal(value, plain[name]) != (name.removesuffix(".weight") in touched), name
 
 
 def test_two_merged_loras_are_the_sum_of_their_deltas(trained: tuple[Pack, Path], fresh_base: Bases) -> None:

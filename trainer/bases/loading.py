@@ -34,6 +34,15 @@ def load(source: Source, dtype: torch.dtype) -> Networks:
     return _from_file(source, source.file, dtype, vae)
 
 
+def tokenizer(source: Source) -> Any:
+    """The first tokenizer alone."""
+    if source.file is not None:
+        return clip_tokenizer(PADDING[source.family][0])
+    from transformers import CLIPTokenizer
+
+    return CLIPTokenizer.from_pretrained(source.configs / "tokenizer", local_files_only=True)
+
+
 def _from_folder(source: Source, dtype: torch.dtype, vae: Any) -> Networks:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer

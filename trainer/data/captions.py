@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -12,6 +13,9 @@ from trainer.plans.data import DataPlan
 from trainer.seeds import generator
 
 T = TypeVar("T")
+_BRACKETS = {"(": ")", "[": "]"}
+_SIGN = re.compile(r"\\.|[()\[\]]", re.DOTALL)
+"""A bracket, or a backslash with what it takes the meaning from."""
 
 
 def spoken(caption: str, rules: CaptionRules, plan: DataPlan, seed: int, presentation: int) -> str:
@@ -36,7 +40,8 @@ def spoken(caption: str, rules: CaptionRules, plan: DataPlan, seed: int, present
     tag_dropout = _first(rules.tag_dropout, plan.tag_dropout)
     if not (shuffles or tag_dropout):
         return caption
-    tags = [tag.strip() for tag in caption.split(",") if tag.strip()]
+    parts = tags_of(caption) if plan.weighted_captions else caption.split(",")
+    tags = [tag.strip() for tag in parts if tag.strip()]
     head, tail = tags[:keep], tags[keep:]
     order: Sequence[int] = range(len(tail))
     if shuffles:
@@ -44,6 +49,36 @@ def spoken(caption: str, rules: CaptionRules, plan: DataPlan, seed: int, present
         order = drawn.tolist()
     stays = _stay(len(tail), tag_dropout, seed, presentation)
     return ", ".join(head + [tail[i] for i in order if stays[i]])
+
+
+def tags_of(caption: str) -> list[str]:
+    """A caption cut at its commas, but for those inside brackets that are closed again, as in ``(a, b:1.3)``.
+
+    A backslash makes a bracket an ordinary character.
+    """
+    closed = _closed(caption)
+    tags: list[str] = []
+    begin = depth = 0
+    for place, sign in enumerate(caption):
+        if place in closed:
+            depth += 1 if sign in _BRACKETS else -1
+        elif sign == "," and not depth:
+            tags.append(caption[begin:place])
+            begin = place + 1
+    return [*tags, caption[begin:]]
+
+
+def _closed(caption: str) -> set[int]:
+    """The places of brackets that have a partner."""
+    found: set[int] = set()
+    opened: dict[str, list[int]] = {")": [], "]": []}
+    for match in _SIGN.finditer(caption):
+        sign, place = match[0], match.start()
+        if sign in _BRACKETS:
+            opened[_BRACKETS[sign]].append(place)
+        elif opened.get(sign):
+            found |= {opened[sign].pop(), place}
+    return found
 
 
 def _first(own: T | None, otherwise: T) -> T:

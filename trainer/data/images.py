@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from trainer.data.sources import NO_RULES, CaptionRules, Source, in_concepts, in_folder
+from trainer.data.sources import FILEWORDS, NO_RULES, CaptionRules, Source, in_concepts, in_folder
 
 MINIMUM_IMAGES = 3
 
@@ -124,8 +124,16 @@ def _example(path: Path, source: Source, notes: list[str]) -> Example:
     size = open_rgb(path).size
     caption = _caption(path.with_suffix(".txt"), notes)
     content = hashlib.sha256(data).hexdigest()
-    said = source.words if caption is None else caption
-    return Example(path, said, source.repeats, content, size, source.words, caption is not None, source.rules)
+    said, words = _said(source.words, caption), _said(source.words, None)
+    return Example(path, said, source.repeats, content, size, words, caption is not None, source.rules)
+
+
+def _said(prompt: str, caption: str | None) -> str:
+    """The caption in its place in the prompt; without such a place itself, or the prompt where there is no caption."""
+    if FILEWORDS not in prompt:
+        return prompt if caption is None else caption
+    parts = prompt.replace(FILEWORDS, caption or "").split(",")
+    return ", ".join(" ".join(part.split()) for part in parts if part.strip())
 
 
 def _caption(path: Path, notes: list[str]) -> str | None:

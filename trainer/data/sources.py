@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+FILEWORDS = "[filewords]"
+"""Stands in a prompt for the text beside the image (Dreambooth extension)."""
 _FOLDER = re.compile(r"(?P<repeats>[^_]*)_(?P<name>.+)")
 
 
@@ -35,7 +37,7 @@ class Source:
     images: tuple[Path, ...]
     repeats: int
     words: str
-    """The caption where no ``.txt`` stands beside an image."""
+    """The caption where no ``.txt`` stands beside an image; around that text where they hold ``[filewords]``."""
     rules: CaptionRules = NO_RULES
     regularisation: bool = False
 
@@ -50,7 +52,8 @@ class Concept(BaseModel):
     class_data_dir: str | None = Field(None, min_length=1)
     """Folder of regularisation images."""
     instance_prompt: str = ""
-    """The caption of images without a ``.txt``; empty takes the folder's name."""
+    """The caption of images without a ``.txt``; empty takes the folder's name. Where it holds ``[filewords]``, it is
+    the caption of all, with the text of their ``.txt`` in that place."""
     class_prompt: str = ""
     repeats: int = Field(1, ge=1)
     """Also called ``num_repeats``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -104,14 +105,33 @@ class Names:
 
 
 def write(layers: Mapping[str, LowRank], names: Names) -> dict[str, Tensor]:
-    """A LoRA's tensors under kohya's keys."""
+    """A LoRA's tensors under kohya's keys.
+
+    diffusers' loader (0.42) loses the alphas of attention projections that differ from the commonest of their model.
+    Where it would, all layers of that model are written with the commonest, and B makes up for it.
+    """
     tensors: dict[str, Tensor] = {}
-    for name, layer in layers.items():
+    for name, layer in _evened(layers).items():
         stem = names.stem(name)
         tensors[f"{stem}.lora_down.weight"] = layer.down
         tensors[f"{stem}.lora_up.weight"] = layer.up
         tensors[f"{stem}.alpha"] = torch.tensor(float(layer.alpha))
     return tensors
+
+
+def _evened(layers: Mapping[str, LowRank]) -> Mapping[str, LowRank]:
+    """The same deltas, with one alpha in each model whose attention layers would not keep their own."""
+    written = dict(layers)
+    for part in dict.fromkeys(name.partition(".")[0] for name in layers):
+        members = {name: layer for name, layer in layers.items() if name.startswith(f"{part}.")}
+        counts = Counter(layer.alpha for layer in members.values()).most_common(2)
+        common, leads = counts[0][0], len(counts) == 1 or counts[0][1] > counts[1][1]
+        attending = (layer for name, layer in members.items() if "attentions" in name.split("."))
+        if leads and all(layer.alpha == common for layer in attending):
+            continue
+        for name, layer in members.items():
+            written[name] = LowRank(layer.down, layer.up * (layer.alpha / common), common)
+    return written
 
 
 def read(tensors: Mapping[str, Tensor], known: Mapping[str, str]) -> Layers:

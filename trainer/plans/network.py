@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trainer import network_rules
 from trainer.plans.fields import Frozen, shared
 
-Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft"]
+Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft", "full", "glora", "dylora"]
 
 
 class LoraPlan(Frozen):
@@ -44,9 +44,15 @@ class LoraPlan(Frozen):
     start: Path | None = shared(None)
     """A LoRA (format of kohya, diffusers or PEFT) whose weights are the beginning; its ranks must be the plan's."""
     algorithm: Algorithm = "lora"
-    """LyCORIS computes all but ``lora``, beside the pack (``algo``); rank and alpha mean what they mean there."""
+    """LyCORIS computes all but ``lora``, beside the pack (``algo``); rank and alpha mean what they mean there.
+    ``full`` and ``ia3`` have no rank, ``dylora`` wants ranks that are multiples of its ``block_size``."""
     algorithm_args: dict[str, dict[str, bool | int | float]] = shared({})
     """Keyword arguments by algorithm, e.g. ``{ lokr = { factor = 8 } }``; each acts with its own algorithm only."""
+
+    @field_validator("algorithm", mode="before")
+    @classmethod
+    def _offered(cls, name: Any) -> Any:
+        return network_rules.offered(name, get_args(Algorithm))
 
     @property
     def alpha(self) -> float:

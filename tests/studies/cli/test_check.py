@@ -96,3 +96,13 @@ def test_a_fold_cannot_be_searched(study: Path, run: Run) -> None:
     code, _, err = run("check", study)
     assert code == 2
     assert "can't be searched" in err
+
+
+def test_a_caption_that_is_cut_is_told_once(study: Path, run: Run) -> None:
+    caption = next((study.parent / "set" / "1_fluent").glob("*.txt"))
+    caption.write_text("cat, " * 60)
+    code, out, _ = run("check", study)
+    assert code == 0
+    assert out.count("what exceeds it is cut off") == 1
+    assert f"note: {caption.stem}.png: this caption has 120 tokens" in out
+    assert "set data.max_token_length = 150." in out

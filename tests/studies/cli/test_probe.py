@@ -16,7 +16,7 @@ from tests.studies.cli.conftest import Run
 from tests.studies.conftest import write_study
 from trainer.probe import Course, Plateau, Probe
 
-FLAT = Probe(tuple(Course((1e-6, rate, rate), Plateau(rate, 3, True), None) for rate in (5e-4, 2e-3)))
+FLAT = Probe(tuple(Course((1e-6, rate, rate), Plateau(rate, 3, True), None) for rate in (1e-3, 4e-3)))
 RISING = Probe((Course((1e-6, 2e-6), Plateau(2e-6, 2, False), None),))
 
 
@@ -40,9 +40,10 @@ def test_a_plateau_is_told_with_its_rule_and_its_rates(
     for words in (
         "d * lr over 3 optimiser steps",
         "grown by at most 5% over 100 optimiser steps and is at least 10 times its first value",
-        "Plateau: 0.001, the geometric mean of 2 repetitions.",
+        "the geometric mean of the plateaus divided by 2",
+        "Plateau: 0.002, the geometric mean of 2 repetitions.",
         "AdamW and AdamW8bit 0.001; Lion 0.000333",
-        "The study's range, 0.0001 to 0.03, holds the plateau, 40% of the way up",
+        "The study's range, 0.0001 to 0.03, holds the probe's rate, 40% of the way up",
     ):
         assert words in out
     assert study_file.read_bytes() == before
@@ -119,7 +120,7 @@ def test_a_study_that_asks_for_it_begins_with_a_probe_once(
     for _ in range(2):
         code, out, err = run("run", study_file, "--workspace", root)
         assert (code, err) == (0, "")
-        assert "plateau is 0.001: optimiser.unet_lr is searched from 5.77e-05 to 0.0173" in out
+        assert "learning rate is 0.001: optimiser.unet_lr is searched from 5.77e-05 to 0.0173" in out
     assert called == [1]
     opened = study.reopen(root)
     space = opened.spec.search.space["optimiser.unet_lr"]

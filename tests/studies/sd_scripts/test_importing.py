@@ -135,11 +135,15 @@ def test_what_prodigy_is_not_told_is_the_librarys_default(imported: Importer) ->
         ({"caption_prefix": "x"}, "caption_prefix", "not supported"),
         ({"network_dim": 4, "network_alpha": 8}, "network_alpha", "more than the rank"),
         ({"network_module": "networks.dylora"}, "network_module", "not supported"),
-        ({"network_args": ["block_dims=1,2"]}, "network_args: block_dims", "not supported"),
         (
             {"network_args": ["algo=nonsense"], "network_module": "lycoris.kohya"},
             "network_args: algo",
             "nonsense",
+        ),
+        (
+            {"network_args": ["algo=full", "train_norm=True"], "network_module": "lycoris.kohya"},
+            "network_args: train_norm",
+            "normalisation layers are not adapted",
         ),
         ({"adaptive_noise_scale": 0.1}, "adaptive_noise_scale", "noise_offset is 0"),
         ({"prior_loss_weight": 0.5}, "prior_loss_weight", "no regularisation images"),

@@ -64,6 +64,9 @@ SAYABLE += [
         {"lora.rank_dropout": 0.1, "lora.module_dropout": 0.2, "lora.start": Path("/x/start.safetensors")},
         {"lora.algorithm": "lokr", "lora.algorithm_args": {"lokr": {"factor": 8}}},
         {"lora.algorithm": "loha", "lora.conv_rank": 4},
+        {"lora.algorithm": "full"},
+        {"lora.algorithm": "glora", "lora.algorithm_args": {"glora": {"rs_lora": True}}},
+        {"lora.algorithm": "dylora", "lora.algorithm_args": {"dylora": {"block_size": 8}}},
         {"base.loras": ({"file": "/x/y.safetensors", "weight": 0.5},)},
     )
     if values.keys() <= FIELDS.keys()

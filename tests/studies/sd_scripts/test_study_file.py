@@ -89,3 +89,10 @@ def test_judge_and_save_sections_are_written() -> None:
 )
 def test_any_name_becomes_a_study_name(name: str, plain: str) -> None:
     assert study_name(name) == plain
+
+
+def test_the_rank_is_not_searched_where_it_means_nothing_or_goes_by_blocks() -> None:
+    assert "lora.rank" in space({})
+    for name in ("full", "ia3", "dylora"):
+        assert "lora.rank" not in space({"lora.algorithm": name})
+    assert "lora.rank" not in space({"lora.start": "x.safetensors"})

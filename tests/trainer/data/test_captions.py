@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.captions import spoken
+from trainer.data.captions import spoken, tags_of
 from trainer.data.sources import NO_RULES, CaptionRules
 from trainer.plans.data import DataPlan
 
@@ -87,3 +87,30 @@ def test_a_concepts_rules_come_before_the_plans() -> None:
     assert spoken(TAGGED, CaptionRules(shuffle=False), shuffling, 0, 3) == TAGGED
     assert spoken(TAGGED, CaptionRules(keep_tokens=6), shuffling, 0, 3) == TAGGED
     assert spoken(TAGGED, CaptionRules(tag_dropout=1.0, keep_tokens=3), plan(), 0, 3) == "trigger, a, b"
+
+
+@pytest.mark.parametrize(
+    ("caption", "parts"),
+    [
+        ("a, (b, c:1.3), d", ["a", "(b, c:1.3)", "d"]),
+        ("[a, b], c", ["[a, b]", "c"]),
+        ("((a, b), [c, d]:1.2), e", ["((a, b), [c, d]:1.2)", "e"]),
+        (r"a \(b, c\), d", [r"a \(b", r"c\)", "d"]),
+        ("(a, b", ["(a", "b"]),
+        ("a), (b, c)", ["a)", "(b, c)"]),
+        ("(a, [b), c], d", ["(a, [b), c]", "d"]),
+    ],
+)
+def test_commas_inside_emphasis_do_not_separate(caption: str, parts: list[str]) -> None:
+    assert [part.strip() for part in tags_of(caption)] == parts
+
+
+def test_shuffling_keeps_emphasis_whole_where_brackets_mean_it() -> None:
+    caption = "x, (a, b:1.3), [c, d], e"
+    groups = {"x", "(a, b:1.3)", "[c, d]", "e"}
+    rules = CaptionRules(shuffle=True, keep_tokens=0)
+    for p in range(30):
+        heard = spoken(caption, rules, plan(weighted_captions=True), 0, p)
+        assert {part.strip() for part in tags_of(heard)} == groups
+    torn = [spoken(caption, rules, plan(), 0, p) for p in range(30)]
+    assert any("(a, b:1.3)" not in heard for heard in torn)

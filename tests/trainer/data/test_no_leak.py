@@ -18,7 +18,7 @@ from PIL import Image
 from trainer.data import dataset as datasets
 from trainer.data.images import DataError
 from trainer.data.split import Look, Split, folds, groups, look, near_duplicates, split
-from trainer.plan import DataPlan
+from trainer.plans.data import DataPlan
 
 CHANGES = ("same", "jpeg", "smaller", "larger", "brighter", "darker")
 SHARES = st.tuples(st.floats(0.05, 0.45), st.floats(0.05, 0.45))

@@ -60,6 +60,24 @@ def test_a_concept_brings_images_prompts_repeats_and_rules(root: Path) -> None:
     assert {(e.caption, e.repeats, e.rules) for e in dogs} == {("dogs", 1, NO_RULES)}
 
 
+def test_filewords_put_the_caption_into_the_prompt(root: Path) -> None:
+    entry = {
+        **CATS,
+        "instance_prompt": "photo of sks cat, [filewords], sharp",
+        "class_data_dir": "../dogs",
+        "class_prompt": "[filewords]",
+    }
+    reading = read([], concepts(root, [entry]))
+    assert [example.caption for example in reading.examples] == [
+        "photo of sks cat, a cat, indoors, sharp",
+        "photo of sks cat, sharp",
+        "photo of sks cat, sharp",
+    ]
+    assert {example.words for example in reading.examples} == {"photo of sks cat, sharp"}
+    assert [example.captioned for example in reading.examples] == [True, False, False]
+    assert [example.caption for example in reading.regularisation] == [""] * 3
+
+
 def split(reading: Reading) -> tuple[Any, Any]:
     return reading.examples[:3], reading.examples[3:]
 
