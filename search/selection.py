@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from search.objective import DIRECTIONS, Estimate, Weights
 from search.small_samples import standard_error
 
+CLEAR = 2.0
+"""Standard errors of the difference at which a finalist is measured no more."""
 PER_TRIAL = 2
 """Most finalists from one trial, so that they are not all neighbours on one curve."""
 
@@ -108,10 +110,25 @@ def shortlist(candidates: Iterable[Candidate], size: int) -> list[Candidate]:
     return _ranked(chosen)
 
 
-def decide(confirmed: Iterable[Candidate]) -> Decision:
+def contenders(confirmed: Iterable[Candidate]) -> list[Candidate]:
+    """Finalists that are not clearly behind: less than two standard errors of the difference to the best.
+
+    Raises:
+        NothingToSelect: none is finite.
+    """
+    best, *others = _ranked(_finite(confirmed))
+    leads = [(other, lead(best, other)) for other in others]
+    return [best] + [other for other, ahead in leads if ahead.mean < CLEAR * ahead.standard_error]
+
+
+def decide(confirmed: Iterable[Candidate], finalists: int | None = None) -> Decision:
     """Chooses among finalists that were measured again with fresh seeds.
 
     A barred finalist is passed over, unless all are barred; the reason says either.
+
+    Args:
+        confirmed: who may win.
+        finalists: how many there were at first; None if nobody has dropped out.
 
     Raises:
         NothingToSelect: none is finite.
@@ -121,7 +138,7 @@ def decide(confirmed: Iterable[Candidate]) -> Decision:
     close = _close(finite)
     best, winner = close[0], min(close, key=_earliness)
     rivals = [candidate for candidate in close if candidate.trial != winner.trial]
-    reason = _reason(winner, best, rivals, len(finite)) + _guarded(winner, everyone)
+    reason = _reason(winner, best, rivals, finalists or len(finite)) + _guarded(winner, everyone)
     return Decision(close, winner, best, not rivals, reason)
 
 

@@ -80,6 +80,9 @@ class Engine(Protocol):
     def seconds(self) -> Mapping[str, float]:
         """Working time of all devices in this run, by kind of work."""
 
+    def settle(self, proposal: Proposal, epoch: int) -> None:
+        """Makes the LoRA file of a trial at an epoch if it is not there; nothing may be in training."""
+
     def spreads(self) -> dict[str, float]:
         """Of each metric how much the base model's figure moves when it is measured again."""
 

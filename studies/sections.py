@@ -108,8 +108,10 @@ class SplitSection(Section):
     """Share of images on which checkpoints are compared."""
     test: float = Field(0.15, gt=0, lt=0.5)
     """Share of images that are used once, at the end."""
-    folds: int = Field(0, ge=0, le=20)
-    """Also deal all but the test images into this many folds, for ``data.fold`` to hold one out; 0 for none."""
+    folds: Annotated[int, Field(ge=0, le=20)] | Literal["auto"] = "auto"
+    """Deal all but the test images into this many folds. Every trial is then trained once without each fold, as
+    slots of one pack, and its scores on what it has not seen are pooled; the winner is trained once more on all folds.
+    With ``data.fold``, only without that one. 0 for none; "auto" takes 5 with fewer than 20 images, else 0."""
 
 
 class JudgeSection(Section):
@@ -157,6 +159,8 @@ class ConfirmSection(Section):
     """How many captions of held-out images are rendered where judge.prompts gives none."""
     seeds_per_prompt: int = Field(3, ge=1, le=32)
     """Renders of each prompt, with fresh seeds."""
+    rounds: int = Field(3, ge=1, le=20)
+    """Most times that finalists are measured again; it ends when no other trial is within the noise of the best."""
     outside_prompt_count: int = Field(8, ge=0, le=64)
     """How many prompts outside the data set are rendered, once each."""
 

@@ -10,6 +10,7 @@ from search.memory import Memory
 from search.settings import SearchSettings
 from search.storage import StorageError
 from studies import spec as study_file
+from studies.cohorts import prompts_of, shared_out, sides_of
 from studies.fields import base_problems
 from studies.glance import glance
 from studies.planning import Planner
@@ -42,11 +43,21 @@ class Study:
     seed: int
 
     @property
+    def prompts(self) -> tuple[str, ...]:
+        """What each picture in a strip of renders was asked for."""
+        judge = self.spec.judge
+        sides = sides_of(self.dataset, Planner.data_plan(self.spec).fold)
+        return tuple(
+            prompt
+            for side in sides
+            for prompt in prompts_of(side, judge.prompts, shared_out(judge.prompt_count, len(sides)))
+            * judge.seeds_per_prompt
+        )
+
+    @property
     def prompt_count(self) -> int:
         """Pictures in each strip of renders."""
-        judge = self.spec.judge
-        prompts = len(judge.prompts) or min(judge.prompt_count, len(self.dataset.split.validation))
-        return prompts * judge.seeds_per_prompt
+        return len(self.prompts)
 
     @property
     def search_settings(self) -> SearchSettings:
@@ -91,7 +102,8 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
 def _read(spec: StudySpec) -> Dataset:
     data, split = Planner.data_plan(spec), spec.split
     shares, seed = (split.validation, split.test), max(spec.study.seed, 0)
-    return datasets.read(data, shares, seed, split.folds).fold(data.fold)
+    folds = None if split.folds == "auto" else split.folds
+    return datasets.read(data, shares, seed, folds).fold(data.fold)
 
 
 def begin(path: Path, root: Path) -> Study:

@@ -202,7 +202,8 @@ def _dataset(file: PlanFile, plan: TrainingPlan, hold_out: bool) -> Dataset:
     except BaseModelError as error:
         problems.append(str(error))
     split = file.split
-    shares, folds = ((split.validation, split.test), split.folds) if hold_out else ((0.0, 0.0), 0)
+    shares = (split.validation, split.test) if hold_out else (0.0, 0.0)
+    folds = split.folds if hold_out and split.folds != "auto" else 0
     try:
         dataset = datasets.read(plan.data, shares, max(file.seed, 0), folds).fold(plan.data.fold)
     except DataError as error:

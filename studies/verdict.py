@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evaluation.pooling import repeated
 from evaluation.scorecard import ScoreCard
 from search.objective import Weights, shares
 from search.pareto import front
-from search.selection import Candidate, Decision, decide, one_standard_error, shortlist
-from search.trial import TrialRecord
+from search.selection import Candidate, Decision, contenders, decide, one_standard_error, shortlist
+from search.trial import Proposal, TrialRecord
 from studies.cards import candidate, candidates, facts
 from studies.engine import Engine, Exam
 from studies.problems import StudyError
@@ -34,8 +35,7 @@ class _Court:
         cards = self.records[choice.trial].cards
         return next(card for card in cards if card["epoch"] == choice.epoch)
 
-    def again(self, choice: Candidate, scores: Mapping[str, Any]) -> Candidate:
-        fresh = ScoreCard.model_validate(scores)
+    def again(self, choice: Candidate, fresh: ScoreCard) -> Candidate:
         spec = self.study.spec
         return candidate(choice.trial, self.card(choice), fresh, self.spreads, spec.objective, spec.guards)
 
@@ -102,14 +102,48 @@ def _reach(court: _Court, engine: Engine) -> Verdict:
     spec = court.study.spec
     everyone = court.everyone()
     finalists = shortlist(everyone, spec.confirm.finalists)
-    fresh = engine.examine([(f.trial, f.epoch) for f in finalists], _exam(spec, "validation", "confirmation"))
-    confirmed = [court.again(f, scores) for f, scores in zip(finalists, fresh, strict=True)]
-    decision = decide(confirmed)
-    winner = decision.winner
+    hearing = _hear(court, engine, finalists)
+    winner = hearing.decision.winner
+    engine.settle(Proposal(winner.trial, dict(court.records[winner.trial].values)), winner.epoch)
     (tested,) = engine.examine([(winner.trial, winner.epoch)], _exam(spec, "test", "test"))
-    confirmation = _confirmation(finalists, confirmed, fresh, decision)
-    document = _document(court, everyone, winner, decision.reason)
-    return document | {"confirmation": confirmation, "test": tested}
+    document = _document(court, everyone, winner, hearing.decision.reason)
+    return document | {"confirmation": _confirmation(finalists, hearing), "test": tested}
+
+
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """What judging the finalists again has come to."""
+
+    decision: Decision
+    confirmed: Sequence[Candidate]
+    scores: Sequence[ScoreCard]
+    rounds: Sequence[int]
+    """How often each finalist was measured again."""
+
+
+def _hear(court: _Court, engine: Engine, finalists: Sequence[Candidate]) -> _Hearing:
+    """Judges the finalists again and again until one trial is ahead or the rounds are spent.
+
+    From the second round on only those are measured that are not yet clearly behind.
+    """
+    spec = court.study.spec
+    heard: list[list[ScoreCard]] = [[] for _ in finalists]
+    going = list(range(len(finalists)))
+    for number in range(1, spec.confirm.rounds + 1):
+        label = "confirmation" if number == 1 else f"confirmation {number}"
+        fresh = engine.examine(
+            [(finalists[i].trial, finalists[i].epoch) for i in going], _exam(spec, "validation", label)
+        )
+        for i, scores in zip(going, fresh, strict=True):
+            heard[i].append(ScoreCard.model_validate(scores))
+        cards = [repeated(of) for of in heard]
+        confirmed = [court.again(f, card) for f, card in zip(finalists, cards, strict=True)]
+        decision = decide([confirmed[i] for i in going], len(finalists))
+        if decision.separable:
+            break
+        ahead = contenders([confirmed[i] for i in going])
+        going = [i for i in going if confirmed[i] in ahead]
+    return _Hearing(decision, confirmed, cards, [len(of) for of in heard])
 
 
 def _exam(spec: StudySpec, side: str, label: str) -> Exam:
@@ -165,15 +199,12 @@ def _compared(spec: StudySpec, everyone: Sequence[Candidate]) -> list[str]:
     return weighted if len(weighted) > 1 else sorted(everywhere)
 
 
-def _confirmation(
-    finalists: Sequence[Candidate],
-    confirmed: Sequence[Candidate],
-    fresh: Sequence[Mapping[str, Any]],
-    decision: Decision,
-) -> dict[str, Any]:
+def _confirmation(finalists: Sequence[Candidate], hearing: _Hearing) -> dict[str, Any]:
+    decision, heard = hearing.decision, zip(hearing.confirmed, hearing.scores, hearing.rounds, strict=True)
     return {
         "separable": decision.separable,
         "reason": decision.reason,
+        "rounds": max(hearing.rounds),
         "finalists": [
             {
                 "trial": before.trial,
@@ -183,9 +214,10 @@ def _confirmation(
                 "objective": _plain(after),
                 "close": after in decision.close,
                 "barred": after.barred,
-                "scores": scores,
+                "rounds": rounds,
+                "scores": scores.plain(),
             }
-            for before, after, scores in zip(finalists, confirmed, fresh, strict=True)
+            for before, (after, scores, rounds) in zip(finalists, heard, strict=True)
         ],
     }
 

@@ -62,6 +62,7 @@ STUDY: Mapping[str, Entry] = {
     "confirm.timesteps": Entry(unit="timesteps"),
     "confirm.prompt_count": Entry(unit="captions"),
     "confirm.seeds_per_prompt": Entry(unit="seeds"),
+    "confirm.rounds": Entry(unit="measurements"),
     "confirm.outside_prompt_count": Entry(unit="prompts"),
     "pack.size": Entry(unit="trials"),
     "pack.most": Entry(unit="trials"),

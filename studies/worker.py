@@ -5,35 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, assert_never
 
-from evaluation.encoders import ClipEncoder, ImageEncoder
-from evaluation.judge import Judge, Panel
-from evaluation.metrics.log_ratio import by_image
-from evaluation.outside import outside
-from evaluation.rendering import RenderSettings
+import torch
+
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
-from search.objective import spread
 from search.trial import Proposal
-from studies.cues import cues
+from studies.cohorts import Cohorts, Part, sides_of
 from studies.engine import Blown, Event, Exam, Returned, Scored
+from studies.examiner import Examiner, renders_of_base
 from studies.planning import Planner
 from studies.probe_run import plain, probed_plan
+from studies.problems import StudyError
 from studies.saving import save_lora
 from studies.sheets import save_png, strip
 from studies.spec import StudySpec
 from studies.workspace import Workspace
-from trainer import lora_file, merging, pack_size, probe
+from trainer import merging, pack_size, probe
 from trainer.checkpoints import save_state
 from trainer.data.caches import TensorCache
-from trainer.data.dataset import Dataset, Encoded
+from trainer.data.dataset import WHOLE, Dataset, Encoded
 from trainer.outcome import Diverged, EpochEnd, OutOfMemory
 from trainer.pack import Pack
 from trainer.pack_size import Reading
 from trainer.plan import TrainingPlan
-from trainer.seeds import derive
-from trainer.training_run import shape_of
+from trainer.training_run import TrainingRun
 
 
 class Worker:
@@ -47,18 +46,16 @@ class Worker:
         seed: int,
         on_step: Callable[[int, float], None],
     ) -> None:
-        self._spec, self._workspace, self._seed = spec, workspace, seed
+        self._spec, self._workspace = spec, workspace
         self._planner = Planner(spec, dataset, seed)
         template = self._planner.plan({})
-        compute = template.compute
         self._base = merging.loaded(template)
         self._data = Encoded(dataset, self._base, TensorCache(workspace.cache))
-        encoder, device = spec.judge.image_encoder, self._base.device
-        self._clip = ClipEncoder(spec.judge.clip, device) if spec.judge.clip else None
-        self._eye = ImageEncoder(encoder, device) if encoder else None
+        self._cohorts = Cohorts(sides_of(dataset, template.data.fold))
         most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size
-        rooms = most, spec.confirm.finalists, spec.probe.repetitions if spec.probe.enabled else 0
-        self._pack = Pack(self._base, self._data, max(rooms), compute)
+        probes = spec.probe.repetitions if spec.probe.enabled else 0
+        rooms = most, spec.confirm.finalists, probes, len(self._cohorts.sides)
+        self._pack = Pack(self._base, self._data, max(rooms), template.compute)
         self._pack.limit = most
         self._plans: dict[int, TrainingPlan] = {}
         self._waiting: list[Event] = []
@@ -66,9 +63,10 @@ class Worker:
         self.seconds = {"training": 0.0, "judging": 0.0}
         """Time spent; for reports only, nothing depends on it."""
         with self._timed("judging"):
-            self._judge = self._judge_for(self._everyday("search"))
-        if self._judge.panel.prompts:
-            save_png(workspace.base_renders, strip(self._judge.base.renders[0]))
+            self._examiner = Examiner(spec, self._cohorts.sides, self._data, self._pack.bank, template)
+        bare = torch.cat(renders_of_base(self._examiner.judges))
+        if len(bare):
+            save_png(workspace.base_renders, strip(bare))
 
     def measure_pack(self) -> tuple[Reading, ...]:
         """How fast packs of growing size train the study's heaviest trial."""
@@ -88,8 +86,8 @@ class Worker:
 
     @property
     def has_room(self) -> bool:
-        """Whether another trial can be admitted."""
-        return self._pack.has_room
+        """Whether another trial can be admitted; an empty pack takes one in any case."""
+        return not self._pack.runs or self._pack.limit - len(self._pack.runs) >= len(self._cohorts.sides)
 
     @property
     def idle(self) -> bool:
@@ -97,31 +95,36 @@ class Worker:
         return not self._pack.runs and not self._waiting
 
     def admit(self, proposal: Proposal, cards: Sequence[Mapping[str, Any]]) -> None:
-        """Takes a trial in, from its last epoch end if there is one."""
+        """Takes a trial in, each of its runs from its last epoch end if there is one."""
         number = proposal.number
-        plan = self._plans[number] = self._planner.plan(proposal.values)
-        state = self._workspace.state(number)
-        run = self._pack.admit(number, plan, state if proposal.resumed and state.exists() else None)
-        progress = run.progress
-        if not progress.epoch:
+        self._plans[number] = self._planner.plan(proposal.values)
+        stored = {card["epoch"]: card for card in cards}
+        runs = [self._begin(run, proposal.resumed) for run in self._cohorts.runs(number)]
+        at = runs[0].progress
+        if at.epoch in stored and all(run.progress.epoch == at.epoch for run in runs):
+            card = stored[at.epoch]
+            self._waiting.append(Scored(number, at.epoch, card["images_seen"], card, runs[0].finished))
             return
-        stored = next((card for card in cards if card["epoch"] == progress.epoch), None)
-        if stored is not None:
-            self._waiting.append(Scored(number, progress.epoch, progress.images_seen, stored, run.finished))
-        else:
-            end = EpochEnd(
-                number,
-                progress.epoch,
-                progress.images_seen,
-                progress.steps,
-                progress.last_epoch_loss,
-                run.finished,
-            )
-            self._waiting += self._score([end])
+        ends = [_end(run) for run in runs if run.progress.epoch and run.progress.epoch not in stored]
+        self._waiting += self._score(ends)
+
+    def _begin(self, run: int, resumed: bool) -> TrainingRun:
+        trial, fold = self._cohorts.trial(run), self._cohorts.fold(run)
+        state = self._workspace.state(trial, fold)
+        return self._pack.admit(run, self._plan(trial, fold), state if resumed and state.exists() else None)
+
+    def _plan(self, trial: int, fold: int | None) -> TrainingPlan:
+        plan = self._plans[trial]
+        if fold is None:
+            return plan
+        return plan.model_copy(update={"data": plan.data.model_copy(update={"fold": fold})})
 
     def drop(self, trial: int) -> None:
-        """Frees the slot of a trial that need not go on."""
-        self._pack.evict(trial)
+        """Frees the slots of a trial that need not go on."""
+        for run in self._cohorts.runs(trial):
+            if run in self._pack.runs:
+                self._pack.evict(run)
+        self._cohorts.forget(trial)
         del self._plans[trial]
 
     def advance(self) -> list[Event]:
@@ -136,44 +139,69 @@ class Worker:
                     case EpochEnd():
                         self._write(event)
                         ends.append(event)
-                    case Diverged(trial=trial, reason=reason):
-                        self._waiting.append(Blown(trial, reason))
-                    case OutOfMemory(trial=trial):
-                        self._waiting.append(Returned(trial))
+                    case Diverged(trial=run, reason=reason):
+                        self._leave(run, partial(Blown, reason=reason))
+                    case OutOfMemory(trial=run):
+                        self._put_out(run)
                     case _:
                         assert_never(event)
-            self._waiting += self._score(ends)
+            self._waiting += self._score([end for end in ends if end.trial in self._pack.runs])
         events, self._waiting = self._waiting, []
         return events
+
+    def _leave(self, run: int, told: Callable[[int], Event]) -> None:
+        """All runs of a trial leave the pack with one of them."""
+        trial = self._cohorts.trial(run)
+        if trial in self._plans:
+            self.drop(trial)
+            self._waiting.append(told(trial))
+
+    def _put_out(self, run: int) -> None:
+        """A run had to make room: its trial waits to come back, unless it was alone."""
+        alone = all(self._cohorts.trial(other) == self._cohorts.trial(run) for other in self._pack.runs)
+        if alone and len(self._cohorts.sides) > 1:
+            reason = (
+                f"its {len(self._cohorts.sides)} folds do not fit into memory together; set split.folds lower"
+            )
+            self._leave(run, partial(Blown, reason=reason))
+        else:
+            self._leave(run, Returned)
 
     def spreads(self) -> dict[str, float]:
         """How much each metric of the base model moves when it is measured again with other seeds."""
         with self._timed("judging"):
-            judges = self._judge, self._judge_for(self._everyday("again"))
-            first, second = (judge.base for judge in judges)
-            found = {"validation": spread(*(by_image(r.losses[0].log()).tolist() for r in (first, second)))}
-            for name, values in first.figures.items():
-                found[name] = spread(values[0].tolist(), second.figures[name][0].tolist())
-            if self._spec.objective.get("flexibility"):
-                found["flexibility"] = spread(*(judge.flexibility_of_base() or () for judge in judges))
-        return found
+            return self._examiner.spreads()
 
     def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
         """Scores checkpoints from their files: what is judged is what is handed over."""
-        bank = self._pack.bank
-        subjects = []
-        for slot, (trial, epoch) in enumerate(checkpoints):
-            lora = lora_file.read(self._workspace.lora(trial, epoch))
-            plan = TrainingPlan.model_validate_json(lora.metadata["lorasearch_plan"])
-            bank.open(slot, shape_of(plan), 0)
-            lora_file.load_slot(bank, slot, lora.tensors, self._base.kohya_names)
-            subjects.append(Subject(slot, plan.base.clip_skip))
         with self._timed("judging"):
-            scored = self._judge_for(exam).score(subjects, asked=range(len(subjects)))
-        cards: list[Mapping[str, Any]] = [card.plain() for card, _ in scored]
-        for slot in range(len(checkpoints)):
-            bank.close(slot)
-        return cards
+            cards = self._examiner.examine([self._files(exam, *of) for of in checkpoints], exam)
+        return [card.plain() for card in cards]
+
+    def _files(self, exam: Exam, trial: int, epoch: int) -> list[Path]:
+        if exam.side == "test":
+            return [self._workspace.lora(trial, epoch)]
+        return [self._workspace.lora(trial, epoch, side.fold) for side in self._cohorts.sides]
+
+    def settle(self, proposal: Proposal, epoch: int) -> None:
+        """Makes the file that is handed over: where trials hold out folds, it is trained on all of them."""
+        number, path = proposal.number, self._workspace.lora(proposal.number, epoch)
+        if path.exists():
+            return
+        self._plans[number] = self._planner.plan(proposal.values)
+        self._pack.admit(number, self._plan(number, WHOLE))
+        with self._timed("training"):
+            while number in self._pack.runs:
+                for event in self._pack.step():
+                    if isinstance(event, EpochEnd) and event.epoch == epoch:
+                        save_lora(path, self._pack, event, self._spec.save.precision)
+                        self._pack.evict(number)
+                    elif isinstance(event, Diverged):
+                        raise StudyError(
+                            f"Trial {number} diverged when it was trained on all folds ({event.reason}); "
+                            "lower the learning rate's range and run again."
+                        )
+        del self._plans[number]
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -181,64 +209,46 @@ class Worker:
         yield
         self.seconds[what] += time.perf_counter() - began
 
-    def _everyday(self, label: str) -> Exam:
-        """What every checkpoint of the search is judged on."""
-        judge = self._spec.judge
-        counts = judge.timesteps, judge.prompt_count, judge.seeds_per_prompt
-        return Exam("validation", *counts, label, judge.outside_prompt_count)
-
-    def _judge_for(self, exam: Exam) -> Judge:
-        return Judge(self._data, self._pack.bank, self._panel(exam), self._clip, self._eye)
-
-    def _panel(self, exam: Exam) -> Panel:
-        judge, data = self._spec.judge, self._data.dataset
-        sides = {"validation": data.split.validation, "test": data.split.test}
-        held_out = sides[exam.side]
-        prompts = judge.prompts or tuple(data.examples[i].caption for i in held_out[: exam.prompt_count])
-        resolution = self._planner.plan({}).data.resolution
-        settings = RenderSettings(
-            judge.steps, judge.guidance, resolution, resolution, judge.negative_prompt, guided=judge.guided
-        )
-        captions = [example.caption for example in data.examples]
-        return Panel(
-            held_out=held_out,
-            seen=data.split.train[: judge.seen_images] if exam.label == "search" else (),
-            prompts=prompts * exam.seeds_per_prompt,
-            timesteps=exam.timesteps,
-            seed=derive(self._seed, "exam", exam.label),
-            settings=settings,
-            max_rows=judge.max_rows,
-            training=data.split.train,
-            outside=outside(cues(judge), captions, exam.outside),
-        )
-
     def _write(self, end: EpochEnd) -> None:
         """Puts the checkpoint on disk: the LoRA file first, then the state that claims it."""
         run, bank = self._pack.runs[end.trial], self._pack.bank
-        path = self._workspace.lora(end.trial, end.epoch)
-        save_lora(path, self._pack, end, self._spec.save.precision)
-        save_state(self._workspace.state(end.trial), run, bank)
+        trial, fold = self._cohorts.trial(end.trial), self._cohorts.fold(end.trial)
+        save_lora(self._workspace.lora(trial, end.epoch, fold), self._pack, end, self._spec.save.precision)
+        save_state(self._workspace.state(trial, fold), run, bank)
 
     def _score(self, ends: Sequence[EpochEnd]) -> list[Event]:
-        """Judges the trials that are at an epoch end, all in one pass."""
+        """Judges the runs that are at an epoch end, all of a side in one pass; whole checkpoints are told."""
+        events: list[Event] = []
+        for place in range(len(self._cohorts.sides)):
+            of = sorted((e for e in ends if self._cohorts.place(e.trial) == place), key=lambda e: e.trial)
+            for part in self._judged(place, of):
+                whole = self._cohorts.add(part)
+                if whole is not None:
+                    events.append(self._told(whole))
+        return events
+
+    def _judged(self, place: int, ends: Sequence[EpochEnd]) -> list[Part]:
+        """Runs that have come to their last epoch leave the pack."""
         if not ends:
             return []
-        ends = sorted(ends, key=lambda end: end.trial)
         runs = [self._pack.runs[end.trial] for end in ends]
         with self._timed("judging"), self._pack.shown([end.trial for end in ends]):
             subjects = [Subject(run.slot, run.plan.base.clip_skip) for run in runs]
-            scored = self._judge.score(subjects, self._asked(ends))
-        events: list[Event] = []
-        for end, (scores, renders) in zip(ends, scored, strict=True):
-            if len(renders):
-                save_png(self._workspace.renders(end.trial, end.epoch), strip(renders))
-            if reason := scores.unusable:
-                self.drop(end.trial)
-                events.append(Blown(end.trial, reason))
-            else:
-                card = self._card(end, scores)
-                events.append(Scored(end.trial, end.epoch, end.images_seen, card, end.last))
-        return events
+            scored = self._examiner.judges[place].score(subjects, self._asked(ends))
+        for end in ends:
+            if end.last:
+                self._pack.evict(end.trial)
+        return [Part(end, scores, renders) for end, (scores, renders) in zip(ends, scored, strict=True)]
+
+    def _told(self, whole: Part) -> Event:
+        """What the runner hears of a trial's checkpoint."""
+        end, trial = whole.end, whole.end.trial
+        if len(whole.renders):
+            save_png(self._workspace.renders(trial, end.epoch), strip(whole.renders))
+        if reason := whole.scores.unusable:
+            self.drop(trial)
+            return Blown(trial, reason)
+        return Scored(trial, end.epoch, end.images_seen, self._card(end, whole.scores), end.last)
 
     def _asked(self, ends: Sequence[EpochEnd]) -> list[int]:
         """Who renders the prompts outside the data set: last checkpoints, or all if the objective weighs it."""
@@ -255,3 +265,9 @@ class Worker:
             "file": self._workspace.relative(self._workspace.lora(end.trial, end.epoch)),
             "scores": scores.plain(),
         }
+
+
+def _end(run: TrainingRun) -> EpochEnd:
+    """Where a resumed run stands, as it was told when it came there."""
+    at = run.progress
+    return EpochEnd(run.trial, at.epoch, at.images_seen, at.steps, at.last_epoch_loss, run.finished)

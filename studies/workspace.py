@@ -77,13 +77,13 @@ class Workspace:
         """The folder of a trial."""
         return self.root / "trials" / f"{number:04d}"
 
-    def state(self, number: int) -> Path:
-        """Training state at the trial's last epoch end."""
-        return self.trial(number) / "state.safetensors"
+    def state(self, number: int, fold: int | None = None) -> Path:
+        """Training state at the last epoch end of a trial, or of its training without a fold."""
+        return self.trial(number) / f"state{_part(fold)}.safetensors"
 
-    def lora(self, number: int, epoch: int) -> Path:
-        """The LoRA file of a checkpoint."""
-        return self.trial(number) / f"trial-{number:04d}-{epoch:06d}.safetensors"
+    def lora(self, number: int, epoch: int, fold: int | None = None) -> Path:
+        """The LoRA file of a checkpoint, or of its training without a fold."""
+        return self.trial(number) / f"trial-{number:04d}{_part(fold)}-{epoch:06d}.safetensors"
 
     def renders(self, number: int, epoch: int) -> Path:
         """A checkpoint's renders side by side."""
@@ -115,7 +115,12 @@ class Workspace:
 
     def discard_state(self, number: int) -> None:
         """A trial that has ended needs no training state."""
-        self.state(number).unlink(missing_ok=True)
+        for state in self.trial(number).glob("state*.safetensors"):
+            state.unlink(missing_ok=True)
+
+
+def _part(fold: int | None) -> str:
+    return "" if fold is None else f"-without-fold-{fold}"
 
 
 def default_root(name: str) -> Path:

@@ -35,6 +35,8 @@ pruner = {{ name = "{pruner}", min_images = 16, reduction_factor = 2 }}
 "lora.text_encoder" = {{ choices = [true, false] }}
 "data.batch_size" = {{ choices = [1, 2] }}
 "data.repeats" = {{ choices = [1, 2] }}
+[split]
+folds = 0
 [judge]
 clip = "{assets}/micro-clip"
 prompt_count = 2

@@ -14,7 +14,7 @@ def test_a_study_that_is_begun_again_or_reopened_has_the_same_split(
     small_study, tmp_path: Path, folds: int
 ) -> None:
     path = small_study()
-    path.write_text(path.read_text() + f"[split]\nfolds = {folds}\n")
+    path.write_text(path.read_text().replace("folds = 0", f"folds = {folds}"))
     first = study.begin(path, tmp_path / "workspace").dataset
     for picture in (tmp_path / "images").glob("*/*.png"):
         picture.touch()

@@ -18,13 +18,16 @@ from trainer.data.caches import TensorCache
 from trainer.data.images import DataError, Example, Reading
 from trainer.data.quality import sharpness
 from trainer.data.sources import NO_RULES
-from trainer.data.split import Look, Split, groups, look, split
+from trainer.data.split import Look, Split, folds_for, groups, look, split
 from trainer.data.split import folds as split_folds
 from trainer.data.stream import Deck, deck, lowest_terms
 from trainer.data.views import View, plain, show
 from trainer.plans.data import DataPlan, LatentCache
 from trainer.prompts import WINDOW, PromptRules, windows_needed
 from trainer.seeds import derive
+
+WHOLE = -1
+"""The fold that holds out nothing but the test side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,16 @@ class Dataset:
     def fold(self, number: int | None) -> Dataset:
         """The data set with one fold held out for validation; None leaves the split as it is.
 
+        ``WHOLE`` holds out the test side alone.
+
         Raises:
             DataError: there is no such fold.
         """
         if number is None:
             return self
+        if number == WHOLE:
+            everyone = tuple(sorted(self.split.train + self.split.validation))
+            return replace(self, split=Split(everyone, (), self.split.test))
         if number >= len(self.folds):
             raise DataError(
                 [f"data.fold must be less than the number of folds ({len(self.folds)}), but got {number}."]
@@ -83,14 +91,14 @@ class Dataset:
         return plain(self.examples[example].size, self.sizes[example])
 
 
-def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int = 0) -> Dataset:
+def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int | None = 0) -> Dataset:
     """Reads, checks and splits the data set of a study.
 
     Args:
         plan: where the images are, training sizes, and what all trials share.
         shares: validation and test share.
         seed: study seed.
-        folds: also splits into this many folds; 0 for none.
+        folds: also splits into this many folds; 0 for none, None for as many as suit the number of images.
 
     Raises:
         DataError: with all problems.
@@ -101,6 +109,10 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int = 0)
     together = groups(contents, looks)
     try:
         sides = split(contents, together, shares, seed)
+        small = folds is None and plan.fold is None
+        if small:
+            beside_test = sum(group[0] not in sides.test for group in together)
+            folds = folds_for(len(contents), beside_test)
         folded = split_folds(contents, together, shares, folds, seed) if folds else ()
     except ValueError as error:
         place = plan.folder or plan.concepts or plan.folders[0]
@@ -109,6 +121,8 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int = 0)
     sizes = _sizes(plan, examples)
     notes = quality.notes(reading.examples, sizes, together, clarity)
     notes += quality.shared_with(reading.examples, reading.regularisation)
+    if small:
+        notes += quality.dealt(len(contents), len(folded))
     return Dataset(
         examples,
         sides,

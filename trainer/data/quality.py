@@ -68,6 +68,17 @@ def notes(
     return found + list(_about_captions(examples))
 
 
+def dealt(images: int, folds: int) -> list[str]:
+    """What was done because a set is small."""
+    if not folds:
+        return []
+    return [
+        f"{images} images are too few for one held-out side: they are dealt into {folds} folds, and every trial is "
+        f"trained {folds} times, each time judged on the fold that it has not seen; the winner is trained once more "
+        "on all folds (split.folds = 0 trains each trial once)."
+    ]
+
+
 def shared_with(examples: Sequence[Example], regularisation: Sequence[Example]) -> list[str]:
     """A warning where a regularisation image is also an image of the data set."""
     own = {example.content for example in examples}

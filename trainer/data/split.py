@@ -12,6 +12,10 @@ from PIL import Image
 _SIDE = 16
 MAX_DIFFERENT_BITS = 12
 """Of 256 gradient signs; re-encodings and small resizings of a picture differ in fewer."""
+SMALL_SET = 20
+"""Images below which one held-out side is too few to judge by: folds are dealt where nothing else is asked."""
+FOLDS = 5
+"""How many folds a small set is dealt into, if it has so many different images."""
 MAX_COLOUR_DISTANCE = 0.04
 """Root mean square over 8 x 8 colour patches in [0, 1]; recoloured drawings differ by more."""
 
@@ -104,6 +108,16 @@ def split(
         else:
             train.extend(group)
     return Split(tuple(sorted(train)), tuple(sorted(sides[1])), tuple(sorted(sides[0])))
+
+
+def folds_for(images: int, groups_beside_test: int) -> int:
+    """How many folds a set of images is dealt into where the study does not say; 0 for none.
+
+    Args:
+        images: all of them.
+        groups_beside_test: different images that are not in the test side.
+    """
+    return min(FOLDS, groups_beside_test) if images < SMALL_SET and groups_beside_test > 1 else 0
 
 
 def folds(

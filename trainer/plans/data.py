@@ -75,8 +75,9 @@ class DataPlan(Frozen):
     """Where the fall of the prior loss weight ends."""
     cache_latents: LatentCache = shared("disk")
     """Where encoded images are kept: on disk and in memory, in memory alone, or nowhere."""
-    fold: int | None = assigned(None, ge=0)
-    """Which fold of a k-fold split is held out, from 0; None holds out the split's validation side."""
+    fold: int | None = assigned(None, ge=-1)
+    """Which fold of a k-fold split is held out, from 0; None holds out the split's validation side, -1 none at all
+    but the test side."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

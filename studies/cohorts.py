@@ -1,0 +1,118 @@
+"""Trials that are trained once without each fold, as slots of one pack, and judged as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from evaluation.pooling import pooled
+from evaluation.scorecard import ScoreCard
+from trainer.data.dataset import Dataset
+from trainer.outcome import EpochEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What a run of a trial has not seen, and by what captions that may be asked for."""
+
+    fold: int | None
+    """None where each trial is one run."""
+    captions: tuple[str, ...]
+
+
+def sides_of(dataset: Dataset, chosen: int | None) -> tuple[Side, ...]:
+    """The validation sides of a study: one a fold, or the split's own.
+
+    Args:
+        dataset: split, and perhaps dealt into folds.
+        chosen: the plan's ``data.fold``; where it is given, trials are one run each.
+    """
+    if chosen is not None or not dataset.folds:
+        return (Side(None, _captions(dataset, None)),)
+    return tuple(Side(fold, _captions(dataset, fold)) for fold in range(len(dataset.folds)))
+
+
+def shared_out(count: int, sides: int) -> int:
+    """How many prompts each side gets of ``count``, at least one if there is any."""
+    return -(-count // sides)
+
+
+def prompts_of(side: Side, given: Sequence[str], count: int) -> tuple[str, ...]:
+    """The study file's own prompts, or the first captions of a side."""
+    return tuple(given) or side.captions[:count]
+
+
+def _captions(dataset: Dataset, fold: int | None) -> tuple[str, ...]:
+    held_out = dataset.fold(fold).split.validation
+    return tuple(dataset.examples[i].caption for i in held_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one run contributes to a checkpoint."""
+
+    end: EpochEnd
+    scores: ScoreCard
+    renders: Tensor
+    """Shape (renders, 3, height, width)."""
+
+
+@dataclass(frozen=True)
+class Cohorts:
+    """Which runs belong to which trial, and what they have contributed so far.
+
+    Attributes:
+        sides: the validation sides; a trial has one run for each.
+    """
+
+    sides: tuple[Side, ...]
+    _parts: dict[tuple[int, int], dict[int, Part]] = field(default_factory=dict)
+
+    def runs(self, trial: int) -> range:
+        """The numbers by which the pack knows a trial's runs."""
+        return range(trial * len(self.sides), (trial + 1) * len(self.sides))
+
+    def trial(self, run: int) -> int:
+        """Whose run it is."""
+        return run // len(self.sides)
+
+    def place(self, run: int) -> int:
+        """Which of ``sides`` the run has not seen."""
+        return run % len(self.sides)
+
+    def fold(self, run: int) -> int | None:
+        """The fold that the run is trained without."""
+        return self.sides[self.place(run)].fold
+
+    def add(self, part: Part) -> Part | None:
+        """Takes in what a run contributes; gives the whole trial's once all its runs have reached that epoch."""
+        run, epoch = part.end.trial, part.end.epoch
+        parts = self._parts.setdefault((self.trial(run), epoch), {})
+        parts[self.place(run)] = part
+        if len(parts) < len(self.sides):
+            return None
+        del self._parts[self.trial(run), epoch]
+        return _joined(self.trial(run), [parts[place] for place in sorted(parts)])
+
+    def forget(self, trial: int) -> None:
+        """Drops what a trial that has left has contributed."""
+        for key in [key for key in self._parts if key[0] == trial]:
+            del self._parts[key]
+
+
+def _joined(trial: int, parts: Sequence[Part]) -> Part:
+    """One checkpoint of a trial from those of its runs."""
+    ends = [part.end for part in parts]
+    end = EpochEnd(
+        trial,
+        ends[0].epoch,
+        max(end.images_seen for end in ends),
+        max(end.steps for end in ends),
+        sum(end.training_loss for end in ends) / len(ends),
+        all(end.last for end in ends),
+    )
+    scores = parts[0].scores if len(parts) == 1 else pooled([part.scores for part in parts])
+    return Part(end, scores, torch.cat([part.renders for part in parts]))
