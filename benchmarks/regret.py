@@ -46,7 +46,7 @@ from trainer.files import write_whole  # noqa: E402
 
 LIBRARY = ROOT / "studies" / "library"
 IMAGES = 48
-TRUTH = Exam("test", 16, 12, 3, "truth", 0)
+TRUTH = Exam("test", 16, 12, 2, "truth", 0)
 """Timesteps an image, prompts, and seeds a prompt."""
 OURS = "lorasearch"
 artwork.PACKAGES["openmoji"] = artwork.Package(
@@ -104,7 +104,11 @@ def _regrets(folder: Path, number: int) -> dict[str, float]:
     if not kept.exists():
         write_whole(kept, json.dumps(_truth(place, number)).encode())
     opened = study.reopen(place / "workspace")
-    truth = {(trial, epoch): value for trial, epoch, value in json.loads(kept.read_text())}
+    spreads = opened.memory.recall(SPREADS)
+    truth = {
+        (trial, epoch): objective(facts({"scores": scores}), spreads, opened.spec.objective).mean
+        for trial, epoch, scores in json.loads(kept.read_text())
+    }
     high, low = max(truth.values()), min(truth.values())
     regrets = {name: (high - truth[choose(opened)]) / (high - low) for name, choose in CHOICES.items()}
     style, category = SUBJECTS[number]
@@ -113,8 +117,8 @@ def _regrets(folder: Path, number: int) -> dict[str, float]:
     return regrets
 
 
-def _truth(place: Path, number: int) -> list[tuple[int, int, float]]:
-    """Runs a study and judges all its checkpoints on the test images: (trial, epoch, objective)."""
+def _truth(place: Path, number: int) -> list[tuple[int, int, Mapping[str, Any]]]:
+    """Runs a study and judges all its checkpoints on the test images: (trial, epoch, scores)."""
     path = _write_study(place, number)
     opened = study.begin(path, place / "workspace")
     watch = LineLog(Console(quiet=True))
@@ -122,14 +126,10 @@ def _truth(place: Path, number: int) -> list[tuple[int, int, float]]:
     worker.limit_pack(int(opened.spec.pack.size))
     Runner(opened, worker, watch).run()
     keys = [(r.number, c["epoch"]) for r in opened.memory.records() for c in _usable(r)]
-    size, scores = int(opened.spec.pack.size), []
+    size, scores = int(opened.spec.pack.size), list[Mapping[str, Any]]()
     for start in range(0, len(keys), size):
         scores += worker.examine(keys[start : start + size], TRUTH)
-    spreads = opened.memory.recall(SPREADS)
-    return [
-        (trial, epoch, objective(facts({"scores": s}), spreads, opened.spec.objective).mean)
-        for (trial, epoch), s in zip(keys, scores, strict=True)
-    ]
+    return [(*key, card) for key, card in zip(keys, scores, strict=True)]
 
 
 def _write_study(place: Path, number: int) -> Path:

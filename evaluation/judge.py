@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from evaluation.encoders import ClipEncoder, Eye
 from evaluation.flexibility import Flexibility
 from evaluation.gallery import Gallery, Looks
 from evaluation.marking import Readings, card
-from evaluation.metrics import similarity
+from evaluation.metrics import log_ratio, similarity
 from evaluation.rendering import RenderSettings, render
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
@@ -109,6 +109,15 @@ class Judge:
         looks, text = self._looks(renders)
         figures = looks.figures | ({} if text is None else {"clip_text": text})
         return Readings(errors[:, :held_out], errors[:, held_out:], renders, figures, looks.nearest)
+
+    def caption_gain(self) -> Tensor:
+        """log(L without caption / L with it) of the base model: shape (held-out images, timesteps).
+
+        A difference between two models on the same cells, as large as a LoRA's and known before any is trained.
+        """
+        blank = [replace(cell, caption="") for cell in self._held_out]
+        errors = measure(self._data, self._bank, [Subject(None)], blank, self.panel.max_rows)
+        return log_ratio.log_ratio(errors[0], self.base.losses[0])
 
     def flexibility_of_base(self) -> list[float] | None:
         """How well the base model follows the prompts outside the data set; None where there are none."""

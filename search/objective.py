@@ -61,7 +61,7 @@ def combine(
 
     Args:
         differences: a checkpoint's figure minus the base model's, in the metric's unit.
-        spreads: standard deviation of a repeated measurement of the base model, in the metric's unit.
+        spreads: standard deviation of a repeated measurement, in the metric's unit.
         weights: by metric name.
         directions: of each known metric whether more is better.
 
@@ -142,7 +142,7 @@ def shares(
 
 
 def spread(first: Sequence[float], second: Sequence[float]) -> float:
-    """How much the mean of a metric moves when the base model is measured again with other noise.
+    """How much the mean of a metric moves when the same model is measured again with other noise.
 
     Each cell's difference has twice the variance of one measurement, so the standard deviation of the mean
     over n cells is `sqrt(sum((a - b)^2) / 2) / n`.

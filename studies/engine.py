@@ -84,7 +84,7 @@ class Engine(Protocol):
         """Makes the LoRA file of a trial at an epoch if it is not there; nothing may be in training."""
 
     def spreads(self) -> dict[str, float]:
-        """Of each metric how much the base model's figure moves when it is measured again."""
+        """Of each metric how much a difference to the base model moves when it is measured again."""
 
     def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
         """Scores (trial, epoch) checkpoints from their files; nothing may be in training."""

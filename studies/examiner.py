@@ -56,12 +56,15 @@ class Examiner:
         """One for each side, for every day of the search."""
 
     def spreads(self) -> dict[str, float]:
-        """How much each metric of the base model moves when it is measured again with other seeds."""
+        """How much a difference in each metric moves when it is measured again with other seeds.
+
+        Of pictures it is the base model's own figure that is measured twice: a LoRA's pictures share little with
+        the base model's. Losses on the same cells share nearly all of their noise, so it is a difference that
+        is measured twice, that which captions make.
+        """
         again = self._validating(self._everyday("again"))
-        losses = [
-            [by_image(j.base.losses[0].log()).tolist() for j in judges] for judges in (self.judges, again)
-        ]
-        found = {"validation": spread(*map(_flat, losses))}
+        gains = [[by_image(j.caption_gain()).tolist() for j in judges] for judges in (self.judges, again)]
+        found = {"validation": spread(*map(_flat, gains))}
         for name in self.judges[0].base.figures:
             values = [[j.base.figures[name][0].tolist() for j in judges] for judges in (self.judges, again)]
             found[name] = spread(*map(_flat, values))
