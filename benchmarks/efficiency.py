@@ -36,7 +36,7 @@ from trainer.files import write_whole
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
 TRIALS = 24
-HORIZON = 448
+HORIZON = 896
 PACK = 8
 RANDOM = "random, no pruning"
 DEFAULT = "lorasearch's default"
@@ -172,7 +172,7 @@ def _table(seed: int, changes: Mapping[str, Any]) -> Table_:
     table["plan"]["data"]["folder"] = str(LIBRARY / "assets" / "demo")
     table["judge"] = {"prompt_count": 0, "timesteps": 8, "seen_images": 0}
     table["objective"] = {"validation": 1.0}
-    table["budget"] = {"trials": changes.get("trials", 10 * TRIALS), "images_per_trial": HORIZON}
+    table["budget"] = {"trials": changes.get("trials", 2 * TRIALS), "images_per_trial": HORIZON}
     table["search"].update(sampler=changes["sampler"], pruner=changes["pruner"])
     table["search"]["space"] = {**table["search"]["space"], "data.repeats": {"choices": [2, 4]}}
     table["first"] = (

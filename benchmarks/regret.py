@@ -45,7 +45,7 @@ from studies.worker import Worker  # noqa: E402
 from trainer.files import write_whole  # noqa: E402
 
 LIBRARY = ROOT / "studies" / "library"
-IMAGES = 48
+IMAGES = 96
 TRUTH = Exam("test", 16, 12, 2, "truth", 0)
 """Timesteps an image, prompts, and seeds a prompt."""
 OURS = "lorasearch"
@@ -148,9 +148,14 @@ def _write_study(place: Path, number: int) -> Path:
     table["study"] = {"name": "regret", "seed": 100 + number}
     table["plan"]["base"]["path"] = str(LIBRARY / "assets" / "micro-sd")
     table["plan"]["data"]["folder"] = str(place / "images")
-    table["judge"]["clip"] = str(LIBRARY / "assets" / "micro-clip")
-    table["budget"] = {"trials": 16, "images_per_trial": 448}
-    table["split"] = {"validation": 0.2, "test": 0.35}
+    clip = str(LIBRARY / "assets" / "micro-clip")
+    table["judge"] = {"clip": clip, "steps": 6, "guidance": 3.0, "outside_prompt_count": 0}
+    table["confirm"] = {"outside_prompt_count": 0}
+    del table["objective"]
+    table["budget"] = {"trials": 12, "images_per_trial": 384}
+    table["split"] = {"validation": 0.25, "test": 0.35}
+    table["search"]["pruner"] = {"name": "asha"}
+    table["search"]["space"]["data.repeats"] = {"choices": [2, 4]}
     first = "".join(toml_text.section("[[first]]", recipe) for recipe in table.pop("first"))
     path = place / "study.toml"
     path.write_text("".join(toml_text.section(f"[{n}]", entries) for n, entries in table.items()) + first)

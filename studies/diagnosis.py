@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
 from search.parameter import Choice, Parameter
 from search.trial import TrialRecord
 from studies.cards import facts
+from studies.guards import BARRED
 from studies.words import NOTICEABLE, value
 
 Condition = Literal["diverged", "overfit", "memorising", "underfit", "unfinished", "healthy"]
@@ -26,6 +28,8 @@ REMEDIES: Mapping[Condition, str] = {
 }
 """What the guides do about it."""
 
+NEGLIGIBLE = 0.01
+"""Log ratio of losses that no one would see."""
 NEAR_END = 0.1
 """Share of a range's width (of its logarithm where it is searched so) that counts as its end."""
 LEADERS = 0.25
@@ -63,7 +67,7 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
         record: a trial. A difference counts where it exceeds two standard errors of itself, measured on the
             same images.
     """
-    if record.state == "infeasible" and "barred" not in (record.reason or ""):
+    if record.state == "infeasible" and not (record.reason or "").startswith(BARRED):
         return Diagnosis("diverged", f"Diverged: {_plain(record.reason or 'its loss is not finite')}.")
     epochs = [_Epoch(int(card["epoch"]), facts(card)) for card in record.cards]
     epochs = [epoch for epoch in epochs if epoch.scores.unusable is None]
@@ -78,35 +82,49 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
 
 
 def _diverged(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
-    """Far worse than the base model on held-out and on training images alike."""
+    """In the end worse than the base model even on images that it was trained on."""
     last = epochs[-1].scores
-    seen = last.training.mean if last.training else last.validation.mean
-    if last.validation.mean > _WILD and seen > _WILD:
-        factor = math.exp(last.validation.mean)
-        return Diagnosis(
-            "diverged", f"Diverged: the validation loss rose to {factor:.1f} times the base model's."
-        )
-    return None
-
-
-_WILD = math.log(1.5)
-"""Log ratio beyond which a LoRA does worse than any overfit does: also on the images it was trained on."""
+    known = [figure for figure in (last.validation, last.training) if figure is not None]
+    if len(known) < 2 or not all(_clearly(figure.mean - NEGLIGIBLE, figure) for figure in known):
+        return None
+    factor = math.exp(last.validation.mean)
+    return Diagnosis(
+        "diverged",
+        f"Diverged: in the end the loss is {factor:.2f} times the base model's, and higher on training images too.",
+    )
 
 
 def _memorising(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
-    """Its pictures are nearer to training images than to held-out ones, more than the base model's are."""
-    for epoch in epochs:
+    """In the end its pictures are nearer to training images than to held-out ones, more than the base model's are."""
+    since: _Epoch | None = None
+    for epoch in reversed(epochs):
         rise, level = epoch.scores.memorisation, epoch.scores.memorisation_level
-        if rise is None or level is None:
-            continue
-        if min(figure.mean - NOTICEABLE * figure.standard_error for figure in (rise, level)) > 0:
-            return Diagnosis(
-                "memorising",
-                f"Memorising from epoch {epoch.number}: its pictures are {level.mean:.1f} points nearer to training "
-                f"images than to held-out ones, {rise.mean:.1f} more than the base model's.",
-                epoch.number,
-            )
-    return None
+        if rise is None or level is None or not (_clearly(rise.mean, rise) and _clearly(level.mean, level)):
+            break
+        since = epoch
+    if since is None:
+        return None
+    over = _overfit(epochs, best)
+    level, rise = epochs[-1].scores.memorisation_level, epochs[-1].scores.memorisation
+    assert level is not None and rise is not None
+    return Diagnosis(
+        "memorising",
+        f"Memorising from epoch {since.number}: in the end its pictures are {level.mean:.1f} points nearer to training "
+        f"images than to held-out ones, {rise.mean:.1f} more than the base model's."
+        + (f" {over.sentence}" if over is not None else ""),
+        since.number,
+    )
+
+
+def _underfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+    """Neither validation nor training moved by more than a negligible amount, or than the noise."""
+    known = [best.scores.validation, epochs[-1].scores.training]
+    if any(found is not None and _clearly(-found.mean - NEGLIGIBLE, found) for found in known):
+        return None
+    return Diagnosis(
+        "underfit",
+        f"Underfit: neither validation nor training loss fell by more than {NEGLIGIBLE:.0%} and noise.",
+    )
 
 
 def _overfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
@@ -116,7 +134,7 @@ def _overfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     if last is best or rise <= NOTICEABLE * error:
         return None
     before, after = best.scores.training, last.scores.training
-    if before is not None and after is not None and after.mean > before.mean + after.standard_error:
+    if before is not None and after is not None and _clearly(after.mean - before.mean, after):
         return Diagnosis(
             "diverged",
             f"Unsteady from epoch {best.number}: the loss rose on training images as well as on held-out ones.",
@@ -128,15 +146,6 @@ def _overfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
         "while the training images were learnt further.",
         best.number,
     )
-
-
-def _underfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
-    """Neither validation nor training moved."""
-    validation, training = best.scores.validation, epochs[-1].scores.training
-    still = validation.mean > -NOTICEABLE * validation.standard_error
-    if still and (training is None or training.mean > -NOTICEABLE * training.standard_error):
-        return Diagnosis("underfit", "Underfit: neither validation nor training loss moved beyond noise.")
-    return None
 
 
 def _unfinished(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
@@ -200,6 +209,11 @@ def _change(before: Sequence[float], after: Sequence[float]) -> tuple[float, flo
     rises = [b - a for a, b in zip(before, after, strict=True)]
     error = statistics.stdev(rises) / math.sqrt(len(rises)) if len(rises) > 1 else math.inf
     return statistics.fmean(rises), error
+
+
+def _clearly(excess: float, found: Estimate) -> bool:
+    """Whether a figure exceeds what it is compared with by more than its noise."""
+    return excess > NOTICEABLE * found.standard_error
 
 
 def _plain(reason: str) -> str:

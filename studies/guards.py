@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
 
+BARRED = "a guard bars every checkpoint"
+"""How the reason begins of a trial that may not win."""
 Points = Annotated[float, Field(ge=0)] | Literal["off"]
 
 

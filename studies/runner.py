@@ -13,6 +13,7 @@ from search.trial import End, Finished, Infeasible, Point, Pruned
 from studies import sheets
 from studies.cards import all_barred, facts, objective
 from studies.engine import Blown, Engine, Returned, Scored
+from studies.guards import BARRED
 from studies.study import SPREADS, Study
 from studies.verdict import Verdict, conclude
 from studies.watch import Watch
@@ -107,7 +108,7 @@ class Runner:
         self._attach_sheet(trial)
         barred = all_barred(self._memory.record(trial), self._study.spec.guards)
         if barred is not None and isinstance(end, (Finished, Pruned)):
-            end = Infeasible(f"a guard bars every checkpoint: {barred}")
+            end = Infeasible(f"{BARRED}: {barred}")
         self._driver.tell(trial, end)
         self._study.workspace.discard_state(trial)
         self._watch.ended(self._memory.record(trial))
