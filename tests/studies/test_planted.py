@@ -53,8 +53,11 @@ pruner = {{ name = "none" }}
 "data.epochs" = 3
 [judge]
 clip = "{assets}/micro-clip"
-prompt_count = 8
-seeds_per_prompt = 3
+prompts = [
+    "fluentflat", "fluentflat, thing", "fluentflat, picture", "fluentflat, icon", "fluentflat, food",
+    "fluentflat, animal", "fluentflat, drawing", "fluentflat, object",
+]
+seeds_per_prompt = 2
 outside_prompt_count = 0
 steps = 6
 guidance = 3.0
