@@ -11,6 +11,7 @@ import torch
 
 from studies.advice import Rule, rules
 from studies.amount import Amount, Span, amounts, span
+from studies.cohorts import sides_of
 from studies.fields import extremes
 from studies.planning import Planner
 from studies.problems import StudyError
@@ -35,6 +36,8 @@ class Forecast:
     test: int
     trials: tuple[Amount, ...]
     """Every rhythm that a trial may have."""
+    trainings: int
+    """How often each trial is trained: once without each fold, or once."""
     most_trials: int | None
     """None where only images or minutes limit the study."""
     image_budget: int | None
@@ -52,7 +55,7 @@ class Forecast:
     @property
     def study_images(self) -> Span | None:
         """Images that the whole study trains on, if nothing is pruned; None where only minutes limit it."""
-        low, high = span(self.trials, lambda one: one.images)
+        low, high = span(self.trials, lambda one: one.images * self.trainings)
         if self.most_trials is None:
             return None if self.image_budget is None else (self.image_budget, self.image_budget)
         found = self.most_trials * low, self.most_trials * high
@@ -125,6 +128,7 @@ def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
         validation=len(dataset.split.validation),
         test=len(dataset.split.test),
         trials=tuple(found),
+        trainings=len(sides_of(dataset, planner.plan({}).data.fold)),
         most_trials=spec.budget.trials,
         image_budget=spec.budget.images,
         memory=memory,

@@ -104,6 +104,10 @@ def _amounts(found: Forecast) -> list[str]:
         f"  epochs {spanned('epochs')}, a checkpoint each; {spanned('steps')} steps and {spanned('images')} "
         "images seen in all.",
     ]
+    if found.trainings > 1:
+        lines.append(
+            f"  trained {found.trainings} times, once without each fold, and judged on what it left out."
+        )
     if found.most_trials is None or found.study_checkpoints is None or found.study_images is None:
         return [*lines, "The study: as many trials as its budget allows."]
     high = found.study_checkpoints[1]
