@@ -16,7 +16,7 @@ from trainer.bases.errors import BaseModelError
 from trainer.bases.families import Family
 from trainer.bases.hub import is_name
 from trainer.plans.base import BasePlan
-from trainer.plans.network import LoraPlan
+from trainer.plans.network import Algorithm
 
 TRANSFORMERS = "attn-mlp"
 """LyCORIS' preset that leaves convolutions alone."""
@@ -135,10 +135,9 @@ def _whole_unet(s: Settings, arguments: dict[str, str]) -> bool:
 def _algorithm(s: Settings, arguments: dict[str, str]) -> str:
     """The network's kind; LoCon is a LoRA with convolutions."""
     asked = arguments.pop("algo", "lora").lower()
-    field = LoraPlan.model_fields.get("algorithm")
     if asked in ("lora", "locon"):
         return "lora"
-    if field is None or asked not in get_args(field.annotation):
+    if asked not in get_args(Algorithm):
         s.refuse("network_args: algo", f"{asked!r} is not supported, a plain LoRA is taken")
         return "lora"
     s.put("lora.algorithm", asked, "network_args: algo")
@@ -166,9 +165,8 @@ def _convolutions(s: Settings, arguments: dict[str, str], default: tuple[int | N
         )
         return
     s.put("lora.conv_rank", rank, "network_args: conv_dim")
-    if "lora.conv_rank" in FIELDS:
-        share = _share(s, alpha, rank, "network_args: conv_alpha")
-        s.put("lora.conv_alpha_over_rank", share, "network_args: conv_alpha")
+    share = _share(s, alpha, rank, "network_args: conv_alpha")
+    s.put("lora.conv_alpha_over_rank", share, "network_args: conv_alpha")
 
 
 def _other_loras(s: Settings, folder: Path) -> None:

@@ -104,10 +104,6 @@ class Settings:
 
     def put(self, name: str, value: Any, key: str) -> None:
         """Sets a plan field; a default that nobody asked for is left out."""
-        if name not in FIELDS:
-            if value != NEUTRAL.get(name):
-                self.refuse(key, "not supported")
-            return
         head = key.split(":")[0]
         if self.has(head) or value != FIELDS[name]:
             self.plan[name] = value
@@ -151,16 +147,6 @@ class Settings:
     def wrong(self, key: str, wanted: str, value: Any) -> None:
         """Notes that a key holds what it cannot hold."""
         self.problems.append(f"{key} must be {wanted}, but got {value!r}.")
-
-
-NEUTRAL: Mapping[str, Any] = {
-    "lora.dropout": 0.0,
-    "lora.rank_dropout": 0.0,
-    "lora.module_dropout": 0.0,
-    "lora.algorithm": "lora",
-    "lora.algorithm_args": {},
-}
-"""Values that ask for nothing, of fields that the plan may not have."""
 
 
 def _defaults() -> dict[str, Any]:

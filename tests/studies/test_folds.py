@@ -12,6 +12,7 @@ from studies import study
 from studies.worker import Worker
 from studies.workspace import Workspace
 from tests.studies.conftest import write_study
+from tests.studies.test_resume import kill_after, start
 from tests.studies.test_runner import run
 
 FOLDS = 3
@@ -80,3 +81,23 @@ def test_small_sets_are_dealt_into_folds_unless_told_otherwise(tmp_path: Path) -
     dataset = study.begin(path, tmp_path / "ws").dataset
     assert len(dataset.folds) == 5
     assert any("5 folds" in warning for warning in dataset.warnings)
+
+
+def test_a_study_in_folds_that_is_killed_goes_on_with_the_same_cards(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    path, workspace = finished.root.parent / "small.toml", tmp_path / "killed"
+    for count in (2, 7):
+        kill_after(start(path, workspace), workspace, count)
+    assert start(path, workspace).wait() == 0
+    for record, other in zip(
+        *(study.reopen(root).memory.records() for root in (finished.root, workspace)), strict=True
+    ):
+        assert record.values == other.values
+        for card, again in zip(record.cards, other.cards, strict=True):
+            expected, found = (c["scores"]["validation_by_image"] for c in (card, again))
+            assert found == pytest.approx(expected, abs=1e-5)
+    first, second = (json.loads((root / "selection.json").read_text()) for root in (finished.root, workspace))
+    assert [first["winner"][key] for key in ("trial", "epoch")] == [
+        second["winner"][key] for key in ("trial", "epoch")
+    ]
