@@ -57,7 +57,7 @@ class StudySpec(Section):
     """Known-good recipes to try first."""
     split: SplitSection = SplitSection()
     judge: JudgeSection = JudgeSection()
-    objective: dict[str, float] = Field({"validation": 1.0, "clip_image": 0.25})
+    objective: dict[str, float] = Field({"validation": 1.0, "clip_image": 0.5})
     """Weight of each metric in the objective."""
     guards: GuardsSection = GuardsSection()
     confirm: ConfirmSection = ConfirmSection()

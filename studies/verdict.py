@@ -19,6 +19,8 @@ from studies.spec import StudySpec
 from studies.study import SPREADS, VERDICT, Study
 from studies.workspace import copy_whole, write_json
 
+TEST_CARE = 4
+"""How many times the confirmation's timesteps, seeds and other prompts the winner, alone, meets in the test."""
 Verdict = dict[str, Any]
 """The content of selection.json."""
 
@@ -105,7 +107,7 @@ def _reach(court: _Court, engine: Engine) -> Verdict:
     hearing = _hear(court, engine, finalists)
     winner = hearing.decision.winner
     engine.settle(Proposal(winner.trial, dict(court.records[winner.trial].values)), winner.epoch)
-    (tested,) = engine.examine([(winner.trial, winner.epoch)], _exam(spec, "test", "test"))
+    (tested,) = engine.examine([(winner.trial, winner.epoch)], _exam(spec, "test", "test", TEST_CARE))
     document = _document(court, everyone, winner, hearing.decision.reason)
     return document | {"confirmation": _confirmation(finalists, hearing), "test": tested}
 
@@ -146,15 +148,15 @@ def _hear(court: _Court, engine: Engine, finalists: Sequence[Candidate]) -> _Hea
     return _Hearing(decision, confirmed, cards, [len(of) for of in heard])
 
 
-def _exam(spec: StudySpec, side: str, label: str) -> Exam:
+def _exam(spec: StudySpec, side: str, label: str, care: int = 1) -> Exam:
     confirm = spec.confirm
     return Exam(
         side,
-        confirm.timesteps,
+        care * confirm.timesteps,
         confirm.prompt_count,
-        confirm.seeds_per_prompt,
+        care * confirm.seeds_per_prompt,
         label,
-        confirm.outside_prompt_count,
+        care * confirm.outside_prompt_count,
     )
 
 
