@@ -33,9 +33,13 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
     quiet()
     began = time.monotonic()
     console = Console(stderr=False)
-    opened = study.begin(path, root or default_root(spec.load(path).study.name))
-    for note in opened.dataset.warnings:
-        console.print(f"note: {note}", markup=False)
+    with study.running(path, root or default_root(spec.load(path).study.name)) as opened:
+        for note in opened.dataset.warnings:
+            console.print(f"note: {note}", markup=False)
+        _run(opened, console, log, began)
+
+
+def _run(opened: Study, console: Console, log: bool, began: float) -> None:
     with _watch(opened, console, log) as seen, in_sentences():
         worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
         worker.limit_pack(_pack_size(opened, worker, seen))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from studies import spec as study_file
 from studies.cohorts import prompts_of, shared_out, sides_of
 from studies.fields import base_problems
 from studies.glance import glance
+from studies.lock import held
 from studies.planning import Planner
 from studies.problems import StudyError
 from studies.spec import StudySpec
@@ -115,6 +118,24 @@ def begin(path: Path, root: Path) -> Study:
     spec, dataset = examine(path)
     workspace = Workspace(root)
     workspace.prepare()
+    return _begun(path, workspace, spec, dataset)
+
+
+@contextmanager
+def running(path: Path, root: Path) -> Iterator[Study]:
+    """``begin`` for a run, which has the workspace to itself while it lasts.
+
+    Raises:
+        StudyError: as ``begin``, or because another run works there; nothing is changed then.
+    """
+    spec, dataset = examine(path)
+    workspace = Workspace(root)
+    workspace.prepare()
+    with held(workspace):
+        yield _begun(path, workspace, spec, dataset)
+
+
+def _begun(path: Path, workspace: Workspace, spec: StudySpec, dataset: Dataset) -> Study:
     memory = _memory(workspace, spec.study.name)
     seed = _fixed_seed(memory, spec.study.seed)
     _check_unchanged(memory, dataset, Planner.base_plan(spec))

@@ -44,6 +44,11 @@ class Workspace:
         return self.root / "study.sqlite3"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that runs the study; holds its number."""
+        return self.root / "run.lock"
+
+    @property
     def cache(self) -> Path:
         """Latents and text embeddings."""
         return self.root / "cache"
