@@ -11,7 +11,8 @@ from search.driver import Driver
 from search.objective import Estimate
 from search.trial import End, Finished, Infeasible, Point, Pruned
 from studies import sheets
-from studies.cards import all_barred, facts, objective
+from studies.attributes import short
+from studies.cards import BARRED, all_barred, facts, objective
 from studies.engine import Blown, Engine, Returned, Scored
 from studies.study import SPREADS, Study
 from studies.verdict import Verdict, conclude
@@ -107,10 +108,16 @@ class Runner:
         self._attach_sheet(trial)
         barred = all_barred(self._memory.record(trial), self._study.spec.guards)
         if barred is not None and isinstance(end, (Finished, Pruned)):
-            end = Infeasible(f"a guard bars every checkpoint: {barred}")
+            end = Infeasible(f"{BARRED}: {barred}")
+        self._describe(trial, end)
         self._driver.tell(trial, end)
         self._study.workspace.discard_state(trial)
         self._watch.ended(self._memory.record(trial))
+
+    def _describe(self, trial: int, end: End) -> None:
+        """Stores what the dashboard's tables show of the trial in a few words."""
+        for key, text in short(self._memory.record(trial), end).items():
+            self._memory.annotate(trial, key, text)
 
     def _attach_sheet(self, trial: int) -> None:
         workspace = self._study.workspace

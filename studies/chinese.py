@@ -1,0 +1,2 @@
+"""x"""
+SENTENCES: dict[str, str] = {}
