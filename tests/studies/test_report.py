@@ -21,12 +21,14 @@ class Page(HTMLParser):
         self.addresses: list[str] = []
         self.plots: dict[str, str] = {}
         self.texts: list[str] = []
+        self.labels: list[str] = []
         self._script: str | None = None
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         found = dict(attributes)
-        self._script = (found.get("data-plot") or "") if tag == "script" else None
+        self._script = (found.get("data-plot") or "") if tag in ("script", "style") else None
+        self.labels += [found[key] or "" for key in ("alt", "aria-label", "title") if key in found]
         if tag == "img":
             self.pictures.append(found["src"] or "")
         self.addresses += [found[key] or "" for key in ("src", "href") if key in found]
