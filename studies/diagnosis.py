@@ -154,7 +154,9 @@ def _overfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     if before is not None and after is not None and after.mean > before.mean + after.standard_error:
         return Diagnosis(
             "diverged",
-            marked("Unsteady from epoch {epoch}: the loss rose on training images as well as on held-out ones."),
+            marked(
+                "Unsteady from epoch {epoch}: the loss rose on training images as well as on held-out ones."
+            ),
             {"epoch": best.number},
             best.number,
         )

@@ -29,9 +29,7 @@ class Evidence:
     @cached_property
     def prompts(self) -> list[str]:
         """The prompt of every picture of a strip."""
-        judge, examples = self.study.spec.judge, self.study.dataset.examples
-        prompts = list(judge.prompts) or [examples[i].caption for i in self._held_out]
-        return prompts * judge.seeds_per_prompt
+        return self.study.prompts
 
     @cached_property
     def base(self) -> list[str]:

@@ -68,9 +68,7 @@ def curves(
     return laid_out(figure, say(_IMAGES), title, window)
 
 
-def training_gap(
-    record: TrialRecord, winner: Mapping[str, Any], say: Translator = ENGLISH
-) -> Figure | None:
+def training_gap(record: TrialRecord, winner: Mapping[str, Any], say: Translator = ENGLISH) -> Figure | None:
     """The winner's loss on held-out and on training images; None where training images were not measured."""
     held_out, seen = _points(record, "validation"), _points(record, "training")
     if len(seen) < 2:

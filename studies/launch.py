@@ -44,7 +44,7 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
         seen.phase("writing the report")
         seconds = {**worker.seconds, "wall": time.monotonic() - began}
         opened.memory.remember("seconds_last_run", seconds)
-        dashboard.annotate(opened.memory, verdict)
+        dashboard.annotate(opened, verdict)
         report.write(opened, verdict)
     console.print(summary(opened, verdict, seconds), markup=False, highlight=False, soft_wrap=True)
 

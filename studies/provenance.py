@@ -96,7 +96,8 @@ def time_shares(seconds: Mapping[str, float] | None, say: Translator) -> list[tu
     known = {name: value for name, value in seconds.items() if name != "wall"}
     parts = known | {"rest": max(0.0, wall - sum(known.values()))}
     return [
-        (say(_TIMES.get(name, name)), words.duration(value, say), value / wall) for name, value in parts.items()
+        (say(_TIMES.get(name, name)), words.duration(value, say), value / wall)
+        for name, value in parts.items()
     ]
 
 

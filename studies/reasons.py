@@ -14,9 +14,7 @@ from studies.words import metric
 ENDS = (
     marked("the loss became {value} after {images} images"),
     marked("the gradient became {value} after {images} images"),
-    marked(
-        "the loss rose to {loss} after {images} images (predicting no noise at all scores {silence})"
-    ),
+    marked("the loss rose to {loss} after {images} images (predicting no noise at all scores {silence})"),
     marked("the validation loss is NaN or infinite"),
     marked("{broken} of {renders} renders are black, constant or NaN"),
     marked("no checkpoint had a finite objective"),
@@ -86,9 +84,7 @@ def _provisional(verdict: Mapping[str, Any], guards: GuardsSection, say: Transla
     return text + say(" A guard bars every checkpoint so far; of this one, {reason}.", reason=barred)
 
 
-def _merit(
-    winner: Mapping[str, Any], best: Mapping[str, Any], count: int, say: Translator
-) -> str:
+def _merit(winner: Mapping[str, Any], best: Mapping[str, Any], count: int, say: Translator) -> str:
     name = _with_figures(winner, say)
     name = name[0].upper() + name[1:]
     if winner is best:
@@ -126,9 +122,7 @@ def _barred(found: Mapping[str, Any], guards: GuardsSection, say: Translator) ->
     return guards.barred(ScoreCard.model_validate(found["scores"]), say)
 
 
-def _finalist(
-    winner: Mapping[str, Any], finalists: Sequence[Mapping[str, Any]]
-) -> Mapping[str, Any]:
+def _finalist(winner: Mapping[str, Any], finalists: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return next(f for f in finalists if (f["trial"], f["epoch"]) == (winner["trial"], winner["epoch"]))
 
 

@@ -14,6 +14,7 @@ from studies import sheets
 from studies.attributes import short
 from studies.cards import BARRED, all_barred, facts, objective
 from studies.engine import Blown, Engine, Returned, Scored
+from studies.glance import PROMPTS
 from studies.study import SPREADS, Study
 from studies.verdict import Verdict, conclude
 from studies.watch import Watch
@@ -56,6 +57,7 @@ class Runner:
             self._watch.phase("measuring the base model")
             self._spreads = self._engine.spreads()
             self._memory.remember(SPREADS, self._spreads)
+        self._memory.remember(PROMPTS, self._study.prompts)
         self._watch.phase("searching")
         asking = True
         while True:

@@ -16,7 +16,7 @@ from studies.canvas import ACCENT, QUIET, SECOND, Figure, laid_out, marker, safe
 from studies.language import ENGLISH, Translator, marked
 from studies.words import metric, value
 
-_SCALE = [[0.0, "#c3cad3"], [0.5, "#7aa7dd"], [1.0, "#1f5fb8"]]
+_SCALE = [[0.0, QUIET], [1.0, ACCENT]]
 """From a poor objective to the best one."""
 _GROUPS = {
     "pruned": (marked("pruned"), "x-thin", QUIET, 8),
@@ -174,6 +174,7 @@ def _thread(
         name=say("trial {trial}", trial=record.number),
         mode="lines+markers",
         connectgaps=True,
+        opacity=1 if won else 0.3 + 0.7 * (places[-1] or 0.0),
         line={"color": colour, "width": 3.5 if won else 1.6},
         marker={"size": 7 if won else 4},
         showlegend=False,
@@ -202,7 +203,9 @@ def _posts(
         [(0.0, f"{reach[0]:.2g}"), (1.0, f"{reach[1]:.2g}")]
     ]
     for i, marks in enumerate(labels):
-        figure.add_shape(type="line", x0=i, x1=i, y0=0, y1=1, line={"color": "rgba(128,138,150,.55)", "width": 1})
+        figure.add_shape(
+            type="line", x0=i, x1=i, y0=0, y1=1, line={"color": "rgba(128,138,150,.55)", "width": 1}
+        )
         for height, text in marks:
             figure.add_annotation(x=i, y=height, text=text, showarrow=False, xanchor="left", xshift=7)
     return figure.update_layout(margin={"l": 8, "r": 40, "t": 52, "b": 10}, showlegend=False)

@@ -41,11 +41,16 @@ class Study:
     seed: int
 
     @property
+    def prompts(self) -> list[str]:
+        """The prompt of every picture in a strip of renders, from left to right."""
+        judge, examples = self.spec.judge, self.dataset.examples
+        held_out = self.dataset.split.validation[: judge.prompt_count]
+        return (list(judge.prompts) or [examples[i].caption for i in held_out]) * judge.seeds_per_prompt
+
+    @property
     def prompt_count(self) -> int:
         """Pictures in each strip of renders."""
-        judge = self.spec.judge
-        prompts = len(judge.prompts) or min(judge.prompt_count, len(self.dataset.split.validation))
-        return prompts * judge.seeds_per_prompt
+        return len(self.prompts)
 
     @property
     def search_settings(self) -> SearchSettings:

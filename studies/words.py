@@ -80,9 +80,7 @@ def duration(seconds: float, say: Translator = ENGLISH) -> str:
     return say("{seconds} s", seconds=f"{seconds:.1f}")
 
 
-def findings(
-    scores: Mapping[str, Any], images: int, side: Side, say: Translator = ENGLISH
-) -> list[Finding]:
+def findings(scores: Mapping[str, Any], images: int, side: Side, say: Translator = ENGLISH) -> list[Finding]:
     """What a score card says of a LoRA against the base model.
 
     Args:
@@ -142,9 +140,15 @@ _OTHERS: Mapping[str, tuple[str, Mapping[Tone, str]]] = {
     "clip_image": (
         marked("Likeness (CLIP)"),
         {
-            "good": marked("Its pictures are closer to your held-out images than the base model's, in points of 100."),
-            "bad": marked("Its pictures are further from your held-out images than the base model's, in points of 100."),
-            "neutral": marked("Its pictures are as close to your held-out images as the base model's, within the error."),
+            "good": marked(
+                "Its pictures are closer to your held-out images than the base model's, in points of 100."
+            ),
+            "bad": marked(
+                "Its pictures are further from your held-out images than the base model's, in points of 100."
+            ),
+            "neutral": marked(
+                "Its pictures are as close to your held-out images as the base model's, within the error."
+            ),
         },
     ),
     "clip_text": (
@@ -166,17 +170,27 @@ _OTHERS: Mapping[str, tuple[str, Mapping[Tone, str]]] = {
     "memorisation": (
         marked("Memorisation"),
         {
-            "good": marked("Its pictures lean less to the training images than the base model's, in points of 100."),
-            "bad": marked("Its pictures copy the training images more than the base model's, in points of 100."),
+            "good": marked(
+                "Its pictures lean less to the training images than the base model's, in points of 100."
+            ),
+            "bad": marked(
+                "Its pictures copy the training images more than the base model's, in points of 100."
+            ),
             "neutral": marked("Its pictures lean to the training images no more than the base model's."),
         },
     ),
     "flexibility": (
         marked("Flexibility"),
         {
-            "good": marked("It follows prompts outside the data set better than the base model, in points of 100."),
-            "bad": marked("It follows prompts outside the data set less well than the base model, in points of 100."),
-            "neutral": marked("It follows prompts outside the data set as well as the base model, within the error."),
+            "good": marked(
+                "It follows prompts outside the data set better than the base model, in points of 100."
+            ),
+            "bad": marked(
+                "It follows prompts outside the data set less well than the base model, in points of 100."
+            ),
+            "neutral": marked(
+                "It follows prompts outside the data set as well as the base model, within the error."
+            ),
         },
     ),
 }

@@ -20,6 +20,7 @@ from studies import sheets, study
 from studies.attributes import short
 from studies.cards import BARRED, all_barred, facts, objective
 from studies.engine import Exam
+from studies.glance import PROMPTS
 from studies.study import SPREADS, Study
 from studies.verdict import Verdict, conclude, provisional
 from studies.workspace import Workspace, copy_whole, write_json
@@ -118,6 +119,7 @@ def invent(
     )
     opened = begin(path, folder / "ws")
     memory = opened.memory
+    memory.remember(PROMPTS, opened.prompts)
     memory.remember(SPREADS, {"validation": 0.01, "clip_image": 0.8, "clip_text": 0.5})
     for recipe in opened.spec.first:
         memory.enqueue(recipe)

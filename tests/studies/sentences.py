@@ -21,7 +21,9 @@ def of_template() -> set[str]:
     return {
         call.args[0].value
         for call in environment.parse(source).find_all(nodes.Call)
-        if isinstance(call.node, nodes.Name) and call.node.name == "_" and isinstance(call.args[0], nodes.Const)
+        if isinstance(call.node, nodes.Name)
+        and call.node.name == "_"
+        and isinstance(call.args[0], nodes.Const)
     }
 
 

@@ -64,7 +64,14 @@ def test_the_chinese_page_has_no_english_left(rich: Invented, page: Page) -> Non
     spoken = [text for text in [*page.texts, *page.labels] if text.strip()]
     for plot in page.plots.values():
         spoken += list(strings(json.loads(plot)))
-    own = [*rich.study.spec.search.space, str(rich.workspace.root.parent), "sks thing", "invented", HOSTILE, TRAP]
+    own = [
+        *rich.study.spec.search.space,
+        str(rich.workspace.root.parent),
+        "sks thing",
+        "invented",
+        HOSTILE,
+        TRAP,
+    ]
     own += [str(rich.study.spec.plan["base"]["path"]), "sks", "thing", "number"]
     for text in spoken:
         rest = text
@@ -100,7 +107,8 @@ def test_rivals_and_barred_finalists_are_told_as_they_are_stored(rich: Invented)
 
     spec, records = rich.study.spec, rich.study.memory.records()
     finalists = [
-        {"trial": t, "epoch": 6, "images_seen": 480, "scores": records[t].cards[-1]["scores"]} for t in (4, 5, 6)
+        {"trial": t, "epoch": 6, "images_seen": 480, "scores": records[t].cards[-1]["scores"]}
+        for t in (4, 5, 6)
     ]
     for finalist in finalists[1:]:
         finalist["scores"] = {**finalist["scores"], "validation_by_image": [-0.1, 0.1]}

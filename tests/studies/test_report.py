@@ -18,10 +18,12 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.pictures: list[str] = []
+        self.parts: list[str] = []
         self.addresses: list[str] = []
         self.plots: dict[str, str] = {}
         self.texts: list[str] = []
         self.labels: list[str] = []
+        self._part = ""
         self._script: str | None = None
         self.feed(text)
 
@@ -29,8 +31,11 @@ class Page(HTMLParser):
         found = dict(attributes)
         self._script = (found.get("data-plot") or "") if tag in ("script", "style") else None
         self.labels += [found[key] or "" for key in ("alt", "aria-label", "title") if key in found]
+        if found.get("id") in ("grid", "side", "pairs"):
+            self._part = str(found["id"])
         if tag == "img":
             self.pictures.append(found["src"] or "")
+            self.parts.append(self._part)
         self.addresses += [found[key] or "" for key in ("src", "href") if key in found]
 
     def handle_endtag(self, tag: str) -> None:
@@ -71,7 +76,12 @@ def test_page_asks_nothing_of_the_network(page: Page) -> None:
 def test_grid_shows_the_base_every_epoch_and_the_held_out_images(finished: Invented, page: Page) -> None:
     winner = finished.study.memory.record(finished.verdict["winner"]["trial"])
     rows = 1 + len(winner.cards) + 1
-    assert len(page.pictures) == rows * finished.study.prompt_count
+    assert page.parts.count("grid") == rows * finished.study.prompt_count
+
+
+def test_finalists_stand_side_by_side_with_the_base(finished: Invented, page: Page) -> None:
+    finalists = finished.verdict["confirmation"]["finalists"]
+    assert page.parts.count("side") == (1 + len(finalists)) * finished.study.prompt_count
 
 
 def test_chosen_epoch_is_marked_once_in_the_grid(finished: Invented, text: str) -> None:
