@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from studies import plots
+from studies.canvas import Figure
 from studies.glance import PROMPTS, Glance
 from studies.notes import study_note, trial_note
 from studies.problems import StudyError
@@ -27,7 +28,7 @@ HOST = "127.0.0.1"
 
 _STYLE = (
     b"<style>main p.MuiTypography-body1 { white-space: pre-wrap !important; overflow-wrap: anywhere }"
-    b" main td, main th { padding-left: 12px !important; padding-right: 12px !important }</style></head>"
+    b" main td, main th { padding-left: 12px !important; padding-right: 12px !important; overflow-wrap: anywhere }</style></head>"
 )
 """Score cards are long lines of JSON, which would make the page some 7,000 pixels wide."""
 
@@ -102,7 +103,7 @@ def annotate(study: Study | Glance, verdict: Mapping[str, Any] | None) -> None:
         memory.note(study_note(verdict, records))
         for name, figure in plots.draw(study.spec, memory, verdict, records).items():
             if name in TITLES:
-                memory.plot(name, figure.update_layout(title=_title(TITLES[name]), height=_HEIGHT))
+                memory.plot(name, _titled(figure, TITLES[name]))
     prompts = memory.recall(PROMPTS) or []
     for record in records:
         if record.cards or record.reason:
@@ -112,18 +113,21 @@ def annotate(study: Study | Glance, verdict: Mapping[str, Any] | None) -> None:
 
 TITLES = {
     "curves": "Validation loss of all trials, against the base model",
-    "importance": "Importance of the parameters",
+    "importance": "Importance of the parameters, pruned trials counted",
     "parallel": "All parameters at once, best objective on the right",
     "pareto": "Pareto front of the checkpoints",
     "gap": "The chosen trial and its training images",
     "timesteps": "Validation loss of the chosen checkpoint by noise level",
 }
 """Plots of the study's page, of which the dashboard has none of its own that reads checkpoints."""
-_HEIGHT = 420
+_HEIGHT = 450
 
 
-def _title(text: str) -> dict[str, Any]:
-    return {"text": text, "x": 0, "xref": "paper", "y": 0.98, "yanchor": "top", "font": {"size": 15}}
+def _titled(figure: Figure, text: str) -> Figure:
+    """The figure with a title above its legend, and room for both."""
+    title = {"text": text, "x": 0.02, "y": 0.97, "yanchor": "top", "font": {"size": 16}}
+    top = {"t": figure.layout.margin.t + 84}
+    return figure.update_layout(title=title, margin=top, height=_HEIGHT)
 
 
 def _other(port: int) -> int:

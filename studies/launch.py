@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from studies import dashboard, report, spec, study, watch
+from studies.events import Events, Recorded
 from studies.probing import FIELD, REMEMBERED, as_remembered
 from studies.problems import StudyError
 from studies.quiet import quiet
@@ -24,8 +25,14 @@ from trainer import pack_size
 _PACK_SIZE = "pack_size"
 
 
-def launch(path: Path, root: Path | None, log: bool) -> None:
+def launch(path: Path, root: Path | None, log: bool, tensorboard: bool = False) -> None:
     """Opens, searches, chooses and reports; prints what happens.
+
+    Args:
+        path: of the study file.
+        root: of the workspace; None takes the default.
+        log: whether events are lines even on a terminal.
+        tensorboard: whether curves are written for TensorBoard, too.
 
     Raises:
         StudyError: with what is wrong and what to do.
@@ -36,7 +43,9 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
     opened = study.begin(path, root or default_root(spec.load(path).study.name))
     for note in opened.dataset.warnings:
         console.print(f"note: {note}", markup=False)
-    with _watch(opened, console, log) as seen, in_sentences():
+    events = Events(opened.workspace.tensorboard, opened.memory.records()) if tensorboard else None
+    with _watch(opened, console, log) as shown, in_sentences():
+        seen: watch.Watch = Recorded(shown, events) if events else shown
         worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
         worker.limit_pack(_pack_size(opened, worker, seen))
         opened = _probed(opened, worker, seen)
@@ -46,6 +55,8 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
         opened.memory.remember("seconds_last_run", seconds)
         dashboard.annotate(opened, verdict)
         report.write(opened, verdict)
+    if events:
+        events.close()
     console.print(summary(opened, verdict, seconds), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +25,8 @@ _GROUPS = {
     "others": (marked("others"), "circle", ACCENT, 8),
     "winner": (marked("winner"), "star", SECOND, 15),
 }
+_LINE = 13
+"""Characters of a parameter's name on one line above its post."""
 _BEST = marked("best objective")
 
 
@@ -187,7 +191,7 @@ def _posts(
 ) -> Figure:
     """An upright line with its own labels for every parameter and for the objective."""
     laid_out(figure, "", "", [-0.08, 1.08])
-    names = [*(safe(name).replace(".", ".<br>", 1) for name in parameters), say(_BEST)]
+    names = [*(_folded(name) for name in parameters), say(_BEST)]
     figure.update_xaxes(
         tickvals=list(range(len(names))),
         ticktext=names,
@@ -208,7 +212,17 @@ def _posts(
         )
         for height, text in marks:
             figure.add_annotation(x=i, y=height, text=text, showarrow=False, xanchor="left", xshift=7)
-    return figure.update_layout(margin={"l": 8, "r": 40, "t": 52, "b": 10}, showlegend=False)
+    return figure.update_layout(margin={"l": 8, "r": 40, "t": 64, "b": 10}, showlegend=False)
+
+
+def _folded(name: str) -> str:
+    """A parameter's name on short lines, broken after dots and underscores."""
+    lines = [""]
+    for part in re.findall(r"[^._]*[._]?", name):
+        if lines[-1].endswith(".") or len(lines[-1] + part) > _LINE:
+            lines.append("")
+        lines[-1] += part
+    return "<br>".join(html.escape(line, quote=False) for line in lines if line)
 
 
 def _labels(parameter: Parameter) -> list[tuple[float, str]]:
