@@ -28,7 +28,8 @@ HOST = "127.0.0.1"
 
 _STYLE = (
     b"<style>main p.MuiTypography-body1 { white-space: pre-wrap !important; overflow-wrap: anywhere }"
-    b" main td, main th { padding-left: 12px !important; padding-right: 12px !important; overflow-wrap: anywhere }</style></head>"
+    b" main td, main th { padding-left: 12px !important; padding-right: 12px !important }"
+    b" main td { overflow-wrap: anywhere }</style></head>"
 )
 """Score cards are long lines of JSON, which would make the page some 7,000 pixels wide."""
 

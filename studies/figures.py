@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from search.objective import DIRECTIONS
 from search.trial import State, TrialRecord
 from studies.canvas import ACCENT, BAD, QUIET, SECOND, Figure, laid_out, marker, safe, window_of
 from studies.cards import facts
@@ -64,7 +65,7 @@ def curves(
         else say("{metric}, points above base", metric=metric_name(metric, say))
     )
     heights = [point[1] for _, points in drawn for point in points]
-    window = window_of(heights, metric in ("validation", "memorisation"), kept)
+    window = window_of(heights, DIRECTIONS[metric] < 0, kept)
     return laid_out(figure, say(_IMAGES), title, window)
 
 

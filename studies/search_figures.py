@@ -9,17 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
 
+from search.objective import DIRECTIONS
 from search.parameter import Choice, Parameter, Real
 from search.trial import TrialRecord
 from search.trial import Value as Chosen
 from studies.canvas import ACCENT, QUIET, SECOND, Figure, laid_out, marker, safe, window_of
 from studies.language import ENGLISH, Translator, marked
-from studies.words import metric, value
+from studies.words import estimate, metric, value
 
-_SCALE = [[0.0, QUIET], [1.0, ACCENT]]
-"""From a poor objective to the best one."""
 _GROUPS = {
     "pruned": (marked("pruned"), "x-thin", QUIET, 8),
     "others": (marked("others"), "circle", ACCENT, 8),
@@ -116,20 +114,17 @@ def pareto(verdict: Mapping[str, Any], metrics: Sequence[str], say: Translator =
     front = {(c["trial"], c["epoch"]) for c in verdict["pareto"]}
     winner = (verdict["winner"]["trial"], verdict["winner"]["epoch"])
     groups = [
-        (say("dominated"), marker("circle", QUIET, 6), lambda c: _key(c) not in front),
-        (say("Pareto front"), marker("circle", ACCENT, 9), lambda c: _key(c) in front),
-        (say("chosen checkpoint"), marker("star", SECOND, 16), lambda c: _key(c) == winner),
+        (say("dominated"), marker("circle", QUIET, 6), [c for c in everyone if _key(c) not in front]),
+        (say("Pareto front"), marker("circle", ACCENT, 9), [c for c in everyone if _key(c) in front]),
+        (say("chosen checkpoint"), marker("star", SECOND, 16), [c for c in everyone if _key(c) == winner]),
     ]
     figure = go.Figure()
-    for label, looks, belongs in groups:
-        figure.add_trace(_dots([c for c in everyone if belongs(c)], metrics, label, looks, say))
+    for label, looks, chosen in groups:
+        figure.add_trace(_dots(chosen, metrics, label, looks, say))
     x, y = ([c["scores"][name]["mean"] for c in everyone] for name in metrics)
     titles = [say("{metric}, difference to base", metric=metric(name, say)) for name in metrics]
-    laid_out(figure, titles[0], titles[1], window_of(y, metrics[1] in _LOWER_IS_BETTER))
-    return figure.update_xaxes(range=window_of(x, metrics[0] in _LOWER_IS_BETTER))
-
-
-_LOWER_IS_BETTER = ("validation", "memorisation")
+    laid_out(figure, titles[0], titles[1], window_of(y, DIRECTIONS[metrics[1]] < 0))
+    return figure.update_xaxes(range=window_of(x, DIRECTIONS[metrics[0]] < 0))
 
 
 def best(record: TrialRecord) -> float:
@@ -156,7 +151,8 @@ def _dots(
         name=label,
         mode="markers",
         marker=looks,
-        hovertemplate="%{text}: %{x:.4f}, %{y:.2f}<extra></extra>",
+        customdata=[[estimate(a, 4), estimate(b, 4)] for a, b in zip(x, y, strict=True)],
+        hovertemplate="%{text}<br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     )
 
 
@@ -170,7 +166,7 @@ def _thread(
     """One trial's line; where a parameter did not apply it goes straight on."""
     told = [f"{safe(n)} = {safe(value(record.values[n]))}" if n in record.values else "–" for n in names]
     told.append(f"{say(_BEST)} {best(record):.2f}")
-    colour = SECOND if won else sample_colorscale(_SCALE, [places[-1] or 0.0])[0]
+    colour = SECOND if won else _shade(places[-1] or 0.0)
     return go.Scatter(
         x=list(range(len(places))),
         y=list(places),
@@ -184,6 +180,13 @@ def _thread(
         showlegend=False,
         hovertemplate=say("trial {trial}: {text}", trial=record.number, text="%{text}") + "<extra></extra>",
     )
+
+
+def _shade(share: float) -> str:
+    """The colour between a poor objective's (0) and the best one's (1)."""
+    ends = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (QUIET, ACCENT)]
+    mixed = [round(low + share * (high - low)) for low, high in zip(*ends, strict=True)]
+    return f"rgb({', '.join(map(str, mixed))})"
 
 
 def _posts(

@@ -92,7 +92,9 @@ def test_the_study_page_of_the_dashboard_has_its_plots_and_the_verdict(
         assert look.troubles == []
 
 
-@pytest.mark.parametrize(("trial", "words"), [(OVERFIT, "Overfit from epoch 2"), (MEMORISING, "Memorising from epoch")])
+@pytest.mark.parametrize(
+    ("trial", "words"), [(OVERFIT, "Overfit from epoch 2"), (MEMORISING, "Memorising from epoch")]
+)
 def test_a_trial_page_shows_its_contact_sheet_and_its_diagnosis(
     address: str, browser: Any, screens: Path, trial: int, words: str
 ) -> None:
