@@ -120,7 +120,7 @@ def _finalists(finalists: Sequence[Mapping[str, Any]]) -> list[str]:
         "|---:|---:|---:|---:|---|",
         *(
             f"| {f['trial']} | {f['epoch']} | {words.estimate(f['objective_before'], 2)} "
-            f"| {words.estimate(f['objective'], 2)} | {'barred: ' + f['barred'] if f['barred'] else ''} |"
+            f"| {words.estimate(f['objective'], 2)} | {'barred: ' + f['barred'] if f.get('barred') else ''} |"
             for f in finalists
         ),
     ]

@@ -65,7 +65,7 @@ def choice(verdict: Mapping[str, Any], guards: GuardsSection, say: Translator) -
     winner = _finalist(verdict["winner"], finalists)
     close = sorted((f for f in finalists if f["close"]), key=lambda f: -f["objective"]["mean"])
     rivals = [f for f in close if f["trial"] != winner["trial"]]
-    free = [f for f in finalists if f["barred"] is None] or finalists
+    free = [f for f in finalists if f.get("barred") is None] or finalists
     text = _merit(winner, close[0], len(free), say)
     if rivals:
         others = say("; ").join(_with_figures(rival, say) for rival in rivals)
@@ -104,12 +104,12 @@ def _merit(winner: Mapping[str, Any], best: Mapping[str, Any], count: int, say: 
 def _guarded(
     winner: Mapping[str, Any], finalists: Sequence[Mapping[str, Any]], guards: GuardsSection, say: Translator
 ) -> str:
-    if winner["barred"] is not None:
+    if winner.get("barred") is not None:
         return say(
             " A guard bars every one of them, so that none could be preferred; of this one, {reason}.",
             reason=_barred(winner, guards, say),
         )
-    barred = [f for f in finalists if f["barred"] is not None]
+    barred = [f for f in finalists if f.get("barred") is not None]
     if not barred:
         return ""
     told = [

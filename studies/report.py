@@ -212,14 +212,14 @@ class _Page:
             | {
                 "won": (f["trial"], f["epoch"]) == chosen,
                 "close": f["close"] and not confirmation["separable"],
-                "barred": self.study.spec.guards.barred(facts(f), self.say) or f["barred"],
+                "barred": self.study.spec.guards.barred(facts(f), self.say) or f.get("barred"),
             }
             for f in found
         ]
 
     def _barred_words(self) -> dict[str, int]:
         everyone = self.verdict["candidates"]
-        return {"count": sum(c["barred"] is not None for c in everyone), "all": len(everyone)}
+        return {"count": sum(c.get("barred") is not None for c in everyone), "all": len(everyone)}
 
     def _diagnoses(self) -> list[dict[str, Any]]:
         """Every trial that has begun: what it suffers from, and what to do."""
@@ -250,8 +250,8 @@ class _Page:
 
     def _table(self) -> dict[str, Any]:
         table = checkpoints.rows(self.records)
-        kept = {(c["trial"], c["epoch"]): c["barred"] for c in self.verdict["candidates"]}
-        front = {(c["trial"], c["epoch"]) for c in self.verdict["pareto"]}
+        kept = {(c["trial"], c["epoch"]): c.get("barred") for c in self.verdict["candidates"]}
+        front = {(c["trial"], c["epoch"]) for c in self.verdict.get("pareto", ())}
         metrics = [name for name in METRICS[1:] if any(row[name] is not None for row in table)]
         first = next(iter(self.champion.cards))
         return {

@@ -111,7 +111,7 @@ def pareto(verdict: Mapping[str, Any], metrics: Sequence[str], say: Translator =
     if len(metrics) != 2:
         return None
     everyone = [c for c in verdict["candidates"] if all(c["scores"].get(name) for name in metrics)]
-    front = {(c["trial"], c["epoch"]) for c in verdict["pareto"]}
+    front = {(c["trial"], c["epoch"]) for c in verdict.get("pareto", ())}
     winner = (verdict["winner"]["trial"], verdict["winner"]["epoch"])
     groups = [
         (say("dominated"), marker("circle", QUIET, 6), [c for c in everyone if _key(c) not in front]),

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import string
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,25 +62,46 @@ def test_a_translation_has_the_same_places_and_marks(english: str) -> None:
 
 
 def test_the_chinese_page_has_no_english_left(rich: Invented, page: Page) -> None:
-    spoken = [text for text in [*page.texts, *page.labels] if text.strip()]
+    assert english_left(page, rich) == []
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_the_provisional_page_has_no_english_left(tmp_path: Path, clip: bool) -> None:
+    found = invent(tmp_path, trials=4, clip=clip, finished=False, rich=clip)
+    page = Page(report.write(found.study, found.verdict, CHINESE).read_text(encoding="utf-8"))
+    assert english_left(page, found) == []
+
+
+def test_rivals_and_barred_checkpoints_are_told_in_chinese(rich: Invented) -> None:
+    verdict = json.loads(json.dumps(rich.verdict))
+    verdict["confirmation"]["separable"] = False
+    for finalist in verdict["confirmation"]["finalists"]:
+        finalist["close"] = True
+    page = Page(report.write(rich.study, verdict, CHINESE).read_text(encoding="utf-8"))
+    words = " ".join(page.texts)
+    assert "难分高下" in words and "分不出高下" in words and "触发护栏" in words
+    assert english_left(page, rich) == []
+
+
+def english_left(page: Page, found: Invented) -> list[str]:
+    """Texts in which English words stand that are no names, values or commands."""
+    spoken = [*page.texts, *page.labels]
     for plot in page.plots.values():
-        spoken += list(strings(json.loads(plot)))
-    own = [
-        *rich.study.spec.search.space,
-        str(rich.workspace.root.parent),
-        "sks thing",
-        "invented",
-        HOSTILE,
-        TRAP,
-    ]
-    own += [str(rich.study.spec.plan["base"]["path"]), "sks", "thing", "number"]
-    for text in spoken:
-        rest = text
-        for word in sorted(own, key=len, reverse=True):
-            rest = rest.replace(word, " ")
-        rest = re.sub(r"%\{[^}]*\}|</?\w+>|\b[\w-]+\.(png|csv|safetensors|<br>)|(?:\w+\.)+\w*…?", " ", rest)
-        rest = re.sub(rf"\b(?:{KNOWN})\b", " ", rest)
-        assert not re.search(r"[A-Za-z]{3,}", rest), (text, rest)
+        spoken += strings(json.loads(plot))
+    own = [*found.study.spec.search.space, str(found.workspace.root.parent), "sks thing", HOSTILE, TRAP]
+    own += [str(found.study.spec.plan["base"]["path"]), "invented", "sks", "thing", "number"]
+    own += [found.verdict["winner"]["file"], "lorasearch run"]
+    return [text for text in spoken if re.search(r"[A-Za-z]{3,}", _foreign(text, own))]
+
+
+def _foreign(text: str, own: list[str]) -> str:
+    for word in sorted(own, key=len, reverse=True):
+        text = text.replace(word, " ")
+    text = re.sub(r"%\{[^}]*\}|</?\w+>|[\w-]+\.(png|csv|safetensors)|(?:\w+\.)+\w*…?", " ", text)
+    text = re.sub(
+        r"\b(optimiser|lora|unet_lr|name|rank|text_encoder|text_lr_over_|encoder|text)\b", " ", text
+    )
+    return re.sub(rf"\b(?:{KNOWN})\b", " ", text)
 
 
 def strings(figure: dict[str, Any]) -> list[str]:
