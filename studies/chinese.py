@@ -255,8 +255,8 @@ _EVIDENCE = {
 _PLOTS = {
     "log(loss / base loss)": "log(损失 / 底模损失)",
     "training images seen": "已训练张数",
-    "{metric}, points above base": "{metric}（比底模高出的分数）",
-    "{metric}, difference to base": "{metric}（与底模之差）",
+    "{metric}<br>points above base": "{metric}<br>比底模高出的分数",
+    "{metric}<br>difference to base": "{metric}<br>与底模之差",
     "held-out images": "留出图",
     "training images": "训练图",
     "{images} images: {figure}": "{images} 张：{figure}",

@@ -62,7 +62,7 @@ def curves(
     title = (
         say(_LOSS)
         if metric == "validation"
-        else say("{metric}, points above base", metric=metric_name(metric, say))
+        else say("{metric}<br>points above base", metric=metric_name(metric, say))
     )
     heights = [point[1] for _, points in drawn for point in points]
     window = window_of(heights, DIRECTIONS[metric] < 0, kept)

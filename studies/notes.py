@@ -57,13 +57,13 @@ def trial_note(
         prompts: of the contact sheet's columns.
         has_sheet: whether the trial has one.
     """
-    lines = []
+    diagnosis = diagnose(record)
+    lines = [f"## {diagnosis.condition.capitalize()}", ""] if diagnosis else []
     if verdict is not None and verdict["winner"]["trial"] == record.number:
         lines += [f"**The winner, at epoch {verdict['winner']['epoch']}.** {verdict['winner']['reason']}", ""]
-    diagnosis = diagnose(record)
     if diagnosis is not None:
-        lines += [f"**{escaped(diagnosis.sentence)}**"]
-        lines += [f"Remedy: {diagnosis.remedy}.", ""] if diagnosis.remedy else [""]
+        lines += [escaped(diagnosis.sentence), ""]
+        lines += [f"**Remedy:** {diagnosis.remedy}.", ""] if diagnosis.remedy else []
     if record.reason:
         lines += [f"It ended as {record.state}: {escaped(record.reason)}", ""]
     scored = [card for card in record.cards if card["objective"] is not None]
