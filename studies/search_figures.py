@@ -124,7 +124,8 @@ def pareto(verdict: Mapping[str, Any], metrics: Sequence[str], say: Translator =
     x, y = ([c["scores"][name]["mean"] for c in everyone] for name in metrics)
     titles = [say("{metric}<br>difference to base", metric=metric(name, say)) for name in metrics]
     laid_out(figure, titles[0], titles[1], window_of(y, DIRECTIONS[metrics[1]] < 0))
-    return figure.update_xaxes(range=window_of(x, DIRECTIONS[metrics[0]] < 0))
+    figure.update_layout(margin={"b": 62})
+    return figure.update_xaxes(range=window_of(x, DIRECTIONS[metrics[0]] < 0), title_standoff=14)
 
 
 def best(record: TrialRecord) -> float:
