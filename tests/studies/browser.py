@@ -24,6 +24,8 @@ FLAGS = (
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH")
+PATIENCE = 180_000
+"""Milliseconds that a page may take: a machine that does other work is many times slower than an idle one."""
 PHONE, DESK = (390, 844), (1280, 900)
 _IMAGES = "() => [...document.images].map(i => [i.complete && i.naturalWidth, i.src.slice(0, 60)])"
 _OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -75,6 +77,7 @@ def looking(
         device_scale_factor=1,
     )
     page = context.new_page()
+    page.set_default_timeout(PATIENCE)
     look = Look(page)
     page.on("console", lambda m: look.troubles.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: look.troubles.append(str(error)))

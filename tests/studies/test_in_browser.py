@@ -82,11 +82,11 @@ def test_the_study_page_of_the_dashboard_has_its_plots_and_the_verdict(
     address: str, browser: Any, screens: Path
 ) -> None:
     with looking(browser, f"{address}/dashboard/studies/1", DESK, home=address) as look:
-        look.page.wait_for_selector("text=Pareto front of the checkpoints", timeout=20_000)
+        look.page.wait_for_selector("text=Pareto front of the checkpoints")
         look.page.wait_for_timeout(500)
         look.save("dashboard-study", screens)
         look.page.goto(f"{address}/dashboard/studies/1/note")
-        look.page.wait_for_selector("text=Finalists, judged again", timeout=20_000)
+        look.page.wait_for_selector("text=Finalists, judged again")
         look.save("dashboard-verdict", screens)
         assert look.broken_images() == []
         assert look.troubles == []
@@ -100,7 +100,7 @@ def test_a_trial_page_shows_its_contact_sheet_and_its_diagnosis(
 ) -> None:
     where = f"{address}/dashboard/studies/1/trials?numbers={trial}"
     with looking(browser, where, DESK, home=address) as look:
-        look.page.wait_for_selector(f"text={words}", timeout=20_000)
+        look.page.wait_for_selector(f"text={words}")
         look.page.wait_for_selector("img[alt='contact sheet']")
         look.page.wait_for_load_state("networkidle")
         assert look.broken_images() == []
