@@ -243,6 +243,18 @@ class Memory:
             save_note(owner, text)
             return True
 
+    def plot(self, name: str, figure: Any) -> None:
+        """Shows a figure on the dashboard's page of the study, in place of the one of that name.
+
+        Args:
+            name: letters, digits and hyphens.
+            figure: a ``plotly.graph_objects.Figure``.
+        """
+        from optuna_dashboard import save_plotly_graph_object
+
+        with translated(self._url):
+            save_plotly_graph_object(self._study, figure, graph_object_id=name)
+
     def artifact_count(self, number: int) -> int:
         """How many files were attached to a trial."""
         with translated(self._url):

@@ -11,8 +11,12 @@ from search.objective import Estimate, combine, weighted
 from search.selection import Candidate
 from search.trial import TrialRecord
 from studies.guards import GuardsSection
+from studies.language import ENGLISH, Translator
 
 Card = Mapping[str, Any]
+
+BARRED = "a guard bars every checkpoint"
+"""Start of the reason with which such a trial is told infeasible."""
 
 
 def facts(card: Card) -> ScoreCard:
@@ -74,7 +78,7 @@ def candidate(
     )
 
 
-def all_barred(record: TrialRecord, guards: GuardsSection) -> str | None:
+def all_barred(record: TrialRecord, guards: GuardsSection, say: Translator = ENGLISH) -> str | None:
     """Why no checkpoint of a trial may win, told of its last one; None if one may."""
-    reasons = [guards.barred(facts(card)) for card in record.cards]
+    reasons = [guards.barred(facts(card), say) for card in record.cards]
     return reasons[-1] if reasons and all(reasons) else None

@@ -59,6 +59,7 @@ def _row(record: TrialRecord, card: Card) -> Row:
     return row | {
         "training_gap": gap(scores),
         **{f"{name}_value": getattr(scores, f"{name}_value") for name in METRICS[1:]},
+        **{f"{name}_base": scores.base_values.get(name) for name in METRICS[1:]},
         "broken_renders": scores.broken,
         "objective": card.get("objective"),
         "objective_error": card.get("objective_error"),

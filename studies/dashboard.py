@@ -10,14 +10,17 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from search.memory import PICTURE, Memory
-from search.trial import TrialRecord
-from studies import words
+from studies import plots
+from studies.canvas import Figure
+from studies.glance import PROMPTS, Glance
+from studies.notes import study_note, trial_note
 from studies.problems import StudyError
 from studies.workspace import Workspace
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from studies.study import Study
 
 HOST = "127.0.0.1"
 """The dashboard has delete buttons and no log-in."""
@@ -25,7 +28,8 @@ HOST = "127.0.0.1"
 
 _STYLE = (
     b"<style>main p.MuiTypography-body1 { white-space: pre-wrap !important; overflow-wrap: anywhere }"
-    b" main td, main th { padding-left: 12px !important; padding-right: 12px !important }</style></head>"
+    b" main td, main th { padding-left: 12px !important; padding-right: 12px !important }"
+    b" main td { overflow-wrap: anywhere }</style></head>"
 )
 """Score cards are long lines of JSON, which would make the page some 7,000 pixels wide."""
 
@@ -87,69 +91,44 @@ def has_display() -> bool:
     )
 
 
-def annotate(memory: Memory, verdict: Mapping[str, Any] | None) -> None:
-    """Writes the verdict into the study's note, and checkpoints with the contact sheet into those of trials.
+def annotate(study: Study | Glance, verdict: Mapping[str, Any] | None) -> None:
+    """Writes the verdict and the plots into the study, diagnosis, scores and contact sheet into trials' notes.
 
     Args:
-        memory: the study.
+        study: opened.
         verdict: the content of selection.json; None before there is one.
     """
+    memory = study.memory
+    records = memory.records()
     if verdict is not None:
-        memory.note(study_note(verdict))
-    for record in memory.records():
-        if record.cards:
-            memory.note(trial_note(record, verdict, memory.artifact_count(record.number) > 0), record.number)
+        memory.note(study_note(verdict, records))
+        for name, figure in plots.draw(study.spec, memory, verdict, records).items():
+            if name in TITLES:
+                memory.plot(name, _titled(figure, TITLES[name]))
+    prompts = memory.recall(PROMPTS) or []
+    for record in records:
+        if record.cards or record.reason:
+            has_sheet = memory.artifact_count(record.number) > 0
+            memory.note(trial_note(record, verdict, prompts, has_sheet), record.number)
 
 
-def study_note(verdict: Mapping[str, Any]) -> str:
-    """The verdict in Markdown."""
-    winner, confirmation = verdict["winner"], verdict["confirmation"]
-    lines = [
-        f"## {'Use' if confirmation else 'So far'}: trial {winner['trial']}, epoch {winner['epoch']}",
-        winner["reason"],
-        "",
-        "| parameter | value |",
-        "|---|---|",
-        *(f"| {name} | {_cell(words.value(value))} |" for name, value in winner["params"].items()),
-        "",
-    ]
-    if verdict["test"]:
-        loss = words.estimate(verdict["test"]["validation"], 4)
-        lines += [f"On test images: validation {loss} (log ratio to the base model, negative is better).", ""]
-    if confirmation:
-        lines += ["### Finalists, judged again", *_finalists(confirmation["finalists"]), ""]
-    return "\n".join([*lines, words.ruling(verdict["shares_of_variance"]), "", verdict["rule"]])
+TITLES = {
+    "curves": "Validation loss of all trials, against the base model",
+    "importance": "Importance of the parameters, pruned trials counted",
+    "parallel": "All parameters at once, best objective on the right",
+    "pareto": "Pareto front of the checkpoints",
+    "gap": "The chosen trial and its training images",
+    "timesteps": "Validation loss of the chosen checkpoint by noise level",
+}
+"""Plots of the study's page, of which the dashboard has none of its own that reads checkpoints."""
+_HEIGHT = 450
 
 
-def trial_note(record: TrialRecord, verdict: Mapping[str, Any] | None, has_sheet: bool) -> str:
-    """A trial's checkpoints, its pictures and what the verdict says of it, in Markdown."""
-    lines = []
-    if verdict is not None and verdict["winner"]["trial"] == record.number:
-        lines += [f"**The winner, at epoch {verdict['winner']['epoch']}.** {verdict['winner']['reason']}", ""]
-    lines += ["| epoch | images | objective | validation |", "|---:|---:|---:|---:|"]
-    for card in record.cards:
-        validation = words.estimate(card["scores"]["validation"], 4)
-        objective = words.signed(card["objective"], 2)
-        lines.append(f"| {card['epoch']} | {card['images_seen']} | {objective} | {validation} |")
-    if has_sheet:
-        lines += ["", f"![contact sheet]({PICTURE})"]
-    return "\n".join(lines)
-
-
-def _finalists(finalists: list[Mapping[str, Any]]) -> list[str]:
-    return [
-        "| trial | epoch | objective in the search | judged again |",
-        "|---:|---:|---:|---:|",
-        *(
-            f"| {f['trial']} | {f['epoch']} | {words.estimate(f['objective_before'], 2)} "
-            f"| {words.estimate(f['objective'], 2)} |"
-            for f in finalists
-        ),
-    ]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _titled(figure: Figure, text: str) -> Figure:
+    """The figure with a title above its legend, and room for both."""
+    title = {"text": text, "x": 0.02, "y": 0.97, "yanchor": "top", "font": {"size": 16}}
+    top = {"t": figure.layout.margin.t + 84}
+    return figure.update_layout(title=title, margin=top, height=_HEIGHT)
 
 
 def _other(port: int) -> int:

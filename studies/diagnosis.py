@@ -5,28 +5,38 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
 from search.parameter import Choice, Parameter
 from search.trial import TrialRecord
-from studies.cards import facts
-from studies.guards import BARRED
+from studies.cards import BARRED, facts
+from studies.language import ENGLISH, Translator, marked
+from studies.reasons import stored
 from studies.words import NOTICEABLE, value
 
 Condition = Literal["diverged", "overfit", "memorising", "underfit", "unfinished", "healthy"]
 
 REMEDIES: Mapping[Condition, str] = {
-    "diverged": "lower the learning rate",
-    "overfit": "fewer repeats or epochs, a smaller rank or alpha, a larger batch",
-    "memorising": "fewer repeats or epochs, a smaller rank or alpha, more images",
-    "underfit": "a higher learning rate, a larger alpha, more repeats or epochs",
-    "unfinished": "train longer",
+    "diverged": marked("lower the learning rate"),
+    "overfit": marked("fewer repeats or epochs, a smaller rank or alpha, a larger batch"),
+    "memorising": marked("fewer repeats or epochs, a smaller rank or alpha, more images"),
+    "underfit": marked("a higher learning rate, a larger alpha, more repeats or epochs"),
+    "unfinished": marked("train longer"),
     "healthy": "",
 }
 """What the guides do about it."""
+
+CONDITIONS: Mapping[Condition, str] = {
+    "diverged": marked("diverged"),
+    "overfit": marked("overfit"),
+    "memorising": marked("memorising"),
+    "underfit": marked("underfit"),
+    "unfinished": marked("unfinished"),
+    "healthy": marked("healthy"),
+}
 
 NEGLIGIBLE = 0.01
 """Log ratio of losses that no one would see."""
@@ -41,9 +51,26 @@ class Diagnosis:
     """What a trial suffers from, if anything."""
 
     condition: Condition
-    sentence: str
+    pattern: str
+    """Its sentence with places for ``values``."""
+    values: Mapping[str, object] = field(default_factory=dict)
     epoch: int | None = None
     """From when on; None where that has no meaning."""
+    before: Diagnosis | None = None
+    """What it suffered from on the way there."""
+
+    @property
+    def sentence(self) -> str:
+        """What the curves say, in English."""
+        return self.told(ENGLISH)
+
+    def told(self, say: Translator) -> str:
+        """What the curves say."""
+        values = dict(self.values)
+        if "reason" in values:
+            values["reason"] = stored(str(values["reason"]), say)
+        sentence = say(self.pattern, **values)
+        return f"{sentence} {self.before.told(say)}" if self.before else sentence
 
     @property
     def remedy(self) -> str:
@@ -68,7 +95,8 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
             same images.
     """
     if record.state == "infeasible" and not (record.reason or "").startswith(BARRED):
-        return Diagnosis("diverged", f"Diverged: {_plain(record.reason or 'its loss is not finite')}.")
+        reason = _plain(record.reason or "its loss is not finite")
+        return Diagnosis("diverged", marked("Diverged: {reason}."), {"reason": reason})
     epochs = [_Epoch(int(card["epoch"]), facts(card)) for card in record.cards]
     epochs = [epoch for epoch in epochs if epoch.scores.unusable is None]
     if not epochs:
@@ -78,7 +106,11 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
         if found := rule(epochs, best):
             return found
     gain = -100 * math.expm1(best.scores.validation.mean)
-    return Diagnosis("healthy", f"Healthy: the validation loss fell by {gain:.1f} % and then stayed.")
+    return Diagnosis(
+        "healthy",
+        marked("Healthy: the validation loss fell by {gain} % and then stayed."),
+        {"gain": f"{gain:.1f}"},
+    )
 
 
 def _diverged(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
@@ -87,10 +119,12 @@ def _diverged(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     known = [figure for figure in (last.validation, last.training) if figure is not None]
     if len(known) < 2 or not all(_clearly(figure.mean - NEGLIGIBLE, figure) for figure in known):
         return None
-    factor = math.exp(last.validation.mean)
     return Diagnosis(
         "diverged",
-        f"Diverged: in the end the loss is {factor:.2f} times the base model's, and higher on training images too.",
+        marked(
+            "Diverged: in the end the loss is {factor} times the base model's, and higher on training images too."
+        ),
+        {"factor": f"{math.exp(last.validation.mean):.2f}"},
     )
 
 
@@ -104,15 +138,21 @@ def _memorising(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
         since = epoch
     if since is None:
         return None
-    over = _overfit(epochs, best)
-    level, rise = epochs[-1].scores.memorisation_level, epochs[-1].scores.memorisation
-    assert level is not None and rise is not None
+    last = epochs[-1].scores
+    assert last.memorisation_level is not None and last.memorisation is not None
     return Diagnosis(
         "memorising",
-        f"Memorising from epoch {since.number}: in the end its pictures are {level.mean:.1f} points nearer to training "
-        f"images than to held-out ones, {rise.mean:.1f} more than the base model's."
-        + (f" {over.sentence}" if over is not None else ""),
+        marked(
+            "Memorising from epoch {epoch}: in the end its pictures are {level} points nearer to training images than "
+            "to held-out ones, {rise} more than the base model's."
+        ),
+        {
+            "epoch": since.number,
+            "level": f"{last.memorisation_level.mean:.1f}",
+            "rise": f"{last.memorisation.mean:.1f}",
+        },
         since.number,
+        _overfit(epochs, best),
     )
 
 
@@ -123,7 +163,8 @@ def _underfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
         return None
     return Diagnosis(
         "underfit",
-        f"Underfit: neither validation nor training loss fell by more than {NEGLIGIBLE:.0%} and noise.",
+        marked("Underfit: neither validation nor training loss fell by more than {share} and noise."),
+        {"share": f"{NEGLIGIBLE:.0%}"},
     )
 
 
@@ -137,13 +178,19 @@ def _overfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     if before is not None and after is not None and _clearly(after.mean - before.mean, after):
         return Diagnosis(
             "diverged",
-            f"Unsteady from epoch {best.number}: the loss rose on training images as well as on held-out ones.",
+            marked(
+                "Unsteady from epoch {epoch}: the loss rose on training images as well as on held-out ones."
+            ),
+            {"epoch": best.number},
             best.number,
         )
     return Diagnosis(
         "overfit",
-        f"Overfit from epoch {best.number}: the validation loss rose again by {100 * math.expm1(rise):.1f} % "
-        "while the training images were learnt further.",
+        marked(
+            "Overfit from epoch {epoch}: the validation loss rose again by {rise} % while the training images were "
+            "learnt further."
+        ),
+        {"epoch": best.number, "rise": f"{100 * math.expm1(rise):.1f}"},
         best.number,
     )
 
@@ -157,13 +204,17 @@ def _unfinished(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     if fall > NOTICEABLE * error and fall > 0.1 * total:
         return Diagnosis(
             "unfinished",
-            f"Unfinished: the validation loss still fell by {-100 * math.expm1(-fall):.1f} % in its last epoch.",
+            marked("Unfinished: the validation loss still fell by {fall} % in its last epoch."),
+            {"fall": f"{-100 * math.expm1(-fall):.1f}"},
         )
     return None
 
 
 def ends_hit(
-    records: Sequence[TrialRecord], parameters: Mapping[str, Parameter], shares: Mapping[str, float]
+    records: Sequence[TrialRecord],
+    parameters: Mapping[str, Parameter],
+    shares: Mapping[str, float],
+    say: Translator = ENGLISH,
 ) -> list[str]:
     """Which ranges the best trials crowd at an end of, as advice.
 
@@ -171,6 +222,7 @@ def ends_hit(
         records: all trials.
         parameters: the searched ones, by name.
         shares: importance of each, adding up to 1; those that matter less than the average are left out.
+        say: the language.
     """
     ranked = sorted((r for r in records if r.curve), key=_peak, reverse=True)
     leaders = ranked[: max(3, math.ceil(LEADERS * len(ranked)))]
@@ -184,10 +236,14 @@ def ends_hit(
             continue
         if end := _end([float(v) for v in values], parameter):
             bound = parameter.low if end == "lower" else parameter.high
-            found.append(
-                f"The best {name} lie at the {end} end of its range ({value(bound)}): widen it and run again."
-            )
+            found.append(say(_WIDEN[end], name=name, bound=value(bound)))
     return found
+
+
+_WIDEN: Mapping[Literal["lower", "upper"], str] = {
+    "lower": marked("The best {name} lie at the lower end of its range ({bound}): widen it and run again."),
+    "upper": marked("The best {name} lie at the upper end of its range ({bound}): widen it and run again."),
+}
 
 
 def _end(values: Sequence[float], parameter: Any) -> Literal["lower", "upper"] | None:
@@ -221,11 +277,16 @@ def _plain(reason: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def headline(found: Sequence[Diagnosis | None]) -> str:
+def headline(found: Sequence[Diagnosis | None], say: Translator = ENGLISH) -> str:
     """How many trials suffer from what, as a sentence."""
-    counts: dict[str, int] = {}
+    counts: dict[Condition, int] = {}
     for diagnosis in found:
         if diagnosis is not None:
             counts[diagnosis.condition] = counts.get(diagnosis.condition, 0) + 1
-    parts = [f"{count} {condition}" for condition, count in sorted(counts.items(), key=lambda i: -i[1])]
-    return f"Of {sum(counts.values())} trials: {', '.join(parts)}." if parts else ""
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    parts = [say("{count} {what}", count=count, what=say(CONDITIONS[name])) for name, count in ranked]
+    return (
+        say("Of {count} trials: {parts}.", count=sum(counts.values()), parts=say(", ").join(parts))
+        if parts
+        else ""
+    )

@@ -20,6 +20,9 @@ from studies.problems import StudyError
 from studies.spec import StudySpec
 from studies.workspace import Workspace
 
+PROMPTS = "prompts"
+"""Under which the memory holds the prompts of a strip of renders."""
+
 
 @dataclass(frozen=True, slots=True)
 class Glance:

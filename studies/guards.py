@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
+from studies.language import ENGLISH, Translator
 
-BARRED = "a guard bars every checkpoint"
-"""How the reason begins of a trial that may not win."""
 Points = Annotated[float, Field(ge=0)] | Literal["off"]
 
 
@@ -31,52 +30,70 @@ class GuardsSection(BaseModel):
     @property
     def rule(self) -> str:
         """The guards in words; empty where all are off."""
+        return self.told(ENGLISH)
+
+    def told(self, say: Translator) -> str:
+        """The guards in the words of a language; empty where all are off."""
         told = []
         if self.memorisation != "off":
-            told.append(f"its memorisation exceeds 0, and the base model's{_by(self.memorisation)}")
+            told.append(
+                say(
+                    "its memorisation exceeds 0, and the base model's by more than {points} points",
+                    points=f"{self.memorisation:g}",
+                )
+                if self.memorisation
+                else say("its memorisation exceeds 0, and the base model's")
+            )
         if self.flexibility != "off":
             told.append(
-                "it follows prompts outside the data set less well than the base model"
-                f"{_by(self.flexibility)} (where measured: last checkpoints and finalists)"
+                say(
+                    "it follows prompts outside the data set less well than the base model by more than {points} "
+                    "points (where measured: last checkpoints and finalists)",
+                    points=f"{self.flexibility:g}",
+                )
+                if self.flexibility
+                else say(
+                    "it follows prompts outside the data set less well than the base model (where measured: last "
+                    "checkpoints and finalists)"
+                )
             )
         if not told:
             return ""
-        return (
-            f"A checkpoint is barred if {', or if '.join(told)}, each beyond {self.standard_errors:g} standard "
-            "errors; a barred one wins only where all are, which is said then."
+        return say(
+            "A checkpoint is barred if {conditions}, each beyond {errors} standard errors; a barred one wins only "
+            "where all are, which is said then.",
+            conditions=say(", or if ").join(told),
+            errors=f"{self.standard_errors:g}",
         )
 
-    def barred(self, scores: ScoreCard) -> str | None:
+    def barred(self, scores: ScoreCard, say: Translator = ENGLISH) -> str | None:
         """Why a checkpoint may not win; None if it may, or if nothing was measured that bars it."""
-        reasons = [self._copies(scores), self._forgets(scores)]
-        return " and ".join(reason for reason in reasons if reason) or None
+        reasons = [self._copies(scores, say), self._forgets(scores, say)]
+        return say(" and ").join(reason for reason in reasons if reason) or None
 
-    def _copies(self, scores: ScoreCard) -> str | None:
+    def _copies(self, scores: ScoreCard, say: Translator) -> str | None:
         rise, level = scores.memorisation, scores.memorisation_level
         if self.memorisation == "off" or rise is None or level is None:
             return None
         if min(self._beyond(rise.mean - self.memorisation, rise), self._beyond(level.mean, level)) <= 0:
             return None
-        return (
-            f"memorisation is {level.mean:.1f} ± {level.standard_error:.1f} points, "
-            f"{rise.mean:.1f} ± {rise.standard_error:.1f} above the base model's"
+        return say(
+            "memorisation is {level} points, {rise} above the base model's",
+            level=f"{level.mean:.1f} ± {level.standard_error:.1f}",
+            rise=f"{rise.mean:.1f} ± {rise.standard_error:.1f}",
         )
 
-    def _forgets(self, scores: ScoreCard) -> str | None:
+    def _forgets(self, scores: ScoreCard, say: Translator) -> str | None:
         found = scores.flexibility
         if self.flexibility == "off" or found is None:
             return None
         if self._beyond(-found.mean - self.flexibility, found) <= 0:
             return None
-        return (
-            f"prompts outside the data set are followed {-found.mean:.1f} ± {found.standard_error:.1f} points "
-            "less well than by the base model"
+        return say(
+            "prompts outside the data set are followed {points} points less well than by the base model",
+            points=f"{-found.mean:.1f} ± {found.standard_error:.1f}",
         )
 
     def _beyond(self, points: float, found: Estimate) -> float:
         """What noise does not explain."""
         return points - self.standard_errors * found.standard_error
-
-
-def _by(points: float) -> str:
-    return f" by more than {points:g} points" if points else ""

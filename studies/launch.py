@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from studies import dashboard, report, spec, study, watch
+from studies.events import Events, Recorded
 from studies.probing import FIELD, REMEMBERED, as_remembered
 from studies.problems import StudyError
 from studies.quiet import quiet
@@ -22,10 +25,17 @@ from studies.workspace import default_root
 from trainer import pack_size
 
 _PACK_SIZE = "pack_size"
+_SECONDS = "seconds_last_run"
 
 
-def launch(path: Path, root: Path | None, log: bool) -> None:
+def launch(path: Path, root: Path | None, log: bool, tensorboard: bool = False) -> None:
     """Opens, searches, chooses and reports; prints what happens.
+
+    Args:
+        path: of the study file.
+        root: of the workspace; None takes the default.
+        log: whether events are lines even on a terminal.
+        tensorboard: whether curves are written for TensorBoard, too.
 
     Raises:
         StudyError: with what is wrong and what to do.
@@ -36,21 +46,28 @@ def launch(path: Path, root: Path | None, log: bool) -> None:
     with study.running(path, root or default_root(spec.load(path).study.name)) as opened:
         for note in opened.dataset.warnings:
             console.print(f"note: {note}", markup=False)
-        _run(opened, console, log, began)
+        events = Events(opened.workspace.tensorboard, opened.memory.records()) if tensorboard else None
+        verdict = _run(opened, _watch(opened, console, log), events, began)
+        if events:
+            events.close()
+        seconds = opened.memory.recall(_SECONDS)
+        console.print(summary(opened, verdict, seconds), markup=False, highlight=False, soft_wrap=True)
 
 
-def _run(opened: Study, console: Console, log: bool, began: float) -> None:
-    with _watch(opened, console, log) as seen, in_sentences():
+def _run(
+    opened: Study, shown: watch.LineLog | watch.Bars, events: Events | None, began: float
+) -> Mapping[str, Any]:
+    with shown, in_sentences():
+        seen: watch.Watch = Recorded(shown, events) if events else shown
         worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
         worker.limit_pack(_pack_size(opened, worker, seen))
         opened = _probed(opened, worker, seen)
         verdict = Runner(opened, worker, seen).run()
         seen.phase("writing the report")
-        seconds = {**worker.seconds, "wall": time.monotonic() - began}
-        opened.memory.remember("seconds_last_run", seconds)
-        dashboard.annotate(opened.memory, verdict)
+        opened.memory.remember(_SECONDS, {**worker.seconds, "wall": time.monotonic() - began})
+        dashboard.annotate(opened, verdict)
         report.write(opened, verdict)
-    console.print(summary(opened, verdict, seconds), markup=False, highlight=False, soft_wrap=True)
+    return verdict
 
 
 def _pack_size(opened: Study, worker: Worker, seen: watch.Watch) -> int:

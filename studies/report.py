@@ -7,61 +7,74 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from evaluation.scorecard import METRICS
+from search.objective import DIRECTIONS
 from search.trial import TrialRecord
-from studies import checkpoints, figures, pictures, usage, words
-from studies.cards import facts
+from studies import checkpoints, diagnosis, figures, plots, reasons, usage, words
+from studies.canvas import Figure
+from studies.cards import BARRED, all_barred, facts
+from studies.evidence import Evidence
+from studies.language import ENGLISH, Translator
+from studies.provenance import measured, time_shares, versions
 from studies.study import Study
-from trainer.data import images
-from trainer.data.buckets import fit
-from trainer.data.images import DataError
 from trainer.files import write_whole
 
 MOST_ROWS = 200
 """Checkpoints in the page's table; the CSV file has all of them."""
-_PACKAGES = ("lorasearch", "torch", "diffusers", "transformers", "peft", "optuna")
 
 
-def write(study: Study, verdict: Mapping[str, Any]) -> Path:
+def write(study: Study, verdict: Mapping[str, Any], say: Translator = ENGLISH) -> Path:
     """Writes ``report.html`` and ``checkpoints.csv``, each whole or not at all.
 
     Args:
         study: opened.
         verdict: the content of selection.json; of an unfinished study a provisional one.
+        say: the page's language.
 
     Returns:
         The page's path.
     """
-    page = _Page(study, verdict, study.memory.records())
+    page = _Page(study, verdict, study.memory.records(), say)
     workspace = study.workspace
     write_whole(workspace.checkpoints, checkpoints.csv(page.records, list(study.spec.search.space)))
-    write_whole(workspace.report, render(page.content()).encode())
+    write_whole(workspace.report, render(page.content(), say).encode())
     return workspace.report
 
 
-def render(content: Mapping[str, Any]) -> str:
-    """The page from its content; everything is escaped but plotly's own script."""
-    from plotly.offline import get_plotlyjs
-
-    environment = jinja2.Environment(
+def environment(say: Translator = ENGLISH) -> jinja2.Environment:
+    """How the page is rendered: everything is escaped but its own sentences, whose values are."""
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("studies"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"estimate": words.estimate, "signed": words.signed, "value": words.value}
-    return environment.get_template("report.html.j2").render(**content, plotly=Markup(get_plotlyjs()))
+    found.filters |= {
+        "estimate": words.estimate,
+        "signed": words.signed,
+        "value": words.value,
+        "plain": words.plain,
+    }
+    found.globals |= {
+        "_": lambda text, **values: Markup(say.pattern(text)).format(**values),
+        "language": {"en": "en", "zh": "zh-CN"}[say.language],
+    }
+    return found
 
 
-FURTHER = ("diversity", "memorisation", "flexibility")
-"""Metrics that stand in the tables where they were measured."""
+def render(content: Mapping[str, Any], say: Translator = ENGLISH) -> str:
+    """The page from its content; plotly's own script is the only thing that is taken as it is."""
+    from plotly.offline import get_plotlyjs
+
+    template = environment(say).get_template("report.html.j2")
+    return template.render(**content, plotly=Markup(get_plotlyjs()))
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class _Page:
     study: Study
     verdict: Mapping[str, Any]
     records: Sequence[TrialRecord]
+    say: Translator
 
     @cached_property
     def winner(self) -> Mapping[str, Any]:
@@ -82,61 +96,73 @@ class _Page:
         return next(record for record in self.records if record.number == self.winner["trial"])
 
     def content(self) -> dict[str, Any]:
-        table = checkpoints.rows(self.records)
-        plots, findings = self._plots(), self._findings()
+        say, confirmation = self.say, self.verdict["confirmation"]
+        finalists = self._finalists()
         return {
             "name": self.study.spec.study.name,
             "winner": self.winner,
-            "final": self.verdict["confirmation"] is not None,
-            "rivals": self.verdict["confirmation"] is not None
-            and not self.verdict["confirmation"]["separable"],
+            "final": confirmation is not None,
+            "confirmation": confirmation,
+            "rivals": confirmation is not None and not confirmation["separable"],
+            "reason": self._reason(),
+            "barred": self._barred_words(),
             "counts": self._counts(),
-            "checkpoint_count": len(table),
             "usage": self._usage(),
-            "findings": findings,
-            "doubtful": not any(finding.tone == "good" for finding in findings),
             "test_images": len(self.study.dataset.split.test),
             "recipes": self._recipes(),
-            "grid": self._grid(),
-            "finalists": self._finalists(),
-            "confirmation": self.verdict["confirmation"],
-            "ruling": words.ruling(self.verdict["shares_of_variance"]),
-            "rule": self.verdict["rule"],
-            "lost": [record for record in self.records if record.state in ("infeasible", "failed")],
-            "table": table[:MOST_ROWS],
-            "has_clip": any(row["clip_image"] is not None for row in table),
-            "further": [name for name in FURTHER if any(row[name] is not None for row in table)],
+            "finalists": finalists,
+            "ruling": words.ruling(self.verdict["shares_of_variance"], say),
+            "rule": self._rule(),
+            "diagnoses": self._diagnoses(),
+            "headline": diagnosis.headline([diagnosis.diagnose(r) for r in self.records], say),
+            "advice": diagnosis.ends_hit(
+                self.records, self.study.spec.space.parameters, self.study.memory.importances(), say
+            ),
             "csv_name": self.study.workspace.checkpoints.name,
-            "measured": self._measured(),
-            "versions": _versions(),
-            "time": self._time(),
-            "plots": {name: _json(figure) for name, figure in plots.items() if figure is not None},
-            "slices": [name for name in plots if name.startswith("slice-") and plots[name] is not None],
+            "measured": measured(self.study, self.verdict["spreads"], say),
+            "versions": versions(),
+            "time": time_shares(self.study.memory.recall("seconds_last_run"), say),
+            **self._findings(),
+            **self._table(),
+            **self._pictures(finalists),
+            **self._plots(),
         }
 
-    def _plots(self) -> dict[str, figures.Figure | None]:
-        winner, champion = self.winner, self.champion
-        clip = facts(champion.cards[0]).clip_image is not None
-        shares = self.study.memory.importances()
-        parameters = self.study.spec.space.parameters
+    def _reason(self) -> str:
+        if self.say.language == "en":
+            return str(self.winner["reason"])
+        return reasons.choice(self.verdict, self.study.spec.guards, self.say)
+
+    def _rule(self) -> str:
+        spec = self.study.spec
+        if self.say.language == "en":
+            return str(self.verdict["rule"])
+        return reasons.rule(spec.objective, spec.guards, self.say)
+
+    def _pictures(self, finalists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        shown = Evidence(self.study, self.champion)
+        card = next(c for c in self.champion.cards if c["epoch"] == self.winner["epoch"])
         return {
-            "curves": figures.curves(self.records, winner),
-            "gap": figures.training_gap(champion, winner),
-            "clip": figures.curves(self.records, winner, "clip_image") if clip else None,
-            "timesteps": figures.timesteps(self._finest()["validation_by_timestep"]),
-            "importance": figures.importance(shares) if shares else None,
-        } | {
-            f"slice-{i}": figures.slices(self.records, name, parameter, champion.number)
-            for i, (name, parameter) in enumerate(parameters.items())
+            "grid": shown.grid(),
+            "beside": shown.side_by_side(finalists),
+            "pairs": shown.pairs(card),
         }
 
-    def _finest(self) -> Mapping[str, Any]:
-        """The winner's card with the most timesteps: that of the confirmation, if there was one."""
-        return next((f["scores"] for f in self._finalists() if f["won"]), self.winner["scores"])
+    def _plots(self) -> dict[str, Any]:
+        drawn = plots.draw(self.study.spec, self.study.memory, self.verdict, self.records, self.say)
+        return {
+            "plots": {name: _json(figure) for name, figure in drawn.items()},
+            "slices": [name for name in drawn if name.startswith("slice-")],
+            "posts": len(self.study.spec.space.parameters) + 1,
+        }
 
     def _counts(self) -> str:
         states = Counter(record.state for record in self.records)
-        return ", ".join(f"{count} {state}" for state, count in states.most_common())
+        parts = [
+            self.say("{count} {what}", count=count, what=self.say(figures.STATES[state]))
+            for state, count in states.most_common()
+        ]
+        return self.say(", ").join(parts)
 
     def _usage(self) -> dict[str, Any]:
         workspace = self.study.workspace
@@ -148,15 +174,17 @@ class _Page:
             "exists": path.exists(),
             "base": str(self.study.spec.plan["base"]["path"]),
             "word": usage.trigger_word(metadata),
-            "advice": usage.advice(metadata),
+            "advice": usage.advice(metadata, self.say),
             "export": f"lorasearch export {workspace.root} ~/webui/models/Lora",
         }
 
-    def _findings(self) -> list[words.Finding]:
+    def _findings(self) -> dict[str, Any]:
         split = self.study.dataset.split
         if self.verdict["test"]:
-            return words.findings(self.verdict["test"], len(split.test), "test")
-        return words.findings(self.winner["scores"], len(split.validation), "validation")
+            found = words.findings(self.verdict["test"], len(split.test), "test", self.say)
+        else:
+            found = words.findings(self.winner["scores"], len(split.validation), "validation", self.say)
+        return {"findings": found, "doubtful": not any(finding.tone == "good" for finding in found)}
 
     def _recipes(self) -> dict[str, Any] | None:
         """How the study file's own recipes fared, which the search had to beat."""
@@ -165,45 +193,13 @@ class _Page:
         if not tried:
             return None
         objective, record = max(tried, key=lambda pair: pair[0])
-        highest = max(p.objective for p in self.champion.curve)
         return {
             "count": count,
             "best": record.number,
             "objective": objective,
-            "winner_objective": highest,
+            "winner_objective": max(p.objective for p in self.champion.curve),
             "won": self.champion.number < count,
         }
-
-    def _grid(self) -> dict[str, Any]:
-        study, workspace = self.study, self.study.workspace
-        split, examples, judge = study.dataset.split, study.dataset.examples, study.spec.judge
-        held_out = split.validation[: judge.prompt_count]
-        prompts = list(judge.prompts) or [examples[i].caption for i in held_out]
-        prompts *= judge.seeds_per_prompt
-        rows = [
-            {
-                "card": card,
-                "tiles": pictures.tiles(workspace.renders(self.champion.number, card["epoch"]), len(prompts)),
-            }
-            for card in self.champion.cards
-        ]
-        return {
-            "prompts": prompts,
-            "base": pictures.tiles(workspace.base_renders, len(prompts)),
-            "rows": [row for row in rows if row["tiles"]],
-            "originals": (
-                [] if judge.prompts else [self._original(i) for i in held_out * judge.seeds_per_prompt]
-            ),
-        }
-
-    def _original(self, index: int) -> str | None:
-        """A held-out image as the model would see it; None if it has moved away."""
-        dataset = self.study.dataset
-        try:
-            picture = images.open_rgb(dataset.examples[index].path)
-        except DataError:
-            return None
-        return pictures.data_uri(fit(picture, dataset.sizes[index]))
 
     def _finalists(self) -> list[dict[str, Any]]:
         confirmation = self.verdict["confirmation"]
@@ -216,69 +212,72 @@ class _Page:
             | {
                 "won": (f["trial"], f["epoch"]) == chosen,
                 "close": f["close"] and not confirmation["separable"],
+                "barred": self.study.spec.guards.barred(facts(f), self.say) or f.get("barred"),
             }
             for f in found
         ]
 
-    def _measured(self) -> list[tuple[str, str]]:
-        spec, split = self.study.spec, self.study.dataset.split
-        judge, confirm, pruner = spec.judge, spec.confirm, spec.pruner
-        return [
-            ("Seed", str(self.study.seed)),
-            ("Base model", str(spec.plan["base"]["path"])),
-            (
-                "Images",
-                f"{len(split.train)} to train, {len(split.validation)} to validate, {len(split.test)} to test; "
-                "near-duplicates are on one side",
-            ),
-            (
-                "Validation",
-                f"{judge.timesteps} timesteps an image with fixed noise; the mean of log(loss / base loss)",
-            ),
-            (
-                "Pictures",
-                f"{judge.steps} steps, guidance {judge.guidance:g}, the same prompts and seeds for all",
-            ),
-            ("CLIP", judge.clip or "not used"),
-            ("Image encoder", judge.image_encoder or "CLIP's"),
-            (
-                "Search",
-                f"{spec.search.sampler} sampler, {pruner.name} pruner (first look at {pruner.min_images} images), "
-                f"at most {spec.budget.images_per_trial} images a trial",
-            ),
-            (
-                "Confirmation",
-                f"{confirm.finalists} finalists, {confirm.timesteps} timesteps an image, "
-                f"{confirm.seeds_per_prompt} fresh seeds a prompt",
-            ),
-            (
-                "Noise of one measurement",
-                ", ".join(f"{words.METRICS.get(k, k)} {v:.2g}" for k, v in self.verdict["spreads"].items()),
-            ),
-        ]
+    def _barred_words(self) -> dict[str, int]:
+        everyone = self.verdict["candidates"]
+        return {"count": sum(c.get("barred") is not None for c in everyone), "all": len(everyone)}
 
-    def _time(self) -> list[tuple[str, str, float]]:
-        """What the last run's time went to: label, duration, share of the whole."""
-        seconds = self.study.memory.recall("seconds_last_run")
-        if not seconds or not seconds.get("wall"):
-            return []
-        wall = seconds["wall"]
-        known = {name: value for name, value in seconds.items() if name != "wall"}
-        parts = known | {"loading and writing": max(0.0, wall - sum(known.values()))}
-        return [(name, words.duration(value), value / wall) for name, value in parts.items()]
+    def _diagnoses(self) -> list[dict[str, Any]]:
+        """Every trial that has begun: what it suffers from, and what to do."""
+        return [self._diagnosis(record) for record in self.records if record.state != "waiting"]
+
+    def _diagnosis(self, record: TrialRecord) -> dict[str, Any]:
+        say, found = self.say, diagnosis.diagnose(record)
+        scored = [card for card in record.cards if card["objective"] is not None]
+        best = max(scored, key=lambda card: float(card["objective"]), default=None)
+        return {
+            "trial": record.number,
+            "state": say(figures.STATES[record.state]),
+            "condition": found.condition if found else "",
+            "name": say(diagnosis.CONDITIONS[found.condition]) if found else "–",
+            "sentence": found.told(say) if found else "",
+            "remedy": say(found.remedy) if found and found.remedy else "",
+            "reason": self._end(record) if found is None or found.condition != "diverged" else "",
+            "best": best,
+        }
+
+    def _end(self, record: TrialRecord) -> str:
+        """Why a trial ended, where something is recorded."""
+        reason = record.reason or ""
+        if reason.startswith(BARRED):
+            told = all_barred(record, self.study.spec.guards, self.say)
+            return self.say("A guard bars every checkpoint: {reason}.", reason=told or reason)
+        return reasons.stored(reason, self.say) if reason else ""
+
+    def _table(self) -> dict[str, Any]:
+        table = checkpoints.rows(self.records)
+        kept = {(c["trial"], c["epoch"]): c.get("barred") for c in self.verdict["candidates"]}
+        front = {(c["trial"], c["epoch"]) for c in self.verdict.get("pareto", ())}
+        metrics = [name for name in METRICS[1:] if any(row[name] is not None for row in table)]
+        first = next(iter(self.champion.cards))
+        return {
+            "checkpoint_count": len(table),
+            "metrics": [
+                {
+                    "name": name,
+                    "label": words.metric(name, self.say),
+                    "higher": DIRECTIONS[name] > 0,
+                    "base": facts(first).base_values.get(name),
+                }
+                for name in metrics
+            ],
+            "table": [
+                row
+                | {
+                    "barred": kept.get((row["trial"], row["epoch"])) is not None,
+                    "front": (row["trial"], row["epoch"]) in front,
+                    "was": self.say(figures.STATES[row["state"]]),
+                }
+                for row in table[:MOST_ROWS]
+            ],
+        }
 
 
-def _versions() -> str:
-    found = []
-    for package in _PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
-
-
-def _json(figure: figures.Figure) -> Markup:
+def _json(figure: Figure) -> Markup:
     """A figure as JSON that cannot end the script element that it stands in."""
     text = json.dumps(json.loads(figure.to_json()), separators=(",", ":"))
     for character in "<>&":

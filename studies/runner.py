@@ -11,9 +11,10 @@ from search.driver import Driver
 from search.objective import Estimate
 from search.trial import End, Finished, Infeasible, Point, Pruned
 from studies import sheets
-from studies.cards import all_barred, facts, objective
+from studies.attributes import short
+from studies.cards import BARRED, all_barred, facts, objective
 from studies.engine import Blown, Engine, Returned, Scored
-from studies.guards import BARRED
+from studies.glance import PROMPTS
 from studies.study import SPREADS, Study
 from studies.verdict import Verdict, conclude
 from studies.watch import Watch
@@ -56,6 +57,7 @@ class Runner:
             self._watch.phase("measuring the base model")
             self._spreads = self._engine.spreads()
             self._memory.remember(SPREADS, self._spreads)
+        self._memory.remember(PROMPTS, self._study.prompts)
         self._watch.phase("searching")
         asking = True
         while True:
@@ -109,9 +111,15 @@ class Runner:
         barred = all_barred(self._memory.record(trial), self._study.spec.guards)
         if barred is not None and isinstance(end, (Finished, Pruned)):
             end = Infeasible(f"{BARRED}: {barred}")
+        self._describe(trial, end)
         self._driver.tell(trial, end)
         self._study.workspace.discard_state(trial)
         self._watch.ended(self._memory.record(trial))
+
+    def _describe(self, trial: int, end: End) -> None:
+        """Stores what the dashboard's tables show of the trial in a few words."""
+        for key, text in short(self._memory.record(trial), end).items():
+            self._memory.annotate(trial, key, text)
 
     def _attach_sheet(self, trial: int) -> None:
         workspace = self._study.workspace

@@ -12,7 +12,7 @@ from search.memory import Memory
 from search.settings import SearchSettings
 from search.storage import StorageError
 from studies import spec as study_file
-from studies.cohorts import prompts_of, shared_out, sides_of
+from studies.cohorts import Side, prompts_of, shared_out, sides_of
 from studies.fields import base_problems
 from studies.glance import glance
 from studies.lock import held
@@ -49,13 +49,29 @@ class Study:
     def prompts(self) -> tuple[str, ...]:
         """What each picture in a strip of renders was asked for."""
         judge = self.spec.judge
-        sides = sides_of(self.dataset, Planner.data_plan(self.spec).fold)
         return tuple(
             prompt
-            for side in sides
-            for prompt in prompts_of(side, judge.prompts, shared_out(judge.prompt_count, len(sides)))
-            * judge.seeds_per_prompt
+            for side, count in self._sides
+            for prompt in prompts_of(side, judge.prompts, count) * judge.seeds_per_prompt
         )
+
+    @property
+    def originals(self) -> tuple[int, ...]:
+        """The held-out image whose caption each picture in a strip was asked by; empty where the file has prompts."""
+        judge = self.spec.judge
+        if judge.prompts:
+            return ()
+        return tuple(
+            index
+            for side, count in self._sides
+            for index in self.dataset.fold(side.fold).split.validation[:count] * judge.seeds_per_prompt
+        )
+
+    @property
+    def _sides(self) -> list[tuple[Side, int]]:
+        """What is held out, each with its share of the prompts."""
+        sides = sides_of(self.dataset, Planner.data_plan(self.spec).fold)
+        return [(side, shared_out(self.spec.judge.prompt_count, len(sides))) for side in sides]
 
     @property
     def prompt_count(self) -> int:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from studies.language import ENGLISH, Translator
+
 _LONGEST = 60
 """More characters than that are a description, not a trigger word."""
 
@@ -47,9 +49,9 @@ def trigger_word(facts: Mapping[str, str]) -> str | None:
     return tag if 2 * count >= images and 0 < len(tag) <= _LONGEST else None
 
 
-def advice(facts: Mapping[str, str]) -> str:
+def advice(facts: Mapping[str, str], say: Translator = ENGLISH) -> str:
     """What to write into a prompt."""
     word = trigger_word(facts)
     if word is None:
-        return "Write prompts the way the training captions are written; they share no trigger word."
-    return f"Begin prompts with the trigger word: {word}"
+        return say("Write prompts the way the training captions are written; they share no trigger word.")
+    return say("Begin prompts with the trigger word: {word}", word=word)

@@ -1,4 +1,4 @@
-"""Figures in plain English, for people who have not read how they were measured (pure)."""
+"""Figures in plain words, for people who have not read how they were measured (pure)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any, Literal
 
 from evaluation.intervals import Estimate
 from search.objective import DIRECTIONS
+from studies.language import ENGLISH, Translator, marked
 from studies.watch import shown
 
 NOTICEABLE = 2.0
 """Standard errors that a difference must reach before it is called one."""
 
 METRICS = {
-    "validation": "validation loss",
-    "clip_image": "CLIP image similarity",
-    "clip_text": "CLIP text similarity",
-    "diversity": "diversity between seeds",
-    "memorisation": "memorisation",
-    "flexibility": "following of prompts outside the data set",
+    "validation": marked("validation loss"),
+    "clip_image": marked("CLIP image similarity"),
+    "clip_text": marked("CLIP text similarity"),
+    "diversity": marked("diversity between seeds"),
+    "memorisation": marked("memorisation"),
+    "flexibility": marked("following of prompts outside the data set"),
 }
 
 Tone = Literal["good", "bad", "neutral"]
@@ -35,6 +36,8 @@ class Finding:
     error: str
     meaning: str
     tone: Tone
+    base: str = ""
+    """The base model's own value and the LoRA's; empty where the figure has none."""
 
 
 def value(chosen: object) -> str:
@@ -57,113 +60,161 @@ def estimate(value: Any, digits: int) -> str:
     return f"{signed(found.mean, digits)} ± {error(found.standard_error, digits)}"
 
 
+def plain(value: float | None, digits: int) -> str:
+    """A figure with a true minus; a dash if there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
 def error(value: float, digits: int) -> str:
     """A standard error; a question mark where it is unknown."""
     return f"{value:.{digits}f}" if math.isfinite(value) else "?"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, say: Translator = ENGLISH) -> str:
     """Hours and minutes, minutes and seconds, or seconds."""
     whole = round(seconds)
     if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{seconds:.1f} s"
+        return say("{hours} h {minutes} min", hours=whole // 3600, minutes=f"{whole % 3600 // 60:02}")
+    if whole >= 60:
+        return say("{minutes} min {seconds} s", minutes=whole // 60, seconds=f"{whole % 60:02}")
+    return say("{seconds} s", seconds=f"{seconds:.1f}")
 
 
-def findings(scores: Mapping[str, Any], images: int, side: str) -> list[Finding]:
+def findings(scores: Mapping[str, Any], images: int, side: Side, say: Translator = ENGLISH) -> list[Finding]:
     """What a score card says of a LoRA against the base model.
 
     Args:
         scores: JSON of a card.
         images: how many held-out images it was measured on.
         side: what to call them: "test" or "validation".
+        say: the language.
     """
-    found = [_loss(Estimate.model_validate(scores["validation"]), images, side)]
-    for name, meanings in _OTHERS.items():
-        if scores.get(name):
-            found.append(_other(name, Estimate.model_validate(scores[name]), meanings))
-    return found
+    found = [_loss(Estimate.model_validate(scores["validation"]), images, side, say)]
+    return found + [_other(name, scores, say) for name in _OTHERS if scores.get(name)]
 
 
-def ruling(shares: Mapping[str, float]) -> str:
+def ruling(shares: Mapping[str, float], say: Translator = ENGLISH) -> str:
     """Which metric decided the order of the checkpoints."""
     ranked = sorted(shares.items(), key=lambda item: -item[1])
     if not ranked or not any(shares.values()):
-        return "All checkpoints scored the same."
+        return say("All checkpoints scored the same.")
     if len(ranked) == 1:
-        return f"Only the {_metric(ranked[0][0])} counted in this study."
-    parts = ", ".join(f"{_metric(name)} {share:.0%}".replace("-", "−") for name, share in ranked)
-    text = f"Shares in the differences between checkpoints: {parts}."
-    against = [_metric(name) for name, share in ranked if share <= -0.005]
+        return say("Only the {metric} counted in this study.", metric=metric(ranked[0][0], say))
+    parts = say(", ").join(f"{metric(name, say)} {share:.0%}".replace("-", "−") for name, share in ranked)
+    text = say("Shares in the differences between checkpoints: {parts}.", parts=parts)
+    against = [metric(name, say) for name, share in ranked if share <= -0.005]
     if against:
-        return f"{text} The {' and '.join(against)} worked against the rest."
+        return text + say(" The {metrics} worked against the rest.", metrics=say(" and ").join(against))
     leader, share = ranked[0]
     if share > 0.9:
-        return f"{text} So the {_metric(leader)} decided almost alone, whatever the weights say."
+        return text + say(
+            " So the {metric} decided almost alone, whatever the weights say.", metric=metric(leader, say)
+        )
     return text
 
 
-def _loss(found: Estimate, images: int, side: str) -> Finding:
+def _loss(found: Estimate, images: int, side: Side, say: Translator) -> Finding:
     """A log ratio as the change in per cent that it stands for."""
     change, noise = math.expm1(found.mean), math.exp(found.mean) * found.standard_error
-    where = f"on {images} {side} image{'s' if images != 1 else ''}"
     tone = _tone(-found.mean, found.standard_error)
-    meaning = {
-        "good": f"The loss {where} is this much lower than without the LoRA.",
-        "bad": f"The loss {where} is higher than without the LoRA: the training images may be learnt by heart.",
-        "neutral": f"The loss {where} cannot be told from that without the LoRA.",
-    }[tone]
-    return Finding("Loss", f"{signed(100 * change, 1)} %", f"± {error(100 * noise, 1)}", meaning, tone)
+    where = say(_SIDES[side][images != 1], images=images)
+    meaning = say(_LOSS[tone], where=where)
+    return Finding(say("Loss"), f"{signed(100 * change, 1)} %", f"± {error(100 * noise, 1)}", meaning, tone)
+
+
+Side = Literal["test", "validation"]
+_SIDES: Mapping[Side, tuple[str, str]] = {
+    "test": (marked("{images} test image"), marked("{images} test images")),
+    "validation": (marked("{images} validation image"), marked("{images} validation images")),
+}
+_LOSS: Mapping[Tone, str] = {
+    "good": marked("The loss on {where} is this much lower than without the LoRA."),
+    "bad": marked(
+        "The loss on {where} is higher than without the LoRA: the training images may be learnt by heart."
+    ),
+    "neutral": marked("The loss on {where} cannot be told from that without the LoRA."),
+}
 
 
 _OTHERS: Mapping[str, tuple[str, Mapping[Tone, str]]] = {
     "clip_image": (
-        "Likeness (CLIP)",
+        marked("Likeness (CLIP)"),
         {
-            "good": "Its pictures are closer to your held-out images than the base model's, in points of 100.",
-            "bad": "Its pictures are further from your held-out images than the base model's, in points of 100.",
-            "neutral": "Its pictures are as close to your held-out images as the base model's, within the error.",
+            "good": marked(
+                "Its pictures are closer to your held-out images than the base model's, in points of 100."
+            ),
+            "bad": marked(
+                "Its pictures are further from your held-out images than the base model's, in points of 100."
+            ),
+            "neutral": marked(
+                "Its pictures are as close to your held-out images as the base model's, within the error."
+            ),
         },
     ),
     "clip_text": (
-        "Prompt following (CLIP)",
+        marked("Prompt following (CLIP)"),
         {
-            "good": "It follows the prompts better than the base model, in points of 100.",
-            "bad": "It follows the prompts less well than the base model, in points of 100.",
-            "neutral": "It follows the prompts as well as the base model, within the error.",
+            "good": marked("It follows the prompts better than the base model, in points of 100."),
+            "bad": marked("It follows the prompts less well than the base model, in points of 100."),
+            "neutral": marked("It follows the prompts as well as the base model, within the error."),
         },
     ),
     "diversity": (
-        "Diversity",
+        marked("Diversity"),
         {
-            "good": "Its pictures of one prompt differ more from seed to seed than the base model's.",
-            "bad": "Its pictures of one prompt differ less from seed to seed than the base model's.",
-            "neutral": "Its pictures of one prompt differ from seed to seed as the base model's do.",
+            "good": marked("Its pictures of one prompt differ more from seed to seed than the base model's."),
+            "bad": marked("Its pictures of one prompt differ less from seed to seed than the base model's."),
+            "neutral": marked("Its pictures of one prompt differ from seed to seed as the base model's do."),
         },
     ),
     "memorisation": (
-        "Memorisation",
+        marked("Memorisation"),
         {
-            "good": "Its pictures lean less to the training images than the base model's, in points of 100.",
-            "bad": "Its pictures copy the training images more than the base model's, in points of 100.",
-            "neutral": "Its pictures lean to the training images no more than the base model's.",
+            "good": marked(
+                "Its pictures lean less to the training images than the base model's, in points of 100."
+            ),
+            "bad": marked(
+                "Its pictures copy the training images more than the base model's, in points of 100."
+            ),
+            "neutral": marked("Its pictures lean to the training images no more than the base model's."),
         },
     ),
     "flexibility": (
-        "Flexibility",
+        marked("Flexibility"),
         {
-            "good": "It follows prompts outside the data set better than the base model, in points of 100.",
-            "bad": "It follows prompts outside the data set less well than the base model, in points of 100.",
-            "neutral": "It follows prompts outside the data set as well as the base model, within the error.",
+            "good": marked(
+                "It follows prompts outside the data set better than the base model, in points of 100."
+            ),
+            "bad": marked(
+                "It follows prompts outside the data set less well than the base model, in points of 100."
+            ),
+            "neutral": marked(
+                "It follows prompts outside the data set as well as the base model, within the error."
+            ),
         },
     ),
 }
 
 
-def _other(name: str, found: Estimate, label_and_meanings: tuple[str, Mapping[Tone, str]]) -> Finding:
-    label, meanings = label_and_meanings
+def _other(name: str, scores: Mapping[str, Any], say: Translator) -> Finding:
+    (label, meanings), found = _OTHERS[name], Estimate.model_validate(scores[name])
     tone = _tone(DIRECTIONS[name] * found.mean, found.standard_error)
-    return Finding(label, signed(found.mean, 2), f"± {error(found.standard_error, 2)}", meanings[tone], tone)
+    return Finding(
+        say(label),
+        signed(found.mean, 2),
+        f"± {error(found.standard_error, 2)}",
+        say(meanings[tone]),
+        tone,
+        _against(scores.get(f"{name}_value"), scores.get("base_values", {}).get(name), say),
+    )
+
+
+def _against(value: float | None, base: float | None, say: Translator) -> str:
+    if value is None:
+        return ""
+    if base is None:
+        return say("Its value is {value}.", value=plain(value, 2))
+    return say("Base model {base}, with the LoRA {value}.", base=plain(base, 2), value=plain(value, 2))
 
 
 def _tone(gain: float, error: float) -> Tone:
@@ -172,5 +223,6 @@ def _tone(gain: float, error: float) -> Tone:
     return "good" if gain > 0 else "bad"
 
 
-def _metric(name: str) -> str:
-    return METRICS.get(name, name)
+def metric(name: str, say: Translator = ENGLISH) -> str:
+    """A metric as people call it."""
+    return say.pattern(METRICS.get(name, name))

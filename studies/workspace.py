@@ -78,6 +78,11 @@ class Workspace:
         """Every scored checkpoint with its figures, for spreadsheets."""
         return self.root / "checkpoints.csv"
 
+    @property
+    def tensorboard(self) -> Path:
+        """Curves of all trials as TensorBoard reads them."""
+        return self.root / "tensorboard"
+
     def trial(self, number: int) -> Path:
         """The folder of a trial."""
         return self.root / "trials" / f"{number:04d}"

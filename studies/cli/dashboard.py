@@ -29,7 +29,7 @@ def command(workspace: Path, port: int, no_browser: bool) -> None:
 
     with told():
         study = glance(workspace)
-        dashboard.annotate(study.memory, standing(study.workspace))
+        dashboard.annotate(study, standing(study.workspace))
         server = dashboard.serve(study.workspace, port)
     address = f"http://127.0.0.1:{server.server_port}/"
     click.echo(f"{study.spec.study.name}: {address}  (Ctrl-C ends it)")

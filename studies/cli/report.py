@@ -6,10 +6,20 @@ from pathlib import Path
 
 import click
 
+from studies.language import LANGUAGES, translator
+
 
 @click.command(name="report")
 @click.argument("workspace", type=click.Path(path_type=Path))
-def command(workspace: Path) -> None:
+@click.option(
+    "--lang",
+    "language",
+    type=click.Choice(LANGUAGES),
+    default="en",
+    show_default=True,
+    help="The page's language: English or Chinese.",
+)
+def command(workspace: Path, language: str) -> None:
     """Write the report of WORKSPACE as one HTML page, with a table of all checkpoints beside it.
 
     Works while the study runs, too: the report then says that its choice is provisional.
@@ -17,6 +27,7 @@ def command(workspace: Path) -> None:
     \b
     Examples:
       lorasearch report workspaces/quickstart
+      lorasearch report workspaces/quickstart --lang zh
       xdg-open "$(lorasearch report workspaces/quickstart)"
     """
     from studies import report
@@ -27,5 +38,5 @@ def command(workspace: Path) -> None:
     with told():
         study = reopen(workspace)
         verdict = standing(study.workspace) or provisional(study)
-        path = report.write(study, verdict)
+        path = report.write(study, verdict, translator(language))
     click.echo(str(path))

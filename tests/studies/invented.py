@@ -15,15 +15,20 @@ from safetensors.torch import save_file
 
 from search.memory import Memory
 from search.samplers import make_sampler
-from search.trial import Failed, Finished, Infeasible, Pruned
+from search.trial import End, Failed, Finished, Infeasible, Pruned
 from studies import sheets, study
-from studies.cards import facts, objective
+from studies.attributes import short
+from studies.cards import BARRED, all_barred, facts, objective
 from studies.engine import Exam
+from studies.glance import PROMPTS
 from studies.study import SPREADS, Study
 from studies.verdict import Verdict, conclude, provisional
 from studies.workspace import Workspace, copy_whole, write_json
 
 HOSTILE = "<script>alert('caption')</script>"
+TRAP = "[click](javascript:alert(1)) ![x](javascript:alert(2)) | **bold**"
+OVERFIT, MEMORISING = 3, 4
+"""Trials of a rich study that suffer from something."""
 STUDY_FILE = """
 [study]
 name = "{name}"
@@ -76,19 +81,33 @@ class Examiner:
 
     study: Study
     clip: bool
+    rich: bool = False
 
     def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
         records = self.study.memory.records()
         cards = [next(c for c in records[t].cards if c["epoch"] == e) for t, e in checkpoints]
-        return [
+        found = [
             scores(r.values, c["images_seen"], random.Random(f"{exam.label}{r.number}"), self.clip, 24, 0.002)
             for r, c in zip((records[t] for t, _ in checkpoints), cards, strict=True)
         ]
+        if not self.rich:
+            return found
+        return [enriched(self.study, s, t, e) for s, (t, e) in zip(found, checkpoints, strict=True)]
 
 
-def invent(folder: Path, *, trials: int = 5, clip: bool = True, finished: bool = True) -> Invented:
-    """Writes images, a study file and a workspace with trials of every kind."""
-    write_images(folder / "images" / "10_things")
+def invent(
+    folder: Path, *, trials: int = 5, clip: bool = True, finished: bool = True, rich: bool = False
+) -> Invented:
+    """Writes images, a study file and a workspace with trials of every kind.
+
+    Args:
+        folder: where to.
+        trials: how many.
+        clip: whether CLIP's figures were measured.
+        finished: whether there is a verdict.
+        rich: whether there are more images, every figure, and an overfit and a memorising trial.
+    """
+    write_images(folder / "images" / "10_things", 30 if rich else 10)
     path = folder / "study.toml"
     path.write_text(
         STUDY_FILE.format(
@@ -100,14 +119,15 @@ def invent(folder: Path, *, trials: int = 5, clip: bool = True, finished: bool =
     )
     opened = begin(path, folder / "ws")
     memory = opened.memory
+    memory.remember(PROMPTS, opened.prompts)
     memory.remember(SPREADS, {"validation": 0.01, "clip_image": 0.8, "clip_text": 0.5})
     for recipe in opened.spec.first:
         memory.enqueue(recipe)
     save_strip(opened.workspace.base_renders, 0, opened.prompt_count)
     for number in range(trials):
-        run_trial(opened, number, clip, unfinished=not finished and number == trials - 1)
+        run_trial(opened, number, clip, unfinished=not finished and number == trials - 1, rich=rich)
     if finished:
-        verdict = conclude(opened, Examiner(opened, clip))  # type: ignore[arg-type]
+        verdict = conclude(opened, Examiner(opened, clip, rich))  # type: ignore[arg-type]
         memory.remember("seconds_last_run", {"training": 300.0, "judging": 40.0, "wall": 371.0})
         return Invented(opened, verdict)
     return Invented(opened, provisional(opened))
@@ -123,19 +143,20 @@ def begin(path: Path, root: Path) -> Study:
     return study.reopen(root)
 
 
-def run_trial(opened: Study, wanted: int, clip: bool, unfinished: bool) -> None:
-    """Trial 2 diverges, every third is pruned after two epochs, the rest run to the end."""
+def run_trial(opened: Study, wanted: int, clip: bool, unfinished: bool, rich: bool = False) -> None:
+    """Trial 2 diverges, every third is pruned after two epochs (but the memorising one), the rest run to the end."""
     memory, draw = opened.memory, random.Random(wanted)
     number = memory.begin()
     assert number == wanted
     values = memory.suggest(number, opened.spec.space.suggest, make_sampler("random", number, 5))
     if number == 2:
-        memory.tell(number, Infeasible("the training loss became NaN at step 17"), None)
+        finish(opened, number, Infeasible("the loss became nan after 17 images"), None)
         return
-    epochs = 2 if unfinished or number % 3 == 1 else 6
+    cut = number % 3 == 1 and not (rich and number == MEMORISING)
+    epochs = 2 if unfinished or cut else 6
     best = -math.inf
     for epoch in range(1, epochs + 1):
-        card = card_of(opened, number, epoch, values, draw, clip)
+        card = card_of(opened, number, epoch, values, draw, clip, rich)
         memory.save_card(number, card)
         save_strip(opened.workspace.renders(number, epoch), epoch, opened.prompt_count)
         save_lora(opened.workspace.lora(number, epoch))
@@ -145,11 +166,25 @@ def run_trial(opened: Study, wanted: int, clip: bool, unfinished: bool) -> None:
         return
     attach_sheet(opened, number, epochs)
     end = Failed("the disk was full") if number == 7 else Finished() if epochs == 6 else Pruned()
-    memory.tell(number, end, best)
+    barred = all_barred(memory.record(number), opened.spec.guards)
+    finish(opened, number, Infeasible(f"{BARRED}: {barred}") if barred else end, best)
+
+
+def finish(opened: Study, number: int, end: End, value: float | None) -> None:
+    """Tells a trial with its short attributes, as the runner does."""
+    for key, text in short(opened.memory.record(number), end).items():
+        opened.memory.annotate(number, key, text)
+    opened.memory.tell(number, end, value)
 
 
 def card_of(
-    opened: Study, number: int, epoch: int, values: Mapping[str, Any], draw: random.Random, clip: bool
+    opened: Study,
+    number: int,
+    epoch: int,
+    values: Mapping[str, Any],
+    draw: random.Random,
+    clip: bool,
+    rich: bool,
 ) -> dict[str, Any]:
     """A stored card with its objective, as the runner makes it."""
     card = {
@@ -161,6 +196,8 @@ def card_of(
         "file": opened.workspace.relative(opened.workspace.lora(number, epoch)),
         "scores": scores(values, 80 * epoch, draw, clip, 8, 0.006),
     }
+    if rich:
+        card["scores"] = enriched(opened, card["scores"], number, epoch)
     found = objective(facts(card), opened.memory.recall(SPREADS), opened.spec.objective)
     return card | {"objective": found.mean, "objective_error": found.standard_error}
 
@@ -187,16 +224,55 @@ def scores(
     }
 
 
-def write_images(folder: Path) -> None:
-    """Ten drawings that no one would take for each other; the captions of half of them are hostile."""
+def enriched(opened: Study, found: dict[str, Any], trial: int, epoch: int) -> dict[str, Any]:
+    """All figures that a judge can measure; one trial overfits from epoch 2, another copies its images."""
+    draw, count, split = random.Random(f"{trial}-{epoch}"), opened.prompt_count, opened.dataset.split
+    mean = found["validation"]["mean"]
+    if trial == OVERFIT:
+        mean = -0.06 + 0.02 * abs(epoch - 2)
+        found["training"] = {"mean": -0.05 * epoch, "standard_error": 0.004}
+        found["validation"] = {"mean": mean, "standard_error": 0.006}
+    copied = [(3.0 * epoch if trial == MEMORISING else -1.0) + draw.gauss(0, 0.4) for _ in range(count)]
+    rise = {"mean": sum(copied) / count, "standard_error": 0.5}
+    return found | {
+        "validation_by_image": [mean + 0.01 * (-1) ** i for i in range(len(split.validation))],
+        "clip_text_value": 24.0 + found["clip_text"]["mean"],
+        "memorisation": rise,
+        "memorisation_by_prompt": copied,
+        "memorisation_value": rise["mean"] - 1.5,
+        "memorisation_level": {"mean": rise["mean"] - 1.5, "standard_error": 0.6},
+        "diversity": {"mean": -0.4 * epoch, "standard_error": 0.7},
+        "diversity_value": 31.0 - 0.4 * epoch,
+        "flexibility": {"mean": -0.2 * epoch, "standard_error": 0.5} if epoch == 6 else None,
+        "flexibility_value": 26.0 - 0.2 * epoch if epoch == 6 else None,
+        "base_values": {
+            "clip_image": 61.0,
+            "clip_text": 24.0,
+            "memorisation": -1.5,
+            "diversity": 31.0,
+            "flexibility": 26.0,
+        },
+        "nearest_training": [draw.choice(split.train) for _ in range(count)],
+        "renders": count,
+    }
+
+
+def write_images(folder: Path, count: int = 10) -> None:
+    """Drawings that no one would take for each other, with hostile captions."""
     folder.mkdir(parents=True)
-    for i in range(10):
-        image = Image.new("RGB", (64, 64), f"hsl({i * 36}, 70%, 60%)")
-        ImageDraw.Draw(image).ellipse(
-            (4 * i, 30 - 3 * i, 20 + 4 * i, 60 - 2 * i), fill=f"hsl({i * 97}, 80%, 30%)"
-        )
+    for i in range(count):
+        image = Image.new("RGB", (64, 64), f"hsl({i * 36}, 70%, {60 - 8 * (i // 10)}%)")
+        box = (4 * i, 30 - 3 * i, 20 + 4 * i, 60 - 2 * i) if i < 10 else _box(i)
+        ImageDraw.Draw(image).ellipse(box, fill=f"hsl({i * 97}, 80%, 30%)")
         image.save(folder / f"{i}.png")
-        (folder / f"{i}.txt").write_text(f"sks thing, number {i} {HOSTILE}")
+        trap = HOSTILE if count == 10 or i % 2 else TRAP
+        (folder / f"{i}.txt").write_text(f"sks thing, number {i} {trap}")
+
+
+def _box(i: int) -> tuple[int, int, int, int]:
+    draw = random.Random(i)
+    left, top = draw.randrange(40), draw.randrange(40)
+    return left, top, left + draw.randrange(8, 24), top + draw.randrange(8, 24)
 
 
 def save_strip(path: Path, shade: int, count: int) -> None:

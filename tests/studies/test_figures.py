@@ -7,7 +7,7 @@ import pytest
 
 from search.parameter import Choice, Real
 from search.trial import Point, State, TrialRecord
-from studies import figures
+from studies import figures, search_figures
 
 WINNER = {"trial": 0, "epoch": 2}
 
@@ -90,22 +90,22 @@ def test_training_gap_needs_training_images(records: list[TrialRecord]) -> None:
 
 
 def test_slices_put_trials_without_a_score_aside(records: list[TrialRecord]) -> None:
-    figure = figures.slices(records, "rate", Real(low=1e-5, high=1e-1, log=True), winner=0)
+    figure = search_figures.slices(records, "rate", Real(low=1e-5, high=1e-1, log=True), winner=0)
     assert figure.layout.xaxis.type == "log"
     assert sum(len(trace.x) for trace in figure.data) == 3
     assert list(trace(figure, "winner").y) == [0.2]
-    assert figures.slices(records[:1], "rate", Real(low=1e-5, high=1e-1), winner=0) is None
+    assert search_figures.slices(records[:1], "rate", Real(low=1e-5, high=1e-1), winner=0) is None
 
 
 def test_choices_are_categories_and_their_words_are_escaped() -> None:
     records = [record(i, "finished", [-0.1], kind=kind) for i, kind in enumerate(["<b>x</b>", "y"])]
-    figure = figures.slices(records, "kind", Choice(choices=("<b>x</b>", "y")), winner=0)
+    figure = search_figures.slices(records, "kind", Choice(choices=("<b>x</b>", "y")), winner=0)
     assert figure.layout.xaxis.type == "category"
     assert "<b>" not in json.dumps(figure.to_plotly_json(), default=str)
 
 
 def test_importance_puts_the_largest_share_on_top() -> None:
-    (bars,) = figures.importance({"rate": 0.8, "rank": 0.2}).data
+    (bars,) = search_figures.importance({"rate": 0.8, "rank": 0.2}).data
     assert list(bars.y) == ["rank", "rate"]
     assert list(bars.text) == ["20%", "80%"]
 

@@ -15,7 +15,9 @@ from tests.studies.conftest import write_study
 
 def run(study_file: Path, workspace: Path) -> str:
     result = CliRunner().invoke(
-        command, [str(study_file), "--workspace", str(workspace)], catch_exceptions=False
+        command,
+        [str(study_file), "--workspace", str(workspace), "--tensorboard"],
+        catch_exceptions=False,
     )
     return result.output
 
@@ -40,6 +42,12 @@ def test_a_study_scores_every_epoch_selects_confirms_and_tests(finished: Path):
         epochs = [card["epoch"] for card in record.cards]
         assert epochs == list(range(1, len(epochs) + 1))
         assert len(list(study.workspace.trial(record.number).glob("trial-*.safetensors"))) == len(epochs)
+        if epochs:
+            short = [study.memory.annotation(record.number, k) for k in ("best_epoch", "best_validation")]
+            assert short[0] in epochs and " ± " in short[1]
+            assert study.memory.annotation(record.number, "diagnosis").endswith(".")
+    assert study.memory.recall("prompts") == study.prompts
+    assert len(list(study.workspace.tensorboard.iterdir())) == sum(bool(r.cards) for r in records)
     best = load_file(study.workspace.best)
     assert best.keys() == load_file(study.workspace.root / selection["winner"]["file"]).keys()
     assert list(study.workspace.artifacts.iterdir())
@@ -103,7 +111,7 @@ def test_epochs_beyond_the_image_budget_are_refused(small_study, tmp_path: Path)
 def test_a_trial_with_every_checkpoint_barred_is_infeasible_and_the_verdict_says_so(
     small_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(GuardsSection, "barred", lambda guards, scores: "it copies")
+    monkeypatch.setattr(GuardsSection, "barred", lambda *_: "it copies")
     run(small_study(trials=2, images=16), tmp_path / "barred")
     study = reopen(tmp_path / "barred")
     for record in study.memory.records():

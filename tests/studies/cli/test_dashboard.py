@@ -45,7 +45,7 @@ def test_taken_port_is_told_in_a_sentence(finished: Invented, run: Run) -> None:
 
 def test_notes_show_the_verdict_and_the_contact_sheets(finished: Invented) -> None:
     memory = finished.study.memory
-    dashboard.annotate(memory, finished.verdict)
+    dashboard.annotate(finished.study, finished.verdict)
     study = memory._study
     assert finished.verdict["winner"]["reason"] in get_note(study)
     number = finished.verdict["winner"]["trial"]

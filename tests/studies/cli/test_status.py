@@ -10,7 +10,7 @@ def test_table_shows_states_best_and_budget(finished: Invented, run: Run) -> Non
     code, out, _ = run("status", finished.workspace.root)
     assert code == 0
     assert "2 finished, 2 pruned, 1 infeasible; 16 checkpoints scored." in out
-    assert "the training loss became NaN at step 17" in " ".join(out.split())
+    assert "the loss became nan after 17 images" in " ".join(out.split())
     assert "Budget left: 0 of 5 trials." in out
     assert "The verdict stands" in out
 

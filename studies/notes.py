@@ -1,0 +1,126 @@
+"""The dashboard's notes in Markdown: a study's verdict, a trial's diagnosis, scores and pictures (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.scorecard import METRICS, ScoreCard
+from search.memory import PICTURE
+from search.trial import TrialRecord
+from studies import words
+from studies.cards import Card, facts
+from studies.diagnosis import diagnose, headline
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:@$^=\"'/])")
+
+
+def escaped(text: str) -> str:
+    """Foreign words as they are: no Markdown, no HTML, no link, no line break in them acts."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def study_note(verdict: Mapping[str, Any], records: Sequence[TrialRecord]) -> str:
+    """The verdict, how the finalists fared and what the trials suffer from."""
+    winner, confirmation = verdict["winner"], verdict["confirmation"]
+    lines = [
+        f"## {'Use' if confirmation else 'So far'}: trial {winner['trial']}, epoch {winner['epoch']}",
+        winner["reason"],
+        "",
+        "| parameter | value |",
+        "|---|---|",
+        *(f"| {escaped(name)} | {escaped(words.value(value))} |" for name, value in winner["params"].items()),
+        "",
+    ]
+    if verdict["test"]:
+        lines += ["### On test images, against the base model", *_figures(verdict["test"]), ""]
+    if confirmation:
+        if not confirmation["separable"]:
+            lines += ["**Not separable**: fresh seeds cannot tell the winner from every other trial.", ""]
+        lines += ["### Finalists, judged again", *_finalists(confirmation["finalists"]), ""]
+    lines += [headline([diagnose(record) for record in records]), ""]
+    return "\n".join([*lines, words.ruling(verdict["shares_of_variance"]), "", verdict["rule"]])
+
+
+def trial_note(
+    record: TrialRecord,
+    verdict: Mapping[str, Any] | None = None,
+    prompts: Sequence[str] = (),
+    has_sheet: bool = False,
+) -> str:
+    """A trial's diagnosis, its best checkpoint's figures, its pictures, all its checkpoints.
+
+    Args:
+        record: the trial.
+        verdict: what the study says; None before there is a verdict.
+        prompts: of the contact sheet's columns.
+        has_sheet: whether the trial has one.
+    """
+    diagnosis = diagnose(record)
+    lines = [f"## {diagnosis.condition.capitalize()}", ""] if diagnosis else []
+    if verdict is not None and verdict["winner"]["trial"] == record.number:
+        lines += [f"**The winner, at epoch {verdict['winner']['epoch']}.** {verdict['winner']['reason']}", ""]
+    if diagnosis is not None:
+        lines += [escaped(diagnosis.sentence), ""]
+        lines += [f"**Remedy:** {diagnosis.remedy}.", ""] if diagnosis.remedy else []
+    if record.reason:
+        lines += [f"It ended as {record.state}: {escaped(record.reason)}", ""]
+    scored = [card for card in record.cards if card["objective"] is not None]
+    if scored:
+        best = max(scored, key=lambda card: float(card["objective"]))
+        title = f"### Best: epoch {best['epoch']} of {len(record.cards)}, {best['images_seen']} images"
+        lines += [title, *_figures(best["scores"]), ""]
+    if has_sheet:
+        lines += _sheet(prompts)
+    return "\n".join(lines + _checkpoints(record.cards))
+
+
+def _sheet(prompts: Sequence[str]) -> list[str]:
+    """The contact sheet and what its columns were asked for."""
+    lines = ["### What it draws, epoch by epoch", f"![contact sheet]({PICTURE})", ""]
+    if prompts:
+        lines += ["From left to right:", ""]
+        lines += [f"{i}. {escaped(prompt)}" for i, prompt in enumerate(prompts, start=1)]
+        lines += [""]
+    return lines
+
+
+def _figures(scores: Mapping[str, Any]) -> list[str]:
+    """A row a metric: the difference from the base model with its error, both values."""
+    card = ScoreCard.model_validate(scores)
+    rows = [f"| {words.METRICS['validation']} (log ratio) | {words.estimate(card.validation, 4)} | – | – |"]
+    for name in METRICS[1:]:
+        difference = getattr(card, name)
+        if difference is not None:
+            base = words.plain(card.base_values.get(name), 2)
+            value = words.plain(getattr(card, f"{name}_value"), 2)
+            rows.append(f"| {words.METRICS[name]} | {words.estimate(difference, 2)} | {value} | {base} |")
+    return ["| figure | against the base model | with the LoRA | base model |", "|---|---:|---:|---:|", *rows]
+
+
+def _checkpoints(cards: Sequence[Card]) -> list[str]:
+    if not cards:
+        return []
+    lines = [
+        "### Every checkpoint",
+        "| epoch | images | objective | validation |",
+        "|---:|---:|---:|---:|",
+    ]
+    for card in cards:
+        objective = words.signed(card["objective"], 2)
+        validation = words.estimate(facts(card).validation, 4)
+        lines.append(f"| {card['epoch']} | {card['images_seen']} | {objective} | {validation} |")
+    return lines
+
+
+def _finalists(finalists: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        "| trial | epoch | objective in the search | judged again | |",
+        "|---:|---:|---:|---:|---|",
+        *(
+            f"| {f['trial']} | {f['epoch']} | {words.estimate(f['objective_before'], 2)} "
+            f"| {words.estimate(f['objective'], 2)} | {'barred: ' + f['barred'] if f.get('barred') else ''} |"
+            for f in finalists
+        ),
+    ]

@@ -1,0 +1,40 @@
+"""Every sentence that the page can say, read out of the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from jinja2 import nodes
+
+from studies import report
+
+STUDIES = Path(report.__file__).parent
+CALLS = ("say", "marked", "_", "self.say")
+
+
+def of_template() -> set[str]:
+    """First arguments of ``_`` in the page's template."""
+    environment = report.environment()
+    source = (STUDIES / "templates" / "report.html.j2").read_text(encoding="utf-8")
+    return {
+        call.args[0].value
+        for call in environment.parse(source).find_all(nodes.Call)
+        if isinstance(call.node, nodes.Name)
+        and call.node.name == "_"
+        and isinstance(call.args[0], nodes.Const)
+    }
+
+
+def of_code() -> dict[str, str]:
+    """First arguments of ``say`` and ``marked`` in all modules, with the module that says them."""
+    return {text: path.name for path in sorted(STUDIES.rglob("*.py")) for text in _of(path)}
+
+
+def _of(path: Path) -> Iterator[str]:
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in CALLS and call.args:
+            first = call.args[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value
