@@ -22,6 +22,7 @@ COMMANDS = {
     "status": "How far a study is, and what is best so far.",
     "select": "Which checkpoint wins, and why.",
     "export": "Copy the best LoRA file to where a WebUI looks for it.",
+    "judge": "Which of some LoRA files is best, whoever trained them; needs no study.",
     "report": "Write the study's report as one HTML page.",
     "dashboard": "Look at a study in optuna-dashboard.",
 }
