@@ -12,6 +12,7 @@ import click
 from studies.problems import StudyError
 
 COMMANDS = {
+    "init": "Look at images and captions, and write a study file that fits them.",
     "import": "Turn a training configuration of sd-scripts into a study.",
     "caption": "Write missing captions with an image-to-text model.",
     "check": "What is wrong with a study and its images, before anything starts.",
