@@ -60,7 +60,7 @@ class Survey:
     def square(self) -> bool:
         """Whether all pictures are about square."""
         low, high = self.ratios
-        return 1 / _SQUARE <= low and high <= _SQUARE
+        return low >= 1 / _SQUARE and high <= _SQUARE
 
     @property
     def trigger(self) -> str | None:
