@@ -12,6 +12,7 @@ import click
 from studies.problems import StudyError
 
 COMMANDS = {
+    "doctor": "What this machine can do, and what is missing or in the way.",
     "init": "Look at images and captions, and write a study file that fits them.",
     "import": "Turn a training configuration of sd-scripts into a study.",
     "caption": "Write missing captions with an image-to-text model.",
