@@ -25,6 +25,7 @@ COMMANDS = {
     "select": "Which checkpoint wins, and why.",
     "export": "Copy the best LoRA file to where a WebUI looks for it.",
     "judge": "Which of some LoRA files is best, whoever trained them; needs no study.",
+    "compare": "Studies side by side: settings, winners, test scores, cost.",
     "report": "Write the study's report as one HTML page.",
     "dashboard": "Look at a study in optuna-dashboard.",
 }
