@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a contact sheet of the images with problems to this PNG.  [default: none]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.  [default: off]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
 def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -> None:
     """Check STUDY_FILE, its base model and its images; nothing is written but the sheet.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument(
     "workspaces", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="STUDY STUDY..."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.  [default: off]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
 def command(workspaces: tuple[Path, ...], as_json: bool) -> None:
     """Show studies side by side: settings that differ, winners, their test scores, and what each took.
 

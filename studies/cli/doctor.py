@@ -20,7 +20,7 @@ import click
     show_default=True,
     help="Folder under which studies write.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.  [default: off]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
 def command(storage: str | None, workspace: Path, as_json: bool) -> None:
     """Look at Python, PyTorch, GPU, libraries, disk and database; nothing is changed.
 

@@ -51,12 +51,12 @@ if TYPE_CHECKING:
 @click.option(
     "--clip-skip",
     type=click.IntRange(1, 3),
-    help="Hidden state of the text encoder, counted from the end.  [default: each file's own, else 1]",
+    help="Hidden state of the text encoder, counted from the end, 1 to 3.  [default: each file's own, else 1]",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0),
-    help="Of the split and of all renders.  [default: that of the files' study, else 0]",
+    help="Number from which split and renders derive.  [default: that of the files' study, else 0]",
 )
 @click.option(
     "--outside",
@@ -65,9 +65,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="List of prompts outside the data set.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print judgement.json instead of a table.  [default: off]"
-)
+@click.option("--json", "as_json", is_flag=True, help="Print judgement.json instead of a table.")
 def command(
     files: tuple[Path, ...],
     base: Path,

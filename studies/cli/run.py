@@ -12,7 +12,7 @@ import click
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path),
-    help="Folder for everything the study writes.  [workspaces/NAME]",
+    help="Folder for everything the study writes.  [default: workspaces/NAME]",
 )
 @click.option("--log", is_flag=True, help="One line per event even on a terminal.")
 def command(study_file: Path, workspace: Path | None, log: bool) -> None:

@@ -19,9 +19,7 @@ MOST_ROWS = 16
 
 @click.command(name="status")
 @click.argument("workspace", type=click.Path(path_type=Path))
-@click.option(
-    "--watch", is_flag=True, help="Go on showing it until the study ends; Ctrl-C leaves.  [default: off]"
-)
+@click.option("--watch", is_flag=True, help="Go on showing it until the study ends; Ctrl-C leaves.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.2),
@@ -33,7 +31,7 @@ MOST_ROWS = 16
     "--json",
     "as_json",
     is_flag=True,
-    help="One JSON object for scripts; with --watch one a line.  [default: off]",
+    help="One JSON object for scripts; with --watch one a line.",
 )
 def command(workspace: Path, watch: bool, interval: float, as_json: bool) -> None:
     """Show the trials of WORKSPACE, what is best so far and what is left of the budget.
