@@ -53,7 +53,7 @@ def read(
     with data_plan(folders, resolution) as plan:
         dataset = datasets.read(plan, SHARES, seeds[0])
         if apart is not None:
-            return _apart(dataset, apart, seeds[0])
+            return _apart(dataset, apart, facts, seeds[0])
         for other in seeds:
             found = datasets.read(plan, SHARES, other) if other != seeds[0] else dataset
             if _held_out_by(found, facts):
@@ -61,7 +61,7 @@ def read(
     return HeldOut(dataset, (*dataset.warnings, _warning(dataset, facts)), False)
 
 
-def _apart(dataset: Dataset, apart: Path, seed: int) -> HeldOut:
+def _apart(dataset: Dataset, apart: Path, facts: Sequence[Facts], seed: int) -> HeldOut:
     """Judges on one folder alone, but for what looks like an image of the other."""
     inside = {i for i, e in enumerate(dataset.examples) if e.path.is_relative_to(apart)}
     ours = [group for group in dataset.together if inside.issuperset(group)]
@@ -79,7 +79,20 @@ def _apart(dataset: Dataset, apart: Path, seed: int) -> HeldOut:
         warnings.append(
             f"{names}: {len(left)} held-out image(s) look like training images and are left out of the judgement."
         )
-    return HeldOut(replace(dataset, split=sides), tuple(warnings), True)
+    known = _known(dataset, sides, facts)
+    if known:
+        names = ", ".join(dataset.examples[i].path.name for i in known[:3])
+        warnings.append(
+            f"{names}: {len(known)} held-out image(s) have tags that the LoRA files list, but no image of the training "
+            "folder has; were they trained on after all?"
+        )
+    return HeldOut(replace(dataset, split=sides), tuple(warnings), not known)
+
+
+def _known(dataset: Dataset, sides: Split, facts: Sequence[Facts]) -> list[int]:
+    """Held-out images whose own tags stand in the files' lists of what they were trained on."""
+    listed = {tag for entry in facts for tag in _listed(entry)} - set(_tags(dataset, sides.train))
+    return [i for i in (*sides.validation, *sides.test) if listed.intersection(_tags(dataset, (i,)))]
 
 
 def _tested(

@@ -171,8 +171,10 @@ def _verdict(
 def reason(decision: Decision, name: Callable[[int], str], finalists: int) -> str:
     """The choice in plain English, with files called by their epochs."""
     winner, best = decision.winner, decision.best
-    said = f"{name(winner.trial)} ({_figures(winner)})"
-    text = said[0].upper() + said[1:]
+    called = name(winner.trial)
+    if called.startswith(("epoch ", "step ", "the last")):
+        called = called[0].upper() + called[1:]
+    text = f"{called} ({_figures(winner)})"
     if finalists == 1:
         text += " is the only one that can be chosen."
     elif winner == best:

@@ -109,8 +109,9 @@ def _in_order(members: Sequence[LoraCheckpoint]) -> list[LoraCheckpoint]:
     for member in members:
         if not member.told:
             said = _whole(member.facts.get("ss_epoch" if unit == "epoch" else "ss_steps"))
-            number = said if said and said >= highest else highest + 1
-            member = replace(member, number=number, unit=unit, told=bool(said and said >= highest))
+            later = said is not None and said > highest
+            number = said if said is not None and later else highest + 1
+            member = replace(member, number=number, unit=unit, told=later)
         completed.append(member)
     return sorted(completed, key=lambda member: (member.number, member.unit, str(member.path)))
 

@@ -70,6 +70,17 @@ def test_images_apart_are_judged_on_alone_and_some_are_kept_for_the_test(folders
     assert (len(split.train), len(split.validation), len(split.test)) == (12, 5, 3)
 
 
+def test_held_out_images_whose_tags_the_files_list_are_doubted(folders: tuple[Path, Path]) -> None:
+    data, apart = folders
+    everything = read(data, apart, [{}], 64, None).dataset
+    facts = {"ss_tag_frequency": tags(everything, range(len(everything.examples)))}
+    found = read(data, apart, [facts], 64, None)
+    assert not found.never_trained_on
+    assert "8 held-out image(s) have tags that the LoRA files list" in found.warnings[-1]
+    honest = {"ss_tag_frequency": tags(everything, everything.split.train)}
+    assert read(data, apart, [honest], 64, None).never_trained_on
+
+
 def test_a_copy_of_a_training_image_is_left_out(folders: tuple[Path, Path]) -> None:
     data, apart = folders
     copied = sorted(data.glob("*.png"))[0]

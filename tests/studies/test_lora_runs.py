@@ -48,6 +48,11 @@ def test_metadata_tell_the_epoch_where_the_name_does_not() -> None:
     assert [(one.number, one.label) for one in arrange(pairs)] == [(10, "10"), (20, "20")]
 
 
+def test_metadata_that_contradict_the_names_do_not_count() -> None:
+    pairs = [(Path("a-000010.safetensors"), {}), (Path("a.safetensors"), {"ss_epoch": "10"})]
+    assert [one.label for one in arrange(pairs)] == ["10", "last"]
+
+
 def test_mixed_runs_are_grouped_by_stem_and_by_folder() -> None:
     pairs = [*files("cat-000001", "dog_epoch1", "cat-000002"), (Path("other/cat-000001.safetensors"), {})]
     found = [(one.run, one.number) for one in arrange(pairs)]
