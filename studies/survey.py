@@ -42,7 +42,7 @@ class Survey:
     captioned: int
     """Images with a caption file."""
     held_out: tuple[str, ...]
-    """Captions of the images that will validate, and then of the others, each once."""
+    """Captions of the images that will validate, and then of those that train, each once."""
     warnings: tuple[str, ...]
 
     @property

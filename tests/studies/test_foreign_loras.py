@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from studies.foreign_loras import Outline, fitting, outline, problems, shape
+from studies.foreign_loras import Outline, fill, fitting, outline, problems, shape
+from trainer.base_model import BaseModel
 from trainer.bases import sources
+from trainer.pack import bank_for
 from trainer.plans.base import BasePlan
 
 
@@ -74,3 +77,26 @@ def test_a_slot_has_room_for_the_largest_rank_of_each_kind(tmp_path: Path, base:
     path = kohya(tmp_path / "time.safetensors", base.names.stem(pointwise), inputs, outputs, rank=3)
     made = shape(fitting(path, base), base)
     assert (made.rank, made.conv_rank) == (3, 1), "such layers have a LoRA only beside 3x3 ones"
+
+
+def test_a_lora_on_sdxls_second_text_encoder_alone_fills_its_layers_only(
+    micro_sdxl: Path, load_base: Callable[..., BaseModel], tmp_path: Path
+) -> None:
+    drawn = outline(sources.find(BasePlan(path=micro_sdxl)))
+    name = next(n for n in drawn.shapes if n.startswith("text_encoder_2.") and n.endswith("q_proj"))
+    outputs, inputs = drawn.shapes[name]
+    stem = drawn.names.stem(name)
+    down, up = torch.ones(2, inputs), torch.ones(outputs, 2)
+    alpha = torch.tensor(1.0)
+    path = tmp_path / "te2.safetensors"
+    save_file({f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up, f"{stem}.alpha": alpha}, path)
+    bank = bank_for(load_base(micro_sdxl), 1)
+    layers = fitting(path, drawn)
+    fill(bank, 0, layers, drawn)
+    assert shape(layers, drawn).prefixes == ("text_encoder_2", "text_encoder"), (
+        "so that prompts are read anew"
+    )
+    state = bank.state(0)
+    product = state[f"{name}.up"] @ state[f"{name}.down"] * bank.scales(0)[name]
+    assert torch.equal(product, up @ down / 2)
+    assert not any(value.any() for key, value in state.items() if not key.startswith(name))

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image, ImageFilter, ImageOps
 
 from studies.image_check import Finding, by_image, counts, findings, sights, told
-from studies.problem_sheet import MOST, TILE, problem_sheet
 from trainer.data import dataset as datasets
 from trainer.data.dataset import Dataset
 from trainer.plans.data import DataPlan
@@ -106,23 +105,3 @@ def test_what_is_said_is_gathered_by_image() -> None:
     ]
     assert by_image(gathered) == {one: ["small", "blurred"], two: ["b"]}
     assert counts(gathered) == {"small": 1, "blurred": 2}
-
-
-def test_the_sheet_shows_each_picture_and_grey_for_the_broken(folder: Path, tmp_path: Path) -> None:
-    image = sorted(folder.glob("*.png"))[0]
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
-    sheet = problem_sheet({image: ["blurred"], broken: ["cannot be read"]})
-    middle = 14 + TILE // 2
-    assert sheet.getpixel((middle + TILE + 14, middle)) == (0xC9, 0xC9, 0xC9)
-    with Image.open(image) as shown:
-        wanted = shown.convert("RGB").resize((TILE, TILE), Image.Resampling.NEAREST)
-    assert sheet.crop((14, 14, 14 + TILE, 14 + TILE)).tobytes() == wanted.tobytes()
-    below = sheet.crop((14, 14 + TILE, 14 + TILE, sheet.height))
-    assert len(set(below.get_flattened_data())) > 2, "something is written there"
-
-
-def test_a_large_sheet_says_how_many_more_there_are() -> None:
-    few = problem_sheet({Path(f"{i}.png"): ["x"] for i in range(MOST)})
-    many = problem_sheet({Path(f"{i}.png"): ["x"] for i in range(MOST + 5)})
-    assert many.width == few.width and 0 < many.height - few.height < TILE
