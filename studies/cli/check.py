@@ -42,14 +42,13 @@ def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -
       lorasearch check my-character.toml --json | jq .images.findings
     """
     from studies import image_check
-    from studies import spec as study_files
     from studies.problems import StudyError
     from studies.study import examine
 
     try:
         spec, dataset = examine(study_file)
     except StudyError as error:
-        found = image_check.broken(study_files.load(study_file))
+        found = _broken(study_file)
         if sheet is not None and found:
             _write_sheet(sheet, found, err=True)
         if as_json:
@@ -67,6 +66,17 @@ def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -
     _tell(spec, dataset, found, trigger)
     if sheet is not None and not found:
         click.echo(f"No image has a problem, so {sheet} is not written.")
+
+
+def _broken(study_file: Path) -> list[Finding]:
+    """The images that cannot be opened; none if the study file itself is at fault."""
+    from studies import image_check, spec
+    from studies.problems import StudyError
+
+    try:
+        return image_check.broken(spec.load(study_file))
+    except StudyError:
+        return []
 
 
 def _tell(spec: StudySpec, dataset: Dataset, found: Sequence[Finding], trigger: str) -> None:

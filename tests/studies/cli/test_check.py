@@ -136,3 +136,11 @@ def test_no_sheet_is_written_where_there_is_no_problem(study: Path, run: Run, tm
     code, out, _ = run("check", study, "--sheet", tmp_path / "problems.png")
     assert code == 0 and "is not written" in out
     assert not (tmp_path / "problems.png").exists()
+
+
+def test_a_study_file_at_fault_is_json_too(study: Path, run: Run) -> None:
+    study.write_text("[study")
+    code, out, _ = run("check", study, "--json")
+    found = json.loads(out)
+    assert code == 2 and found["images"]["findings"] == []
+    assert "not valid TOML" in found["problems"][0]
