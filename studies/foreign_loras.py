@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,27 +46,25 @@ def outline(source: Source) -> Outline:
     return Outline(source.family, names, shapes, frozenset(set(known) - plain))
 
 
-def problems(path: Path, base: Outline | None) -> Iterator[str]:
-    """Why a file cannot be judged, a sentence each, with the remedy; none if it can.
+def examined(path: Path, base: Outline | None) -> tuple[Layers | None, str | None]:
+    """A file's layers, or why it cannot be judged, in a sentence with the remedy.
 
     Args:
         path: a file, or a folder of PEFT's.
-        base: None checks only what needs no base model.
+        base: None checks only what needs no base model, and gives no layers.
     """
     if not path.exists():
-        yield f"{path}: there is no such file; name LoRA files that exist, e.g. output/*.safetensors."
-    elif path.suffix.lower() in PICKLES and not path.is_dir():
-        yield (
+        return None, f"{path}: there is no such file; name LoRA files that exist, e.g. output/*.safetensors."
+    if path.suffix.lower() in PICKLES and not path.is_dir():
+        return None, (
             f"{path}: pickle files can run code and are refused; take the .safetensors file of the same LoRA, or "
             "convert it to one where you trust its source."
         )
-    else:
-        try:
-            files.detect(path)
-            if base is not None:
-                fitting(path, base)
-        except LoraFileError as error:
-            yield f"{_ended(str(error))}{_made_for(path, base)}"
+    try:
+        files.detect(path)
+        return (None if base is None else fitting(path, base)), None
+    except LoraFileError as error:
+        return None, f"{_ended(str(error))}{_made_for(path, base)}"
 
 
 def fitting(path: Path, base: Outline) -> Layers:
@@ -79,10 +78,11 @@ def fitting(path: Path, base: Outline) -> Layers:
         raise LoraFileError(f"{path}: the file holds no layer at all.")
     for name, layer in layers.items():
         wanted = base.shapes[name]
-        if (len(layer.up), layer.down.shape[1]) != wanted[:2]:
+        inputs, outputs = layer.down[0].numel(), len(layer.up)
+        if (outputs, inputs) != (wanted[0], math.prod(wanted[1:])):
             raise LoraFileError(
-                f"{path}: {name} goes from {layer.down.shape[1]} to {len(layer.up)} values, but the base model's "
-                f"layer from {wanted[1]} to {wanted[0]}; was the LoRA made for another base?"
+                f"{path}: {name} goes from {inputs} to {outputs} values, but the base model's layer from "
+                f"{math.prod(wanted[1:])} to {wanted[0]}; was the LoRA made for another base?"
             )
     return layers
 

@@ -134,13 +134,13 @@ def _checkpoints(
     """The sound files in order; ``sizes`` gets the largest rank and the number of layers of each."""
     sound: list[tuple[Path, Mapping[str, str]]] = []
     for path in dict.fromkeys(files):
-        found = list(foreign_loras.problems(path, outline))
-        problems += found
-        if not found:
-            sound.append((path, foreign_loras.metadata(path)))
-            if outline is not None:
-                layers = foreign_loras.fitting(path, outline)
-                sizes[path] = foreign_loras.largest_rank(layers), len(layers)
+        layers, problem = foreign_loras.examined(path, outline)
+        if problem is not None:
+            problems.append(problem)
+            continue
+        sound.append((path, foreign_loras.metadata(path)))
+        if layers is not None:
+            sizes[path] = foreign_loras.largest_rank(layers), len(layers)
     return arrange(sound)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from studies.foreign_loras import Outline, fill, fitting, outline, problems, shape
+from studies.foreign_loras import Outline, examined, fill, fitting, outline, shape
 from trainer.base_model import BaseModel
 from trainer.bases import sources
 from trainer.pack import bank_for
@@ -30,8 +30,8 @@ def kohya(path: Path, stem: str, inputs: int, outputs: int, rank: int = 2, kerne
 
 
 def told(path: Path, base: Outline | None) -> str:
-    (found,) = problems(path, base)
-    assert str(path) in found
+    layers, found = examined(path, base)
+    assert layers is None and found is not None and str(path) in found
     return found
 
 
@@ -61,9 +61,17 @@ def test_a_layer_of_another_width_does_not_fit(tmp_path: Path, base: Outline) ->
     name = next(n for n in base.shapes if n.endswith("attn2.to_k"))
     outputs, inputs = base.shapes[name]
     stem = base.names.stem(name)
-    assert list(problems(kohya(tmp_path / "fits.safetensors", stem, inputs, outputs), base)) == []
+    layers, found = examined(kohya(tmp_path / "fits.safetensors", stem, inputs, outputs), base)
+    assert found is None and layers is not None and list(layers) == [name]
     found = told(kohya(tmp_path / "wide.safetensors", stem, inputs * 2, outputs), base)
     assert f"goes from {inputs * 2} to {outputs} values" in found
+
+
+def test_a_pointwise_factor_does_not_fit_a_3x3_convolution(tmp_path: Path, base: Outline) -> None:
+    name = next(n for n in base.shapes if n.endswith("resnets.0.conv1"))
+    outputs, inputs = base.shapes[name][:2]
+    found = told(kohya(tmp_path / "thin.safetensors", base.names.stem(name), inputs, outputs), base)
+    assert f"goes from {inputs} to {outputs} values, but the base model's layer from {inputs * 9}" in found
 
 
 def test_a_slot_has_room_for_the_largest_rank_of_each_kind(tmp_path: Path, base: Outline) -> None:
