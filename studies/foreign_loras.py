@@ -23,6 +23,8 @@ from trainer.shape import Shape
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 _WIDTHS: Mapping[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 """Width of the text that cross-attention reads, by family."""
+_SDXL = ("lora_te2_", "text_encoder_2.", "lora_unet_input_blocks_")
+"""What keys of LoRAs for SDXL alone begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ def _made_for(path: Path, base: Outline | None) -> str:
         return ""
     widths = {size[1] for name, size in shapes.items() if _reads_text(name) and len(size) > 1}
     families: Sequence[Family] = [_WIDTHS[width] for width in widths if width in _WIDTHS]
+    if any(name.startswith(_SDXL) for name in shapes):
+        families = ["sdxl"]
     if len(families) != 1 or families[0] == base.family:
         return ""
     made, here = TITLES[families[0]], TITLES[base.family]
@@ -146,4 +150,5 @@ def _reads_text(name: str) -> bool:
 
 
 def _ended(text: str) -> str:
+    text = text.replace("?.", "?")
     return text if text.endswith((".", "?")) else f"{text}."

@@ -54,7 +54,9 @@ def test_a_lora_of_another_family_is_called_by_its_name(tmp_path: Path, base: Ou
     stem = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
     found = told(kohya(tmp_path / "xl.safetensors", stem, 2048, 640), base)
     assert "was the LoRA made for another base?" in found
-    assert "made for SDXL, but --base is SD 1.x" in found
+    assert "made for SDXL, but --base is SD 1.x" in found and "?." not in found
+    text = kohya(tmp_path / "te2.safetensors", "lora_te2_text_model_encoder_layers_0_self_attn_q_proj", 8, 8)
+    assert "made for SDXL" in told(text, base)
 
 
 def test_a_layer_of_another_width_does_not_fit(tmp_path: Path, base: Outline) -> None:
