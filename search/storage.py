@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,34 @@ def open_storage(url: str, create: bool) -> RDBStorage:
         if parsed.database not in (None, "", ":memory:"):
             _write_ahead(storage.engine)
         return storage
+
+
+def reach(url: str) -> str:
+    """Connects once, changes nothing, and says what is there.
+
+    Args:
+        url: in SQLAlchemy's form.
+
+    Raises:
+        StorageError: bad URL, missing driver, or no connection within five seconds.
+    """
+    with translated(url):
+        parsed = make_url(url)
+        kind = parsed.get_backend_name()
+        database = parsed.database
+        if kind == "sqlite" and database not in (None, "", ":memory:") and not Path(str(database)).exists():
+            folder = next(place for place in Path(str(database)).resolve().parents if place.exists())
+            if not os.access(folder, os.W_OK):
+                raise StorageError(f"Cannot make {redacted(url)}: {folder} cannot be written.")
+            return "will be made when a study begins"
+        limit = {"connect_timeout": 5} if kind in ("postgresql", "mysql", "mariadb") else {}
+        engine = sqlalchemy.create_engine(parsed, connect_args=limit)
+        try:
+            with engine.connect() as connection:
+                tables = sqlalchemy.inspect(connection).get_table_names()
+        finally:
+            engine.dispose()
+        return "reached, holds studies" if "studies" in tables else "reached, no study yet"
 
 
 @contextmanager

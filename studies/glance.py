@@ -15,6 +15,7 @@ from search.selection import NothingToSelect
 from search.storage import StorageError
 from search.trial import TrialRecord
 from studies import spec as study_file
+from studies.outlook import seconds_left
 from studies.probing import as_remembered
 from studies.problems import StudyError
 from studies.spec import StudySpec
@@ -86,14 +87,20 @@ def status(study: Glance) -> dict[str, Any]:
     trials = [trial(record) for record in records]
     scored = [entry for entry in trials if entry["objective"] is not None]
     best = max(scored, key=lambda entry: entry["objective"], default=None)
+    verdict = standing(study.workspace)
+    budget = _budget(study, records)
+    ended = verdict is not None and verdict["trials"] == len(records)
     return {
         "study": study.spec.study.name,
         "workspace": str(study.workspace.root),
         "states": dict(Counter(record.state for record in records)),
         "checkpoints": sum(len(record.cards) for record in records),
-        "budget": _budget(study, records),
+        "budget": budget,
+        "seconds_spent": float(study.memory.recall("seconds_spent") or 0.0),
+        "seconds_left": 0.0 if ended else _left(study, trials, budget),
+        "ended": ended,
         "best": best,
-        "verdict": study.workspace.selection.exists(),
+        "verdict": verdict is not None,
         "trials": trials,
     }
 
@@ -115,6 +122,14 @@ def trial(record: TrialRecord) -> dict[str, Any]:
     }
 
 
+def _left(
+    study: Glance, trials: list[dict[str, Any]], budget: dict[str, Mapping[str, float]]
+) -> float | None:
+    recall = study.memory.recall
+    seconds, device = (float(recall(key) or 0.0) for key in ("seconds_spent", "device_seconds_spent"))
+    return seconds_left(trials, budget, seconds, device, study.spec.budget.images_per_trial)
+
+
 def _budget(study: Glance, records: list[TrialRecord]) -> dict[str, Mapping[str, float]]:
     """Of each limit how much is spent and how much is left."""
     budget = study.spec.budget
@@ -122,8 +137,14 @@ def _budget(study: Glance, records: list[TrialRecord]) -> dict[str, Mapping[str,
         "trials": sum(record.state != "waiting" for record in records),
         "images": sum(record.images_seen for record in records),
         "minutes": float(study.memory.recall("seconds_spent") or 0.0) / 60,
+        "gpu_seconds": float(study.memory.recall("device_seconds_spent") or 0.0),
     }
-    limits = {"trials": budget.trials, "images": budget.images, "minutes": budget.minutes}
+    limits = {
+        "trials": budget.trials,
+        "images": budget.images,
+        "minutes": budget.minutes,
+        "gpu_seconds": budget.gpu_seconds,
+    }
     return {
         name: {"limit": limit, "spent": spent[name], "left": max(0, limit - spent[name])}
         for name, limit in limits.items()

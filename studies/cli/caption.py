@@ -15,7 +15,7 @@ import click
     show_default=True,
     help="Image-to-text model: a folder or a hub name.",
 )
-@click.option("--trigger", default="", help="Words that come first in every caption.")
+@click.option("--trigger", default="", help="Words that come first in every caption.  [default: none]")
 def command(folder: Path, model: str, trigger: str) -> None:
     """Write a caption beside every image in FOLDER that has none; none is overwritten.
 

@@ -3,28 +3,86 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from studies.image_check import Finding
+    from studies.spec import StudySpec
+    from trainer.data.dataset import Dataset
 
 
 @click.command(name="check")
 @click.argument("study_file", type=click.Path(path_type=Path))
-@click.option("--trigger", default="", help="Words that should stand in every caption.")
-def command(study_file: Path, trigger: str) -> None:
-    """Check STUDY_FILE, its base model and its images; nothing is written.
+@click.option(
+    "--trigger",
+    default="",
+    help="Words that should stand in every caption.  [default: the commonest first tag, if half begin with it]",
+)
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a contact sheet of the images with problems to this PNG.  [default: none]",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
+def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -> None:
+    """Check STUDY_FILE, its base model and its images; nothing is written but the sheet.
 
-    Exit code 0 when training could start, 2 when something must be mended first.
+    Broken, small and blurred images, duplicates, captions that are missing, empty or without the trigger word, and
+    held-out images that are trained on in a mirrored copy. Exit code 0 when training could start, 2 when something
+    must be mended first.
 
     \b
     Examples:
       lorasearch check studies/library/quickstart.toml
-      lorasearch check my-character.toml --trigger "sks girl"
+      lorasearch check my-character.toml --trigger "sks girl" --sheet problems.png
+      lorasearch check my-character.toml --json | jq .images.findings
     """
+    from studies import image_check
+    from studies.problems import StudyError
     from studies.study import examine
+
+    try:
+        spec, dataset = examine(study_file)
+    except StudyError as error:
+        found = _broken(study_file)
+        if sheet is not None and found:
+            _write_sheet(sheet, found, err=True)
+        if as_json:
+            _print({"ready": False, "problems": error.problems, "images": _plain(found)})
+            raise SystemExit(2) from error
+        raise
+    words = trigger or _commonest(dataset)
+    found = image_check.findings(dataset, image_check.sights(dataset), words)
+    if sheet is not None and found:
+        _write_sheet(sheet, found, err=as_json)
+    if as_json:
+        facts = {"ready": True, "study": spec.study.name, "notes": _notes(dataset, found)}
+        _print(facts | {"trigger": words or None, "images": _sides(dataset) | _plain(found)})
+        return
+    _tell(spec, dataset, found, trigger)
+    if sheet is not None and not found:
+        click.echo(f"No image has a problem, so {sheet} is not written.")
+
+
+def _broken(study_file: Path) -> list[Finding]:
+    """The images that cannot be opened; none if the study file itself is at fault."""
+    from studies import image_check, spec
+    from studies.problems import StudyError
+
+    try:
+        return image_check.broken(spec.load(study_file))
+    except StudyError:
+        return []
+
+
+def _tell(spec: StudySpec, dataset: Dataset, found: Sequence[Finding], trigger: str) -> None:
     from trainer.data.quality import covered
 
-    spec, dataset = examine(study_file)
-    for note in dataset.warnings:
+    for note in _notes(dataset, found):
         click.echo(f"note: {note}")
     split = dataset.split
     own = dataset.examples[: len(split.train) + len(split.validation) + len(split.test)]
@@ -36,7 +94,56 @@ def command(study_file: Path, trigger: str) -> None:
         click.echo(f"{len(dataset.regularisation)} regularisation images.")
     sizes = sorted({dataset.sizes[i] for i in split.train})
     click.echo(f"Training sizes: {', '.join(f'{width} x {height}' for width, height in sizes)}.")
-    if trigger:
-        there = covered([example.caption for example in own], trigger)
-        click.echo(f"'{trigger}' stands in {there} of {len(own)} captions.")
+    if words := trigger or _commonest(dataset):
+        there = covered([example.caption for example in own], words)
+        click.echo(f"'{words}' stands in {there} of {len(own)} captions.")
     click.echo("Nothing stands in the way of training.")
+
+
+def _notes(dataset: Dataset, found: Sequence[Finding]) -> list[str]:
+    from studies.image_check import told
+
+    return [*dataset.warnings, *told(found)]
+
+
+def _commonest(dataset: Dataset) -> str:
+    from studies.survey import trigger
+
+    captions = [e.caption for i, e in enumerate(dataset.examples) if i not in dataset.regularisation]
+    return trigger(captions) or ""
+
+
+def _sides(dataset: Dataset) -> dict[str, int]:
+    split = dataset.split
+    return {
+        "train": len(split.train),
+        "validation": len(split.validation),
+        "test": len(split.test),
+        "regularisation": len(dataset.regularisation),
+    }
+
+
+def _plain(found: Sequence[Finding]) -> dict[str, Any]:
+    from studies.image_check import counts
+
+    return {"counts": dict(counts(found)), "findings": [finding.plain() for finding in found]}
+
+
+def _write_sheet(path: Path, found: Sequence[Finding], err: bool) -> None:
+    from studies.image_check import by_image
+    from studies.problem_sheet import problem_sheet
+    from studies.problems import StudyError
+    from studies.sheets import save_png
+
+    problems = by_image(found)
+    try:
+        save_png(path, problem_sheet(problems))
+    except OSError as error:
+        raise StudyError(f"{path}: the sheet cannot be written ({error.strerror}).") from error
+    click.echo(f"{len(problems)} images with problems: {path}", err=err)
+
+
+def _print(facts: dict[str, Any]) -> None:
+    import json
+
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False))

@@ -10,7 +10,11 @@ import click
 @click.command(name="dashboard")
 @click.argument("workspace", type=click.Path(path_type=Path))
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="TCP port number; 0 takes a free one.",
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def command(workspace: Path, port: int, no_browser: bool) -> None:

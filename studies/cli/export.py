@@ -18,7 +18,7 @@ _SUFFIX = ".safetensors"
 @click.command(name="export")
 @click.argument("workspace", type=click.Path(path_type=Path))
 @click.argument("dest", type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the file in a folder.  [the study's name]")
+@click.option("--name", help="Name of the file in a folder.  [default: the study's name]")
 @click.option(
     "--format",
     "layout",

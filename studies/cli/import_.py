@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 @click.command(name="import")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("dataset", type=click.Path(path_type=Path), required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The study file.  [its name.toml]")
-@click.option("--base", type=click.Path(path_type=Path), help="Another base model than CONFIG's.")
-@click.option("--images", type=click.Path(path_type=Path), help="Another image folder than CONFIG's.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The study file.  [default: CONFIG's name.toml]"
+)
+@click.option("--base", type=click.Path(path_type=Path), help="Another base model.  [default: CONFIG's]")
+@click.option("--images", type=click.Path(path_type=Path), help="Another image folder.  [default: CONFIG's]")
 @click.option("--force", is_flag=True, help="Overwrite another file of that name.")
 def command(
     config: Path,

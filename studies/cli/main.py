@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import keyword
 import os
@@ -12,6 +13,8 @@ import click
 from studies.problems import StudyError
 
 COMMANDS = {
+    "doctor": "What this machine can do, and what is missing or in the way.",
+    "init": "Look at images and captions, and write a study file that fits them.",
     "import": "Turn a training configuration of sd-scripts into a study.",
     "caption": "Write missing captions with an image-to-text model.",
     "check": "What is wrong with a study and its images, before anything starts.",
@@ -22,6 +25,8 @@ COMMANDS = {
     "status": "How far a study is, and what is best so far.",
     "select": "Which checkpoint wins, and why.",
     "export": "Copy the best LoRA file to where a WebUI looks for it.",
+    "judge": "Which of some LoRA files is best, whoever trained them; needs no study.",
+    "compare": "Studies side by side: settings, winners, test scores, cost.",
     "report": "Write the study's report as one HTML page.",
     "dashboard": "Look at a study in optuna-dashboard.",
 }
@@ -39,12 +44,32 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(_module(cmd_name)).command
+        for option in command.params:
+            _say_off(option)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command, or names those that are written much like it."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            begun = [command for command in COMMANDS if command.startswith(name.lower())]
+            near = begun or difflib.get_close_matches(name.lower(), COMMANDS, 3, 0.6)
+            said = f"Did you mean {' or '.join(near)}?" if near else f"Choose among: {', '.join(COMMANDS)}."
+            ctx.fail(f"No such command {name!r}. {said}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _say_off(option: click.Parameter) -> None:
+    """Lets the help of a switch say that it is off, as the help of every option says its default."""
+    if isinstance(option, click.Option) and option.is_flag and "[default" not in (option.help or ""):
+        option.help = f"{option.help}  [default: off]"
 
 
 def _module(command: str) -> str:

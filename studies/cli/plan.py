@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 @click.command(name="plan")
 @click.argument("study_file", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--images", type=click.IntRange(1, 1_000_000), help="Calculate for so many training images instead."
+    "--images",
+    type=click.IntRange(1, 1_000_000),
+    help="Calculate for so many training images instead.  [default: those of STUDY_FILE]",
 )
 @click.option(
-    "--batch", type=click.IntRange(1, 1024), help="With --images: the batch size.  [follows from the images]"
+    "--batch",
+    type=click.IntRange(1, 1024),
+    help="With --images: images per optimiser step.  [default: 1 up to 15 images, 2 up to 39, else 4]",
 )
 @click.option("--measure", is_flag=True, help="Load the base model and time a few real steps.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     "--write", is_flag=True, help="Centre the study file's range of optimiser.unet_lr on the probe's rate."
 )
 @click.option(
-    "--steps", type=click.IntRange(1, 1_000_000), help="Most optimiser steps.  [the file's probe.steps]"
+    "--steps",
+    type=click.IntRange(1, 1_000_000),
+    help="Most optimiser steps.  [default: the file's probe.steps]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(study_file: Path, write: bool, steps: int | None, as_json: bool) -> None:

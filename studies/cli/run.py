@@ -12,7 +12,7 @@ import click
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path),
-    help="Folder for everything the study writes.  [workspaces/NAME]",
+    help="Folder for everything the study writes.  [default: workspaces/NAME]",
 )
 @click.option(
     "--tensorboard", is_flag=True, help="Write curves for TensorBoard into WORKSPACE/tensorboard, too."

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.option(
     "--weights",
     metavar="METRIC=N,...",
-    help="Choose again from the stored scores with other weights, e.g. validation=1,clip_image=2.",
+    help="Choose again from the stored scores by other weights, as validation=1,clip_image=2.  [default: the study's]",
 )
 @click.option("--json", "as_json", is_flag=True, help="All of selection.json, for scripts.")
 def command(workspace: Path, weights: str | None, as_json: bool) -> None:

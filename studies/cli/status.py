@@ -10,35 +10,118 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Console
     from rich.table import Table
+
+MOST_ROWS = 16
+"""Trials that the live table shows: those that run, then the best."""
 
 
 @click.command(name="status")
 @click.argument("workspace", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
-def command(workspace: Path, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Go on showing it until the study ends; Ctrl-C leaves.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.2),
+    default=5.0,
+    show_default=True,
+    help="Seconds between two looks with --watch.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object for scripts; with --watch one a line.",
+)
+def command(workspace: Path, watch: bool, interval: float, as_json: bool) -> None:
     """Show the trials of WORKSPACE, what is best so far and what is left of the budget.
 
     \b
     Examples:
       lorasearch status workspaces/quickstart
+      lorasearch status workspaces/quickstart --watch
       lorasearch status workspaces/quickstart --json | jq .best
     """
-    from studies.glance import glance, status, told
+    from rich.console import Console
 
-    with told():
-        found = status(glance(workspace))
+    console = Console()
+    if watch:
+        _watch(workspace, interval, as_json, console)
+        return
+    found = _look(workspace)
     if as_json:
         import json
 
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
-
-    console = Console()
     console.print(_table(found["trials"]))
     for line in _lines(found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _look(workspace: Path) -> dict[str, Any]:
+    from studies.glance import glance, status, told
+
+    with told():
+        return status(glance(workspace))
+
+
+def _watch(workspace: Path, interval: float, as_json: bool, console: Console) -> None:
+    """Looks again and again: a live page on a terminal, elsewhere a line whenever something has changed."""
+    import json
+    import time
+
+    from rich.live import Live
+
+    found = _look(workspace)
+    said = ""
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            if as_json:
+                line = json.dumps(found, ensure_ascii=False)
+            elif console.is_terminal:
+                live.update(_page(found), refresh=True)
+                line = said
+            else:
+                line = " ".join(_lines(found)[:-1])
+            if line != said:
+                click.echo(line)
+            said = line
+            if found["ended"]:
+                break
+            time.sleep(interval)
+            found = _look(workspace)
+    if not as_json:
+        click.echo(_lines(found)[-1])
+
+
+def _page(found: Mapping[str, Any]) -> Any:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    trials = _foremost(found["trials"])
+    left = len(found["trials"]) - len(trials)
+    parts: list[Any] = [_table(trials)]
+    if left:
+        parts.append(Text(f"and {left} more trials", style="dim"))
+    parts += [Text(line) for line in _lines(found)]
+    shares = [entry["spent"] / entry["limit"] for entry in found["budget"].values()]
+    parts.append(ProgressBar(total=1.0, completed=min(1.0, max(shares, default=0.0)), width=60))
+    return Group(*parts)
+
+
+def _foremost(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many trials as fit on a screen, in their order: those that run, then the best, then the newest."""
+    ranked = sorted(
+        trials,
+        key=lambda t: (
+            t["state"] != "running",
+            -(t["objective"] if t["objective"] is not None else -1e9),
+            -t["number"],
+        ),
+    )
+    return sorted(ranked[:MOST_ROWS], key=lambda trial: int(trial["number"]))
 
 
 def _table(trials: list[dict[str, Any]]) -> Table:
@@ -77,7 +160,7 @@ def _parameters(trial: Mapping[str, Any]) -> str:
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
-    from studies.words import estimate, signed
+    from studies.words import duration, estimate, signed
 
     states = ", ".join(f"{count} {state}" for state, count in found["states"].items()) or "no trial yet"
     lines = [f"{found['study']}: {states}; {found['checkpoints']} checkpoints scored."]
@@ -89,6 +172,8 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         )
     parts = [f"{entry['left']:.4g} of {entry['limit']:g} {name}" for name, entry in found["budget"].items()]
     lines.append(f"Budget left: {', '.join(parts)}.")
+    if not found["ended"] and found["seconds_left"] is not None:
+        lines.append(f"Time left: about {duration(found['seconds_left'])} of searching.")
     lines.append(
         "The verdict stands: see `lorasearch select`."
         if found["verdict"]

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 @click.command(name="train")
 @click.argument("plan_file", type=click.Path(path_type=Path))
 @click.option(
-    "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Set a field of the plan; repeatable."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Set a field of the plan; repeatable.  [default: as in the file]",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder for everything that is written."

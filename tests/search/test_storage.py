@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from search.memory import Memory
-from search.storage import StorageError, open_storage, redacted
+from search.storage import StorageError, open_storage, reach, redacted
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,11 @@ def test_sqlite_waits_for_others_and_writes_ahead(tmp_path: Path) -> None:
     with storage.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
+
+
+def test_reaching_a_database_says_what_is_there_and_makes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite3"
+    assert reach(f"sqlite:///{path}") == "will be made when a study begins"
+    assert not path.exists()
+    Memory.open(f"sqlite:///{path}", "one", tmp_path / "artifacts")
+    assert reach(f"sqlite:///{path}") == "reached, holds studies"

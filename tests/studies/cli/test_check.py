@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -106,3 +107,40 @@ def test_a_caption_that_is_cut_is_told_once(study: Path, run: Run) -> None:
     assert out.count("what exceeds it is cut off") == 1
     assert f"note: {caption.stem}.png: this caption has 120 tokens" in out
     assert "set data.max_token_length = 150." in out
+
+
+def test_json_tells_every_finding(study: Path, run: Run) -> None:
+    bare = sorted((study.parent / "set" / "1_fluent").glob("*.txt"))[0]
+    bare.unlink()
+    code, out, err = run("check", study, "--json")
+    found = json.loads(out)
+    assert (code, err, found["ready"], found["trigger"]) == (0, "", True, "fluentflat")
+    assert found["images"]["train"] == 5 and found["images"]["counts"] == {"uncaptioned": 1, "no trigger": 1}
+    assert {one["file"] for one in found["images"]["findings"]} == {str(bare.with_suffix(".png"))}
+    assert any("no 'fluentflat' in the caption" in note for note in found["notes"])
+
+
+def test_broken_images_are_on_the_sheet_and_in_the_json(study: Path, run: Run, tmp_path: Path) -> None:
+    broken = sorted((study.parent / "set" / "1_fluent").glob("*.png"))[0]
+    broken.write_bytes(b"no picture")
+    sheet = tmp_path / "problems.png"
+    code, out, err = run("check", study, "--sheet", sheet, "--json")
+    found = json.loads(out)
+    assert (code, found["ready"]) == (2, False)
+    assert [one["kind"] for one in found["images"]["findings"]] == ["broken"]
+    assert str(broken) in found["problems"][0]
+    assert sheet.exists() and str(sheet) in err
+
+
+def test_no_sheet_is_written_where_there_is_no_problem(study: Path, run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("check", study, "--sheet", tmp_path / "problems.png")
+    assert code == 0 and "is not written" in out
+    assert not (tmp_path / "problems.png").exists()
+
+
+def test_a_study_file_at_fault_is_json_too(study: Path, run: Run) -> None:
+    study.write_text("[study")
+    code, out, _ = run("check", study, "--json")
+    found = json.loads(out)
+    assert code == 2 and found["images"]["findings"] == []
+    assert "not valid TOML" in found["problems"][0]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,55 @@ def test_every_help_page_has_examples(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     assert f"lorasearch {name} " in command.get_help(click.Context(command, info_name=name))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_page_answers_in_half_a_second(name: str) -> None:
+    """Processor time of a whole process, so that a busy machine does not matter."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.cli.main", name, "--help"], capture_output=True, text=True, check=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "Examples:" in done.stdout
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+UNITS = ("pixels", "minutes", "seconds", "images", "steps", "counted", "number")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_its_default_and_every_number_its_unit(name: str) -> None:
+    context = click.Context(cli)
+    command = cli.get_command(context, name)
+    assert command is not None
+    for option in command.params:
+        if not isinstance(option, click.Option):
+            continue
+        words = option.help or ""
+        assert option.required or option.show_default or "[default: " in words, (
+            f"{name} {option.name}: {words}"
+        )
+        if isinstance(option.type, (click.types.IntParamType, click.types.FloatParamType)):
+            assert any(unit in words.lower() for unit in UNITS), f"{name} {option.name}: {words}"
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (("statsu", "x"), "Did you mean status"),
+        (("chek", "x"), "Did you mean check?"),
+        (("RUN", "x"), "Did you mean run?"),
+        (("dash", "x"), "Did you mean dashboard?"),
+        (("frobnicate",), "Choose among: "),
+        (("status", "--jsn", "x"), "Did you mean '--json'?"),
+        (("judge", "x", "--heldout", "y"), "'--held-out'"),
+    ],
+)
+def test_what_there_is_not_leads_to_the_nearest_name(words: tuple[str, ...], near: str, run: Run) -> None:
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert near in err and "lorasearch" in err
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import io
 import json
+from typing import Any
+
+import pytest
 
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented
@@ -29,3 +33,47 @@ def test_json_is_one_object(finished: Invented, run: Run) -> None:
     assert [trial["number"] for trial in found["trials"]] == [0, 1, 2, 3, 4]
     assert found["best"]["objective"] == max(t["objective"] for t in found["trials"] if t["objective"])
     assert found["budget"] == {"trials": {"limit": 5, "spent": 5, "left": 0}}
+
+
+def test_watching_a_study_that_has_ended_shows_it_once(finished: Invented, run: Run) -> None:
+    code, out, _ = run("status", finished.workspace.root, "--watch")
+    assert code == 0
+    assert out.count("16 checkpoints scored.") == 1 and out.endswith(
+        "The verdict stands: see `lorasearch select`.\n"
+    )
+
+
+def test_watching_goes_on_until_the_verdict(
+    unfinished: Invented, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from studies import glance
+
+    looks, real = [0], glance.status
+
+    def status(study: glance.Glance) -> dict[str, Any]:
+        looks[0] += 1
+        return real(study) | {"ended": looks[0] == 4, "checkpoints": 10 + looks[0] // 2}
+
+    monkeypatch.setattr("studies.glance.status", status)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    code, out, _ = run("status", unfinished.workspace.root, "--watch", "--json")
+    assert code == 0 and looks[0] == 4
+    told = [json.loads(line)["checkpoints"] for line in out.splitlines()]
+    assert told == [10, 11, 12], "a line where something has changed"
+
+
+def test_the_live_page_shows_what_runs_and_the_best(unfinished: Invented) -> None:
+    from rich.console import Console
+
+    from studies.cli.status import MOST_ROWS, _foremost, _page
+    from studies.glance import glance, status
+
+    found = status(glance(unfinished.workspace.root))
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(_page(found))
+    text = console.export_text()
+    assert "running" in text and "Best so far" in text and "Budget left" in text
+    many = [{"number": n, "state": "finished", "objective": -float(n)} for n in range(40)]
+    many[30] |= {"state": "running", "objective": None}
+    kept = [trial["number"] for trial in _foremost(many)]
+    assert kept == [*range(MOST_ROWS - 1), 30]

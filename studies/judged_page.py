@@ -1,0 +1,148 @@
+"""The page of a judgement: one HTML file that needs no network, no script and no study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from torch import Tensor
+
+from studies import pictures, words
+from studies.judgement import Judgement
+from studies.judging import Case
+from studies.sheets import strip
+from trainer.data import images
+from trainer.data.buckets import fit
+from trainer.files import write_whole
+
+_WIDTH, _HEIGHT = 720, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 14, 34
+"""Of the curve's drawing, in its own units."""
+_COLUMNS = (("clip_image", "CLIP image"), ("clip_text", "CLIP text"), ("memorisation", "memorisation"))
+
+
+def write(path: Path, judgement: Judgement, case: Case) -> None:
+    """Writes the page, whole or not at all."""
+    write_whole(path, render(content(judgement, case)).encode())
+
+
+def render(found: Mapping[str, Any]) -> str:
+    """The page from its content, everything escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("studies"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"estimate": words.estimate, "signed": words.signed}
+    return environment.get_template("judged.html.j2").render(**found)
+
+
+def content(judgement: Judgement, case: Case) -> dict[str, Any]:
+    """What the page says."""
+    document = judgement.document
+    held_out = case.images.dataset.split.validation[: len(judgement.prompts)]
+    scored = document["test"] or next(f for f in document["files"] if f["verdict"] == "best")["scores"]
+    side = "test" if document["test"] else "validation"
+    return {
+        "document": document,
+        "findings": words.findings(scored, document["images"][side], side),
+        "columns": [(key, name) for key, name in _COLUMNS if document["files"][0]["scores"].get(key)],
+        "curves": [curve(members) for members in _by_run(document["files"]) if len(members) > 1],
+        "prompts": judgement.prompts,
+        "originals": [_original(case, i) for i in held_out],
+        "base": _tiles(judgement.base_renders),
+        "rows": list(zip(document["files"], map(_tiles, judgement.renders), strict=True)),
+        "measured": _measured(case),
+    }
+
+
+def curve(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The points of a run's validation curve in the drawing's units, with bars of one standard error.
+
+    Args:
+        files: entries of judgement.json, in the order of training.
+    """
+    points = [
+        (entry["epoch"], estimate["mean"], estimate["standard_error"] or 0.0, entry)
+        for entry in files
+        if math.isfinite((estimate := entry["scores"]["validation"])["mean"] or 0.0)
+    ]
+    low: float = min(0.0, *(mean - error for _, mean, error, _ in points))
+    high: float = max(0.0, *(mean + error for _, mean, error, _ in points))
+    first, last = int(points[0][0]), int(points[-1][0])
+
+    def across(epoch: float) -> float:
+        return _LEFT + (epoch - first) / max(last - first, 1) * (_WIDTH - _LEFT - _RIGHT)
+
+    def down(value: float) -> float:
+        return _TOP + (high - value) / max(high - low, 1e-9) * (_HEIGHT - _TOP - _BOTTOM)
+
+    return {
+        "run": files[0]["run"],
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "left": _LEFT,
+        "right": _WIDTH - _RIGHT,
+        "zero": down(0.0),
+        "ticks": [(down(value), words.signed(value, 3)) for value in (low, high) if value],
+        "points": [
+            {
+                "x": across(epoch),
+                "y": down(mean),
+                "top": down(mean + error),
+                "bottom": down(mean - error),
+                "label": entry["label"],
+                "best": entry["verdict"] == "best",
+                "said": words.estimate(entry["scores"]["validation"], 4),
+            }
+            for epoch, mean, error, entry in points
+        ],
+    }
+
+
+def _by_run(files: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in files:
+        found.setdefault(entry["run"], []).append(entry)
+    return list(found.values())
+
+
+def _tiles(renders: Tensor) -> list[str]:
+    return [pictures.data_uri(strip(picture[None])) for picture in renders]
+
+
+def _original(case: Case, index: int) -> str:
+    dataset = case.images.dataset
+    return pictures.data_uri(fit(images.open_rgb(dataset.examples[index].path), dataset.sizes[index]))
+
+
+def _measured(case: Case) -> list[tuple[str, str]]:
+    judge, confirm, split = case.judge, case.confirm, case.images.dataset.split
+    return [
+        ("Base model", str(case.base.path)),
+        (
+            "Images",
+            f"{len(split.validation)} to choose by, {len(split.test)} to test the choice on, {len(split.train)} that "
+            "pictures are compared with for memorisation; near-duplicates are on one side",
+        ),
+        (
+            "Validation",
+            f"{judge.timesteps} timesteps an image with fixed noise; mean of log(loss / base loss)",
+        ),
+        (
+            "Pictures",
+            f"{case.resolution} pixels, {judge.steps} steps, guidance {judge.guidance:g}, the same prompts and seeds "
+            "for all",
+        ),
+        ("CLIP", judge.clip or "not used"),
+        (
+            "Judged again",
+            f"up to {confirm.finalists} files, {confirm.timesteps} timesteps an image, {confirm.seeds_per_prompt} "
+            "fresh seeds a prompt",
+        ),
+    ]

@@ -1,0 +1,112 @@
+"""What keeps a LoRA file from being judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from studies.foreign_loras import Outline, examined, fill, fitting, outline, shape
+from trainer.base_model import BaseModel
+from trainer.bases import sources
+from trainer.pack import bank_for
+from trainer.plans.base import BasePlan
+
+
+@pytest.fixture(scope="module")
+def base(assets: Path) -> Outline:
+    return outline(sources.find(BasePlan(path=assets / "micro-sd")))
+
+
+def kohya(path: Path, stem: str, inputs: int, outputs: int, rank: int = 2, kernel: int = 1) -> Path:
+    down, up = torch.zeros(rank, inputs), torch.zeros(outputs, rank)
+    if kernel > 1:
+        down, up = torch.zeros(rank, inputs, kernel, kernel), torch.zeros(outputs, rank, 1, 1)
+    save_file({f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}, path)
+    return path
+
+
+def told(path: Path, base: Outline | None) -> str:
+    layers, found = examined(path, base)
+    assert layers is None and found is not None and str(path) in found
+    return found
+
+
+def test_a_missing_file_a_pickle_and_a_base_model_are_told(
+    tmp_path: Path, base: Outline, assets: Path
+) -> None:
+    assert "there is no such file" in told(tmp_path / "gone.safetensors", base)
+    pickle = tmp_path / "old.pt"
+    pickle.write_bytes(b"\x80")
+    assert "can run code and are refused" in told(pickle, None)
+    assert "no keys of a LoRA" in told(
+        assets / "micro-sd" / "unet" / "diffusion_pytorch_model.safetensors", base
+    )
+    text = tmp_path / "text.safetensors"
+    text.write_text("this is no safetensors file")
+    assert "not a readable safetensors file" in told(text, base)
+
+
+def test_a_lora_of_another_family_is_called_by_its_name(tmp_path: Path, base: Outline) -> None:
+    stem = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+    found = told(kohya(tmp_path / "xl.safetensors", stem, 2048, 640), base)
+    assert "was the LoRA made for another base?" in found
+    assert "made for SDXL, but --base is SD 1.x" in found and "?." not in found
+    text = kohya(tmp_path / "te2.safetensors", "lora_te2_text_model_encoder_layers_0_self_attn_q_proj", 8, 8)
+    assert "made for SDXL" in told(text, base)
+
+
+def test_a_layer_of_another_width_does_not_fit(tmp_path: Path, base: Outline) -> None:
+    name = next(n for n in base.shapes if n.endswith("attn2.to_k"))
+    outputs, inputs = base.shapes[name]
+    stem = base.names.stem(name)
+    layers, found = examined(kohya(tmp_path / "fits.safetensors", stem, inputs, outputs), base)
+    assert found is None and layers is not None and list(layers) == [name]
+    found = told(kohya(tmp_path / "wide.safetensors", stem, inputs * 2, outputs), base)
+    assert f"goes from {inputs * 2} to {outputs} values" in found
+
+
+def test_a_pointwise_factor_does_not_fit_a_3x3_convolution(tmp_path: Path, base: Outline) -> None:
+    name = next(n for n in base.shapes if n.endswith("resnets.0.conv1"))
+    outputs, inputs = base.shapes[name][:2]
+    found = told(kohya(tmp_path / "thin.safetensors", base.names.stem(name), inputs, outputs), base)
+    assert f"goes from {inputs} to {outputs} values, but the base model's layer from {inputs * 9}" in found
+
+
+def test_a_slot_has_room_for_the_largest_rank_of_each_kind(tmp_path: Path, base: Outline) -> None:
+    conv = next(n for n in base.shapes if n.endswith("resnets.0.conv1"))
+    outputs, inputs = base.shapes[conv][:2]
+    path = kohya(tmp_path / "conv.safetensors", base.names.stem(conv), inputs, outputs, rank=5, kernel=3)
+    made = shape(fitting(path, base), base)
+    assert (made.rank, made.conv_rank, made.prefixes) == (1, 5, ("unet",))
+    pointwise = next(n for n in base.in_blocks if n.endswith("time_emb_proj"))
+    outputs, inputs = base.shapes[pointwise]
+    path = kohya(tmp_path / "time.safetensors", base.names.stem(pointwise), inputs, outputs, rank=3)
+    made = shape(fitting(path, base), base)
+    assert (made.rank, made.conv_rank) == (3, 1), "such layers have a LoRA only beside 3x3 ones"
+
+
+def test_a_lora_on_sdxls_second_text_encoder_alone_fills_its_layers_only(
+    micro_sdxl: Path, load_base: Callable[..., BaseModel], tmp_path: Path
+) -> None:
+    drawn = outline(sources.find(BasePlan(path=micro_sdxl)))
+    name = next(n for n in drawn.shapes if n.startswith("text_encoder_2.") and n.endswith("q_proj"))
+    outputs, inputs = drawn.shapes[name]
+    stem = drawn.names.stem(name)
+    down, up = torch.ones(2, inputs), torch.ones(outputs, 2)
+    alpha = torch.tensor(1.0)
+    path = tmp_path / "te2.safetensors"
+    save_file({f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up, f"{stem}.alpha": alpha}, path)
+    bank = bank_for(load_base(micro_sdxl), 1)
+    layers = fitting(path, drawn)
+    fill(bank, 0, layers, drawn)
+    assert shape(layers, drawn).prefixes == ("text_encoder_2", "text_encoder"), (
+        "so that prompts are read anew"
+    )
+    state = bank.state(0)
+    product = state[f"{name}.up"] @ state[f"{name}.down"] * bank.scales(0)[name]
+    assert torch.equal(product, up @ down / 2)
+    assert not any(value.any() for key, value in state.items() if not key.startswith(name))
