@@ -47,7 +47,7 @@ def content(judgement: Judgement, case: Case) -> dict[str, Any]:
     document = judgement.document
     held_out = case.images.dataset.split.validation[: len(judgement.prompts)]
     scored = document["test"] or next(f for f in document["files"] if f["verdict"] == "best")["scores"]
-    side = "test" if document["test"] else "validation"
+    side: words.Side = "test" if document["test"] else "validation"
     return {
         "document": document,
         "findings": words.findings(scored, document["images"][side], side),
