@@ -56,18 +56,9 @@ class Examiner:
         """One for each side, for every day of the search."""
 
     def spreads(self) -> dict[str, float]:
-        """How much a difference in each metric moves when it is measured again with other seeds.
-
-        Of pictures it is the base model's own figure that is measured twice: a LoRA's pictures share little with
-        the base model's. Losses on the same cells share nearly all of their noise, so it is a difference that
-        is measured twice, that which captions make.
-        """
+        """How much a difference in each metric moves when it is measured again with other seeds."""
         again = self._validating(self._everyday("again"))
-        gains = [[by_image(j.caption_gain()).tolist() for j in judges] for judges in (self.judges, again)]
-        found = {"validation": spread(*map(_flat, gains))}
-        for name in self.judges[0].base.figures:
-            values = [[j.base.figures[name][0].tolist() for j in judges] for judges in (self.judges, again)]
-            found[name] = spread(*map(_flat, values))
+        found = spreads(self.judges, again)
         if self._spec.objective.get("flexibility"):
             asked = [
                 [judge.flexibility_of_base() or [] for judge in judges] for judges in (self.judges, again)
@@ -140,6 +131,26 @@ class Examiner:
         return RenderSettings(
             judge.steps, judge.guidance, side, side, judge.negative_prompt, guided=judge.guided
         )
+
+
+def spreads(first: Sequence[Judge], again: Sequence[Judge]) -> dict[str, float]:
+    """How much a difference in each metric moves between two measurements with different seeds.
+
+    Of pictures it is the base model's own figure that is measured twice: a LoRA's pictures share little with the
+    base model's. Losses on the same cells share nearly all of their noise, so it is a difference that is measured
+    twice, that which captions make.
+
+    Args:
+        first: judges of the same images as ``again``, side by side.
+        again: with other seeds.
+    """
+    both = (first, again)
+    gains = [[by_image(judge.caption_gain()).tolist() for judge in judges] for judges in both]
+    found = {"validation": spread(*map(_flat, gains))}
+    for name in first[0].base.figures:
+        values = [[judge.base.figures[name][0].tolist() for judge in judges] for judges in both]
+        found[name] = spread(*map(_flat, values))
+    return found
 
 
 def renders_of_base(judges: Sequence[Judge]) -> list[Tensor]:

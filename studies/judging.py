@@ -12,14 +12,13 @@ from torch import Tensor
 
 from evaluation.encoders import ClipEncoder, ImageEncoder
 from evaluation.judge import Judge, Panel
-from evaluation.metrics.log_ratio import by_image
 from evaluation.outside import outside
 from evaluation.rendering import RenderSettings
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
-from search.objective import spread
 from studies import foreign_loras
 from studies.cues import cues
+from studies.examiner import spreads
 from studies.foreign_loras import Outline
 from studies.guards import GuardsSection
 from studies.held_out import HeldOut
@@ -90,12 +89,8 @@ class Bench:
         return self._everyday.panel.prompts
 
     def spreads(self) -> dict[str, float]:
-        """How much each metric of the base model moves when it is measured again with other seeds."""
-        first, second = self._everyday.base, self._judge("again").base
-        found = {"validation": spread(*(by_image(r.losses[0].log()).tolist() for r in (first, second)))}
-        for name, values in first.figures.items():
-            found[name] = spread(values[0].tolist(), second.figures[name][0].tolist())
-        return found
+        """How much a difference in each metric moves when it is measured again with other seeds."""
+        return spreads([self._everyday], [self._judge("again")])
 
     def score(self, which: Sequence[int]) -> list[tuple[ScoreCard, Tensor]]:
         """Cards and renders of files, by their places among the case's checkpoints."""

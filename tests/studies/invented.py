@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from search.memory import Memory
 from search.samplers import make_sampler
-from search.trial import End, Failed, Finished, Infeasible, Pruned
+from search.trial import End, Failed, Finished, Infeasible, Proposal, Pruned
 from studies import sheets, study
 from studies.attributes import short
 from studies.cards import BARRED, all_barred, facts, objective
@@ -53,6 +53,8 @@ pruner = {{ name = "asha", min_images = 80 }}
 [[first]]
 "optimiser.unet_lr" = 1e-4
 "lora.rank" = 32
+[split]
+folds = 0
 [judge]
 prompt_count = 3
 {judge}
@@ -82,6 +84,9 @@ class Examiner:
     study: Study
     clip: bool
     rich: bool = False
+
+    def settle(self, proposal: Proposal, epoch: int) -> None:
+        """The files are there."""
 
     def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
         records = self.study.memory.records()

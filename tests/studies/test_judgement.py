@@ -125,6 +125,9 @@ def judged(files: tuple[Path, Path, Path], request_for: Any) -> tuple[Judgement,
     return judgement.reach(case, lambda text: None), case
 
 
+LOSSES = {"validation", "validation_by_timestep", "validation_by_image", "training"}
+
+
 def numbers(value: Any) -> Iterator[float]:
     match value:
         case bool() | str() | None:
@@ -144,12 +147,17 @@ def test_files_of_diffusers_kohya_and_ours_get_the_same_card(judged: tuple[Judge
     first, *others = document["files"]
     assert abs(first["scores"]["validation"]["mean"]) > 1e-3, "the LoRA must change something"
     for other in others:
-        for when in ("scores", "confirmed"):
-            mine, theirs = list(numbers(first[when])), list(numbers(other[when]))
-            assert len(mine) == len(theirs) > 20
-            assert all(
-                math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-5) for a, b in zip(mine, theirs, strict=True)
-            )
+        for when in (
+            (first["scores"], other["scores"]),
+            (first["confirmed"]["scores"], other["confirmed"]["scores"]),
+        ):
+            mine, theirs = when
+            assert mine.keys() == theirs.keys()
+            for name in mine:
+                # a picture's 256 levels turn a rounding error into a step now and then; losses have no steps
+                near = {"rel_tol": 1e-5, "abs_tol": 1e-5 if name in LOSSES else 0.02}
+                pairs = zip(numbers(mine[name]), numbers(theirs[name]), strict=True)
+                assert all(math.isclose(a, b, **near) for a, b in pairs), name
 
 
 def test_each_card_is_that_of_the_pipeline_with_the_file_loaded(

@@ -46,7 +46,7 @@ def test_a_study_scores_every_epoch_selects_confirms_and_tests(finished: Path):
             short = [study.memory.annotation(record.number, k) for k in ("best_epoch", "best_validation")]
             assert short[0] in epochs and " ± " in short[1]
             assert study.memory.annotation(record.number, "diagnosis").endswith(".")
-    assert study.memory.recall("prompts") == study.prompts
+    assert study.memory.recall("prompts") == list(study.prompts)
     assert len(list(study.workspace.tensorboard.iterdir())) == sum(bool(r.cards) for r in records)
     best = load_file(study.workspace.best)
     assert best.keys() == load_file(study.workspace.root / selection["winner"]["file"]).keys()
