@@ -10,6 +10,7 @@ from typing import Any
 
 from studies.sd_scripts.recipe import located
 from studies.sd_scripts.settings import Settings
+from trainer.data import metadata
 from trainer.data.sources import Source, image_files, in_folder
 
 _RULES = {
@@ -33,7 +34,13 @@ class Subset:
     @property
     def foreign(self) -> str | None:
         """The key that makes it a subset of another kind than ours; None if it is of ours."""
-        return next((key for key in ("metadata_file", "conditioning_data_dir") if self.values.get(key)), None)
+        return "conditioning_data_dir" if self.values.get("conditioning_data_dir") else None
+
+    @property
+    def metadata(self) -> str | None:
+        """The JSON file that holds its captions, if it is of the fine-tuning kind."""
+        text = self.values.get("metadata_file")
+        return text if isinstance(text, str) and text else None
 
     @property
     def is_reg(self) -> bool:
@@ -129,13 +136,13 @@ def of_subsets(s: Settings, found: list[Subset], folder: Path) -> Images:
         return Images(0, False)
     places = {x.name: located(str(x.values["image_dir"]), folder) for x in usable}
     repeats = {x.name: _repeats(s, x) for x in usable}
-    shown = sum(len(image_files(places[x.name])) * repeats[x.name] for x in train)
+    shown = sum(_count(s, x, places[x.name], folder) * repeats[x.name] for x in train)
     parent = _parent([places[x.name] for x in reg]) if _conventional(reg, places) else None
     if parent and _proportional([repeats[x.name] for x in reg], [places[x.name] for x in reg]):
         s.put("data.reg_folder", str(parent), "is_reg")
         reg = []
     multiple = _multiple(train, places, repeats)
-    if multiple is not None and not reg and not _ruled(train):
+    if multiple is not None and not reg and not _ruled(train) and not any(x.metadata for x in train):
         parents = list(dict.fromkeys(places[x.name].parent for x in train))
         s.put("data.folder", str(parents[0]), "image_dir")
         if parents[1:]:
@@ -144,13 +151,16 @@ def of_subsets(s: Settings, found: list[Subset], folder: Path) -> Images:
             s.put("data.repeats", multiple, "num_repeats")
         return Images(shown, bool(s.plan.get("data.reg_folder")))
     concepts = [_concept(x, places[x.name], repeats[x.name], _ruled(train)) for x in train]
+    for concept, subset in zip(concepts, train, strict=True):
+        if subset.metadata:
+            concept["metadata_file"] = str(located(subset.metadata, folder))
     _attach(s, concepts, reg, places, repeats)
     return Images(shown, bool(reg) or "data.reg_folder" in s.plan, concepts)
 
 
 def _usable(s: Settings, subset: Subset, folder: Path) -> bool:
     if key := subset.foreign:
-        s.refuse(f"{subset.name}.{key}", "not supported, the subset is left out; captions are .txt files")
+        s.refuse(f"{subset.name}.{key}", "not supported, the subset is left out")
         return False
     text = subset.values.get("image_dir")
     if not isinstance(text, str) or not text:
@@ -162,6 +172,22 @@ def _usable(s: Settings, subset: Subset, folder: Path) -> bool:
         s.problems.append(f"{subset.name}: image_dir {place} {found}.")
         return False
     return True
+
+
+def _count(s: Settings, subset: Subset, place: Path, folder: Path) -> int:
+    """How many images of a folder it shows."""
+    images = image_files(place)
+    if not subset.metadata:
+        return len(images)
+    file = located(subset.metadata, folder)
+    try:
+        found = len(metadata.captions(file, images))
+    except ValueError as error:
+        s.problems.append(f"{subset.name}: metadata_file {file} {error}.")
+        return 0
+    if not found:
+        s.problems.append(f"{subset.name}: metadata_file {file} names no image of {place}.")
+    return found
 
 
 def _repeats(s: Settings, subset: Subset) -> int:

@@ -112,7 +112,6 @@ NOT_SUPPORTED: Mapping[str, str] = {
             "network_multiplier",
             "resize_interpolation",
             "in_json",
-            "metadata_file",
             "dataset_class",
             "tokenizer_cache_dir",
         ),

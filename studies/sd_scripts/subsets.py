@@ -54,5 +54,6 @@ def _subset(source: Source, repeats: int | None, common: int) -> dict[str, Any]:
         "num_repeats": times,
         "class_tokens": source.words,
         **({"is_reg": True} if source.regularisation else {}),
+        **({"metadata_file": str(source.metadata_file)} if source.metadata_file else {}),
         **{key: rule for key, rule in rules.items() if rule is not None},
     }

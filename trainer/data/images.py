@@ -122,7 +122,10 @@ def _example(path: Path, source: Source, notes: list[str]) -> Example:
     if not data:
         raise DataError([f"{path}: the file is empty (0 bytes); replace or remove it."])
     size = open_rgb(path).size
-    caption = _caption(path.with_suffix(".txt"), notes)
+    if source.captions is None:
+        caption = _caption(path.with_suffix(".txt"), notes)
+    else:
+        caption = " ".join(source.captions[path].split())
     content = hashlib.sha256(data).hexdigest()
     said, words = _said(source.words, caption), _said(source.words, None)
     return Example(path, said, source.repeats, content, size, words, caption is not None, source.rules)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trainer.data import metadata
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 FILEWORDS = "[filewords]"
@@ -40,6 +42,9 @@ class Source:
     """The caption where no ``.txt`` stands beside an image; around that text where they hold ``[filewords]``."""
     rules: CaptionRules = NO_RULES
     regularisation: bool = False
+    captions: Mapping[Path, str] | None = None
+    """Captions that a metadata file gives; None where they stand beside the images."""
+    metadata_file: Path | None = None
 
 
 class Concept(BaseModel):
@@ -55,6 +60,8 @@ class Concept(BaseModel):
     """The caption of images without a ``.txt``; empty takes the folder's name. Where it holds ``[filewords]``, it is
     the caption of all, with the text of their ``.txt`` in that place."""
     class_prompt: str = ""
+    metadata_file: str | None = Field(None, min_length=1)
+    """JSON with the captions of the instance images, which are then those that it names; no ``.txt`` is read."""
     repeats: int = Field(1, ge=1)
     """Also called ``num_repeats``."""
     shuffle_caption: bool | None = None
@@ -145,12 +152,32 @@ def _of_concept(concept: Concept, path: Path, name: str, problems: list[str]) ->
             continue
         folder = (path.parent / Path(value).expanduser()).resolve()
         images = image_files(folder) if folder.is_dir() else ()
+        told, file = None, None
+        if images and key == "instance_data_dir" and concept.metadata_file is not None:
+            file = (path.parent / Path(concept.metadata_file).expanduser()).resolve()
+            told = _told(file, images, name, problems)
+            if told is None:
+                continue
+            images = tuple(image for image in images if image in told)
         if images:
             words = prompt or folder.name.replace("_", " ")
-            yield Source(images, repeats, words, rules, regularisation=key == "class_data_dir")
+            yield Source(images, repeats, words, rules, key == "class_data_dir", told, file)
         else:
             found = "holds no image" if folder.is_dir() else "does not exist"
             problems.append(f"{name}: {key} {folder} {found}; put the images into that folder.")
+
+
+def _told(file: Path, images: tuple[Path, ...], name: str, problems: list[str]) -> dict[Path, str] | None:
+    """The captions of a metadata file; None, and a problem more, if it has none for any image."""
+    try:
+        found = metadata.captions(file, images)
+    except ValueError as error:
+        problems.append(f"{name}: metadata_file {file} {error}.")
+        return None
+    if not found:
+        problems.append(f"{name}: metadata_file {file} names no image of {images[0].parent}.")
+        return None
+    return found
 
 
 def image_files(folder: Path) -> tuple[Path, ...]:

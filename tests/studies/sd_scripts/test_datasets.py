@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from studies.problems import StudyError
 from studies.sd_scripts.importing import Recipe, read
 from tests.studies.conftest import ASSETS
+from trainer.data import images as images_module
+from trainer.data.sources import in_concepts
 
 Pictures = Callable[..., Path]
 CONFIG = f'pretrained_model_name_or_path = "{ASSETS / "micro-sd"}"\nmax_train_epochs = 3\nkeep_tokens = 0\n'
@@ -104,16 +108,55 @@ def test_what_must_be_alike_and_is_not_is_named(pictures: Pictures, tmp_path: Pa
     assert "True is taken (datasets[0].subsets[0] True, datasets[0].subsets[1] None)" in unmet.reason
 
 
-def test_metadata_subsets_and_unknown_keys_are_named(pictures: Pictures, tmp_path: Path) -> None:
+def test_foreign_subsets_and_unknown_keys_are_named(pictures: Pictures, tmp_path: Path) -> None:
     pictures("one")
     text = "[[datasets]]\n" + subset(tmp_path / "one", "nonsense = 1")
-    text += '[[datasets]]\n[[datasets.subsets]]\nmetadata_file = "meta.json"\n'
+    text += '[[datasets]]\n[[datasets.subsets]]\nconditioning_data_dir = "masks"\n'
     recipe = imported(tmp_path, text, 'train_data_dir = "x"\n')
     assert {str(unmet) for unmet in recipe.unmet} == {
-        "datasets[1].subsets[0].metadata_file: not supported, the subset is left out; captions are .txt files",
+        "datasets[1].subsets[0].conditioning_data_dir: not supported, the subset is left out",
         "nonsense: unknown",
         "train_data_dir: no effect here (the data set file says where the images are)",
     }
+
+
+def test_captions_of_a_metadata_file_become_those_of_a_concept(pictures: Pictures, tmp_path: Path) -> None:
+    pictures("one")
+    images = sorted((tmp_path / "one").glob("*.png"))
+    told = {
+        images[0].stem: {"caption": "a red cat", "tags": "cat, red"},
+        images[1].name: {"tags": "only tags"},
+        str(images[2]): {"caption": "by its path"},
+        "elsewhere/other": {"caption": "not here"},
+    }
+    (tmp_path / "meta.json").write_text(json.dumps(told))
+    text = "[[datasets]]\n" + subset(tmp_path / "one", f'metadata_file = "{tmp_path / "meta.json"}"')
+    recipe = imported(tmp_path, text)
+    assert recipe.images.concepts is not None
+    (tmp_path / "concepts.json").write_text(json.dumps(recipe.images.concepts))
+    (source,) = in_concepts(tmp_path / "concepts.json", [])
+    assert source.captions == {
+        images[0]: "a red cat, cat, red",
+        images[1]: "only tags",
+        images[2]: "by its path",
+    }
+    assert source.images == tuple(images[:3])
+    assert recipe.images.shown == 3 * source.repeats
+    for shade, image in enumerate(images):
+        Image.new("RGB", (64, 64), (40 * shade, 90, 90)).save(image)
+    found = images_module.read([], tmp_path / "concepts.json").examples
+    assert [example.caption for example in found] == list(source.captions.values())
+
+
+def test_a_metadata_file_that_names_no_image_is_told(pictures: Pictures, tmp_path: Path) -> None:
+    pictures("one")
+    (tmp_path / "meta.json").write_text('{"nothing": {"caption": "x"}}')
+    text = "[[datasets]]\n" + subset(tmp_path / "one", f'metadata_file = "{tmp_path / "meta.json"}"')
+    with pytest.raises(StudyError, match="names no image of"):
+        imported(tmp_path, text)
+    (tmp_path / "meta.json").write_text("[1]")
+    with pytest.raises(StudyError, match="must be a JSON object"):
+        imported(tmp_path, text)
 
 
 def test_the_configuration_may_name_the_data_set_file(pictures: Pictures, tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Captions in one JSON file, as sd-scripts' fine-tuning data sets have them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def captions(file: Path, images: Sequence[Path]) -> dict[Path, str]:
+    """The caption of every image that the file names: its ``caption``, then its ``tags``.
+
+    Args:
+        file: ``{image: {"caption": text, "tags": text}}``, where an image is a path, a file name, or either without
+            its suffix.
+        images: those of one folder; the file may name fewer, or more.
+
+    Raises:
+        ValueError: the file is no such JSON; the message says what is wrong, without the file's name.
+    """
+    try:
+        table = json.loads(file.read_bytes().decode("utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot be read as JSON ({error})") from error
+    if not isinstance(table, dict):
+        raise ValueError("must be a JSON object with an entry for each image")
+    known = {_plain(name): _text(name, entry) for name, entry in table.items()}
+    found = {}
+    for image in images:
+        names = (image, image.with_suffix(""), Path(image.name), Path(image.stem))
+        text = next((known[_plain(str(name))] for name in names if _plain(str(name)) in known), None)
+        if text is not None:
+            found[image] = text
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.replace("\\", "/").removeprefix("./")
+
+
+def _text(name: str, entry: Any) -> str:
+    parts = [entry.get(key) for key in ("caption", "tags")] if isinstance(entry, Mapping) else [entry]
+    if not all(part is None or isinstance(part, str) for part in parts):
+        raise ValueError(f"must give {name!r} a caption or tags as text, but got {entry!r}")
+    return ", ".join(part.strip() for part in parts if part and part.strip())
