@@ -26,8 +26,8 @@ PATIENCE = 100
 GROWTH = 0.05
 """Relative growth over these steps that still counts as staying."""
 MARGIN = 2.0
-"""What the plateau is divided by. On the demonstration the best rate of a 12-point grid, measured at 6 timesteps an image
-or more, lay below the plateau each time, by factors of 2.0 to 3.1 (``benchmarks/RESULTS.md``)."""
+"""What the plateau is divided by. On the demonstration the best rate of a 12-point grid, measured at 6 timesteps an
+image or more, lay below the plateau each time, by factors of 2.0 to 3.1 (``benchmarks/RESULTS.md``)."""
 DEPARTURE = 10.0
 """How many times its first value the rate must have reached: at first d waits where it starts."""
 
