@@ -78,6 +78,11 @@ def candidate(
     )
 
 
+def plain(choice: Candidate) -> dict[str, float]:
+    """A candidate's objective as JSON values."""
+    return {"mean": choice.objective.mean, "standard_error": choice.objective.standard_error}
+
+
 def all_barred(record: TrialRecord, guards: GuardsSection, say: Translator = ENGLISH) -> str | None:
     """Why no checkpoint of a trial may win, told of its last one; None if one may."""
     reasons = [guards.barred(facts(card), say) for card in record.cards]

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.intervals import by_owner
+from evaluation.scorecard import METRICS
 from search.objective import DIRECTIONS
 from search.small_samples import standard_error
 from studies.glance import Glance, standing
 from studies.problems import StudyError
+from studies.words import NOTICEABLE
 
-METRICS = ("validation", "clip_image", "clip_text", "diversity", "memorisation", "flexibility")
-NOTICEABLE = 2.0
-"""Standard errors that a difference must exceed."""
 _JUDGED = ("judge", "split")
 _CONFIRMED = ("timesteps", "prompt_count", "seeds_per_prompt", "outside_prompt_count")
 _SHOWN = (
@@ -143,7 +143,8 @@ def _lead(
     cells, theirs = first.get(key) or (), second.get(key) or ()
     prompts = first.get("prompt_of_render") or () if name != "validation" else ()
     if same_images and len(cells) == len(theirs) > 1:
-        error = standard_error(_by_prompt([a - b for a, b in zip(cells, theirs, strict=True)], prompts))
+        leads = [a - b for a, b in zip(cells, theirs, strict=True)]
+        error = standard_error(by_owner(leads, prompts) if len(prompts) == len(leads) else leads)
     else:
         errors = [scores[name]["standard_error"] for scores in (first, second)]
         error = math.inf if None in errors else math.hypot(*errors)
@@ -153,16 +154,6 @@ def _lead(
         "standard_error": error if known else None,
         "beyond_noise": known and abs(ahead) > NOTICEABLE * error,
     }
-
-
-def _by_prompt(values: Sequence[float], prompts: Sequence[int]) -> Sequence[float]:
-    """Renders of one prompt are not independent: their mean is one value, unless there is one prompt only."""
-    if len(prompts) != len(values) or len(set(prompts)) < 2:
-        return values
-    found: dict[int, list[float]] = {}
-    for prompt, value in zip(prompts, values, strict=True):
-        found.setdefault(prompt, []).append(value)
-    return [sum(members) / len(members) for members in found.values()]
 
 
 def _test(one: Side) -> Mapping[str, Any]:

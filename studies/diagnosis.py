@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -279,11 +280,8 @@ def _plain(reason: str) -> str:
 
 def headline(found: Sequence[Diagnosis | None], say: Translator = ENGLISH) -> str:
     """How many trials suffer from what, as a sentence."""
-    counts: dict[Condition, int] = {}
-    for diagnosis in found:
-        if diagnosis is not None:
-            counts[diagnosis.condition] = counts.get(diagnosis.condition, 0) + 1
-    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    counts = Counter(diagnosis.condition for diagnosis in found if diagnosis is not None)
+    ranked = counts.most_common()
     parts = [say("{count} {what}", count=count, what=say(CONDITIONS[name])) for name, count in ranked]
     return (
         say("Of {count} trials: {parts}.", count=sum(counts.values()), parts=say(", ").join(parts))

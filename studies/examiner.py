@@ -19,6 +19,7 @@ from search.objective import spread
 from studies.cohorts import Side, prompts_of, shared_out
 from studies.cues import cues
 from studies.engine import Exam
+from studies.sections import JudgeSection
 from studies.spec import StudySpec
 from trainer import lora_file
 from trainer.adapters import AdapterBank
@@ -120,17 +121,16 @@ class Examiner:
             prompts=prompts * exam.seeds_per_prompt,
             timesteps=exam.timesteps,
             seed=derive(self._template.seed, "exam", exam.label),
-            settings=self._settings(),
+            settings=settings_of(judge, self._template.data.resolution),
             max_rows=judge.max_rows,
             training=split.train,
             outside=outside(cues(judge), captions, exam.outside),
         )
 
-    def _settings(self) -> RenderSettings:
-        judge, side = self._spec.judge, self._template.data.resolution
-        return RenderSettings(
-            judge.steps, judge.guidance, side, side, judge.negative_prompt, guided=judge.guided
-        )
+
+def settings_of(judge: JudgeSection, side: int) -> RenderSettings:
+    """How pictures of so many pixels a side are sampled for the judge."""
+    return RenderSettings(judge.steps, judge.guidance, side, side, judge.negative_prompt, guided=judge.guided)
 
 
 def spreads(first: Sequence[Judge], again: Sequence[Judge]) -> dict[str, float]:

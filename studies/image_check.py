@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -200,7 +200,4 @@ def _sources(spec: StudySpec) -> list[Source]:
 
 def counts(found: Sequence[Finding]) -> Mapping[str, int]:
     """How many of each kind."""
-    gathered: dict[str, Any] = {}
-    for finding in found:
-        gathered[finding.kind] = gathered.get(finding.kind, 0) + 1
-    return gathered
+    return Counter(finding.kind for finding in found)

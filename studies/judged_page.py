@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from torch import Tensor
 
 from studies import pictures, words
 from studies.judgement import Judgement
 from studies.judging import Case
+from studies.report import environment
 from studies.sheets import strip
 from trainer.data import images
 from trainer.data.buckets import fit
@@ -31,15 +31,7 @@ def write(path: Path, judgement: Judgement, case: Case) -> None:
 
 def render(found: Mapping[str, Any]) -> str:
     """The page from its content, everything escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("studies"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"estimate": words.estimate, "signed": words.signed}
-    return environment.get_template("judged.html.j2").render(**found)
+    return environment().get_template("judged.html.j2").render(**found)
 
 
 def content(judgement: Judgement, case: Case) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from evaluation.scorecard import ScoreCard
 from search.objective import shares
 from search.selection import Candidate, Decision, decide, rule_text, shortlist
 from search.trial import TrialRecord
-from studies.cards import candidate
+from studies.cards import candidate, plain
 from studies.diagnosis import diagnose
 from studies.judging import Bench, Case, Document, Told
 from studies.lora_runs import amounts
@@ -141,12 +141,12 @@ def _file(
         "images_seen": checkpoint.images_seen,
         "rank": court.case.ranks[index],
         "layers": court.case.layers[index],
-        "objective": None if candidate is None else _plain(candidate),
+        "objective": None if candidate is None else plain(candidate),
         "barred": None if candidate is None else candidate.barred,
         "unusable": card.unusable,
         "verdict": _verdict(index, card, candidate, again and again[0], decision),
         "scores": card.plain(),
-        "confirmed": None if again is None else {"objective": _plain(again[0]), "scores": again[1].plain()},
+        "confirmed": None if again is None else {"objective": plain(again[0]), "scores": again[1].plain()},
     }
 
 
@@ -213,10 +213,6 @@ def _runs(court: _Court) -> list[dict[str, Any]]:
 
 def _figures(choice: Candidate) -> str:
     return f"objective {choice.objective.mean:.2f} ± {choice.objective.standard_error:.2f}"
-
-
-def _plain(choice: Candidate) -> dict[str, float]:
-    return {"mean": choice.objective.mean, "standard_error": choice.objective.standard_error}
 
 
 def files_in(folder: Path) -> tuple[Path, Path]:

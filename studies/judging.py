@@ -13,12 +13,11 @@ from torch import Tensor
 from evaluation.encoders import ClipEncoder, ImageEncoder
 from evaluation.judge import Judge, Panel
 from evaluation.outside import outside
-from evaluation.rendering import RenderSettings
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
 from studies import foreign_loras
 from studies.cues import cues
-from studies.examiner import spreads
+from studies.examiner import settings_of, spreads
 from studies.foreign_loras import Outline
 from studies.guards import GuardsSection
 from studies.held_out import HeldOut
@@ -150,16 +149,13 @@ class Bench:
         counts: ConfirmSection | JudgeSection = confirm if thorough else judge
         captions = [example.caption for example in dataset.examples]
         prompts = judge.prompts or tuple(captions[i] for i in held_out[: counts.prompt_count])
-        side = case.resolution
         return Panel(
             held_out=held_out,
             seen=split.train[: judge.seen_images] if label == "search" else (),
             prompts=prompts * counts.seeds_per_prompt,
             timesteps=counts.timesteps,
             seed=derive(case.seed, "exam", label),
-            settings=RenderSettings(
-                judge.steps, judge.guidance, side, side, judge.negative_prompt, guided=judge.guided
-            ),
+            settings=settings_of(judge, case.resolution),
             max_rows=judge.max_rows,
             training=split.train,
             outside=outside(cues(judge), captions, confirm.outside_prompt_count) if thorough else (),

@@ -22,8 +22,6 @@ from trainer.bases.families import TITLES, Family
 from trainer.files import write_whole
 from trainer.plans.base import BasePlan
 
-DEFAULT_BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 SEED = 7
 _SIDES: dict[Family, int] = {"sd1": 512, "sd2": 768, "sdxl": 1024}
 _STEPS: dict[Family, int] = {"sd1": 64, "sd2": 64, "sdxl": 32}

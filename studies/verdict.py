@@ -12,7 +12,7 @@ from search.objective import Weights, shares
 from search.pareto import front
 from search.selection import Candidate, Decision, contenders, decide, one_standard_error, shortlist
 from search.trial import Proposal, TrialRecord
-from studies.cards import candidate, candidates, facts
+from studies.cards import candidate, candidates, facts, plain
 from studies.engine import Engine, Exam
 from studies.problems import StudyError
 from studies.spec import StudySpec
@@ -174,7 +174,7 @@ def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, r
             "file": card["file"],
             "params": court.records[choice.trial].values,
             "scores": card["scores"],
-            "objective": _plain(choice),
+            "objective": plain(choice),
             "reason": reason,
         },
         "spreads": dict(court.spreads),
@@ -185,7 +185,7 @@ def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, r
                 "trial": c.trial,
                 "epoch": c.epoch,
                 "images_seen": c.images_seen,
-                "objective": _plain(c),
+                "objective": plain(c),
                 "barred": c.barred,
                 "scores": facts(court.card(c)).plain(),
             }
@@ -212,8 +212,8 @@ def _confirmation(finalists: Sequence[Candidate], hearing: _Hearing) -> dict[str
                 "trial": before.trial,
                 "epoch": before.epoch,
                 "images_seen": before.images_seen,
-                "objective_before": _plain(before),
-                "objective": _plain(after),
+                "objective_before": plain(before),
+                "objective": plain(after),
                 "close": after in decision.close,
                 "barred": after.barred,
                 "rounds": rounds,
@@ -222,7 +222,3 @@ def _confirmation(finalists: Sequence[Candidate], hearing: _Hearing) -> dict[str
             for before, (after, scores, rounds) in zip(finalists, heard, strict=True)
         ],
     }
-
-
-def _plain(choice: Candidate) -> dict[str, float]:
-    return {"mean": choice.objective.mean, "standard_error": choice.objective.standard_error}

@@ -181,13 +181,10 @@ def _count(s: Settings, subset: Subset, place: Path, folder: Path) -> int:
         return len(images)
     file = located(subset.metadata, folder)
     try:
-        found = len(metadata.captions(file, images))
+        return len(metadata.needed(file, images))
     except ValueError as error:
         s.problems.append(f"{subset.name}: metadata_file {file} {error}.")
         return 0
-    if not found:
-        s.problems.append(f"{subset.name}: metadata_file {file} names no image of {place}.")
-    return found
 
 
 def _repeats(s: Settings, subset: Subset) -> int:

@@ -35,6 +35,18 @@ def captions(file: Path, images: Sequence[Path]) -> dict[Path, str]:
     return found
 
 
+def needed(file: Path, images: Sequence[Path]) -> dict[Path, str]:
+    """``captions`` of at least one image.
+
+    Raises:
+        ValueError: as ``captions``, or because the file names none of the images.
+    """
+    found = captions(file, images)
+    if not found:
+        raise ValueError(f"names no image of {images[0].parent}")
+    return found
+
+
 def _plain(name: str) -> str:
     return name.replace("\\", "/").removeprefix("./")
 

@@ -170,14 +170,10 @@ def _of_concept(concept: Concept, path: Path, name: str, problems: list[str]) ->
 def _told(file: Path, images: tuple[Path, ...], name: str, problems: list[str]) -> dict[Path, str] | None:
     """The captions of a metadata file; None, and a problem more, if it has none for any image."""
     try:
-        found = metadata.captions(file, images)
+        return metadata.needed(file, images)
     except ValueError as error:
         problems.append(f"{name}: metadata_file {file} {error}.")
         return None
-    if not found:
-        problems.append(f"{name}: metadata_file {file} names no image of {images[0].parent}.")
-        return None
-    return found
 
 
 def image_files(folder: Path) -> tuple[Path, ...]:

@@ -16,7 +16,6 @@ from trainer.lora_formats.low_rank import Layers, LoraFileError, LowRank
 from trainer.plans.compute import Precision
 
 Format = Literal["kohya", "diffusers", "peft"]
-FORMATS: tuple[Format, ...] = ("kohya", "diffusers", "peft")
 
 
 def detect(path: Path) -> Format:
