@@ -2,9 +2,9 @@
 
 For each seed, 24 trials drawn at random are trained to their horizon with nothing pruned; the best validation
 figure of all their checkpoints is the target. Then each strategy searches the same space on the same data, and the
-images that it has trained, in all trials together and also those still in training, are counted up to the moment
-when a checkpoint reaches the target. The ratio is that count over the images of the random trials; a strategy that
-has spent as many images in vain counts as "not reached".
+images that it has trained, in all trials together, also those still in training and those of the learning-rate probe,
+are counted up to the moment when a checkpoint reaches the target. The ratio is that count over the images of the random
+trials. Every strategy has 24 trials, four at a time; one that has spent them in vain counts as "not reached".
 
     .venv/bin/python benchmarks/efficiency.py --seeds 5
 
@@ -27,8 +27,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from studies import study, toml_text
+from studies import launch, study, toml_text
 from studies.engine import Event, Scored
+from studies.probing import REMEMBERED
 from studies.quiet import quiet
 from studies.runner import Runner
 from studies.worker import Worker
@@ -37,7 +38,7 @@ from trainer.files import write_whole
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
 TRIALS = 24
 HORIZON = 896
-PACK = 8
+PACK = 4
 RANDOM = "random, no pruning"
 DEFAULT = "lorasearch's default"
 LAST_TOLD = "TPE, epochs searched, last checkpoint told"
@@ -159,9 +160,18 @@ def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
     opened = study.begin(path, folder / "workspace")
     worker = engine(opened.spec, opened.workspace, opened.dataset, opened.seed, counter.stepped)
     worker.limit_pack(PACK)
+    opened = launch.probed(opened, worker, counter)
+    counter.images += probed_images(opened)
     with suppress(Reached):
         Runner(opened, worker, counter).search()
     return counter
+
+
+def probed_images(opened: study.Study) -> int:
+    """Images that the probe has trained."""
+    found = opened.memory.recall(REMEMBERED) or {"courses": []}
+    batch = opened.spec.first[0].get("data.batch_size", 1) if opened.spec.first else 1
+    return sum(len(course["rates"]) for course in found["courses"]) * int(batch)
 
 
 def _table(seed: int, changes: Mapping[str, Any]) -> Table_:
@@ -172,7 +182,8 @@ def _table(seed: int, changes: Mapping[str, Any]) -> Table_:
     table["plan"]["data"]["folder"] = str(LIBRARY / "assets" / "demo")
     table["judge"] = {"prompt_count": 0, "timesteps": 8, "seen_images": 0}
     table["objective"] = {"validation": 1.0}
-    table["budget"] = {"trials": changes.get("trials", 2 * TRIALS), "images_per_trial": HORIZON}
+    table["budget"] = {"trials": TRIALS, "images_per_trial": HORIZON}
+    table["probe"] = {"enabled": bool(changes.get("probe"))}
     table["search"].update(sampler=changes["sampler"], pruner=changes["pruner"])
     table["search"]["space"] = {**table["search"]["space"], "data.repeats": {"choices": [2, 4]}}
     table["first"] = (
@@ -191,10 +202,10 @@ def _written(table: Table_) -> str:
 
 
 _NONE = {"name": "none"}
-_RANDOM = {"sampler": "random", "pruner": _NONE, "trials": TRIALS}
+_RANDOM = {"sampler": "random", "pruner": _NONE}
 STRATEGIES: dict[str, tuple[Mapping[str, Any], type[Worker]]] = {
-    DEFAULT: ({"sampler": "tpe", "pruner": {}, "first": True}, Worker),
-    "lorasearch without first recipes": ({"sampler": "tpe", "pruner": {}}, Worker),
+    DEFAULT: ({"sampler": "tpe", "pruner": {}, "first": True, "probe": True}, Worker),
+    "lorasearch without probe and first recipes": ({"sampler": "tpe", "pruner": {}}, Worker),
     "TPE, no pruning": ({"sampler": "tpe", "pruner": _NONE}, Worker),
     "TPE, median pruner": ({"sampler": "tpe", "pruner": {"name": "median"}}, Worker),
     LAST_TOLD: ({"sampler": "tpe", "pruner": _NONE, "epochs": True}, LastTold),

@@ -11,7 +11,7 @@ from search import budget
 from search.curve import at, best
 from search.patience import search_stalled, trial_stalled
 from search.pruners import grid, make_pruner
-from search.samplers import derived_seed, make_sampler
+from search.samplers import Draw, make_sampler
 from search.settings import SearchSettings
 from search.space import Space, SpaceError
 from search.trial import End, Finished, Infeasible, Point, Proposal, Pruned, TrialRecord, Value, Verdict
@@ -168,7 +168,7 @@ class Driver:
     def _values(self, number: int) -> dict[str, Value]:
         """The trial's values; what is missing is drawn by a fresh sampler seeded by study seed and number."""
         settings = self._settings
-        sampler = make_sampler(settings.sampler, derived_seed(self._seed, number), settings.budget.trials)
+        sampler = make_sampler(settings.sampler, Draw(self._seed, number, settings.budget.trials))
         return self._memory.suggest(number, self._space.suggest, sampler)
 
     def _check_unchanged(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -10,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
-MEDIAN_STARTUP_TRIALS = 5
-"""Finished trials that the median pruner waits for before it stops any."""
+STARTUP_TRIALS = 5
+"""Finished trials that the median and percentile pruners wait for before they stop any."""
 
 
 class PrunerSettings(BaseModel):
@@ -19,9 +20,10 @@ class PrunerSettings(BaseModel):
 
     Attributes:
         name: one of `PRUNERS`.
-        min_images: images seen at the first comparison; for the median pruner also the distance between two.
+        min_images: images seen at the first comparison; where there are no rungs also the distance between two.
         reduction_factor: successive halving keeps one trial in this many at each rung, and each rung lies
             this many times further than the one before.
+        percentile: the percentile pruner lets go on what is among the best so many per cent of finished trials.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +31,7 @@ class PrunerSettings(BaseModel):
     name: str = "asha"
     min_images: int = 0
     reduction_factor: int = 3
+    percentile: float = 50.0
 
     @model_validator(mode="after")
     def _check(self) -> PrunerSettings:
@@ -39,6 +42,10 @@ class PrunerSettings(BaseModel):
             problems.append(f"pruner.min_images must be at least 1, but got {self.min_images}.")
         if self.reduction_factor < 2:
             problems.append(f"pruner.reduction_factor must be at least 2, but got {self.reduction_factor}.")
+        if not 0 < self.percentile < 100:
+            problems.append(f"pruner.percentile must lie between 0 and 100, but got {self.percentile:g}.")
+        if self.name == "wilcoxon" and find_spec("scipy") is None:
+            problems.append("The pruner 'wilcoxon' needs scipy: pip install 'lorasearch[samplers]'.")
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -58,12 +65,12 @@ def grid(settings: PrunerSettings, horizon_images: int) -> tuple[int, ...]:
     """The image counts at which trials are compared, rising, all below the horizon.
 
     They are the rungs `min_images * reduction_factor**k` for asha and hyperband, multiples of `min_images`
-    for median, nothing for none. At the horizon itself there is nothing left to save.
+    for median, percentile and wilcoxon, nothing for none. At the horizon itself there is nothing left to save.
     """
     match settings.name:
         case "none":
             return ()
-        case "median":
+        case "median" | "percentile" | "wilcoxon":
             return tuple(range(settings.min_images, horizon_images, settings.min_images))
     rungs = []
     images = settings.min_images
@@ -97,7 +104,21 @@ def _median(settings: PrunerSettings, horizon_images: int) -> BasePruner:
     """Stops a trial whose best lies below the median of the finished trials at the same image count."""
     from optuna.pruners import MedianPruner
 
-    return MedianPruner(n_startup_trials=MEDIAN_STARTUP_TRIALS)
+    return MedianPruner(n_startup_trials=STARTUP_TRIALS)
+
+
+def _percentile(settings: PrunerSettings, horizon_images: int) -> BasePruner:
+    """Stops a trial that is not among the best per cent of the finished ones at the same image count."""
+    from optuna.pruners import PercentilePruner
+
+    return PercentilePruner(settings.percentile, n_startup_trials=STARTUP_TRIALS)
+
+
+def _wilcoxon(settings: PrunerSettings, horizon_images: int) -> BasePruner:
+    """Stops a trial whose whole curve lies below the best trial's by a signed-rank test (p < 0.1)."""
+    from optuna.pruners import WilcoxonPruner
+
+    return WilcoxonPruner()
 
 
 def _none(settings: PrunerSettings, horizon_images: int) -> BasePruner:
@@ -112,4 +133,6 @@ PRUNERS: dict[str, Callable[[PrunerSettings, int], BasePruner]] = {
     "hyperband": _hyperband,
     "median": _median,
     "none": _none,
+    "percentile": _percentile,
+    "wilcoxon": _wilcoxon,
 }

@@ -61,7 +61,7 @@ def _run(
         seen: watch.Watch = Recorded(shown, events) if events else shown
         worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
         worker.limit_pack(_pack_size(opened, worker, seen))
-        opened = _probed(opened, worker, seen)
+        opened = probed(opened, worker, seen)
         verdict = Runner(opened, worker, seen).run()
         seen.phase("writing the report")
         opened.memory.remember(_SECONDS, {**worker.seconds, "wall": time.monotonic() - began})
@@ -86,7 +86,7 @@ def _pack_size(opened: Study, worker: Worker, seen: watch.Watch) -> int:
     return recorded
 
 
-def _probed(opened: Study, worker: Worker, seen: watch.Watch) -> Study:
+def probed(opened: Study, worker: Worker, seen: watch.Watch) -> Study:
     """The study around the learning rate that its probe finds when it begins, or has found."""
     if not opened.spec.probe.enabled:
         return opened

@@ -9,13 +9,15 @@ from typing import Any
 from search.memory import Memory
 from search.parameter import Real
 from search.space import Parameter
+from search.trial import Value
 from studies.spec import StudySpec
 
 FIELD = "optimiser.unet_lr"
 REMEMBERED = "probe"
 """Key of the result in the study's memory."""
 FACTOR = 5.0
-"""How far a range reaches either way where the study has none."""
+"""How far a range reaches at most either way: a probe is right to a factor of three, and other ranks, batch sizes and
+optimisers than the probed ones move the best rate."""
 WIDTH = 56
 """Characters of a chart's line."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -23,10 +25,11 @@ _HIGHEST = 1.0
 """The largest value that the plan takes."""
 
 Range = tuple[float, float]
+Recipe = dict[str, Value]
 
 
 def range_around(parameter: Parameter | None, rate: float, held: Sequence[float] = ()) -> Range:
-    """A range whose middle, on a log scale, is ``rate``; as wide as the study's own.
+    """A range whose middle, on a log scale, is ``rate``; no wider than the study's own, nor than ``FACTOR`` allows.
 
     Args:
         parameter: the study's; what is no range, or starts at 0, has no width on a log scale.
@@ -35,7 +38,7 @@ def range_around(parameter: Parameter | None, rate: float, held: Sequence[float]
     """
     reach = FACTOR
     if isinstance(parameter, Real) and parameter.low > 0:
-        reach = math.sqrt(parameter.high / parameter.low)
+        reach = min(FACTOR, math.sqrt(parameter.high / parameter.low))
     low, high = min([rate / reach, *held]), max([rate * reach, *held])
     return _rounded(low), min(_HIGHEST, _rounded(high))
 
@@ -60,8 +63,22 @@ def as_remembered(spec: StudySpec, memory: Memory) -> StudySpec:
 
     The range follows from the remembered result, so that it is the same whenever the study is opened.
     """
-    result = memory.recall(REMEMBERED) if spec.probe.enabled else None
-    return recentred(spec, result["rate"]) if result and result["flat"] else spec
+    result = _found(spec, memory)
+    return recentred(spec, result["rate"]) if result else spec
+
+
+def probed_recipes(spec: StudySpec, memory: Memory) -> tuple[Recipe, ...]:
+    """The recipe that was probed, at the rate that was found: tried after the study file's own; none without a probe."""
+    result = _found(spec, memory)
+    if result is None:
+        return ()
+    return ({**(spec.first[0] if spec.first else {}), FIELD: _rounded(result["rate"])},)
+
+
+def _found(spec: StudySpec, memory: Memory) -> Mapping[str, Any] | None:
+    """What the study's own probe found, where it asks for one and one was flat."""
+    result: Mapping[str, Any] | None = memory.recall(REMEMBERED) if spec.probe.enabled else None
+    return result if result and result["flat"] else None
 
 
 def spark(rates: Sequence[float], lowest: float, highest: float, width: int = WIDTH) -> str:

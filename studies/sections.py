@@ -77,18 +77,20 @@ class PrunerSection(Section):
     """[search.pruner]"""
 
     name: str = "asha"
-    """asha, hyperband, median, or none."""
+    """asha, hyperband, median, percentile, wilcoxon, or none."""
     min_images: int = Field(0, ge=0)
     """Images seen at the first comparison; 0 takes a sixth of the horizon."""
     reduction_factor: int = 3
     """One of this many trials goes on to the next rung."""
+    percentile: float = 50.0
+    """The percentile pruner lets go on what is among the best so many per cent of the finished trials."""
 
 
 class SearchSection(Section):
     """[search]"""
 
     sampler: str = "tpe"
-    """tpe or random."""
+    """tpe, gp, cmaes, qmc, or random."""
     pruner: PrunerSection = PrunerSection()
     space: dict[str, dict[str, Any]]
     """Plan field -> a range ``{ low, high, log }`` or ``{ choices }``, with ``when`` if it depends on another."""

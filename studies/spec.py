@@ -84,9 +84,9 @@ class StudySpec(Section):
     @property
     def pruner(self) -> PrunerSettings:
         """The pruner with its first rung filled in."""
-        chosen = self.search.pruner
-        first = chosen.min_images or max(1, self.budget.images_per_trial // 6)
-        return PrunerSettings(name=chosen.name, min_images=first, reduction_factor=chosen.reduction_factor)
+        chosen = self.search.pruner.model_dump()
+        first = chosen["min_images"] or max(1, self.budget.images_per_trial // 6)
+        return PrunerSettings(**chosen | {"min_images": first})
 
     @property
     def rule(self) -> str:

@@ -17,6 +17,7 @@ from studies.fields import base_problems
 from studies.glance import glance
 from studies.lock import held
 from studies.planning import Planner
+from studies.probing import probed_recipes
 from studies.problems import StudyError
 from studies.spec import StudySpec
 from studies.workspace import Workspace, copy_whole, write_json
@@ -88,7 +89,7 @@ class Study:
             budget=budget.limits(),
             patience=budget.patience(),
             horizon_images=budget.images_per_trial,
-            first=self.spec.first,
+            first=self.spec.first + probed_recipes(self.spec, self.memory),
         )
 
 

@@ -35,6 +35,7 @@ STUDY: Mapping[str, Entry] = {
     "search.pruner.name": Entry(row="early stopping with patience"),
     "search.pruner.min_images": Entry(unit="images seen"),
     "search.pruner.reduction_factor": Entry(unit="factor"),
+    "search.pruner.percentile": Entry(unit="per cent"),
     "search.space": Entry(),
     "first": Entry(),
     "split.validation": Entry(unit="share of images", row="split train / validation / test"),

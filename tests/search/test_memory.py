@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search.memory import Memory
-from search.samplers import make_sampler
+from search.samplers import Draw, make_sampler
 from search.storage import StorageError
 from search.trial import Failed, Finished, Infeasible, Point, Pruned
 from tests.search.conftest import Study
@@ -52,7 +52,7 @@ def test_enqueued_recipes_come_first_in_order_and_the_sampler_fills_the_rest(stu
     memory.enqueue({"lora.rank": 12})
     assert [record.state for record in memory.records()] == ["waiting", "waiting"]
     assert memory.record(1).values == {"lora.rank": 12}
-    sampler = make_sampler("random", 0, None)
+    sampler = make_sampler("random", Draw(0, 0, None))
     values = [memory.suggest(memory.begin(), study.space.suggest, sampler) for _ in range(3)]
     assert [v["lora.rank"] for v in values[:2]] == [8, 12]
     assert set(values[0]) == {"lora.rank", "lora.conv", "optimiser.unet_lr"}

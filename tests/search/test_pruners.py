@@ -99,6 +99,29 @@ class TestMedian(PrunerContract):
         assert self.train(memory, "median", 3.1) is None
 
 
+class TestPercentile(PrunerContract):
+    @pytest.fixture
+    def name(self) -> str:
+        return "percentile"
+
+    def test_only_the_best_quarter_of_five_goes_on(self, study: Study) -> None:
+        """Of the levels 1 to 5 the best quarter begins at 4 (linear interpolation between ranks)."""
+        memory = study.memory()
+        assert [self.train(memory, "percentile", level) for level in (1.0, 2.0, 3.0, 4.0, 5.0)] == [None] * 5
+        quarter = make_pruner(settings("percentile").model_copy(update={"percentile": 25.0}), HORIZON)
+        half = make_pruner(settings("percentile"), HORIZON)
+        for level, pruner, stops in ((3.9, quarter, True), (4.1, quarter, False), (3.1, half, False)):
+            number = memory.begin()
+            memory.report(number, 100, level)
+            assert memory.should_prune(number, pruner) == stops
+
+
+class TestWilcoxon(PrunerContract):
+    @pytest.fixture
+    def name(self) -> str:
+        return "wilcoxon"
+
+
 class TestNone(PrunerContract):
     @pytest.fixture
     def name(self) -> str:
@@ -106,7 +129,14 @@ class TestNone(PrunerContract):
 
 
 def test_every_pruner_keeps_the_contract() -> None:
-    assert {"TestAsha", "TestHyperband", "TestMedian", "TestNone"} == {f"Test{n.title()}" for n in PRUNERS}
+    assert {f"Test{n.title()}" for n in PRUNERS} == {
+        "TestAsha",
+        "TestHyperband",
+        "TestMedian",
+        "TestNone",
+        "TestPercentile",
+        "TestWilcoxon",
+    }
 
 
 @pytest.mark.parametrize(
@@ -115,6 +145,7 @@ def test_every_pruner_keeps_the_contract() -> None:
         ("asha", (100, 300)),
         ("hyperband", (100, 300)),
         ("median", (100, 200, 300, 400, 500, 600, 700, 800)),
+        ("percentile", (100, 200, 300, 400, 500, 600, 700, 800)),
         ("none", ()),
     ],
 )
@@ -127,9 +158,10 @@ def test_trials_are_compared_at_rungs_or_multiples(name: str, points: tuple[int,
     [
         (
             {"name": "assha", "min_images": 1},
-            "Unknown pruner 'assha'; choose one of: asha, hyperband, median, none.",
+            "Unknown pruner 'assha'; choose one of: asha, hyperband, median, none, percentile, wilcoxon.",
         ),
         ({}, "pruner.min_images must be at least 1, but got 0."),
+        ({"min_images": 5, "percentile": 100}, "pruner.percentile must lie between 0 and 100, but got 100."),
         ({"min_images": 5, "reduction_factor": 1}, "pruner.reduction_factor must be at least 2, but got 1."),
     ],
 )

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 from search.memory import Memory
-from search.samplers import make_sampler
+from search.samplers import Draw, make_sampler
 from search.trial import End, Failed, Finished, Infeasible, Proposal, Pruned
 from studies import sheets, study
 from studies.attributes import short
@@ -153,7 +153,7 @@ def run_trial(opened: Study, wanted: int, clip: bool, unfinished: bool, rich: bo
     memory, draw = opened.memory, random.Random(wanted)
     number = memory.begin()
     assert number == wanted
-    values = memory.suggest(number, opened.spec.space.suggest, make_sampler("random", number, 5))
+    values = memory.suggest(number, opened.spec.space.suggest, make_sampler("random", Draw(0, number, 5)))
     if number == 2:
         finish(opened, number, Infeasible("the loss became nan after 17 images"), None)
         return

@@ -10,7 +10,16 @@ import pytest
 from search.memory import Memory
 from search.space import parse_parameter
 from studies import spec
-from studies.probing import REMEMBERED, as_remembered, chart, range_around, recentred, spark, standing
+from studies.probing import (
+    REMEMBERED,
+    as_remembered,
+    chart,
+    probed_recipes,
+    range_around,
+    recentred,
+    spark,
+    standing,
+)
 from studies.problems import StudyError
 from studies.spec import StudySpec
 from tests.studies.test_spec import GOOD
@@ -22,9 +31,13 @@ def study(text: str = GOOD) -> StudySpec:
     return spec.parse(text, Path("/data"))
 
 
-def test_a_range_keeps_its_width_on_a_log_scale() -> None:
-    low, high = range_around(parse_parameter({"low": 1e-5, "high": 1e-3, "log": True}), 4e-4)
-    assert (low, high) == (4e-5, 4e-3)
+def test_a_narrow_range_keeps_its_width_on_a_log_scale() -> None:
+    low, high = range_around(parse_parameter({"low": 1e-4, "high": 9e-4, "log": True}), 6e-4)
+    assert (low, high) == (2e-4, 1.8e-3)
+
+
+def test_a_wide_range_is_narrowed_to_five_times_either_way() -> None:
+    assert range_around(parse_parameter({"low": 1e-5, "high": 1e-1, "log": True}), 1e-3) == (2e-4, 5e-3)
 
 
 def test_without_a_range_it_is_five_times_either_way() -> None:
@@ -40,7 +53,7 @@ def test_recipes_that_are_tried_first_stay_inside() -> None:
 def test_only_the_range_of_the_study_moves() -> None:
     before, after = study(), recentred(study(), 1e-3)
     space = after.search.space["optimiser.unet_lr"]
-    assert (space["low"], space["high"], space["log"]) == (3.16e-5, 3.16e-2, True)
+    assert (space["low"], space["high"], space["log"]) == (2e-4, 5e-3, True)
     assert math.sqrt(space["low"] * space["high"]) == pytest.approx(1e-3, rel=1e-2)
     assert after.model_dump(exclude={"search"}) == before.model_dump(exclude={"search"})
     fixed = study(GOOD.replace("{ low = 1e-5, high = 1e-2, log = true }", "{ choices = [1e-4, 1e-3] }"))
@@ -57,6 +70,17 @@ def test_the_remembered_plateau_gives_the_same_range_whenever_the_study_is_opene
     assert as_remembered(study(), memory()) == study()
     memory().remember(REMEMBERED, {"rate": 1e-3, "flat": False, "courses": []})
     assert as_remembered(study(PROBED), memory()) == study(PROBED)
+
+
+def test_the_probed_recipe_is_tried_at_the_probe_s_rate(tmp_path: Path) -> None:
+    memory = Memory.open(f"sqlite:///{tmp_path / 'study.sqlite3'}", "x", tmp_path / "artifacts")
+    recipe = '[[first]]\n"optimiser.unet_lr" = 1e-4\n'
+    assert probed_recipes(study(PROBED), memory) == ()
+    memory.remember(REMEMBERED, {"rate": 1.2345e-3, "flat": True, "courses": []})
+    assert probed_recipes(study(PROBED), memory) == ({"optimiser.unet_lr": 1.23e-3},)
+    ours = study(PROBED + recipe)
+    assert probed_recipes(ours, memory) == ({"optimiser.unet_lr": 1.23e-3},)
+    assert as_remembered(ours, memory).first == ours.first
 
 
 def test_a_study_that_begins_with_a_probe_needs_a_range() -> None:

@@ -80,7 +80,7 @@ pruner = { name = "ashe" }
         "study.toml:7: plan.data.resolutoin: the training plan has no such field; did you mean data.resolution?",
         "study.toml:9: plan.lora.alpha_over_rank:",
         "study.toml:10: budget:",
-        "Unknown sampler 'tpp'; choose one of: random, tpe.",
+        "Unknown sampler 'tpp'; choose one of: cmaes, gp, qmc, random, tpe.",
         "low must not exceed high, but got low=0.01 and high=1e-05",
         'study.toml:17: search.space."lora.rnk": the training plan has no such field; did you mean lora.rank?',
         "is the same for all trials of a study and can't be searched",
@@ -92,7 +92,10 @@ pruner = { name = "ashe" }
 def test_an_unknown_pruner_is_told_with_the_choices():
     text = GOOD.replace("[search.space]", '[search]\npruner = { name = "ashe" }\n[search.space]')
     (problem,) = problems_of(text)
-    assert "Unknown pruner 'ashe'; choose one of: asha, hyperband, median, none." in problem
+    assert (
+        "Unknown pruner 'ashe'; choose one of: asha, hyperband, median, none, percentile, wilcoxon."
+        in problem
+    )
 
 
 def test_alpha_above_rank_is_refused_in_the_space_too():
