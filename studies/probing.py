@@ -68,7 +68,7 @@ def as_remembered(spec: StudySpec, memory: Memory) -> StudySpec:
 
 
 def probed_recipes(spec: StudySpec, memory: Memory) -> tuple[Recipe, ...]:
-    """The recipe that was probed, at the rate that was found: tried after the study file's own; none without a probe."""
+    """The probed recipe at the rate that was found, tried after the study file's own; none without a probe."""
     result = _found(spec, memory)
     if result is None:
         return ()
