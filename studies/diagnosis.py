@@ -78,8 +78,17 @@ class Diagnosis:
         """What the guides do about it; empty for a healthy trial."""
         return REMEDIES[self.condition]
 
+    def advised(self, say: Translator) -> str:
+        """What the curves say and what to do about it."""
+        sentence = self.told(say)
+        return (
+            say("{sentence} Remedy: {remedy}.", sentence=sentence, remedy=say(self.remedy))
+            if self.remedy
+            else sentence
+        )
+
     def __str__(self) -> str:
-        return f"{self.sentence} Remedy: {self.remedy}." if self.remedy else self.sentence
+        return self.advised(ENGLISH)
 
 
 @dataclass(frozen=True, slots=True)

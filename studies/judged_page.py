@@ -12,6 +12,7 @@ from torch import Tensor
 from studies import pictures, words
 from studies.judgement import Judgement
 from studies.judging import Case
+from studies.language import ENGLISH, Translator, marked
 from studies.report import environment
 from studies.sheets import strip
 from trainer.data import images
@@ -21,35 +22,45 @@ from trainer.files import write_whole
 _WIDTH, _HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 14, 34
 """Of the curve's drawing, in its own units."""
-_COLUMNS = (("clip_image", "CLIP image"), ("clip_text", "CLIP text"), ("memorisation", "memorisation"))
+_COLUMNS = (
+    ("clip_image", marked("CLIP image")),
+    ("clip_text", marked("CLIP text")),
+    ("memorisation", marked("memorisation")),
+)
 
 
-def write(path: Path, judgement: Judgement, case: Case) -> None:
+def write(path: Path, judgement: Judgement, case: Case, say: Translator = ENGLISH) -> None:
     """Writes the page, whole or not at all."""
-    write_whole(path, render(content(judgement, case)).encode())
+    write_whole(path, render(content(judgement, case, say), say).encode())
 
 
-def render(found: Mapping[str, Any]) -> str:
+def render(found: Mapping[str, Any], say: Translator = ENGLISH) -> str:
     """The page from its content, everything escaped."""
-    return environment().get_template("judged.html.j2").render(**found)
+    return environment(say).get_template("judged.html.j2").render(**found)
 
 
-def content(judgement: Judgement, case: Case) -> dict[str, Any]:
+def content(judgement: Judgement, case: Case, say: Translator = ENGLISH) -> dict[str, Any]:
     """What the page says."""
     document = judgement.document
     held_out = case.images.dataset.split.validation[: len(judgement.prompts)]
     scored = document["test"] or next(f for f in document["files"] if f["verdict"] == "best")["scores"]
     side: words.Side = "test" if document["test"] else "validation"
+    said = judgement.said(say)
     return {
         "document": document,
-        "findings": words.findings(scored, document["images"][side], side),
-        "columns": [(key, name) for key, name in _COLUMNS if document["files"][0]["scores"].get(key)],
+        "said": said,
+        "files": list(zip(document["files"], said.verdicts, strict=True)),
+        "diagnoses": [
+            (run["run"], told) for run, told in zip(document["runs"], said.diagnoses, strict=True) if told
+        ],
+        "findings": words.findings(scored, document["images"][side], side, say),
+        "columns": [(key, say(name)) for key, name in _COLUMNS if document["files"][0]["scores"].get(key)],
         "curves": [curve(members) for members in _by_run(document["files"]) if len(members) > 1],
         "prompts": judgement.prompts,
         "originals": [_original(case, i) for i in held_out],
         "base": _tiles(judgement.base_renders),
         "rows": list(zip(document["files"], map(_tiles, judgement.renders), strict=True)),
-        "measured": _measured(case),
+        "measured": _measured(case, say),
     }
 
 
@@ -113,28 +124,44 @@ def _original(case: Case, index: int) -> str:
     return pictures.data_uri(fit(images.open_rgb(dataset.examples[index].path), dataset.sizes[index]))
 
 
-def _measured(case: Case) -> list[tuple[str, str]]:
+def _measured(case: Case, say: Translator) -> list[tuple[str, str]]:
     judge, confirm, split = case.judge, case.confirm, case.images.dataset.split
     return [
-        ("Base model", str(case.base.path)),
+        (say("Base model"), str(case.base.path)),
         (
-            "Images",
-            f"{len(split.validation)} to choose by, {len(split.test)} to test the choice on, {len(split.train)} that "
-            "pictures are compared with for memorisation; near-duplicates are on one side",
+            say("Images"),
+            say(
+                "{choose} to choose by, {test} to test the choice on, {train} that pictures are compared with for "
+                "memorisation; near-duplicates are on one side",
+                choose=len(split.validation),
+                test=len(split.test),
+                train=len(split.train),
+            ),
         ),
         (
-            "Validation",
-            f"{judge.timesteps} timesteps an image with fixed noise; mean of log(loss / base loss)",
+            say("Validation"),
+            say(
+                "{timesteps} timesteps an image with fixed noise; mean of log(loss / base loss)",
+                timesteps=judge.timesteps,
+            ),
         ),
         (
-            "Pictures",
-            f"{case.resolution} pixels, {judge.steps} steps, guidance {judge.guidance:g}, the same prompts and seeds "
-            "for all",
+            say("Pictures"),
+            say(
+                "{size} pixels, {steps} steps, guidance {guidance}, the same prompts and seeds for all",
+                size=case.resolution,
+                steps=judge.steps,
+                guidance=f"{judge.guidance:g}",
+            ),
         ),
-        ("CLIP", judge.clip or "not used"),
+        ("CLIP", judge.clip or say("not used")),
         (
-            "Judged again",
-            f"up to {confirm.finalists} files, {confirm.timesteps} timesteps an image, {confirm.seeds_per_prompt} "
-            "fresh seeds a prompt",
+            say("Judged again"),
+            say(
+                "up to {files} files, {timesteps} timesteps an image, {seeds} fresh seeds a prompt",
+                files=confirm.finalists,
+                timesteps=confirm.timesteps,
+                seeds=confirm.seeds_per_prompt,
+            ),
         ),
     ]

@@ -11,15 +11,31 @@ from torch import Tensor
 
 from evaluation.scorecard import ScoreCard
 from search.objective import shares
-from search.selection import Candidate, Decision, decide, rule_text, shortlist
+from search.selection import Candidate, Decision, decide, shortlist
 from search.trial import TrialRecord
 from studies.cards import candidate, plain
 from studies.diagnosis import diagnose
 from studies.judging import Bench, Case, Document, Told
+from studies.language import ENGLISH, Translator
 from studies.lora_runs import amounts
+from studies.reasons import rule, stored
 
 FORMAT = 1
 """Of judgement.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person reads of a judgement, in one language."""
+
+    winner: str
+    """What the winner is called."""
+    reason: str
+    rule: str
+    verdicts: Sequence[str]
+    """Of each file."""
+    diagnoses: Sequence[str | None]
+    """Of each run; None where it is a single file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +43,8 @@ class Judgement:
     """What was found, and the pictures behind it."""
 
     document: Document
+    said: Callable[[Translator], Said]
+    """The sentences of the document, in a language."""
     prompts: Sequence[str]
     base_renders: Tensor
     """Shape (prompts, 3, height, width), in [0, 1]."""
@@ -53,12 +71,14 @@ class _Court:
     def everyone(self) -> list[Candidate]:
         return [self.candidate(i, card) for i, card in enumerate(self.cards) if card.unusable is None]
 
-    def name(self, index: int) -> str:
+    def name(self, index: int, say: Translator) -> str:
         checkpoint = self.case.checkpoints[index]
         runs = {one.run for one in self.case.checkpoints}
-        label = f"epoch {checkpoint.label}" if checkpoint.unit == "epoch" else checkpoint.label
-        label = "the last epoch" if checkpoint.label == "last" else label
-        return label if len(runs) == 1 else f"{checkpoint.run}, {label}"
+        label = (
+            say("epoch {label}", label=checkpoint.label) if checkpoint.unit == "epoch" else checkpoint.label
+        )
+        label = say("the last epoch") if checkpoint.label == "last" else label
+        return label if len(runs) == 1 else say("{run}, {label}", run=checkpoint.run, label=label)
 
 
 def reach(case: Case, told: Told) -> Judgement:
@@ -75,24 +95,53 @@ def reach(case: Case, told: Told) -> Judgement:
     finalists = shortlist(everyone, case.confirm.finalists)
     fresh = bench.confirm([finalist.trial for finalist in finalists])
     confirmed = [court.candidate(f.trial, scores) for f, scores in zip(finalists, fresh, strict=True)]
-    decision = decide(confirmed)
-    tested = bench.test(decision.winner.trial) if case.images.dataset.split.test else None
-    document = _document(court, everyone, decision, confirmed, fresh, tested)
-    return Judgement(document, bench.prompts, bench.base_renders, [renders for _, renders in scored])
-
-
-def _document(
-    court: _Court,
-    everyone: Sequence[Candidate],
-    decision: Decision,
-    confirmed: Sequence[Candidate],
-    fresh: Sequence[ScoreCard],
-    tested: ScoreCard | None,
-) -> Document:
-    case, split = court.case, court.case.images.dataset.split
-    winner = decision.winner
     again = {c.trial: (c, scores) for c, scores in zip(confirmed, fresh, strict=True)}
-    found = {c.trial: c for c in everyone}
+    outcome = _Outcome(court, {c.trial: c for c in everyone}, again, decide(confirmed))
+    winner = outcome.decision.winner.trial
+    tested = bench.test(winner) if case.images.dataset.split.test else None
+    pictures = [renders for _, renders in scored]
+    return Judgement(_document(outcome, tested), outcome.said, bench.prompts, bench.base_renders, pictures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What everything was found to be, by the number of a file."""
+
+    court: _Court
+    found: Mapping[int, Candidate]
+    again: Mapping[int, tuple[Candidate, ScoreCard]]
+    decision: Decision
+
+    def said(self, say: Translator) -> Said:
+        case = self.court.case
+        return Said(
+            winner=self.court.name(self.decision.winner.trial, say),
+            reason=reason(self.decision, lambda index: self.court.name(index, say), len(self.again), say),
+            rule=rule(case.objective, case.guards, say),
+            verdicts=[self._verdict(index, say) for index in range(len(case.checkpoints))],
+            diagnoses=[run["diagnosis"] for run in _runs(self.court, say)],
+        )
+
+    def _verdict(self, index: int, say: Translator) -> str:
+        """The last column of the table."""
+        found, again = self.found.get(index), self.again.get(index)
+        if index == self.decision.winner.trial:
+            return say("best")
+        if found is None:
+            return say("unusable: {reason}", reason=stored(str(self.court.cards[index].unusable), say))
+        for card in ([again[1]] if again else []) + [self.court.cards[index]]:
+            if barred := self.court.case.guards.barred(card, say):
+                return say("barred: {reason}", reason=barred)
+        if again is None:
+            return say("behind")
+        close = any(one.trial == index for one in self.decision.close)
+        return say("as good, but later") if close else say("behind, judged again")
+
+
+def _document(outcome: _Outcome, tested: ScoreCard | None) -> Document:
+    court, said = outcome.court, outcome.said(ENGLISH)
+    case, split = court.case, court.case.images.dataset.split
+    winner, everyone = outcome.decision.winner, list(outcome.found.values())
     return {
         "format": FORMAT,
         "base": str(case.base.path),
@@ -105,32 +154,25 @@ def _document(
             "never_trained_on": case.images.never_trained_on,
         },
         "warnings": list(case.images.warnings),
-        "rule": rule_text(case.objective, guards=case.guards.rule),
+        "rule": said.rule,
         "winner": {
             "file": str(case.checkpoints[winner.trial].path),
             "run": case.checkpoints[winner.trial].run,
             "epoch": case.checkpoints[winner.trial].number,
-            "label": court.name(winner.trial),
-            "reason": reason(decision, court.name, len(confirmed)),
-            "separable": decision.separable,
+            "label": said.winner,
+            "reason": said.reason,
+            "separable": outcome.decision.separable,
         },
         "test": None if tested is None else tested.plain(),
         "spreads": dict(court.spreads),
         "shares_of_variance": shares([c.scores for c in everyone], court.spreads, case.objective),
-        "runs": _runs(court),
-        "files": [
-            _file(court, i, found.get(i), again.get(i), decision) for i in range(len(case.checkpoints))
-        ],
+        "runs": _runs(court, ENGLISH),
+        "files": [_file(outcome, i, verdict) for i, verdict in enumerate(said.verdicts)],
     }
 
 
-def _file(
-    court: _Court,
-    index: int,
-    candidate: Candidate | None,
-    again: tuple[Candidate, ScoreCard] | None,
-    decision: Decision,
-) -> dict[str, Any]:
+def _file(outcome: _Outcome, index: int, verdict: str) -> dict[str, Any]:
+    court, candidate, again = outcome.court, outcome.found.get(index), outcome.again.get(index)
     checkpoint, card = court.case.checkpoints[index], court.cards[index]
     return {
         "file": str(checkpoint.path),
@@ -144,59 +186,48 @@ def _file(
         "objective": None if candidate is None else plain(candidate),
         "barred": None if candidate is None else candidate.barred,
         "unusable": card.unusable,
-        "verdict": _verdict(index, card, candidate, again and again[0], decision),
+        "verdict": verdict,
         "scores": card.plain(),
         "confirmed": None if again is None else {"objective": plain(again[0]), "scores": again[1].plain()},
     }
 
 
-def _verdict(
-    index: int, card: ScoreCard, found: Candidate | None, again: Candidate | None, decision: Decision
-) -> str:
-    """The last column of the table."""
-    if index == decision.winner.trial:
-        return "best"
-    if found is None:
-        return f"unusable: {card.unusable}"
-    if again is not None and again.barred:
-        return f"barred: {again.barred}"
-    if found.barred:
-        return f"barred: {found.barred}"
-    if again is None:
-        return "behind"
-    close = any(one.trial == index for one in decision.close)
-    return "as good, but later" if close else "behind, judged again"
-
-
-def reason(decision: Decision, name: Callable[[int], str], finalists: int) -> str:
-    """The choice in plain English, with files called by their epochs."""
+def reason(decision: Decision, name: Callable[[int], str], finalists: int, say: Translator = ENGLISH) -> str:
+    """The choice in plain words, with files called by their epochs."""
     winner, best = decision.winner, decision.best
-    called = name(winner.trial)
-    if called.startswith(("epoch ", "step ", "the last")):
+    called = _figures(name(winner.trial), winner, say)
+    if name(winner.trial).startswith(("epoch ", "step ", "the last")):
         called = called[0].upper() + called[1:]
-    text = f"{called} ({_figures(winner)})"
     if finalists == 1:
-        text += " is the only one that can be chosen."
+        text = say("{name} is the only one that can be chosen.", name=called)
     elif winner == best:
-        text += f" is the best of {finalists} that were judged again with fresh seeds."
+        text = say(
+            "{name} is the best of {count} that were judged again with fresh seeds.",
+            name=called,
+            count=finalists,
+        )
     else:
-        text += (
-            f" is the earliest of {finalists} that were judged again within one standard error of the best, "
-            f"{name(best.trial)} ({_figures(best)})."
+        text = say(
+            "{name} is the earliest of {count} that were judged again within one standard error of the best, {best}.",
+            name=called,
+            count=finalists,
+            best=_figures(name(best.trial), best, say),
         )
     rivals = [c for c in decision.close if c.trial not in (winner.trial, best.trial)]
     if rivals:
-        text += f" Nor can it be told apart from {'; '.join(name(c.trial) for c in rivals)}."
+        names = say("; ").join(name(c.trial) for c in rivals)
+        text += say(" Nor can it be told apart from {names}.", names=names)
     if winner.barred is not None:
-        text += (
-            f" A guard bars every one of them, so that none could be preferred; of this one, {winner.barred}."
+        text += say(
+            " A guard bars every one of them, so that none could be preferred; of this one, {reason}.",
+            reason=winner.barred,
         )
     if winner.objective.mean <= 0:
-        text += " It is no better than the base model without a LoRA."
+        text += say(" It is no better than the base model without a LoRA.")
     return text
 
 
-def _runs(court: _Court) -> list[dict[str, Any]]:
+def _runs(court: _Court, say: Translator) -> list[dict[str, Any]]:
     """Each run with what its curve says."""
     found = []
     for number, run in enumerate(dict.fromkeys(one.run for one in court.case.checkpoints)):
@@ -207,12 +238,14 @@ def _runs(court: _Court) -> list[dict[str, Any]]:
         )
         record = TrialRecord(number=number, values={}, state="finished", cards=cards)
         said = diagnose(record) if len(members) > 1 else None
-        found.append({"run": run, "files": len(members), "diagnosis": None if said is None else str(said)})
+        told = None if said is None else said.advised(say)
+        found.append({"run": run, "files": len(members), "diagnosis": told})
     return found
 
 
-def _figures(choice: Candidate) -> str:
-    return f"objective {choice.objective.mean:.2f} ± {choice.objective.standard_error:.2f}"
+def _figures(name: str, choice: Candidate, say: Translator) -> str:
+    figures = f"{choice.objective.mean:.2f} ± {choice.objective.standard_error:.2f}"
+    return say("{name} (objective {figures})", name=name, figures=figures)
 
 
 def files_in(folder: Path) -> tuple[Path, Path]:

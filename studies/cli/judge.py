@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from studies.language import LANGUAGES, translator
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -65,6 +67,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="List of prompts outside the data set.",
 )
+@click.option(
+    "--lang",
+    "language",
+    type=click.Choice(LANGUAGES),
+    default="en",
+    show_default=True,
+    help="The page's language: English or Chinese.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print judgement.json instead of a table.")
 def command(
     files: tuple[Path, ...],
@@ -78,6 +88,7 @@ def command(
     clip_skip: int | None,
     seed: int | None,
     outside: str,
+    language: str,
     as_json: bool,
 ) -> None:
     """Say which of FILES is best: LoRA files by any trainer, scored on images held out of --data.
@@ -98,10 +109,10 @@ def command(
         files, base, data, out, held_out, clip, resolution, cast("Precision | None", precision), clip_skip, seed,
         outside,
     )  # fmt: skip
-    _judge(request, as_json)
+    _judge(request, language, as_json)
 
 
-def _judge(request: Any, as_json: bool) -> None:
+def _judge(request: Any, language: str, as_json: bool) -> None:
     from studies import judge_request, judged_page, judgement
     from studies.quiet import quiet
     from studies.trouble import in_sentences
@@ -115,7 +126,7 @@ def _judge(request: Any, as_json: bool) -> None:
         found = judgement.reach(asked.case, _teller())
         record, page = judgement.files_in(asked.out)
         write_json(record, found.document)
-        judged_page.write(page, found, asked.case)
+        judged_page.write(page, found, asked.case, translator(language))
     if as_json:
         import json
 

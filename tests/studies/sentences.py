@@ -15,11 +15,12 @@ CALLS = ("say", "marked", "_", "self.say")
 
 
 def of_template() -> set[str]:
-    """First arguments of ``_`` in the page's template."""
+    """First arguments of ``_`` in the pages' templates."""
     environment = report.environment()
-    source = (STUDIES / "templates" / "report.html.j2").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in (STUDIES / "templates").glob("*.html.j2")]
     return {
         call.args[0].value
+        for source in sources
         for call in environment.parse(source).find_all(nodes.Call)
         if isinstance(call.node, nodes.Name)
         and call.node.name == "_"

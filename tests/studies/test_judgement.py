@@ -19,6 +19,7 @@ from studies.foreign_loras import fill, fitting, outline
 from studies.judge_request import Request
 from studies.judgement import Judgement
 from studies.judging import Case
+from studies.language import translator
 from studies.sections import ConfirmSection, JudgeSection
 from trainer import base_model, lora_file
 from trainer.bases import sources
@@ -213,6 +214,16 @@ def test_the_page_holds_table_pictures_and_no_network(judged: tuple[Judgement, C
     assert html.count("data:image/png") == 2 * (2 + 3)
     assert "http" not in html.replace("http-equiv", "") and "<script" not in html
     assert "may have been trained on" in html
+
+
+def test_the_page_speaks_chinese(judged: tuple[Judgement, Case], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    judged_page.write(path, *judged, translator("zh"))
+    html = path.read_text()
+    assert '<html lang="zh-CN">' in html and "请使用" in html
+    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
+    english = set(re.findall(r"\b[a-z]{4,}\b", text))
+    assert english & {"judged", "epoch", "best", "behind", "images", "pictures", "validation"} == set()
 
 
 def test_two_passes_give_the_figures_of_one(

@@ -70,7 +70,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
     asked.case.images.warnings = ("look out",)
     monkeypatch.setattr("studies.judge_request.examine", lambda request: asked)
     monkeypatch.setattr("studies.judgement.reach", lambda case, told: found)
-    monkeypatch.setattr("studies.judged_page.write", lambda path, judged, case: path.write_text("page"))
+    monkeypatch.setattr("studies.judged_page.write", lambda path, judged, case, say: path.write_text("page"))
     (tmp_path / "out").mkdir()
     words = ("judge", "cat.safetensors", "--base", "b", "--data", "d")
     code, out, err = run(*words)
