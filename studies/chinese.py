@@ -395,6 +395,10 @@ _MEASURED = {
     "{sentence} Remedy: {remedy}.": "{sentence}对策：{remedy}。",
     "{size} pixels, {steps} steps, guidance {guidance}, the same prompts and seeds for all": "{size} 像素，{steps} 步，引导 {guidance}，所有文件使用相同的提示词与种子",
     "{timesteps} timesteps an image with fixed noise; mean of log(loss / base loss)": "每张图像 {timesteps} 个时间步，噪声固定；log(损失 / 底模损失) 的均值",
+    "The {count} held-out images were trained on, so a LoRA that learnt them by heart looks good here; give images that were never trained on with --held-out DIR.": "这 {count} 张留出图参与过训练，死记硬背的 LoRA 在这里会显得很好；请用 --held-out DIR 给出从未训练过的图像。",
+    "The {count} held-out images may have been trained on, so a LoRA that learnt them by heart looks good here; give images that were never trained on with --held-out DIR.": "这 {count} 张留出图可能参与过训练，死记硬背的 LoRA 在这里会显得很好；请用 --held-out DIR 给出从未训练过的图像。",
+    "{names}: {count} held-out image(s) look like training images and are left out of the judgement.": "{names}：{count} 张留出图与训练图相似，未用于评审。",
+    "{names}: {count} held-out image(s) have tags that the LoRA files list, but no image of the training folder has; were they trained on after all?": "{names}：{count} 张留出图带有 LoRA 文件列出、而训练文件夹中没有的标签；它们是否其实参与过训练？",
 }
 SENTENCES: Mapping[str, str] = MappingProxyType(
     _HEAD | _FINDINGS | _CHOICE | _TRIALS | _EVIDENCE | _PLOTS | _RULES | _MEASURED
