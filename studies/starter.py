@@ -119,6 +119,7 @@ def text(
         ("[plan.compute]", tailoring.compute(ground)),
         ("[budget]", tailoring.budget(found, gpu_minutes)),
         ("[search]", [Line("sampler", "tpe", "learns from finished trials; random does not"), _pruner()]),
+        ("[probe]", [Line("enabled", True, "finds a learning rate first, and centres its range there")]),
         ("[search.space]", tailoring.space(found, ground)),
     ]
     judged = [

@@ -122,15 +122,18 @@ def budget(found: Survey, gpu_minutes: float | None) -> list[Line]:
         f"at batch 1 the guides' {wanted:,} steps: {advice.STEPS_PER_IMAGE} an image and {advice.STEPS:,} at least; "
         "bad trials end long before",
     )
+    stop = Line("checkpoints_without_gain", 2, "a trial past its best is not trained to the end")
     if gpu_minutes is None:
         return [
             Line("trials", _GUIDE_TRIALS, "most trials; `lorasearch plan --measure` tells the time"),
             horizon,
+            stop,
         ]
     seconds = round(gpu_minutes * 60, 3)
     return [
         Line("gpu_seconds", seconds, f"--gpu-minutes {gpu_minutes:g}: training and judging together"),
         horizon,
+        stop,
     ]
 
 
@@ -158,7 +161,7 @@ def space(found: Survey, ground: Ground) -> list[Line]:
         Line(
             "optimiser.unet_lr",
             {"low": low, "high": high, "log": True},
-            "ten times around the guides' rate, on AdamW's scale; `lorasearch probe` narrows it",
+            "ten times around the guides' rate, on AdamW's scale; the probe narrows it",
         ),
         Line("lora.rank", {"choices": ranks(ground)}, _rank_reason(ground)),
         Line("lora.alpha_over_rank", {"choices": [0.5, 1.0]}, "alpha is half the rank, or the rank"),
