@@ -79,6 +79,25 @@ def read(path: Path) -> Header:
     return Header(shapes, {name: entry["dtype"] for name, entry in table.items()}, said)
 
 
+def weights_problem(path: Path) -> str | None:
+    """Why a folder in transformers layout cannot be loaded safely, as a clause with the remedy; None if it can."""
+    if path.suffix.lower() in PICKLES and not path.is_dir():
+        return f"pickle files can run code and are refused; {CONVERT}"
+    if path.is_file():
+        return "this is a file; give the folder that holds it with its configuration"
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        pickles = sorted(file.name for file in path.iterdir() if file.suffix.lower() in PICKLES)
+        beside = f" but {pickles[0]}, which could run code" if pickles else ""
+        return f"there is no .safetensors file in this folder{beside}; {CONVERT}"
+    for file in files:
+        try:
+            read(file)
+        except (OSError, HeaderError) as error:
+            return f"{file.name} is not a whole .safetensors file ({error}); download it again"
+    return None
+
+
 def _table(text: bytes) -> dict[str, Any]:
     try:
         table = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)

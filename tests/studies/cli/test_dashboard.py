@@ -9,6 +9,7 @@ import pytest
 from optuna_dashboard import get_note
 
 from studies import dashboard
+from studies.notes import escaped
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented
 
@@ -47,7 +48,7 @@ def test_notes_show_the_verdict_and_the_contact_sheets(finished: Invented) -> No
     memory = finished.study.memory
     dashboard.annotate(finished.study, finished.verdict)
     study = memory._study
-    assert finished.verdict["winner"]["reason"] in get_note(study)
+    assert escaped(finished.verdict["winner"]["reason"]) in get_note(study)
     number = finished.verdict["winner"]["trial"]
     note = get_note(memory._trial(number))
     assert "**The winner" in note
