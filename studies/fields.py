@@ -10,9 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from search.space import Choice, Parameter
+from studies.problems import shown
 from trainer.bases.families import Family, misfits
 from trainer.plan import TrainingPlan
 
+LONGEST = 100
+"""Letters of a name that are compared with known ones."""
 Path = tuple[str | int, ...]
 
 
@@ -68,7 +71,7 @@ def template_problems(plan: Mapping[str, Any], tables: Mapping[str, Any]) -> lis
         for found in error.errors():
             path = tuple(found["loc"])
             names = list(searchable()) if len(path) > 1 else list(TrainingPlan.model_fields)
-            hint = _meant(".".join(map(str, path)), names)
+            hint = meant(".".join(map(str, path)), names)
             problems.append((path, _words(found, hint)))
         problems += _whole_problems(plan, {str(path[0]) for path, _ in problems if path})
     return problems
@@ -93,7 +96,7 @@ def check_space(plan: Mapping[str, Any], parameters: Mapping[str, Parameter]) ->
     usable: dict[str, Parameter] = {}
     for name, parameter in parameters.items():
         if name not in known:
-            problems.append((name, f"the training plan has no such field{_meant(name, list(known))}"))
+            problems.append((name, f"the training plan has no such field{meant(name, list(known))}"))
         elif not known[name]:
             problems.append(
                 (name, "is the same for all trials of a study and can't be searched; fix it under [plan]")
@@ -197,8 +200,9 @@ def _fixed(plan: Mapping[str, Any], name: str) -> bool:
     return isinstance(entry, dict) and field in entry
 
 
-def _meant(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+def meant(name: str, names: list[str]) -> str:
+    """What may have been meant by an unknown name, as the end of a sentence."""
+    near = difflib.get_close_matches(name[:LONGEST], names, n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else f"; choose among: {', '.join(sorted(names))}"
 
 
@@ -211,4 +215,4 @@ def _words(found: Any, hint: str) -> str:
         case "value_error":
             return str(found["ctx"]["error"])
         case _:
-            return f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {found['input']!r}"
+            return f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {shown(found['input'])}"

@@ -16,9 +16,9 @@ from search.space import Parameter, Space, SpaceError, parse_parameter, parse_sp
 from search.trial import Value
 from studies import places
 from studies.cues import weight_needs
-from studies.fields import check_space, template_problems
+from studies.fields import check_space, meant, template_problems
 from studies.guards import GuardsSection
-from studies.problems import StudyError
+from studies.problems import StudyError, shown
 from studies.sections import (
     BudgetSection,
     ConfirmSection,
@@ -43,6 +43,8 @@ _PATHS = (
     ("data", "reg_folder"),
     ("lora", "start"),
 )
+MOST_BYTES = 4 * 2**20
+"""Of a study file; the longest known has 20,000."""
 
 
 class StudySpec(Section):
@@ -115,12 +117,20 @@ def read_text(path: Path, what: str, command: str) -> str:
         StudyError: it is missing or is no UTF-8.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise StudyError(f"{path}: the {what} is larger than {MOST_BYTES} bytes, so it is another file.")
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise StudyError(
             f"{path}: there is no such {what}; `lorasearch {command} --help` shows how to start."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise StudyError(
+            f"{path}: the {what} is not UTF-8 (byte {error.start}); save it as UTF-8 in your editor."
+        ) from error
+    except (OSError, ValueError) as error:
         raise StudyError(f"{path}: the {what} cannot be read ({error}).") from error
 
 
@@ -134,6 +144,10 @@ def toml_table(text: str, name: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{name}: this is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise StudyError(
+            f"{name}: its tables are nested too deeply; a study file needs four levels."
+        ) from error
 
 
 def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
@@ -242,11 +256,26 @@ def sentence(found: Any) -> Problem:
         case "missing":
             return where, "is missing"
         case "extra_forbidden":
-            return where, "is not a known key"
+            return where, f"is not a known key{_near(where)}"
         case "value_error":
             return where, str(found["ctx"]["error"])
         case _:
-            return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {found['input']!r}"
+            return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {shown(found['input'])}"
+
+
+def _near(where: tuple[str | int, ...]) -> str:
+    """What may have been meant, among the keys of the same section."""
+    section: Any = StudySpec
+    for part in where[:-1]:
+        field = section.model_fields.get(part)
+        if (
+            field is None
+            or not isinstance(field.annotation, type)
+            or not issubclass(field.annotation, Section)
+        ):
+            return ""
+        section = field.annotation
+    return meant(str(where[-1]), list(section.model_fields))
 
 
 def _resolve_loras(base: Any, folder: Path) -> None:
@@ -261,4 +290,5 @@ def located(name: str, found: Mapping[places.Path, int], path: tuple[str | int, 
     line = places.line_of(found, path)
     place = f"{name}:{line}" if line else name
     dotted = ".".join(f'"{part}"' if "." in str(part) else str(part) for part in path)
-    return f"{place}: {dotted}: {told.rstrip('.')}." if dotted else f"{place}: {told.rstrip('.')}."
+    said = told if told.endswith("?") else f"{told.rstrip('.')}."
+    return f"{place}: {dotted}: {said}" if dotted else f"{place}: {said}"

@@ -41,8 +41,8 @@ def command(workspace: Path, port: int, host: str, no_browser: bool) -> None:
 
     with told():
         study = glance(workspace)
-        dashboard.annotate(study, standing(study.workspace))
         server = dashboard.serve(study.workspace, port, host)
+        dashboard.annotate(study, standing(study.workspace))
     if not local(host):
         say(
             f"warning: on {host} the dashboard is open to everyone who reaches this machine; it has no log-in and can "

@@ -18,6 +18,11 @@ MOST_PIXELS = 89_478_485
 MOST_ASPECT = 32
 """Longer side over shorter side; cut to a training size, hardly anything of such an image is left."""
 
+BOMB = (
+    f"the image has far more than {MOST_PIXELS // 10**6} million pixels, as a decompression bomb has; scale it down or "
+    "remove it"
+)
+
 
 def strays(folder: Path, root: Path, suffixes: frozenset[str]) -> Iterator[str]:
     """Entries of a folder that pose as data but may not be read, a sentence each.
@@ -58,8 +63,8 @@ def size_problem(size: tuple[int, int]) -> str | None:
     width, height = size
     if width * height > MOST_PIXELS:
         return (
-            f"{width} x {height} pixels are more than {MOST_PIXELS // 10**6} million, as in a decompression "
-            "bomb; scale it down or remove it"
+            f"{width} x {height} pixels are more than {MOST_PIXELS // 10**6} million, as a decompression bomb has; "
+            "scale it down or remove it"
         )
     if max(size) > MOST_ASPECT * min(size):
         return f"{width} x {height} pixels are longer than {MOST_ASPECT} : 1; crop or remove it"

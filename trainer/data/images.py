@@ -21,7 +21,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 """Whatever the suffix says: Pillow hands other formats to other programs."""
 _BROKEN = (
     OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, MemoryError, struct.error,
-    zlib.error, Image.DecompressionBombError,
+    zlib.error,
 )  # fmt: skip
 """What Pillow raises on files that were cut off or made up."""
 
@@ -83,6 +83,8 @@ def open_rgb(path: Path) -> Image.Image:
                     paper = Image.new("RGBA", turned.size, "white")
                     return Image.alpha_composite(paper, turned).convert("RGB")
                 return turned.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise DataError([f"{path}: {guard.BOMB}."]) from error
     except _BROKEN as error:
         raise DataError(
             [f"{path}: this image cannot be read ({_brief(error)}); replace or remove the file."]
