@@ -29,3 +29,12 @@ def file_problem(name: str) -> str | None:
     if len(name.encode()) > LONGEST:
         return f"it has {len(name.encode())} bytes, at most {LONGEST} are allowed"
     return None
+
+
+def path_problem(text: str) -> str | None:
+    """Why a text is no path on any file system, as a clause."""
+    if "\0" in text:
+        return "it holds a NUL"
+    if any(len(part.encode(errors="replace")) > 255 for part in text.split("/")) or len(text) > 4000:
+        return "a name in it is longer than 255 bytes"
+    return None

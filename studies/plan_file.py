@@ -86,7 +86,7 @@ def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
         StudyError: with all problems.
     """
     table = toml_table(text, str(path))
-    resolve_paths(table, path.parent.resolve())
+    resolve_paths(table, path.parent.resolve(), str(path))
     given, troubles = _settings(settings)
     found = places.lines(text)
     problems = [located(str(path), found, where, told) for where, told in _problems(table, path.stem)]
@@ -167,7 +167,7 @@ def _value(text: str) -> Any:
 def _make_absolute(given: dict[str, Any]) -> None:
     """Paths in settings, which are relative to the working folder."""
     plan = overlaid({}, given)
-    resolve_paths({"plan": plan}, Path.cwd())
+    resolve_paths({"plan": plan}, Path.cwd(), "--set")
     for field in given:
         section, _, name = field.partition(".")
         given[field] = plan[section][name] if name else plan[section]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -18,6 +18,7 @@ from studies import places
 from studies.cues import weight_needs
 from studies.fields import check_space, meant, template_problems
 from studies.guards import GuardsSection
+from studies.names import path_problem
 from studies.problems import StudyError, shown
 from studies.sections import (
     BudgetSection,
@@ -163,7 +164,7 @@ def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
     """
     table = toml_table(text, name)
     found = places.lines(text)
-    resolve_paths(table, folder)
+    resolve_paths(table, folder, name)
     problems = [located(name, found, path, told) for path, told in [*_structure(table), *_meaning(table)]]
     if problems:
         raise StudyError(list(dict.fromkeys(problems)))
@@ -225,28 +226,49 @@ def _recipes(first: Any, parameters: Mapping[str, Parameter], tables: Mapping[st
     ]
 
 
-def resolve_paths(table: dict[str, Any], folder: Path) -> None:
-    """Makes the paths of a study file's table absolute, in place."""
-    plan = table.get("plan")
+def resolve_paths(table: dict[str, Any], folder: Path, name: str) -> None:
+    """Makes the paths of a study file's table absolute, in place.
+
+    Raises:
+        StudyError: a text cannot be a path on any file system.
+    """
+    plan, judge = table.get("plan"), table.get("judge")
     if isinstance(plan, dict):
         for section, key in _PATHS:
             entry = plan.get(section)
-            if isinstance(entry, dict) and isinstance(entry.get(key), str):
-                entry[key] = _resolved(folder, entry[key], (section, key) == ("base", "path"))
-            elif isinstance(entry, dict) and isinstance(entry.get(key), list):
-                entry[key] = [_resolved(folder, str(item), False) for item in entry[key]]
-        _resolve_loras(plan.get("base"), folder)
-    judge = table.get("judge")
+            if isinstance(entry, dict) and isinstance(entry.get(key), str | list):
+                place = _Place(folder, name, f"plan.{section}.{key}")
+                entry[key] = place.of(entry[key], (section, key) == ("base", "path"))
+        base = plan.get("base")
+        loras = base.get("loras") if isinstance(base, dict) else None
+        for lora in loras if isinstance(loras, list) else ():
+            if isinstance(lora, dict) and isinstance(lora.get("file"), str):
+                lora["file"] = _Place(folder, name, "plan.base.loras").of(lora["file"])
     for key in ("clip", "image_encoder"):
         if isinstance(judge, dict) and isinstance(judge.get(key), str):
-            local = (folder / judge[key]).resolve()
+            local = Path(_Place(folder, name, f"judge.{key}").of(judge[key]))
             judge[key] = str(local) if local.exists() else judge[key]
 
 
-def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
-    local = (folder / Path(text).expanduser()).resolve()
-    hub_name = may_be_hub_name and not text.startswith(".") and is_name(Path(text))
-    return text if hub_name and not local.exists() else str(local)
+class _Place(NamedTuple):
+    """Where a path stands, and what it is relative to."""
+
+    folder: Path
+    name: str
+    field: str
+
+    def of(self, value: Any, may_be_hub_name: bool = False) -> Any:
+        """The path or paths in full; a hub name as it is."""
+        if isinstance(value, list):
+            return [self.of(str(item)) for item in value]
+        if problem := path_problem(value):
+            raise StudyError(f"{self.name}: {self.field}: {shown(value)} is no path: {problem}.")
+        try:
+            local = (self.folder / Path(value).expanduser()).resolve()
+        except (OSError, RuntimeError) as error:
+            raise StudyError(f"{self.name}: {self.field}: {shown(value)} is no path ({error}).") from error
+        hub_name = may_be_hub_name and not value.startswith(".") and is_name(Path(value))
+        return value if hub_name and not local.exists() else str(local)
 
 
 def sentence(found: Any) -> Problem:
@@ -276,13 +298,6 @@ def _near(where: tuple[str | int, ...]) -> str:
             return ""
         section = field.annotation
     return meant(str(where[-1]), list(section.model_fields))
-
-
-def _resolve_loras(base: Any, folder: Path) -> None:
-    loras = base.get("loras") if isinstance(base, dict) else None
-    for lora in loras if isinstance(loras, list) else ():
-        if isinstance(lora, dict) and isinstance(lora.get("file"), str):
-            lora["file"] = _resolved(folder, lora["file"], False)
 
 
 def located(name: str, found: Mapping[places.Path, int], path: tuple[str | int, ...], told: str) -> str:

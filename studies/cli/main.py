@@ -104,6 +104,13 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        say(f"error: {place}{error.strerror or error}.", err=True)
+        sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         say("interrupted; run the same command again to go on", err=True)
         sys.exit(130)

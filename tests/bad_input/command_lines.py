@@ -144,4 +144,5 @@ BAD = [
     _bad("captions for no folder", ["caption", "nowhere"], "nowhere", "no such image folder"),
     _bad("a first study of no folder", ["init", "nowhere", "--base", ASSETS / "micro-sd"], "nowhere"),
     _bad("a status of nothing", ["status", "nowhere"], "nowhere", "there is no study here", "lorasearch run"),
+    _bad("a workspace with an endless name", ["status", "a" * 300], "File name too long"),
 ]

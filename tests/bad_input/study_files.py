@@ -137,6 +137,16 @@ BAD = [
     _bad("a name that Windows keeps", _NAME, 'name = "nul"', "study.name", "'nul'", "Windows"),
     _bad("a name of a hundred letters", _NAME, f'name = "{"a" * 100}"', "study.name", "1-64"),
     _bad("a pack of none", "size = 3", "size = 0", "pack.size", "0"),
+    _bad(
+        "a path with a NUL in a study", 'folder = "images"', 'folder = "a\\u0000b"', "plan.data.folder", "NUL"
+    ),
+    _bad(
+        "a path too long for any disk",
+        'folder = "images"',
+        f'folder = "{"a" * 300}"',
+        "plan.data.folder",
+        "255 bytes",
+    ),
     Bad("a CLIP of pickles", _pickled_clip, ("judge.clip", "pytorch_model.bin", "could run code", "convert")),
     Bad("no CLIP there", _no_clip, ("judge.clip", "/nowhere/clip", "no such folder", "hub name")),
 ]

@@ -32,7 +32,7 @@ def strays(folder: Path, root: Path, suffixes: frozenset[str]) -> Iterator[str]:
         root: what links may not lead out of.
         suffixes: of image files, in lower case; caption files are looked at, too.
     """
-    inside = root.resolve()
+    inside = Path(os.path.realpath(root))
     with os.scandir(folder) as entries:
         found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
     for entry in found:
@@ -45,7 +45,7 @@ def strays(folder: Path, root: Path, suffixes: frozenset[str]) -> Iterator[str]:
 
 def readable(folder: Path, root: Path) -> bool:
     """Whether a folder lies within another, after links."""
-    return folder.resolve().is_relative_to(root.resolve())
+    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root))
 
 
 def too_large(path: Path, most: int) -> str | None:
@@ -76,7 +76,7 @@ def _problem(path: Path, inside: Path, linked: bool) -> str | None:
         str(path).encode()
     except UnicodeEncodeError:
         return "the file name is not UTF-8; rename the file."
-    if linked and not path.resolve().is_relative_to(inside):
+    if linked and not Path(os.path.realpath(path)).is_relative_to(inside):
         return (
             f"this link leads out of the data folder {inside}; put the file itself there, or remove the link."
         )
