@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studies import places
 from studies.fields import build, overlaid, searchable, template_problems
-from studies.problems import StudyError
+from studies.names import path_problem
+from studies.problems import StudyError, shown
 from studies.sections import SamplesSection, SaveSection, SplitSection, StudySection
 from studies.spec import (
     StudySpec,
     located,
+    no_paths,
     read_text,
     resolve_paths,
     sentence,
@@ -86,10 +88,11 @@ def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
         StudyError: with all problems.
     """
     table = toml_table(text, str(path))
-    resolve_paths(table, path.parent.resolve(), str(path))
+    resolve_paths(table, path.parent.resolve())
     given, troubles = _settings(settings)
     found = places.lines(text)
-    problems = [located(str(path), found, where, told) for where, told in _problems(table, path.stem)]
+    told_of = [*no_paths(table), *_problems(table, path.stem)]
+    problems = [located(str(path), found, where, told) for where, told in told_of]
     if problems or troubles:
         raise StudyError(problems + troubles)
     sections = _Sections.model_validate(_named(table, path.stem))
@@ -141,6 +144,8 @@ def _settings(settings: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
             problems.append(
                 f"--set {setting}: give a field and its value, such as --set optimiser.unet_lr=1e-4."
             )
+        elif problem := path_problem(text):
+            problems.append(f"--set {shown(setting)}: {problem}.")
         elif field != "seed" and field not in searchable():
             problems.append(f"--set {setting}: {_unknown(field)}.")
         else:
@@ -167,7 +172,7 @@ def _value(text: str) -> Any:
 def _make_absolute(given: dict[str, Any]) -> None:
     """Paths in settings, which are relative to the working folder."""
     plan = overlaid({}, given)
-    resolve_paths({"plan": plan}, Path.cwd(), "--set")
+    resolve_paths({"plan": plan}, Path.cwd())
     for field in given:
         section, _, name = field.partition(".")
         given[field] = plan[section][name] if name else plan[section]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -164,8 +165,9 @@ def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
     """
     table = toml_table(text, name)
     found = places.lines(text)
-    resolve_paths(table, folder, name)
-    problems = [located(name, found, path, told) for path, told in [*_structure(table), *_meaning(table)]]
+    resolve_paths(table, folder)
+    told_of = [*no_paths(table), *_structure(table), *_meaning(table)]
+    problems = [located(name, found, path, told) for path, told in told_of]
     if problems:
         raise StudyError(list(dict.fromkeys(problems)))
     return StudySpec.model_validate(table)
@@ -226,49 +228,51 @@ def _recipes(first: Any, parameters: Mapping[str, Parameter], tables: Mapping[st
     ]
 
 
-def resolve_paths(table: dict[str, Any], folder: Path, name: str) -> None:
-    """Makes the paths of a study file's table absolute, in place.
-
-    Raises:
-        StudyError: a text cannot be a path on any file system.
-    """
-    plan, judge = table.get("plan"), table.get("judge")
+def resolve_paths(table: dict[str, Any], folder: Path) -> None:
+    """Makes the paths of a study file's table absolute, in place."""
+    plan = table.get("plan")
     if isinstance(plan, dict):
         for section, key in _PATHS:
             entry = plan.get(section)
-            if isinstance(entry, dict) and isinstance(entry.get(key), str | list):
-                place = _Place(folder, name, f"plan.{section}.{key}")
-                entry[key] = place.of(entry[key], (section, key) == ("base", "path"))
-        base = plan.get("base")
-        loras = base.get("loras") if isinstance(base, dict) else None
-        for lora in loras if isinstance(loras, list) else ():
-            if isinstance(lora, dict) and isinstance(lora.get("file"), str):
-                lora["file"] = _Place(folder, name, "plan.base.loras").of(lora["file"])
+            if isinstance(entry, dict) and isinstance(entry.get(key), str):
+                entry[key] = _resolved(folder, entry[key], (section, key) == ("base", "path"))
+            elif isinstance(entry, dict) and isinstance(entry.get(key), list):
+                entry[key] = [_resolved(folder, str(item), False) for item in entry[key]]
+        _resolve_loras(plan.get("base"), folder)
+    judge = table.get("judge")
     for key in ("clip", "image_encoder"):
         if isinstance(judge, dict) and isinstance(judge.get(key), str):
-            local = Path(_Place(folder, name, f"judge.{key}").of(judge[key]))
-            judge[key] = str(local) if local.exists() else judge[key]
+            local = _resolved(folder, judge[key], False)
+            judge[key] = local if os.path.exists(local) else judge[key]
 
 
-class _Place(NamedTuple):
-    """Where a path stands, and what it is relative to."""
+def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
+    if path_problem(text):
+        return text
+    local = Path(os.path.realpath(folder / os.path.expanduser(text)))
+    hub_name = may_be_hub_name and not text.startswith(".") and is_name(Path(text))
+    return text if hub_name and not local.exists() else str(local)
 
-    folder: Path
-    name: str
-    field: str
 
-    def of(self, value: Any, may_be_hub_name: bool = False) -> Any:
-        """The path or paths in full; a hub name as it is."""
-        if isinstance(value, list):
-            return [self.of(str(item)) for item in value]
-        if problem := path_problem(value):
-            raise StudyError(f"{self.name}: {self.field}: {shown(value)} is no path: {problem}.")
-        try:
-            local = (self.folder / Path(value).expanduser()).resolve()
-        except (OSError, RuntimeError) as error:
-            raise StudyError(f"{self.name}: {self.field}: {shown(value)} is no path ({error}).") from error
-        hub_name = may_be_hub_name and not value.startswith(".") and is_name(Path(value))
-        return value if hub_name and not local.exists() else str(local)
+def no_paths(table: Mapping[str, Any]) -> list[Problem]:
+    """Texts that cannot be paths on any file system."""
+    plan, judge = table.get("plan"), table.get("judge")
+    sections = [("plan", name, entry) for name, entry in plan.items()] if isinstance(plan, dict) else []
+    found: list[tuple[tuple[str | int, ...], Any]] = [
+        (("plan", section, key), entry.get(key))
+        for _, section, entry in sections
+        for key in (key for name, key in (*_PATHS, ("base", "loras")) if name == section)
+        if isinstance(entry, dict)
+    ]
+    if isinstance(judge, dict):
+        found += [(("judge", key), judge.get(key)) for key in ("clip", "image_encoder")]
+    return [
+        (place, f"{shown(text)} is no path: {problem}")
+        for place, value in found
+        for one in (value if isinstance(value, list) else [value])
+        for text in [one.get("file") if isinstance(one, dict) else one]
+        if isinstance(text, str) and (problem := path_problem(text))
+    ]
 
 
 def sentence(found: Any) -> Problem:
@@ -298,6 +302,13 @@ def _near(where: tuple[str | int, ...]) -> str:
             return ""
         section = field.annotation
     return meant(str(where[-1]), list(section.model_fields))
+
+
+def _resolve_loras(base: Any, folder: Path) -> None:
+    loras = base.get("loras") if isinstance(base, dict) else None
+    for lora in loras if isinstance(loras, list) else ():
+        if isinstance(lora, dict) and isinstance(lora.get("file"), str):
+            lora["file"] = _resolved(folder, lora["file"], False)
 
 
 def located(name: str, found: Mapping[places.Path, int], path: tuple[str | int, ...], told: str) -> str:

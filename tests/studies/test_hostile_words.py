@@ -100,22 +100,34 @@ def test_notes_of_the_dashboard_show_them_and_link_nowhere(hostile: Invented) ->
 
 def test_the_page_of_a_judgement_escapes_names_and_prompts() -> None:
     estimate = {"mean": -0.1, "standard_error": 0.01}
-    entry = {"run": ALL, "label": ALL, "file": ALL, "verdict": "best", "objective": None, "epoch": 1}
-    entry |= {"scores": {"validation": estimate}, "rank": 2, "layers": 1, "images_seen": None}
-    document: dict[str, Any] = {
-        "files": [entry], "winner": entry | {"reason": ALL, "advice": ALL, "strength": 1.0, "base": ALL},
-        "runs": [{"run": ALL, "diagnosis": ALL}], "rule": ALL, "test": None, "clip": None, "base": ALL,
-        "images": {"validation": 1, "test": 0, "never_trained_on": True}, "name": ALL, "confirmation": None,
-        "finalists": [], "separable": True, "shares_of_variance": {},
-    }  # fmt: skip
-    content = {
-        "document": document, "findings": [ALL], "columns": [], "curves": [], "prompts": (ALL,), "originals": [],
-        "base": [], "rows": [(entry, [])], "measured": [(ALL, ALL)],
-    }  # fmt: skip
-    text = judged_page.render(content)
-    page = Parts(text)
-    assert not [tag for tag, _ in page.tags if tag == "script"]
-    assert "<script>parent.alert(1)</script>" in page.words
+    named = dict.fromkeys(("run", "label", "file", "verdict", "unit", "diagnosis", "rank", "reason"), ALL)
+    entry = named | {"scores": {"validation": estimate}, "objective": None, "epoch": 1}
+    document = {
+        "winner": entry,
+        "files": [entry, entry],
+        "runs": [named, named],
+        "rule": ALL,
+        "images": {"never_trained_on": True},
+        "warnings": [ALL],
+    }
+    page = Parts(
+        judged_page.render(
+            {
+                "document": document,
+                "findings": [dict.fromkeys(("label", "tone", "figure", "error", "meaning"), ALL)],
+                "columns": [],
+                "curves": [judged_page.curve([entry, entry])],
+                "prompts": (ALL,),
+                "originals": ["data:,"],
+                "base": ["data:,"],
+                "rows": [(entry, ["data:,"])],
+                "measured": [(ALL, ALL)],
+            }
+        )
+    )
+    assert page.words.count(HOSTILE[0]) >= 15
+    assert not [tag for tag, _ in page.tags if tag in ACTIVE - {"img", "meta", "style", "svg"}]
+    assert all((a.get("src") or "").startswith("data:") for tag, a in page.tags if tag == "img")
     assert not [a for _, a in page.tags for name in a if name.startswith("on")]
 
 
