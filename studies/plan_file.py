@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from studies import places
 from studies.fields import build, overlaid, searchable, template_problems
 from studies.names import path_problem
+from studies.path_texts import no_paths
 from studies.problems import StudyError, shown
 from studies.sections import SamplesSection, SaveSection, SplitSection, StudySection
 from studies.spec import (
+    PATHS,
     StudySpec,
     located,
-    no_paths,
     read_text,
     resolve_paths,
     sentence,
@@ -91,7 +92,7 @@ def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
     resolve_paths(table, path.parent.resolve())
     given, troubles = _settings(settings)
     found = places.lines(text)
-    told_of = [*no_paths(table), *_problems(table, path.stem)]
+    told_of = [*no_paths(table, PATHS), *_problems(table, path.stem)]
     problems = [located(str(path), found, where, told) for where, told in told_of]
     if problems or troubles:
         raise StudyError(problems + troubles)

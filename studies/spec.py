@@ -20,6 +20,7 @@ from studies.cues import weight_needs
 from studies.fields import check_space, meant, template_problems
 from studies.guards import GuardsSection
 from studies.names import path_problem
+from studies.path_texts import no_paths
 from studies.problems import StudyError, shown
 from studies.sections import (
     BudgetSection,
@@ -36,7 +37,7 @@ from studies.sections import (
 )
 from trainer.bases.hub import is_name
 
-_PATHS = (
+PATHS = (
     ("base", "path"),
     ("base", "vae"),
     ("data", "folder"),
@@ -45,6 +46,7 @@ _PATHS = (
     ("data", "reg_folder"),
     ("lora", "start"),
 )
+"""Fields of the plan that are paths."""
 MOST_BYTES = 4 * 2**20
 """Of a study file; the longest known has 20,000."""
 
@@ -166,7 +168,7 @@ def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
     table = toml_table(text, name)
     found = places.lines(text)
     resolve_paths(table, folder)
-    told_of = [*no_paths(table), *_structure(table), *_meaning(table)]
+    told_of = [*no_paths(table, PATHS), *_structure(table), *_meaning(table)]
     problems = [located(name, found, path, told) for path, told in told_of]
     if problems:
         raise StudyError(list(dict.fromkeys(problems)))
@@ -232,7 +234,7 @@ def resolve_paths(table: dict[str, Any], folder: Path) -> None:
     """Makes the paths of a study file's table absolute, in place."""
     plan = table.get("plan")
     if isinstance(plan, dict):
-        for section, key in _PATHS:
+        for section, key in PATHS:
             entry = plan.get(section)
             if isinstance(entry, dict) and isinstance(entry.get(key), str):
                 entry[key] = _resolved(folder, entry[key], (section, key) == ("base", "path"))
@@ -252,27 +254,6 @@ def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
     local = Path(os.path.realpath(folder / os.path.expanduser(text)))
     hub_name = may_be_hub_name and not text.startswith(".") and is_name(Path(text))
     return text if hub_name and not local.exists() else str(local)
-
-
-def no_paths(table: Mapping[str, Any]) -> list[Problem]:
-    """Texts that cannot be paths on any file system."""
-    plan, judge = table.get("plan"), table.get("judge")
-    sections = [("plan", name, entry) for name, entry in plan.items()] if isinstance(plan, dict) else []
-    found: list[tuple[tuple[str | int, ...], Any]] = [
-        (("plan", section, key), entry.get(key))
-        for _, section, entry in sections
-        for key in (key for name, key in (*_PATHS, ("base", "loras")) if name == section)
-        if isinstance(entry, dict)
-    ]
-    if isinstance(judge, dict):
-        found += [(("judge", key), judge.get(key)) for key in ("clip", "image_encoder")]
-    return [
-        (place, f"{shown(text)} is no path: {problem}")
-        for place, value in found
-        for one in (value if isinstance(value, list) else [value])
-        for text in [one.get("file") if isinstance(one, dict) else one]
-        if isinstance(text, str) and (problem := path_problem(text))
-    ]
 
 
 def sentence(found: Any) -> Problem:
