@@ -19,7 +19,7 @@ def uncaptioned(folder: Path) -> list[Path]:
         StudyError: there is no such folder, it holds no image, or links that lead out of it.
     """
     if not folder.is_dir():
-        raise StudyError(f"{folder}: there is no such image folder.")
+        raise StudyError(f"{folder}: there is no such image folder; name one that exists.")
     below = (p for p in folder.rglob("*") if p.is_dir() and not _hidden(p, folder))
     folders = [folder, *sorted(p for p in below if guard.readable(p, folder))]
     strays = [told for each in folders for told in guard.strays(each, folder, frozenset(SUFFIXES))]

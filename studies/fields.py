@@ -189,9 +189,16 @@ def _objections(plan: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]
     except ValidationError as error:
         sections = {name.split(".")[0] for name in values}
         return [
-            _words(found, "") for found in error.errors() if not found["loc"] or found["loc"][0] in sections
+            _words(found, "")
+            for found in error.errors()
+            if not found["loc"] or (found["loc"][0] in sections and not _misspelt(found))
         ]
     return []
+
+
+def _misspelt(found: Any) -> bool:
+    """Whether it concerns a key that the plan does not have, which no value of another can mend."""
+    return found["type"] == "extra_forbidden" and len(found["loc"]) == 2
 
 
 def _fixed(plan: Mapping[str, Any], name: str) -> bool:
@@ -204,6 +211,17 @@ def meant(name: str, names: list[str]) -> str:
     """What may have been meant by an unknown name, as the end of a sentence."""
     near = difflib.get_close_matches(name[:LONGEST], names, n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else f"; choose among: {', '.join(sorted(names))}"
+
+
+def meant_key(model: type[BaseModel], where: Path) -> str:
+    """What may have been meant by an unknown key of a section, which ``where`` ends in."""
+    for part in where[:-1]:
+        field = model.model_fields.get(str(part))
+        kind = field.annotation if field is not None else None
+        if not isinstance(kind, type) or not issubclass(kind, BaseModel):
+            return ""
+        model = kind
+    return meant(str(where[-1]), list(model.model_fields))
 
 
 def _words(found: Any, hint: str) -> str:

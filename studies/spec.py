@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +19,7 @@ from search.space import Parameter, Space, SpaceError, parse_parameter, parse_sp
 from search.trial import Value
 from studies import places
 from studies.cues import weight_needs
-from studies.fields import check_space, meant, template_problems
+from studies.fields import check_space, meant_key, template_problems
 from studies.guards import GuardsSection
 from studies.names import path_problem
 from studies.path_texts import no_paths
@@ -47,6 +49,8 @@ PATHS = (
     ("lora", "start"),
 )
 """Fields of the plan that are paths."""
+_KIND = re.compile(r"constrained-\w+|literal\[.*\]|tuple\[.*\]")
+"""How pydantic names the sorts of value that a key may have."""
 MOST_BYTES = 4 * 2**20
 """Of a study file; the longest known has 20,000."""
 
@@ -259,30 +263,17 @@ def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
 def sentence(found: Any) -> Problem:
     """What pydantic found, as a place and a sentence."""
     where = tuple(found["loc"])
+    if found["type"] != "extra_forbidden":
+        where = tuple(takewhile(lambda part: not _KIND.fullmatch(str(part)), where))
     match found["type"]:
         case "missing":
             return where, "is missing"
         case "extra_forbidden":
-            return where, f"is not a known key{_near(where)}"
+            return where, f"is not a known key{meant_key(StudySpec, where)}"
         case "value_error":
             return where, str(found["ctx"]["error"])
         case _:
             return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {shown(found['input'])}"
-
-
-def _near(where: tuple[str | int, ...]) -> str:
-    """What may have been meant, among the keys of the same section."""
-    section: Any = StudySpec
-    for part in where[:-1]:
-        field = section.model_fields.get(part)
-        if (
-            field is None
-            or not isinstance(field.annotation, type)
-            or not issubclass(field.annotation, Section)
-        ):
-            return ""
-        section = field.annotation
-    return meant(str(where[-1]), list(section.model_fields))
 
 
 def _resolve_loras(base: Any, folder: Path) -> None:

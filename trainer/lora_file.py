@@ -136,7 +136,9 @@ def names(path: Path) -> tuple[str, ...]:
     try:
         return tuple(tensor_header.read(path).shapes)
     except (OSError, HeaderError) as error:
-        raise LoraFileError(f"{path}: this is not a readable safetensors file ({error}).") from error
+        raise LoraFileError(
+            f"{path}: this is not a readable safetensors file ({error}); download or save it again."
+        ) from error
 
 
 @contextmanager
@@ -149,7 +151,9 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (OSError, HeaderError, SafetensorError) as error:
-        raise LoraFileError(f"{path}: this is not a readable safetensors file ({error}).") from error
+        raise LoraFileError(
+            f"{path}: this is not a readable safetensors file ({error}); download or save it again."
+        ) from error
 
 
 def _check_suffix(path: Path) -> None:

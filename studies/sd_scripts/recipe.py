@@ -31,7 +31,7 @@ def located(text: str, folder: Path) -> Path:
         StudyError: the text is no path.
     """
     if "\0" in text:
-        raise StudyError(f"{text!r} is no path.")
+        raise StudyError(f"{text!r} is no path: it holds a NUL; mend it in the configuration.")
     path = Path(text).expanduser()
     here, beside = path.resolve(), (folder / path).resolve()
     return beside if beside.exists() and not here.exists() else here

@@ -140,7 +140,7 @@ BAD = [
     ),
     Bad("a sheet that cannot be written", _check_sheet, ("sheet.png", "cannot be written")),
     Bad("a setting of no field", _setting, ("--set optimiser.lr=1", "no field 'optimiser.lr'")),
-    Bad("a training into a file", _training_into_file, ("taken",)),
+    Bad("a training into a file", _training_into_file, ("taken", "this is a file", "--out wants a folder")),
     _bad("captions for no folder", ["caption", "nowhere"], "nowhere", "no such image folder"),
     _bad("a first study of no folder", ["init", "nowhere", "--base", ASSETS / "micro-sd"], "nowhere"),
     _bad("a status of nothing", ["status", "nowhere"], "nowhere", "there is no study here", "lorasearch run"),

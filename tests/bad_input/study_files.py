@@ -103,10 +103,10 @@ BAD = [
     ),
     _bad(
         "conditions in a circle",
-        _RANK,
+        f'{_RANK}\n"lora.text_encoder" = {{ choices = [true, false] }}',
         '"lora.rank" = { choices = [2, 4], when = { "lora.text_encoder" = [true] } }\n'
-        '"lora.train_norm" = { choices = [true, false] }',
-        "lora.t",
+        '"lora.text_encoder" = { choices = [true, false], when = { "lora.rank" = [2] } }',
+        "form a circle: lora.rank, lora.text_encoder",
     ),
     _bad("both fixed and searched", "[budget]", "[plan.lora]\nrank = 4\n[budget]", "lora.rank", "keep one"),
     _bad(
@@ -136,7 +136,7 @@ BAD = [
     _bad("a name with a NUL", _NAME, 'name = "a\\u0000b"', "study.name", "letters"),
     _bad("a name that Windows keeps", _NAME, 'name = "nul"', "study.name", "'nul'", "Windows"),
     _bad("a name of a hundred letters", _NAME, f'name = "{"a" * 100}"', "study.name", "1-64"),
-    _bad("a pack of none", "size = 3", "size = 0", "pack.size", "0"),
+    _bad("a pack of none", "size = 3", "size = 0", "pack.size: input should be greater", "0"),
     _bad(
         "a path with a NUL in a study", 'folder = "images"', 'folder = "a\\u0000b"', "plan.data.folder", "NUL"
     ),

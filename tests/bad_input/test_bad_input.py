@@ -41,6 +41,7 @@ def test_bad_input_ends_in_a_sentence_and_writes_nothing(
     assert code == 2, (out, err)
     said = [line for line in err.splitlines() if line.lower().startswith("error: ")]
     assert said, err
+    assert len(said) == len(set(said))
     assert any(all(part in sentence for part in kind.says) for sentence in said), said
     for sentence in said:
         assert sentence.endswith((".", "?", ")")), sentence

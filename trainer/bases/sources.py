@@ -154,7 +154,7 @@ def _folder(path: Path) -> Source:
     for part in parts:
         folder = path / part
         if not folder.is_dir():
-            raise BaseModelError(f"{path}: the base model lacks the folder {part}/.")
+            raise BaseModelError(f"{path}: the base model lacks the folder {part}/; download it again.")
         if part in ("vae", "unet") or part.startswith("text_encoder"):
             _check_weights(folder)
     unet = _config(path / "unet" / "config.json")

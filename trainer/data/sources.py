@@ -129,7 +129,7 @@ def in_concepts(path: Path, problems: list[str]) -> Iterator[Source]:
             raise ValueError(problem)
         entries = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        problems.append(f"{path}: the concepts list cannot be read as JSON ({error}).")
+        problems.append(f"{path}: the concepts list cannot be read as JSON ({error}); mend it there.")
         return
     if isinstance(entries, dict):
         entries = entries.get("concepts_list", [entries])

@@ -117,7 +117,7 @@ def pair(found: Mapping[str, dict[str, Tensor]], alphas: Mapping[str, float]) ->
     for name, factors in found.items():
         if len(factors) != 2:
             raise LoraFileError(
-                f"{name}: the file holds only its {next(iter(factors))} factor; it is not whole."
+                f"{name}: the file holds only its {next(iter(factors))} factor; save or download it again."
             )
         _check_factors(name, factors["down"], factors["up"])
         layers[name] = LowRank(factors["down"], factors["up"], alphas.get(name, len(factors["down"])))
@@ -130,8 +130,10 @@ def number(key: str, value: Tensor) -> float:
     Raises:
         LoraFileError: it is another tensor, or infinite.
     """
-    if value.numel() != 1 or value.is_complex() or not math.isfinite(float(value)):
+    if value.numel() != 1 or value.is_complex():
         raise LoraFileError(f"{key}: alpha must be one finite number, but its shape is {tuple(value.shape)}.")
+    if not math.isfinite(float(value)):
+        raise LoraFileError(f"{key}: alpha must be one finite number, but got {float(value)}.")
     return float(value)
 
 
@@ -140,11 +142,11 @@ def _check_factors(name: str, down: Tensor, up: Tensor) -> None:
         if factor.ndim not in (2, 4) or not factor.is_floating_point() or factor.element_size() < 2:
             raise LoraFileError(
                 f"{name}: a factor must have 2 or 4 sides in a floating type of 16 bits or more, but it has shape "
-                f"{tuple(factor.shape)} in {str(factor.dtype).removeprefix('torch.')}."
+                f"{tuple(factor.shape)} in {str(factor.dtype).removeprefix('torch.')}; save it again in float16."
             )
     rank = down.shape[0]
     if not 1 <= rank <= MOST_RANK or up.shape[1] != rank or up[:1].numel() != rank:
         raise LoraFileError(
             f"{name}: factors of shape {tuple(up.shape)} and {tuple(down.shape)} are no LoRA of rank 1 to "
-            f"{MOST_RANK}; the file is broken."
+            f"{MOST_RANK}; save or download it again."
         )
