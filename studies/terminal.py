@@ -19,7 +19,7 @@ def plain(text: str) -> str:
     return _CODES.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def say(text: str, err: bool = False) -> None:
+def tell(text: str, err: bool = False) -> None:
     """Prints a line in which nothing acts."""
     click.echo(plain(text), err=err)
 

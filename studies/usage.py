@@ -38,7 +38,7 @@ def trigger_word(facts: Mapping[str, str]) -> str | None:
         counts: Counter[str] = Counter()
         for tags in folders.values():
             counts.update({str(tag): int(count) for tag, count in tags.items()})
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
         return None
     if images < 1 or not counts:
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from studies.terminal import say
+from studies.terminal import tell
 
 
 @click.command(name="caption")
@@ -31,7 +31,7 @@ def command(folder: Path, model: str, trigger: str) -> None:
 
     images = uncaptioned(folder)
     if not images:
-        say("Every image has a caption.")
+        tell("Every image has a caption.")
         return
     local = Path(model).expanduser()
     problems: list[str] = []
@@ -39,6 +39,6 @@ def command(folder: Path, model: str, trigger: str) -> None:
         if isinstance(said, StudyError):
             problems += said.problems
         else:
-            say(f"{path}: {said}")
+            tell(f"{path}: {said}")
     if problems:
         raise StudyError(problems)

@@ -36,7 +36,7 @@ def command(workspace: Path, port: int, host: str, no_browser: bool) -> None:
     """
     from studies import dashboard
     from studies.glance import glance, standing, told
-    from studies.terminal import say
+    from studies.terminal import tell
     from studies.visitors import local
 
     with told():
@@ -44,13 +44,13 @@ def command(workspace: Path, port: int, host: str, no_browser: bool) -> None:
         server = dashboard.serve(study.workspace, port, host)
         dashboard.annotate(study, standing(study.workspace))
     if not local(host):
-        say(
+        tell(
             f"warning: on {host} the dashboard is open to everyone who reaches this machine; it has no log-in and can "
             "delete studies. `ssh -L 8080:127.0.0.1:8080 HOST` is safer.",
             err=True,
         )
     address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{server.server_port}/"
-    say(f"{study.spec.study.name}: {address}  (Ctrl-C ends it)")
+    tell(f"{study.spec.study.name}: {address}  (Ctrl-C ends it)")
     if not no_browser and dashboard.has_display():
         import webbrowser
 
@@ -58,6 +58,6 @@ def command(workspace: Path, port: int, host: str, no_browser: bool) -> None:
     try:
         server.serve_forever()
     except KeyboardInterrupt:
-        say("ended")
+        tell("ended")
     finally:
         server.server_close()

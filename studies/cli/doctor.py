@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from studies.terminal import plain, say
+from studies.terminal import plain, tell
 
 
 @click.command(name="doctor")
@@ -53,8 +53,8 @@ def command(storage: str | None, workspace: Path, as_json: bool) -> None:
             state = click.style(f"{check.state:<8}", fg=colours[check.state])
             click.echo(f"{state} {check.topic:<13} {plain(check.said)}")
             if check.remedy:
-                say(f"{'':<22} {check.remedy}")
+                tell(f"{'':<22} {check.remedy}")
         notes = sum(check.state == "note" for check in found)
-        say(f"{problems} problem{'s' * (problems != 1)}, {notes} note{'s' * (notes != 1)}.")
+        tell(f"{problems} problem{'s' * (problems != 1)}, {notes} note{'s' * (notes != 1)}.")
     if problems:
         raise SystemExit(1)

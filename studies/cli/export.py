@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from studies.terminal import say
+from studies.terminal import tell
 
 if TYPE_CHECKING:
     from studies.glance import Glance
@@ -59,9 +59,9 @@ def command(
             _copy(source, target, force)
         else:
             _convert(source, target, layout, facts, force)
-    say(f"Copied to {target}")
-    say(f"Use strength 1 with the base model {study.spec.plan['base']['path']}.")
-    say(advice(facts))
+    tell(f"Copied to {target}")
+    tell(f"Use strength 1 with the base model {study.spec.plan['base']['path']}.")
+    tell(advice(facts))
 
 
 def _copy(source: Path, target: Path, force: bool) -> None:
@@ -119,7 +119,7 @@ def _write_recipe(source: Path, folder: Path, name: str, force: bool) -> None:
                 write_whole(path, text.encode())
             except OSError as error:
                 raise StudyError(f"{path}: cannot be written ({error.strerror}).") from error
-            say(f"Wrote {path}")
+            tell(f"Wrote {path}")
 
 
 def _plan(source: Path, facts: dict[str, str]) -> TrainingPlan:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from studies.terminal import cell, plain, say
+from studies.terminal import cell, plain, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -113,7 +113,7 @@ def _judge(request: Any, as_json: bool) -> None:
     with in_sentences():
         asked = judge_request.examine(request)
         for warning in asked.case.images.warnings:
-            say(f"note: {warning}", err=True)
+            tell(f"note: {warning}", err=True)
         found = judgement.reach(asked.case, _teller())
         record, page = judgement.files_in(asked.out)
         write_json(record, found.document)
@@ -136,7 +136,7 @@ def _teller() -> Callable[[str], None]:
     import time
 
     began = time.monotonic()
-    return lambda text: say(f"{time.monotonic() - began:6.1f} s  {text}", err=True)
+    return lambda text: tell(f"{time.monotonic() - began:6.1f} s  {text}", err=True)
 
 
 def _table(document: Mapping[str, Any]) -> Table:

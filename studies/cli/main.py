@@ -11,7 +11,7 @@ import sys
 import click
 
 from studies.problems import StudyError
-from studies.terminal import say
+from studies.terminal import tell
 
 COMMANDS = {
     "doctor": "What this machine can do, and what is missing or in the way.",
@@ -99,7 +99,7 @@ def main() -> None:
         cli(standalone_mode=False)
     except StudyError as error:
         for problem in error.problems:
-            say(f"error: {problem}", err=True)
+            tell(f"error: {problem}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()
@@ -109,10 +109,10 @@ def main() -> None:
         sys.exit(141)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        say(f"error: {place}{error.strerror or error}.", err=True)
+        tell(f"error: {place}{error.strerror or error}.", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        say("interrupted; run the same command again to go on", err=True)
+        tell("interrupted; run the same command again to go on", err=True)
         sys.exit(130)
 
 

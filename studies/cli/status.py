@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from studies.terminal import cell, plain, say
+from studies.terminal import cell, plain, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,14 +87,14 @@ def _watch(workspace: Path, interval: float, as_json: bool, console: Console) ->
             else:
                 line = " ".join(_lines(found)[:-1])
             if line != said:
-                say(line)
+                tell(line)
             said = line
             if found["ended"]:
                 break
             time.sleep(interval)
             found = _look(workspace)
     if not as_json:
-        say(_lines(found)[-1])
+        tell(_lines(found)[-1])
 
 
 def _page(found: Mapping[str, Any]) -> Any:

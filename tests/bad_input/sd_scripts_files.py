@@ -55,6 +55,7 @@ BAD = [
         "keep one",
     ),
     _bad("a path with a NUL", _SOUND.replace("{base}", "a\\u0000b"), "no path"),
+    _bad("a path too long for sd-scripts", _SOUND.replace("{base}", "a" * 300), "no path", "255 bytes"),
     _bad("data sets that are a number", _BASE, "datasets", dataset="datasets = 3"),
     _bad(
         "a data set nowhere",
