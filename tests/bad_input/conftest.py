@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,11 @@ from tests.studies.invented import invent
 
 @pytest.fixture(scope="session")
 def finished_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return invent(tmp_path_factory.mktemp("finished"), trials=3, clip=False).workspace.root
+    """Its database has nothing left to be written ahead, so that reading does not change its file."""
+    found = invent(tmp_path_factory.mktemp("finished"), trials=3, clip=False).workspace
+    with closing(sqlite3.connect(found.database)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return found.root
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.studies.conftest import ASSETS, write_study
 
+_AHEAD = shutil.ignore_patterns("*-wal", "*-shm")
 Words = Sequence[object]
 """A command line without ``lorasearch``."""
 
@@ -61,7 +62,7 @@ class Scene:
 
     def workspace(self) -> Path:
         """A finished study of this test's own."""
-        return Path(shutil.copytree(self.finished, self.root / "finished"))
+        return Path(shutil.copytree(self.finished, self.root / "finished", ignore=_AHEAD))
 
     def judge(self, *files: object) -> Words:
         """The command that judges LoRA files on the sound base and images."""

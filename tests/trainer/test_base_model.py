@@ -70,7 +70,7 @@ def test_a_broken_index_is_told(folder: Path, text: str) -> None:
 def test_truncated_weights_are_told_in_a_sentence(folder: Path) -> None:
     (file,) = (folder / "unet").glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(BaseModelError, match="not a whole .safetensors file"):
+    with pytest.raises(BaseModelError, match=r"not a whole \.safetensors file"):
         base_model.load(folder)
 
 
