@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from trainer.tensor_header import PICKLES, weights_problem
 
 PICTURES_AT_ONCE = 64
 """Most pictures in one pass, so that a large training set does not fill the memory."""
@@ -37,6 +40,7 @@ class ClipEncoder:
     def __init__(self, name: str, device: torch.device) -> None:
         from transformers import CLIPModel, CLIPProcessor
 
+        _refuse_unsafe("judge.clip", name)
         try:
             model: Any = CLIPModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
             self._processor: Any = CLIPProcessor.from_pretrained(name)
@@ -75,9 +79,12 @@ class ImageEncoder:
     def __init__(self, name: str, device: torch.device) -> None:
         from transformers import AutoImageProcessor, AutoModel
 
+        _refuse_unsafe("judge.image_encoder", name)
         try:
-            model: Any = AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
-            self._processor: Any = AutoImageProcessor.from_pretrained(name)
+            model: Any = AutoModel.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            )
+            self._processor: Any = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             first = str(error).splitlines()[0]
             raise EncoderError(
@@ -102,6 +109,12 @@ class ImageEncoder:
         pooled = getattr(said, "pooler_output", None)
         found: Tensor = said.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
         return found.float().cpu()
+
+
+def _refuse_unsafe(field: str, name: str) -> None:
+    path = Path(name)
+    if (path.exists() or path.suffix in PICKLES) and (problem := weights_problem(path)):
+        raise EncoderError(f"{field}: {name}: {problem}.")
 
 
 def _chunks(images: Tensor) -> list[Tensor]:

@@ -12,8 +12,9 @@ from typing import Any
 import sqlalchemy
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+
+from search.urls import make_url
 
 BUSY_SECONDS = 30
 """How long SQLite waits for another process, such as the dashboard, that holds the database."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from studies.problems import StudyError
+from trainer.data import guard
 from trainer.data.images import DataError, open_rgb
-from trainer.data.sources import image_files
+from trainer.data.sources import SUFFIXES, image_files
 from trainer.files import write_whole
 
 
@@ -15,11 +16,15 @@ def uncaptioned(folder: Path) -> list[Path]:
     """Images without a caption file, in ``folder`` and the folders below it, in path order.
 
     Raises:
-        StudyError: there is no such folder, or it holds no image.
+        StudyError: there is no such folder, it holds no image, or links that lead out of it.
     """
     if not folder.is_dir():
-        raise StudyError(f"{folder}: there is no such image folder.")
-    folders = [folder, *sorted(p for p in folder.rglob("*") if p.is_dir() and not _hidden(p, folder))]
+        raise StudyError(f"{folder}: there is no such image folder; name one that exists.")
+    below = (p for p in folder.rglob("*") if p.is_dir() and not _hidden(p, folder))
+    folders = [folder, *sorted(p for p in below if guard.readable(p, folder))]
+    strays = [told for each in folders for told in guard.strays(each, folder, frozenset(SUFFIXES))]
+    if strays:
+        raise StudyError(strays)
     images = [image for each in folders for image in image_files(each)]
     if not images:
         raise StudyError(f"{folder}: neither this folder nor one below it holds an image.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import socketserver
 import sys
 import warnings
@@ -15,6 +17,7 @@ from studies.canvas import Figure
 from studies.glance import PROMPTS, Glance
 from studies.notes import study_note, trial_note
 from studies.problems import StudyError
+from studies.visitors import guarded
 from studies.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -43,11 +46,11 @@ class _Quiet(WSGIRequestHandler):
         """Says nothing of every request."""
 
 
-def serve(workspace: Workspace, port: int) -> WSGIServer:
+def serve(workspace: Workspace, port: int, host: str = HOST) -> WSGIServer:
     """A server that listens already; ``serve_forever`` answers.
 
     Raises:
-        StudyError: the port is taken or not allowed.
+        StudyError: the port is taken or not allowed, or the address is not one of this machine.
     """
     from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
@@ -56,11 +59,22 @@ def serve(workspace: Workspace, port: int) -> WSGIServer:
         warnings.simplefilter("ignore")
         app = wsgi(workspace.storage_url, artifact_store=FileSystemArtifactStore(workspace.artifacts))
     try:
-        return make_server(HOST, port, _readable(app), server_class=_Server, handler_class=_Quiet)
+        answer = guarded(_readable(app), host)
+        return make_server(host, port, answer, server_class=_Server, handler_class=_Quiet)
+    except (OverflowError, UnicodeError, socket.gaierror) as error:
+        raise StudyError(_not_here(host)) from error
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise StudyError(_not_here(host)) from error
         raise StudyError(
             f"Port {port} cannot be used ({error.strerror}); choose another, e.g. --port {_other(port)}."
         ) from error
+
+
+def _not_here(host: str) -> str:
+    return (
+        f"--host {host[:80]} is no IPv4 address or name of this machine; give one, such as {HOST} or 0.0.0.0."
+    )
 
 
 def _readable(app: WSGIApplication) -> WSGIApplication:

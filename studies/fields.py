@@ -10,9 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from search.space import Choice, Parameter
+from studies.problems import shown
 from trainer.bases.families import Family, misfits
 from trainer.plan import TrainingPlan
 
+LONGEST = 100
+"""Letters of a name that are compared with known ones."""
 Path = tuple[str | int, ...]
 
 
@@ -68,7 +71,7 @@ def template_problems(plan: Mapping[str, Any], tables: Mapping[str, Any]) -> lis
         for found in error.errors():
             path = tuple(found["loc"])
             names = list(searchable()) if len(path) > 1 else list(TrainingPlan.model_fields)
-            hint = _meant(".".join(map(str, path)), names)
+            hint = meant(".".join(map(str, path)), names)
             problems.append((path, _words(found, hint)))
         problems += _whole_problems(plan, {str(path[0]) for path, _ in problems if path})
     return problems
@@ -93,7 +96,7 @@ def check_space(plan: Mapping[str, Any], parameters: Mapping[str, Parameter]) ->
     usable: dict[str, Parameter] = {}
     for name, parameter in parameters.items():
         if name not in known:
-            problems.append((name, f"the training plan has no such field{_meant(name, list(known))}"))
+            problems.append((name, f"the training plan has no such field{meant(name, list(known))}"))
         elif not known[name]:
             problems.append(
                 (name, "is the same for all trials of a study and can't be searched; fix it under [plan]")
@@ -186,9 +189,16 @@ def _objections(plan: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]
     except ValidationError as error:
         sections = {name.split(".")[0] for name in values}
         return [
-            _words(found, "") for found in error.errors() if not found["loc"] or found["loc"][0] in sections
+            _words(found, "")
+            for found in error.errors()
+            if not found["loc"] or (found["loc"][0] in sections and not _misspelt(found))
         ]
     return []
+
+
+def _misspelt(found: Any) -> bool:
+    """Whether it concerns a key that the plan does not have, which no value of another can mend."""
+    return found["type"] == "extra_forbidden" and len(found["loc"]) == 2
 
 
 def _fixed(plan: Mapping[str, Any], name: str) -> bool:
@@ -197,9 +207,21 @@ def _fixed(plan: Mapping[str, Any], name: str) -> bool:
     return isinstance(entry, dict) and field in entry
 
 
-def _meant(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+def meant(name: str, names: list[str]) -> str:
+    """What may have been meant by an unknown name, as the end of a sentence."""
+    near = difflib.get_close_matches(name[:LONGEST], names, n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else f"; choose among: {', '.join(sorted(names))}"
+
+
+def meant_key(model: type[BaseModel], where: Path) -> str:
+    """What may have been meant by an unknown key of a section, which ``where`` ends in."""
+    for part in where[:-1]:
+        field = model.model_fields.get(str(part))
+        kind = field.annotation if field is not None else None
+        if not isinstance(kind, type) or not issubclass(kind, BaseModel):
+            return ""
+        model = kind
+    return meant(str(where[-1]), list(model.model_fields))
 
 
 def _words(found: Any, hint: str) -> str:
@@ -211,4 +233,4 @@ def _words(found: Any, hint: str) -> str:
         case "value_error":
             return str(found["ctx"]["error"])
         case _:
-            return f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {found['input']!r}"
+            return f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {shown(found['input'])}"

@@ -19,8 +19,8 @@ from trainer.lora_formats import files, low_rank, peft
 from trainer.lora_formats.kohya import Names
 from trainer.lora_formats.low_rank import Layers, LoraFileError
 from trainer.shape import Shape
+from trainer.tensor_header import CONVERT, PICKLES
 
-PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 _WIDTHS: Mapping[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 """Width of the text that cross-attention reads, by family."""
 _SDXL = ("lora_te2_", "text_encoder_2.", "lora_unet_input_blocks_")
@@ -58,10 +58,7 @@ def examined(path: Path, base: Outline | None) -> tuple[Layers | None, str | Non
     if not path.exists():
         return None, f"{path}: there is no such file; name LoRA files that exist, e.g. output/*.safetensors."
     if path.suffix.lower() in PICKLES and not path.is_dir():
-        return None, (
-            f"{path}: pickle files can run code and are refused; take the .safetensors file of the same LoRA, or "
-            "convert it to one where you trust its source."
-        )
+        return None, f"{path}: pickle files can run code and are refused; {CONVERT}."
     try:
         files.detect(path)
         return (None if base is None else fitting(path, base)), None

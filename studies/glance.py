@@ -77,7 +77,9 @@ def standing(workspace: Workspace) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StudyError(f"{workspace.selection}: the verdict cannot be read ({error}).") from error
+        raise StudyError(
+            f"{workspace.selection}: the verdict cannot be read ({error}); `lorasearch run` writes it again."
+        ) from error
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from studies.foreign_loras import Outline
 from studies.guards import GuardsSection
 from studies.judging import Case, precision_for, rows_for
 from studies.lora_runs import LoraCheckpoint, arrange
+from studies.names import reserved
 from studies.problems import StudyError
 from studies.sections import ConfirmSection, JudgeSection
 from studies.study import size_problems
@@ -23,6 +25,7 @@ from trainer.data.images import DataError
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import Precision
 from trainer.plans.data import DataPlan
+from trainer.tensor_header import weights_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def examine(request: Request) -> Asked:
         images = held_out.read(request.data, request.held_out, facts, resolution, request.seed)
     except DataError as error:
         raise StudyError(problems + error.problems) from error
-    out = request.out or Path("judgements") / (checkpoints[0].run.replace("/", "-") if checkpoints else "")
+    out = request.out or Path("judgements") / (_folder_name(checkpoints[0].run) if checkpoints else "")
     if out.exists() and not out.is_dir():
         problems.append(f"{out}: this is a file; --out wants a folder.")
     if problems or outline is None:
@@ -149,6 +152,7 @@ def _clip(name: str | None, problems: list[str]) -> str | None:
         return None
     local = Path(name).expanduser()
     if local.is_dir():
+        problems += [f"--clip: {local}: {said}." for said in [weights_problem(local)] if said]
         return str(local.resolve())
     if local.exists() or not hub.is_name(local):
         problems.append(
@@ -156,6 +160,12 @@ def _clip(name: str | None, problems: list[str]) -> str | None:
             "as openai/clip-vit-large-patch14."
         )
     return name
+
+
+def _folder_name(run: str) -> str:
+    """A run's name as that of a folder; what file systems or shells stumble over becomes a dash."""
+    name = re.sub(r"[^\w .()+-]|^[.-]", "-", run).strip(" .")[:100]
+    return f"{name}-" if reserved(name) else name or "files"
 
 
 def _local(path: Path) -> Path:

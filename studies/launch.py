@@ -19,6 +19,7 @@ from studies.quiet import quiet
 from studies.runner import Runner
 from studies.study import Study
 from studies.summary import summary
+from studies.terminal import plain
 from studies.trouble import in_sentences
 from studies.worker import Worker
 from studies.workspace import default_root
@@ -45,7 +46,7 @@ def launch(path: Path, root: Path | None, log: bool, tensorboard: bool = False) 
     console = Console(stderr=False)
     with study.running(path, root or default_root(spec.load(path).study.name)) as opened:
         for note in opened.dataset.warnings:
-            console.print(f"note: {note}", markup=False)
+            console.print(plain(f"note: {note}"), markup=False)
         events = Events(opened.workspace.tensorboard, opened.memory.records()) if tensorboard else None
         verdict = _run(opened, _watch(opened, console, log), events, began)
         if events:

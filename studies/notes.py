@@ -26,7 +26,7 @@ def study_note(verdict: Mapping[str, Any], records: Sequence[TrialRecord]) -> st
     winner, confirmation = verdict["winner"], verdict["confirmation"]
     lines = [
         f"## {'Use' if confirmation else 'So far'}: trial {winner['trial']}, epoch {winner['epoch']}",
-        winner["reason"],
+        escaped(winner["reason"]),
         "",
         "| parameter | value |",
         "|---|---|",
@@ -40,7 +40,7 @@ def study_note(verdict: Mapping[str, Any], records: Sequence[TrialRecord]) -> st
             lines += ["**Not separable**: fresh seeds cannot tell the winner from every other trial.", ""]
         lines += ["### Finalists, judged again", *_finalists(confirmation["finalists"]), ""]
     lines += [headline([diagnose(record) for record in records]), ""]
-    return "\n".join([*lines, words.ruling(verdict["shares_of_variance"]), "", verdict["rule"]])
+    return "\n".join([*lines, words.ruling(verdict["shares_of_variance"]), "", escaped(verdict["rule"])])
 
 
 def trial_note(
@@ -60,10 +60,13 @@ def trial_note(
     diagnosis = diagnose(record)
     lines = [f"## {diagnosis.condition.capitalize()}", ""] if diagnosis else []
     if verdict is not None and verdict["winner"]["trial"] == record.number:
-        lines += [f"**The winner, at epoch {verdict['winner']['epoch']}.** {verdict['winner']['reason']}", ""]
+        lines += [
+            f"**The winner, at epoch {verdict['winner']['epoch']}.** {escaped(verdict['winner']['reason'])}",
+            "",
+        ]
     if diagnosis is not None:
         lines += [escaped(diagnosis.sentence), ""]
-        lines += [f"**Remedy:** {diagnosis.remedy}.", ""] if diagnosis.remedy else []
+        lines += [f"**Remedy:** {escaped(diagnosis.remedy)}.", ""] if diagnosis.remedy else []
     if record.reason:
         lines += [f"It ended as {record.state}: {escaped(record.reason)}", ""]
     scored = [card for card in record.cards if card["objective"] is not None]
@@ -120,7 +123,7 @@ def _finalists(finalists: Sequence[Mapping[str, Any]]) -> list[str]:
         "|---:|---:|---:|---:|---|",
         *(
             f"| {f['trial']} | {f['epoch']} | {words.estimate(f['objective_before'], 2)} "
-            f"| {words.estimate(f['objective'], 2)} | {'barred: ' + f['barred'] if f.get('barred') else ''} |"
+            f"| {words.estimate(f['objective'], 2)} | {'barred: ' + escaped(f['barred']) if f.get('barred') else ''} |"
             for f in finalists
         ),
     ]

@@ -39,8 +39,11 @@ def line_of(found: Mapping[Path, int], path: Sequence[str | int]) -> int | None:
 
 
 def _parts(dotted: str) -> Path:
-    """Splits ``search.space."lora.rank"`` as TOML does."""
-    table: object = tomllib.loads(f"{dotted} = 0")
+    """Splits ``search.space."lora.rank"`` as TOML does; a line inside a longer text may only look like a key."""
+    try:
+        table: object = tomllib.loads(f"{dotted} = 0")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return ()
     parts: list[str] = []
     while isinstance(table, dict):
         ((key, table),) = table.items()

@@ -12,9 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studies import places
 from studies.fields import build, overlaid, searchable, template_problems
-from studies.problems import StudyError
+from studies.names import path_problem
+from studies.path_texts import no_paths
+from studies.problems import StudyError, shown
 from studies.sections import SamplesSection, SaveSection, SplitSection, StudySection
 from studies.spec import (
+    PATHS,
     StudySpec,
     located,
     read_text,
@@ -89,7 +92,8 @@ def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
     resolve_paths(table, path.parent.resolve())
     given, troubles = _settings(settings)
     found = places.lines(text)
-    problems = [located(str(path), found, where, told) for where, told in _problems(table, path.stem)]
+    told_of = [*no_paths(table, PATHS), *_problems(table, path.stem)]
+    problems = [located(str(path), found, where, told) for where, told in told_of]
     if problems or troubles:
         raise StudyError(problems + troubles)
     sections = _Sections.model_validate(_named(table, path.stem))
@@ -141,6 +145,8 @@ def _settings(settings: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
             problems.append(
                 f"--set {setting}: give a field and its value, such as --set optimiser.unet_lr=1e-4."
             )
+        elif problem := path_problem(text):
+            problems.append(f"--set {shown(setting)}: {problem}.")
         elif field != "seed" and field not in searchable():
             problems.append(f"--set {setting}: {_unknown(field)}.")
         else:

@@ -11,6 +11,7 @@ from evaluation import solvers
 from search.budget import Budget
 from search.patience import Patience
 from search.samplers import sampler_problem
+from studies.names import reserved
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -34,7 +35,11 @@ class StudySection(Section):
     def _plain(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise ValueError(
-                f"must be 1-64 letters, digits, '.', '_' or '-', starting with a letter or digit, but got {name!r}"
+                f"must be 1-64 letters, digits, '.', '_' or '-', starting with a letter or digit, but got {name[:80]!r}"
+            )
+        if reserved(name) or name.endswith("."):
+            raise ValueError(
+                f"must not end in '.' nor be a device of Windows such as con or nul, but got {name!r}"
             )
         return name
 

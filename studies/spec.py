@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,9 +19,11 @@ from search.space import Parameter, Space, SpaceError, parse_parameter, parse_sp
 from search.trial import Value
 from studies import places
 from studies.cues import weight_needs
-from studies.fields import check_space, template_problems
+from studies.fields import check_space, meant_key, template_problems
 from studies.guards import GuardsSection
-from studies.problems import StudyError
+from studies.names import path_problem
+from studies.path_texts import no_paths
+from studies.problems import StudyError, shown
 from studies.sections import (
     BudgetSection,
     ConfirmSection,
@@ -34,7 +39,7 @@ from studies.sections import (
 )
 from trainer.bases.hub import is_name
 
-_PATHS = (
+PATHS = (
     ("base", "path"),
     ("base", "vae"),
     ("data", "folder"),
@@ -43,6 +48,11 @@ _PATHS = (
     ("data", "reg_folder"),
     ("lora", "start"),
 )
+"""Fields of the plan that are paths."""
+_KIND = re.compile(r"constrained-\w+|literal\[.*\]|tuple\[.*\]")
+"""How pydantic names the sorts of value that a key may have."""
+MOST_BYTES = 4 * 2**20
+"""Of a study file; the longest known has 20,000."""
 
 
 class StudySpec(Section):
@@ -115,12 +125,20 @@ def read_text(path: Path, what: str, command: str) -> str:
         StudyError: it is missing or is no UTF-8.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise StudyError(f"{path}: the {what} is larger than {MOST_BYTES} bytes, so it is another file.")
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise StudyError(
             f"{path}: there is no such {what}; `lorasearch {command} --help` shows how to start."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise StudyError(
+            f"{path}: the {what} is not UTF-8 (byte {error.start}); save it as UTF-8 in your editor."
+        ) from error
+    except (OSError, ValueError) as error:
         raise StudyError(f"{path}: the {what} cannot be read ({error}).") from error
 
 
@@ -134,6 +152,10 @@ def toml_table(text: str, name: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{name}: this is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise StudyError(
+            f"{name}: its tables are nested too deeply; a study file needs four levels."
+        ) from error
 
 
 def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
@@ -150,7 +172,8 @@ def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
     table = toml_table(text, name)
     found = places.lines(text)
     resolve_paths(table, folder)
-    problems = [located(name, found, path, told) for path, told in [*_structure(table), *_meaning(table)]]
+    told_of = [*no_paths(table, PATHS), *_structure(table), *_meaning(table)]
+    problems = [located(name, found, path, told) for path, told in told_of]
     if problems:
         raise StudyError(list(dict.fromkeys(problems)))
     return StudySpec.model_validate(table)
@@ -215,7 +238,7 @@ def resolve_paths(table: dict[str, Any], folder: Path) -> None:
     """Makes the paths of a study file's table absolute, in place."""
     plan = table.get("plan")
     if isinstance(plan, dict):
-        for section, key in _PATHS:
+        for section, key in PATHS:
             entry = plan.get(section)
             if isinstance(entry, dict) and isinstance(entry.get(key), str):
                 entry[key] = _resolved(folder, entry[key], (section, key) == ("base", "path"))
@@ -225,12 +248,14 @@ def resolve_paths(table: dict[str, Any], folder: Path) -> None:
     judge = table.get("judge")
     for key in ("clip", "image_encoder"):
         if isinstance(judge, dict) and isinstance(judge.get(key), str):
-            local = (folder / judge[key]).resolve()
-            judge[key] = str(local) if local.exists() else judge[key]
+            local = _resolved(folder, judge[key], False)
+            judge[key] = local if os.path.exists(local) else judge[key]
 
 
 def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
-    local = (folder / Path(text).expanduser()).resolve()
+    if path_problem(text):
+        return text
+    local = Path(os.path.realpath(folder / os.path.expanduser(text)))
     hub_name = may_be_hub_name and not text.startswith(".") and is_name(Path(text))
     return text if hub_name and not local.exists() else str(local)
 
@@ -238,15 +263,17 @@ def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
 def sentence(found: Any) -> Problem:
     """What pydantic found, as a place and a sentence."""
     where = tuple(found["loc"])
+    if found["type"] != "extra_forbidden":
+        where = tuple(takewhile(lambda part: not _KIND.fullmatch(str(part)), where))
     match found["type"]:
         case "missing":
             return where, "is missing"
         case "extra_forbidden":
-            return where, "is not a known key"
+            return where, f"is not a known key{meant_key(StudySpec, where)}"
         case "value_error":
             return where, str(found["ctx"]["error"])
         case _:
-            return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {found['input']!r}"
+            return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {shown(found['input'])}"
 
 
 def _resolve_loras(base: Any, folder: Path) -> None:
@@ -261,4 +288,5 @@ def located(name: str, found: Mapping[places.Path, int], path: tuple[str | int, 
     line = places.line_of(found, path)
     place = f"{name}:{line}" if line else name
     dotted = ".".join(f'"{part}"' if "." in str(part) else str(part) for part in path)
-    return f"{place}: {dotted}: {told.rstrip('.')}." if dotted else f"{place}: {told.rstrip('.')}."
+    said = told if told.endswith("?") else f"{told.rstrip('.')}."
+    return f"{place}: {dotted}: {said}" if dotted else f"{place}: {said}"

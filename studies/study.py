@@ -19,16 +19,19 @@ from studies.lock import held
 from studies.planning import Planner
 from studies.probing import probed_recipes
 from studies.problems import StudyError
+from studies.sections import JudgeSection
 from studies.spec import StudySpec
 from studies.workspace import Workspace, copy_whole, write_json
 from trainer import base_model, merging
 from trainer.base_model import BaseModelError
+from trainer.bases import hub
 from trainer.data import dataset as datasets
 from trainer.data import long_captions
 from trainer.data.dataset import Dataset
 from trainer.data.images import DataError
 from trainer.plans.base import BasePlan
 from trainer.plans.data import DataPlan
+from trainer.tensor_header import PICKLES, weights_problem
 
 _SEED = "seed"
 _FINGERPRINTS = "fingerprints"
@@ -109,6 +112,7 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
     except BaseModelError as error:
         problems.append(str(error))
     problems += merging.problems(base.loras, Planner.start_file(spec))
+    problems += encoder_problems(spec.judge)
     try:
         dataset = _read(spec)
     except DataError as error:
@@ -171,6 +175,23 @@ def size_problems(data: DataPlan, step: int) -> list[str]:
         for name, size in sizes.items()
         if size % step
     ]
+
+
+def encoder_problems(judge: JudgeSection) -> list[str]:
+    """What is wrong with the judges that lie on this disk; those with a hub name are looked up when they are loaded."""
+    problems = []
+    for key, name in (("clip", judge.clip), ("image_encoder", judge.image_encoder)):
+        if name is None:
+            continue
+        path = Path(name)
+        if path.exists() or path.suffix in PICKLES:
+            problems += [f"judge.{key}: {name}: {said}." for said in [weights_problem(path)] if said]
+        elif not hub.is_name(path):
+            problems.append(
+                f"judge.{key}: {name}: there is no such folder; give one in transformers layout, or a hub name such "
+                "as organisation/model."
+            )
+    return problems
 
 
 def reopen(root: Path) -> Study:

@@ -215,6 +215,8 @@ def _dataset(file: PlanFile, plan: TrainingPlan, hold_out: bool) -> Dataset:
 
 def _recorded(output: Output) -> dict[str, Any]:
     """What an earlier process recorded; empty if there was none."""
+    if output.root.exists() and not output.root.is_dir():
+        raise StudyError(f"{output.root}: this is a file; --out wants a folder.")
     if not output.record.exists():
         return {}
     try:

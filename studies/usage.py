@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from studies.language import ENGLISH, Translator
+from trainer import tensor_header
 
 _LONGEST = 60
 """More characters than that are a description, not a trigger word."""
@@ -19,14 +20,10 @@ def metadata(path: Path) -> dict[str, str]:
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            header = json.loads(file.read(min(length, 2**26)))
-        except ValueError:
-            return {}
-    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    return {str(key): str(value) for key, value in found.items()}
+    try:
+        return dict(tensor_header.read(path).metadata)
+    except ValueError:
+        return {}
 
 
 def trigger_word(facts: Mapping[str, str]) -> str | None:
@@ -41,7 +38,7 @@ def trigger_word(facts: Mapping[str, str]) -> str | None:
         counts: Counter[str] = Counter()
         for tags in folders.values():
             counts.update({str(tag): int(count) for tag, count in tags.items()})
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
         return None
     if images < 1 or not counts:
         return None

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from search.trial import TrialRecord
+from studies.terminal import plain
 
 
 class Watch(Protocol):
@@ -44,7 +45,7 @@ class Watch(Protocol):
 
 def shown(value: Any) -> str:
     """A parameter value as people write it."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else plain(str(value))
 
 
 def described(values: Mapping[str, Any]) -> str:
@@ -91,7 +92,10 @@ class LineLog:
     def _line(self, text: str) -> None:
         seconds = int(time.monotonic() - self._began)
         self._console.print(
-            f"[{seconds // 60:>3}:{seconds % 60:02}] {text}", markup=False, highlight=False, soft_wrap=True
+            f"[{seconds // 60:>3}:{seconds % 60:02}] {plain(text)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -129,7 +133,7 @@ class Bars:
 
     def phase(self, text: str) -> None:
         """Prints it above the bars."""
-        self._console.print(f"[bold]{text}[/bold]")
+        self._console.print(plain(text), style="bold", markup=False)
 
     def started(self, number: int, values: Mapping[str, Any], resumed: bool) -> None:
         """Counts the trial in."""

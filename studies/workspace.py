@@ -121,7 +121,10 @@ class Workspace:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StudyError(f"{self.root}: the workspace cannot be made ({error.strerror}).") from error
+            raise StudyError(
+                f"{self.root}: the workspace cannot be made ({error.strerror}); "
+                "choose another folder with --workspace."
+            ) from error
 
     def discard_state(self, number: int) -> None:
         """A trial that has ended needs no training state."""

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from PIL import Image
 
+from trainer.tensor_header import weights_problem
+
 
 class CaptionerError(Exception):
     """The image-to-text model cannot be used; the message is one sentence with the remedy."""
@@ -28,9 +30,13 @@ class Captioner:
     def __init__(self, name: str, device: torch.device, max_tokens: int = 40) -> None:
         from transformers import AutoModelForImageTextToText
 
+        if Path(name).exists() and (problem := weights_problem(Path(name))):
+            raise CaptionerError(f"{name}: {problem}.")
         try:
             self._read, self._say = _processors(name)
-            model = AutoModelForImageTextToText.from_pretrained(name, use_safetensors=True)
+            model = AutoModelForImageTextToText.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False
+            )
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             raise CaptionerError(_sentence(name, error)) from error
         self._model: Any = model.eval().to(device)
@@ -51,7 +57,9 @@ def _processors(name: str) -> tuple[Any, Any]:
     """What turns images into pixels, and what turns tokens into words."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
-    return AutoImageProcessor.from_pretrained(name), AutoTokenizer.from_pretrained(name)
+    return tuple(
+        kind.from_pretrained(name, trust_remote_code=False) for kind in (AutoImageProcessor, AutoTokenizer)
+    )
 
 
 def _sentence(name: str, error: Exception) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from trainer import tensor_header
 from trainer.adapters import AdapterBank
 from trainer.base_model import DTYPES
 from trainer.bases.families import TEXT_PARTS, Identity
@@ -27,6 +28,7 @@ from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
 from trainer.plans.compute import Precision
 from trainer.recipe_facts import recipe_facts
+from trainer.tensor_header import CONVERT, PICKLES, HeaderError
 
 _LEGACY = slice(0x100000, 0x110000)
 """The part of a file that A1111's old short hash covers."""
@@ -130,19 +132,33 @@ def names(path: Path) -> tuple[str, ...]:
     Raises:
         LoraFileError: the file is missing or is no safetensors file.
     """
-    with _opened(path) as file:
-        return tuple(file.keys())
+    _check_suffix(path)
+    try:
+        return tuple(tensor_header.read(path).shapes)
+    except (OSError, HeaderError) as error:
+        raise LoraFileError(
+            f"{path}: this is not a readable safetensors file ({error}); download or save it again."
+        ) from error
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
+    _check_suffix(path)
     try:
+        tensor_header.read(path)
         with safe_open(path, framework="pt") as file:
             yield file
-    except (OSError, SafetensorError) as error:
-        raise LoraFileError(f"{path}: this is not a readable safetensors file ({error}).") from error
+    except (OSError, HeaderError, SafetensorError) as error:
+        raise LoraFileError(
+            f"{path}: this is not a readable safetensors file ({error}); download or save it again."
+        ) from error
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() in PICKLES:
+        raise LoraFileError(f"{path}: pickle files can run code and are refused; {CONVERT}.")
 
 
 def metadata(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from studies.terminal import tell
+
 
 @click.command(name="caption")
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -29,7 +31,7 @@ def command(folder: Path, model: str, trigger: str) -> None:
 
     images = uncaptioned(folder)
     if not images:
-        click.echo("Every image has a caption.")
+        tell("Every image has a caption.")
         return
     local = Path(model).expanduser()
     problems: list[str] = []
@@ -37,6 +39,6 @@ def command(folder: Path, model: str, trigger: str) -> None:
         if isinstance(said, StudyError):
             problems += said.problems
         else:
-            click.echo(f"{path}: {said}")
+            tell(f"{path}: {said}")
     if problems:
         raise StudyError(problems)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from studies.terminal import tell
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -65,7 +67,7 @@ def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -
         return
     _tell(spec, dataset, found, trigger)
     if sheet is not None and not found:
-        click.echo(f"No image has a problem, so {sheet} is not written.")
+        tell(f"No image has a problem, so {sheet} is not written.")
 
 
 def _broken(study_file: Path) -> list[Finding]:
@@ -83,21 +85,21 @@ def _tell(spec: StudySpec, dataset: Dataset, found: Sequence[Finding], trigger: 
     from trainer.data.quality import covered
 
     for note in _notes(dataset, found):
-        click.echo(f"note: {note}")
+        tell(f"note: {note}")
     split = dataset.split
     own = dataset.examples[: len(split.train) + len(split.validation) + len(split.test)]
-    click.echo(
+    tell(
         f"{spec.study.name}: {len(own)} images, of which {len(split.train)} train, "
         f"{len(split.validation)} validate and {len(split.test)} test."
     )
     if dataset.regularisation:
-        click.echo(f"{len(dataset.regularisation)} regularisation images.")
+        tell(f"{len(dataset.regularisation)} regularisation images.")
     sizes = sorted({dataset.sizes[i] for i in split.train})
-    click.echo(f"Training sizes: {', '.join(f'{width} x {height}' for width, height in sizes)}.")
+    tell(f"Training sizes: {', '.join(f'{width} x {height}' for width, height in sizes)}.")
     if words := trigger or _commonest(dataset):
         there = covered([example.caption for example in own], words)
-        click.echo(f"'{words}' stands in {there} of {len(own)} captions.")
-    click.echo("Nothing stands in the way of training.")
+        tell(f"'{words}' stands in {there} of {len(own)} captions.")
+    tell("Nothing stands in the way of training.")
 
 
 def _notes(dataset: Dataset, found: Sequence[Finding]) -> list[str]:
@@ -140,7 +142,7 @@ def _write_sheet(path: Path, found: Sequence[Finding], err: bool) -> None:
         save_png(path, problem_sheet(problems))
     except OSError as error:
         raise StudyError(f"{path}: the sheet cannot be written ({error.strerror}).") from error
-    click.echo(f"{len(problems)} images with problems: {path}", err=err)
+    tell(f"{len(problems)} images with problems: {path}", err=err)
 
 
 def _print(facts: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from studies.terminal import cell, plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -47,7 +49,7 @@ def command(workspaces: tuple[Path, ...], as_json: bool) -> None:
     for table in _tables(found):
         console.print(table)
     for line in _lines(found):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _names(names: Sequence[str], workspaces: Sequence[Path]) -> list[str]:
@@ -63,7 +65,7 @@ def _tables(found: Mapping[str, Any]) -> Iterator[Table]:
     if found["differences"]:
         settings = _table("settings that differ", names)
         for name, values in found["differences"].items():
-            settings.add_row(name, *(_setting(one) for one in values))
+            settings.add_row(cell(name), *(cell(_setting(one)) for one in values))
         yield settings
     table = _table("winner", names)
     winners = [one["winner"] or {} for one in studies]
@@ -72,7 +74,8 @@ def _tables(found: Mapping[str, Any]) -> Iterator[Table]:
     params = dict.fromkeys(name for winner in winners for name in winner.get("params", {}))
     for name in params:
         table.add_row(
-            name, *(value(w["params"][name]) if name in w.get("params", {}) else "–" for w in winners)
+            cell(name),
+            *(cell(value(w["params"][name])) if name in w.get("params", {}) else "–" for w in winners),
         )
     for name, label in METRICS.items():
         scores = [(one["test"] or {}).get(name) for one in studies]
@@ -93,7 +96,7 @@ def _table(title: str, names: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column(title, overflow="fold")
     for name in names:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(cell(name), justify="right", overflow="fold")
     return table
 
 

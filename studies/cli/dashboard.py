@@ -16,11 +16,17 @@ import click
     show_default=True,
     help="TCP port number; 0 takes a free one.",
 )
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; any other opens it, delete buttons included, to whoever reaches it.",
+)
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
-def command(workspace: Path, port: int, no_browser: bool) -> None:
-    """Look at WORKSPACE in optuna-dashboard, on this machine only; Ctrl-C ends it.
+def command(workspace: Path, port: int, host: str, no_browser: bool) -> None:
+    """Look at WORKSPACE in optuna-dashboard, on this machine only unless --host opens it; Ctrl-C ends it.
 
-    It has no log-in and can delete trials, so it listens on 127.0.0.1. From another machine:
+    It has no log-in and can delete studies and trials, so it listens on 127.0.0.1. From another machine:
     ssh -L 8080:127.0.0.1:8080 HOST
 
     \b
@@ -30,13 +36,21 @@ def command(workspace: Path, port: int, no_browser: bool) -> None:
     """
     from studies import dashboard
     from studies.glance import glance, standing, told
+    from studies.terminal import tell
+    from studies.visitors import local
 
     with told():
         study = glance(workspace)
+        server = dashboard.serve(study.workspace, port, host)
         dashboard.annotate(study, standing(study.workspace))
-        server = dashboard.serve(study.workspace, port)
-    address = f"http://127.0.0.1:{server.server_port}/"
-    click.echo(f"{study.spec.study.name}: {address}  (Ctrl-C ends it)")
+    if not local(host):
+        tell(
+            f"warning: on {host} the dashboard is open to everyone who reaches this machine; it has no log-in and can "
+            "delete studies. `ssh -L 8080:127.0.0.1:8080 HOST` is safer.",
+            err=True,
+        )
+    address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{server.server_port}/"
+    tell(f"{study.spec.study.name}: {address}  (Ctrl-C ends it)")
     if not no_browser and dashboard.has_display():
         import webbrowser
 
@@ -44,6 +58,6 @@ def command(workspace: Path, port: int, no_browser: bool) -> None:
     try:
         server.serve_forever()
     except KeyboardInterrupt:
-        click.echo("ended")
+        tell("ended")
     finally:
         server.server_close()

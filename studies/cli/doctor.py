@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from studies.terminal import plain, tell
+
 
 @click.command(name="doctor")
 @click.option(
@@ -49,10 +51,10 @@ def command(storage: str | None, workspace: Path, as_json: bool) -> None:
         colours = {"ok": "green", "note": "yellow", "problem": "red"}
         for check in found:
             state = click.style(f"{check.state:<8}", fg=colours[check.state])
-            click.echo(f"{state} {check.topic:<13} {check.said}")
+            click.echo(f"{state} {check.topic:<13} {plain(check.said)}")
             if check.remedy:
-                click.echo(f"{'':<22} {check.remedy}")
+                tell(f"{'':<22} {check.remedy}")
         notes = sum(check.state == "note" for check in found)
-        click.echo(f"{problems} problem{'s' * (problems != 1)}, {notes} note{'s' * (notes != 1)}.")
+        tell(f"{problems} problem{'s' * (problems != 1)}, {notes} note{'s' * (notes != 1)}.")
     if problems:
         raise SystemExit(1)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from studies.terminal import tell
+
 if TYPE_CHECKING:
     from studies.glance import Glance
     from trainer.plan import TrainingPlan
@@ -57,9 +59,9 @@ def command(
             _copy(source, target, force)
         else:
             _convert(source, target, layout, facts, force)
-    click.echo(f"Copied to {target}")
-    click.echo(f"Use strength 1 with the base model {study.spec.plan['base']['path']}.")
-    click.echo(advice(facts))
+    tell(f"Copied to {target}")
+    tell(f"Use strength 1 with the base model {study.spec.plan['base']['path']}.")
+    tell(advice(facts))
 
 
 def _copy(source: Path, target: Path, force: bool) -> None:
@@ -117,7 +119,7 @@ def _write_recipe(source: Path, folder: Path, name: str, force: bool) -> None:
                 write_whole(path, text.encode())
             except OSError as error:
                 raise StudyError(f"{path}: cannot be written ({error.strerror}).") from error
-            click.echo(f"Wrote {path}")
+            tell(f"Wrote {path}")
 
 
 def _plan(source: Path, facts: dict[str, str]) -> TrainingPlan:
@@ -145,10 +147,11 @@ def _best(study: Glance) -> Path:
 
 def _target(dest: Path, name: str | None, study: str, layout: Layout) -> Path:
     """``dest`` itself if it ends in .safetensors, else a file (for PEFT a folder) in that folder."""
+    from studies.names import file_problem
     from studies.problems import StudyError
 
-    if name is not None and (not name.strip() or Path(name).name != name):
-        raise StudyError(f"--name must be a plain file name, but got {name!r}.")
+    if name is not None and (problem := file_problem(name)):
+        raise StudyError(f"--name must be a plain file name, but got {name[:80]!r}: {problem}.")
     if dest.suffix == _SUFFIX and not dest.is_dir():
         if name is not None:
             raise StudyError(f"{dest} names a file already; leave --name out, or give a folder.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from studies.terminal import tell
+
 if TYPE_CHECKING:
     from studies.sd_scripts.importing import Recipe
 
@@ -52,10 +54,8 @@ def command(
     text = study_file.text(recipe, source, listed.name if listed else None)
     _write(recipe, target, text, listed, force)
     for unmet in recipe.unmet:
-        click.echo(f"not honoured: {unmet}", err=True)
-    click.echo(
-        f"Wrote {target}; `lorasearch check {target}` looks it over, `lorasearch run {target}` searches."
-    )
+        tell(f"not honoured: {unmet}", err=True)
+    tell(f"Wrote {target}; `lorasearch check {target}` looks it over, `lorasearch run {target}` searches.")
 
 
 def _write(recipe: Recipe, target: Path, text: str, listed: Path | None, force: bool) -> None:

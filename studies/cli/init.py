@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from studies.terminal import tell
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -55,7 +57,7 @@ def command(folder: Path, base: str, clip: str, out: Path | None, gpu_minutes: f
     with in_sentences():
         started = start(folder, base, clip, out, gpu_minutes)
     for line in _lines(started, base):
-        click.echo(line)
+        tell(line)
 
 
 def _lines(started: Started, base: str) -> Iterator[str]:

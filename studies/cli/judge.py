@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from studies.language import LANGUAGES, translator
+from studies.terminal import cell, plain, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -122,7 +123,7 @@ def _judge(request: Any, language: str, as_json: bool) -> None:
     with in_sentences():
         asked = judge_request.examine(request)
         for warning in asked.case.images.warnings:
-            click.echo(f"note: {warning}", err=True)
+            tell(f"note: {warning}", err=True)
         found = judgement.reach(asked.case, _teller())
         record, page = judgement.files_in(asked.out)
         write_json(record, found.document)
@@ -137,7 +138,7 @@ def _judge(request: Any, language: str, as_json: bool) -> None:
     console = Console()
     console.print(_table(found.document))
     for line in (*_lines(found.document), f"Report: {page}", f"Data:   {record}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _teller() -> Callable[[str], None]:
@@ -145,13 +146,12 @@ def _teller() -> Callable[[str], None]:
     import time
 
     began = time.monotonic()
-    return lambda text: click.echo(f"{time.monotonic() - began:6.1f} s  {text}", err=True)
+    return lambda text: tell(f"{time.monotonic() - began:6.1f} s  {text}", err=True)
 
 
 def _table(document: Mapping[str, Any]) -> Table:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     from studies.words import estimate
 
@@ -164,13 +164,13 @@ def _table(document: Mapping[str, Any]) -> Table:
     table.add_column("verdict", overflow="fold")
     for entry in document["files"]:
         scores = entry["scores"]
-        cells = [entry["run"]] if several else []
-        cells += [entry["label"], estimate(scores["validation"], 4)]
+        cells = [cell(entry["run"])] if several else []
+        cells += [cell(entry["label"]), cell(estimate(scores["validation"], 4))]
         if clip:
-            cells += [estimate(scores[name], 2) for name in ("clip_image", "clip_text", "memorisation")]
-        cells.append(estimate(entry["objective"], 2))
+            cells += [cell(estimate(scores[name], 2)) for name in ("clip_image", "clip_text", "memorisation")]
+        cells.append(cell(estimate(entry["objective"], 2)))
         style = "bold green" if entry["verdict"] == "best" else ""
-        table.add_row(*cells, Text(entry["verdict"]), style=style)
+        table.add_row(*cells, cell(entry["verdict"]), style=style)
     return table
 
 

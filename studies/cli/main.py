@@ -11,6 +11,7 @@ import sys
 import click
 
 from studies.problems import StudyError
+from studies.terminal import tell
 
 COMMANDS = {
     "doctor": "What this machine can do, and what is missing or in the way.",
@@ -98,13 +99,20 @@ def main() -> None:
         cli(standalone_mode=False)
     except StudyError as error:
         for problem in error.problems:
-            click.echo(f"error: {problem}", err=True)
+            tell(f"error: {problem}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        tell(f"error: {place}{error.strerror or error}.", err=True)
+        sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; run the same command again to go on", err=True)
+        tell("interrupted; run the same command again to go on", err=True)
         sys.exit(130)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from studies.terminal import tell
+
 if TYPE_CHECKING:
     from studies.forecast import Forecast
 
@@ -63,15 +65,11 @@ def _calculate(images: int, batch: int | None, as_json: bool) -> None:
         facts = {**asdict(found), "steps": found.steps, "arithmetic": found.arithmetic}
         click.echo(json.dumps(facts, indent=2))
         return
-    click.echo(
-        f"{images:,} images: repeats {found.repeats}, epochs {found.epochs}, batch size {found.batch_size}."
-    )
+    tell(f"{images:,} images: repeats {found.repeats}, epochs {found.epochs}, batch size {found.batch_size}.")
     for line in found.arithmetic:
-        click.echo(f"  {line}")
+        tell(f"  {line}")
     if images < IMAGES:
-        click.echo(
-            f"advice: the guides want at least {IMAGES} images; more images help more than more steps."
-        )
+        tell(f"advice: the guides want at least {IMAGES} images; more images help more than more steps.")
 
 
 def _study(study_file: Path, measure: bool, as_json: bool) -> None:
@@ -90,9 +88,9 @@ def _study(study_file: Path, measure: bool, as_json: bool) -> None:
         click.echo(json.dumps(found.plain(), indent=2))
         return
     for note in (*dataset.warnings, *found.notes):
-        click.echo(f"note: {note}")
+        tell(f"note: {note}")
     for line in (*_amounts(found), *_memory(found), *_time(found), *_advice(found)):
-        click.echo(line)
+        tell(line)
 
 
 def _amounts(found: Forecast) -> list[str]:

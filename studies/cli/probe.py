@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from studies.terminal import tell
+
 if TYPE_CHECKING:
     from studies.planning import Planner
     from studies.spec import StudySpec
@@ -77,20 +79,18 @@ def _tell(spec: StudySpec, result: dict[str, Any], steps: int, as_json: bool) ->
         click.echo(json.dumps({**facts, "rule": rule()}, indent=2))
         return
     for line in chart(result["courses"]):
-        click.echo(line)
-    click.echo(f"Rule: {rule()}.")
+        tell(line)
+    tell(f"Rule: {rule()}.")
     if not result["flat"]:
-        click.echo(advice(result, steps))
+        tell(advice(result, steps))
         return
     rates = conversions(rate)
-    click.echo(
-        f"Plateau: {result['plateau']:.3g}, the geometric mean of {len(result['courses'])} repetitions."
-    )
-    click.echo(
+    tell(f"Plateau: {result['plateau']:.3g}, the geometric mean of {len(result['courses'])} repetitions.")
+    tell(
         f"Learning rates: AdamW and AdamW8bit {rates['adamw8bit']:.3g}; Lion {rates['lion']:.3g}, a third, which "
         "optimiser.unet_lr means by itself, being on AdamW's scale."
     )
-    click.echo(standing(spec, rate))
+    tell(standing(spec, rate))
 
 
 def _write(study_file: Path, spec: StudySpec, result: dict[str, Any]) -> None:
@@ -103,4 +103,4 @@ def _write(study_file: Path, spec: StudySpec, result: dict[str, Any]) -> None:
         raise StudyError(f"{study_file}: nothing was written, because there is no plateau to centre on.")
     found = range_around(spec.space.parameters.get(FIELD), result["rate"], recipe_rates(spec))
     rewrite(study_file, found)
-    click.echo(f"{study_file}: {line(found)}")
+    tell(f"{study_file}: {line(found)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from studies.language import LANGUAGES, translator
+from studies.terminal import tell
 
 
 @click.command(name="report")
@@ -39,4 +40,4 @@ def command(workspace: Path, language: str) -> None:
         study = reopen(workspace)
         verdict = standing(study.workspace) or provisional(study)
         path = report.write(study, verdict, translator(language))
-    click.echo(str(path))
+    tell(str(path))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from studies.terminal import tell
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -47,7 +49,7 @@ def command(workspace: Path, weights: str | None, as_json: bool) -> None:
         click.echo(json.dumps(verdict, indent=2, ensure_ascii=False))
         return
     for line in _lines(verdict, trials, study.workspace.root):
-        click.echo(line)
+        tell(line)
 
 
 def _provisional(workspace: Path, weights: Mapping[str, float] | None) -> dict[str, Any]:

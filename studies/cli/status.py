@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from studies.terminal import cell, plain, tell
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,7 +58,7 @@ def command(workspace: Path, watch: bool, interval: float, as_json: bool) -> Non
         return
     console.print(_table(found["trials"]))
     for line in _lines(found):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _look(workspace: Path) -> dict[str, Any]:
@@ -85,14 +87,14 @@ def _watch(workspace: Path, interval: float, as_json: bool, console: Console) ->
             else:
                 line = " ".join(_lines(found)[:-1])
             if line != said:
-                click.echo(line)
+                tell(line)
             said = line
             if found["ended"]:
                 break
             time.sleep(interval)
             found = _look(workspace)
     if not as_json:
-        click.echo(_lines(found)[-1])
+        tell(_lines(found)[-1])
 
 
 def _page(found: Mapping[str, Any]) -> Any:
@@ -105,7 +107,7 @@ def _page(found: Mapping[str, Any]) -> Any:
     parts: list[Any] = [_table(trials)]
     if left:
         parts.append(Text(f"and {left} more trials", style="dim"))
-    parts += [Text(line) for line in _lines(found)]
+    parts += [cell(line) for line in _lines(found)]
     shares = [entry["spent"] / entry["limit"] for entry in found["budget"].values()]
     parts.append(ProgressBar(total=1.0, completed=min(1.0, max(shares, default=0.0)), width=60))
     return Group(*parts)
@@ -147,7 +149,7 @@ def _table(trials: list[dict[str, Any]]) -> Table:
             Text(trial["state"], style=styles.get(trial["state"], "dim")),
             estimate(trial["validation"], 4),
             signed(trial["objective"], 2),
-            Text(_parameters(trial)),
+            cell(_parameters(trial)),
         )
     return table
 

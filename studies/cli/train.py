@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from studies.terminal import tell
+
 if TYPE_CHECKING:
     from studies.plan_file import PlanFile
     from studies.training import Training
@@ -49,9 +51,9 @@ def command(plan_file: Path, settings: tuple[str, ...], out: Path, hold_out: boo
         file = load(plan_file, settings)
         training = open_training(file, out, hold_out)
         for note in (*training.dataset.warnings, *_notes(file, training)):
-            click.echo(f"note: {note}")
+            tell(f"note: {note}")
         last = _train(training)
-    click.echo(f"Trained: {last}")
+    tell(f"Trained: {last}")
 
 
 def _train(training: Training) -> Path:

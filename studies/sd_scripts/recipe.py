@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
 from pathlib import Path
 from typing import Any, get_args
 
-from studies.problems import StudyError
+from studies.names import path_problem
+from studies.problems import StudyError, shown
 from studies.sd_scripts import blocks
 from studies.sd_scripts.optimiser import literal, tidy
 from studies.sd_scripts.settings import FIELDS, Settings
@@ -30,10 +32,10 @@ def located(text: str, folder: Path) -> Path:
     Raises:
         StudyError: the text is no path.
     """
-    if "\0" in text:
-        raise StudyError(f"{text!r} is no path.")
-    path = Path(text).expanduser()
-    here, beside = path.resolve(), (folder / path).resolve()
+    if problem := path_problem(text):
+        raise StudyError(f"{shown(text)} is no path: {problem}; mend it in the configuration.")
+    path = Path(os.path.expanduser(text))
+    here, beside = Path(os.path.realpath(path)), Path(os.path.realpath(folder / path))
     return beside if beside.exists() and not here.exists() else here
 
 

@@ -25,3 +25,8 @@ def test_every_key_and_header_has_its_line():
 def test_an_unknown_key_is_placed_at_its_table():
     assert line_of(lines(TEXT), ("study", "seed")) == 1
     assert line_of(lines(TEXT), ("elsewhere",)) is None
+
+
+def test_lines_of_a_long_text_may_look_like_keys() -> None:
+    text = 'a = """\n[b c]\nd e = 1\n"\\q" = 2\n"""\nb = 1\n'
+    assert lines(text)[("b",)] == 6

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from studies import usage
+from studies.usage import trigger_word
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,8 @@ def test_metadata_is_read_without_the_tensors(tmp_path: Path) -> None:
     (tmp_path / "b.safetensors").write_bytes(b"\x04\x00\x00\x00\x00\x00\x00\x00oops")
     assert usage.metadata(tmp_path / "a.safetensors") == {"ss_seed": "7"}
     assert usage.metadata(tmp_path / "b.safetensors") == {}
+
+
+def test_tag_counts_without_end_tell_no_trigger() -> None:
+    facts = {"ss_tag_frequency": '{"a": {"x": Infinity}}', "ss_num_train_images": "3"}
+    assert trigger_word(facts) is None

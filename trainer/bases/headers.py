@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from trainer import tensor_header
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import Family
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Tensor name -> shape."""
 
-_LIMIT = 2**27
-"""No header is longer than this many bytes."""
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _CONV_IN = _UNET + "input_blocks.0.0.weight"
 _CROSS_ATTENTION = "transformer_blocks.0.attn2.to_k.weight"
@@ -33,13 +31,8 @@ def shapes(file: Path) -> dict[str, tuple[int, ...]]:
         BaseModelError: it is none.
     """
     try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if length > min(_LIMIT, file.stat().st_size):
-                raise ValueError("its header is longer than the file")
-            header = json.loads(stream.read(length))
-        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return dict(tensor_header.read(file).shapes)
+    except (OSError, ValueError) as error:
         raise BaseModelError(
             f"{file}: this is not a whole .safetensors file ({error}); download it again."
         ) from error

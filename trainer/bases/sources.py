@@ -13,12 +13,12 @@ from trainer.bases import headers, hub
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import TEXT_PARTS, Family
 from trainer.plans.base import BasePlan
+from trainer.tensor_header import CONVERT, PICKLES
 
 CONFIGS = Path(__file__).parent / "configs"
 """The shipped architecture configurations, a diffusers folder without weights for each family."""
 PIPELINES = {"StableDiffusionPipeline": "SD 1.x or 2.x", "StableDiffusionXLPipeline": "SDXL"}
 PREDICTIONS = ("epsilon", "v_prediction")
-_PICKLES = (".ckpt", ".pt", ".bin", ".pth")
 _LATENTS = 4
 
 
@@ -52,10 +52,9 @@ def find(plan: BasePlan) -> Source:
         BaseModelError: with what is wrong and what to do.
     """
     path = plan.path
-    if path.suffix in _PICKLES and not path.is_dir():
+    if path.suffix.lower() in PICKLES and not path.is_dir():
         raise BaseModelError(
-            f"{path}: pickle checkpoints can run code and are refused; take the .safetensors file of the same "
-            "model, or convert it to one where you trust its source."
+            f"{path}: base.path: pickle checkpoints can run code and are refused; {CONVERT}."
         )
     if path.is_file():
         found = _file(path)
@@ -155,7 +154,7 @@ def _folder(path: Path) -> Source:
     for part in parts:
         folder = path / part
         if not folder.is_dir():
-            raise BaseModelError(f"{path}: the base model lacks the folder {part}/.")
+            raise BaseModelError(f"{path}: the base model lacks the folder {part}/; download it again.")
         if part in ("vae", "unet") or part.startswith("text_encoder"):
             _check_weights(folder)
     unet = _config(path / "unet" / "config.json")
@@ -177,10 +176,23 @@ def _parts(family: Family) -> tuple[str, ...]:
 
 
 def _check_weights(folder: Path) -> None:
-    if not _in_use(folder):
-        raise BaseModelError(
-            f"{folder}: there is no .safetensors file; pickled weights are refused, convert them."
-        )
+    """Whole safetensors files, and no index that leads to others."""
+    files = _in_use(folder)
+    if not files:
+        pickles = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES)
+        beside = f", only {pickles[0]}; pickled weights can run code and are refused" if pickles else ""
+        raise BaseModelError(f"{folder}: there is no .safetensors file{beside}; {CONVERT}.")
+    for file in files:
+        headers.shapes(file)
+    for index in sorted(folder.glob("*.safetensors.index*.json")):
+        named = _config(index).get("weight_map")
+        parts = set(map(str, named.values())) if isinstance(named, dict) else {""}
+        for part in sorted(parts):
+            if Path(part).name != part or not part.endswith(".safetensors"):
+                raise BaseModelError(
+                    f"{index}: weight_map names {part!r}, but may name .safetensors files of this folder only; "
+                    "download the model again."
+                )
 
 
 def _complete(folder: Path) -> bool:
@@ -210,10 +222,8 @@ def _as_asked(plan: BasePlan, found: Source) -> Source:
 def _vae(path: Path | None) -> Path | None:
     if path is None:
         return None
-    if path.suffix in _PICKLES and not path.is_dir():
-        raise BaseModelError(
-            f"{path}: pickled weights can run code and are refused; take a .safetensors file."
-        )
+    if path.suffix.lower() in PICKLES and not path.is_dir():
+        raise BaseModelError(f"{path}: base.vae: pickled weights can run code and are refused; {CONVERT}.")
     if path.is_file():
         if not any(name.endswith("encoder.conv_in.weight") for name in headers.shapes(path)):
             raise BaseModelError(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import warnings
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from trainer.data import guard
 from trainer.data.sources import FILEWORDS, NO_RULES, CaptionRules, Source, in_concepts, in_folder
 
 MINIMUM_IMAGES = 3
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
+"""Whatever the suffix says: Pillow hands other formats to other programs."""
+_BROKEN = (
+    OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, MemoryError, struct.error,
+    zlib.error,
+)  # fmt: skip
+"""What Pillow raises on files that were cut off or made up."""
 
 
 class DataError(Exception):
@@ -57,19 +67,25 @@ def open_rgb(path: Path) -> Image.Image:
     """The picture as a person sees it: EXIF rotation applied, alpha laid over white, RGB.
 
     Raises:
-        DataError: the file is empty, broken, or no image.
+        DataError: the file is empty, broken, no image, absurdly large or long.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as raw:
+            if problem := guard.too_large(path, guard.MOST_FILE_BYTES):
+                raise DataError([f"{path}: {problem}; replace or remove it."])
+            with Image.open(path, formats=FORMATS) as raw:
+                if problem := guard.size_problem(raw.size):
+                    raise DataError([f"{path}: {problem}."])
                 turned = _eight_bits(ImageOps.exif_transpose(raw))
                 if turned.has_transparency_data:
                     turned = turned.convert("RGBA")
                     paper = Image.new("RGBA", turned.size, "white")
                     return Image.alpha_composite(paper, turned).convert("RGB")
                 return turned.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise DataError([f"{path}: {guard.BOMB}."]) from error
+    except _BROKEN as error:
         raise DataError(
             [f"{path}: this image cannot be read ({_brief(error)}); replace or remove the file."]
         ) from error
@@ -118,10 +134,10 @@ def _examples(sources: Iterable[Source], problems: list[str], notes: list[str]) 
 
 
 def _example(path: Path, source: Source, notes: list[str]) -> Example:
-    data = path.read_bytes()
-    if not data:
+    if not path.stat().st_size:
         raise DataError([f"{path}: the file is empty (0 bytes); replace or remove it."])
     size = open_rgb(path).size
+    data = path.read_bytes()
     if source.captions is None:
         caption = _caption(path.with_suffix(".txt"), notes)
     else:
@@ -143,6 +159,8 @@ def _caption(path: Path, notes: list[str]) -> str | None:
     if not path.exists():
         return None
     try:
+        if problem := guard.too_large(path, guard.MOST_CAPTION_BYTES):
+            raise DataError([f"{path}: {problem} as a caption; shorten or remove it."])
         text = path.read_bytes().decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise DataError(

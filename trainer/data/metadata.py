@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.data import guard
+
 
 def captions(file: Path, images: Sequence[Path]) -> dict[Path, str]:
     """The caption of every image that the file names: its ``caption``, then its ``tags``.
@@ -20,8 +22,10 @@ def captions(file: Path, images: Sequence[Path]) -> dict[Path, str]:
         ValueError: the file is no such JSON; the message says what is wrong, without the file's name.
     """
     try:
+        if problem := guard.too_large(file, guard.MOST_TABLE_BYTES):
+            raise ValueError(problem)
         table = json.loads(file.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"cannot be read as JSON ({error})") from error
     if not isinstance(table, dict):
         raise ValueError("must be a JSON object with an entry for each image")
@@ -54,5 +58,5 @@ def _plain(name: str) -> str:
 def _text(name: str, entry: Any) -> str:
     parts = [entry.get(key) for key in ("caption", "tags")] if isinstance(entry, Mapping) else [entry]
     if not all(part is None or isinstance(part, str) for part in parts):
-        raise ValueError(f"must give {name!r} a caption or tags as text, but got {entry!r}")
+        raise ValueError(f"must give {name!r} a caption or tags as text, but got {str(entry)[:80]!r}")
     return ", ".join(part.strip() for part in parts if part and part.strip())

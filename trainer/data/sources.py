@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from trainer.data import metadata
+from trainer.data import guard, metadata
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 FILEWORDS = "[filewords]"
@@ -97,6 +97,7 @@ def in_folder(folder: Path, problems: list[str], regularisation: bool = False) -
     if not folder.is_dir():
         problems.append(f"{folder}: there is no such image folder; create it with sub-folders named N_name.")
         return
+    problems += guard.strays(folder, folder, frozenset(SUFFIXES))
     loose = image_files(folder)
     if loose:
         problems.append(
@@ -104,6 +105,9 @@ def in_folder(folder: Path, problems: list[str], regularisation: bool = False) -
             f"move them into one, e.g. {folder.name}/10_{folder.name}/."
         )
     for child in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        if not guard.readable(child, folder):
+            continue
+        problems += guard.strays(child, folder, frozenset(SUFFIXES))
         images = image_files(child)
         match = _FOLDER.fullmatch(child.name)
         if not images:
@@ -121,9 +125,11 @@ def in_folder(folder: Path, problems: list[str], regularisation: bool = False) -
 def in_concepts(path: Path, problems: list[str]) -> Iterator[Source]:
     """The sources of a concepts list; relative folders in it are relative to the file."""
     try:
+        if problem := guard.too_large(path, guard.MOST_TABLE_BYTES):
+            raise ValueError(problem)
         entries = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        problems.append(f"{path}: the concepts list cannot be read as JSON ({error}).")
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(f"{path}: the concepts list cannot be read as JSON ({error}); mend it there.")
         return
     if isinstance(entries, dict):
         entries = entries.get("concepts_list", [entries])
@@ -151,7 +157,10 @@ def _of_concept(concept: Concept, path: Path, name: str, problems: list[str]) ->
         if value is None:
             continue
         folder = (path.parent / Path(value).expanduser()).resolve()
-        images = image_files(folder) if folder.is_dir() else ()
+        images: tuple[Path, ...] = ()
+        if folder.is_dir():
+            problems += guard.strays(folder, folder, frozenset(SUFFIXES))
+            images = image_files(folder)
         told, file = None, None
         if images and key == "instance_data_dir" and concept.metadata_file is not None:
             file = (path.parent / Path(concept.metadata_file).expanduser()).resolve()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from trainer.lora_formats import peft
-from trainer.lora_formats.low_rank import Layers, LoraFileError, LowRank, pair
+from trainer.lora_formats.low_rank import Layers, LoraFileError, LowRank, number, pair
 
 METADATA_KEY = "lora_adapter_metadata"
 _FACTOR = re.compile(
@@ -45,7 +45,7 @@ def read(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], known: Iter
         LoraFileError: a key is unknown, or names a layer that the base model lacks.
     """
     wanted = {peft.bare(layer): layer for layer in known}
-    settings = json.loads(metadata.get(METADATA_KEY, "{}"))
+    settings = peft.settings(metadata.get(METADATA_KEY, "{}"))
     found: dict[str, dict[str, Tensor]] = {}
     alphas: dict[str, float] = {}
     for key, value in tensors.items():
@@ -55,7 +55,7 @@ def read(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], known: Iter
         if layer is None:
             raise LoraFileError(f"the base model has no layer {path!r}; was the LoRA made for another base?")
         if match is None:
-            alphas[layer] = float(value)
+            alphas[layer] = number(key, value)
             continue
         factor = (
             {"A": "down", "B": "up"}.get(match["letter"] or "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +98,7 @@ def _parts(path: Path) -> dict[str, tuple[dict[str, Tensor], dict[str, Any]]]:
     return {
         part: (
             lora_file.read(folder / peft.WEIGHTS).tensors,
-            json.loads((folder / peft.CONFIG).read_text(encoding="utf-8")),
+            peft.settings((folder / peft.CONFIG).read_text(encoding="utf-8")),
         )
         for part, folder in peft.folders(path).items()
     }

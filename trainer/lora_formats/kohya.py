@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainer.bases.families import Family
-from trainer.lora_formats.low_rank import Layers, LoraFileError, LowRank, pair
+from trainer.lora_formats.low_rank import Layers, LoraFileError, LowRank, number, pair
 
 _TEXT = {
     "sdxl": {"text_encoder": "lora_te1_text_model_", "text_encoder_2": "lora_te2_text_model_"},
@@ -151,7 +151,7 @@ def read(tensors: Mapping[str, Tensor], known: Mapping[str, str]) -> Layers:
         if stem not in known:
             raise LoraFileError(f"the base model has no layer {stem!r}; was the LoRA made for another base?")
         if kind == "alpha":
-            alphas[known[stem]] = float(value)
+            alphas[known[stem]] = number(key, value)
         elif kind in _FACTORS:
             found.setdefault(known[stem], {})[_FACTORS[kind]] = value
         else:

@@ -12,6 +12,9 @@ from torch import Tensor
 _SAME = 1e-6
 """Scales that differ by less than this share are one; files keep alpha in float32."""
 
+MOST_RANK = 1024
+"""Of a layer; all layers of a slot have room for the largest rank, so that one could fill the memory."""
+
 
 class LoraFileError(Exception):
     """A LoRA file cannot be read; the message is one sentence."""
@@ -114,7 +117,36 @@ def pair(found: Mapping[str, dict[str, Tensor]], alphas: Mapping[str, float]) ->
     for name, factors in found.items():
         if len(factors) != 2:
             raise LoraFileError(
-                f"{name}: the file holds only its {next(iter(factors))} factor; it is not whole."
+                f"{name}: the file holds only its {next(iter(factors))} factor; save or download it again."
             )
+        _check_factors(name, factors["down"], factors["up"])
         layers[name] = LowRank(factors["down"], factors["up"], alphas.get(name, len(factors["down"])))
     return layers
+
+
+def number(key: str, value: Tensor) -> float:
+    """The one number that an alpha must be.
+
+    Raises:
+        LoraFileError: it is another tensor, or infinite.
+    """
+    if value.numel() != 1 or value.is_complex():
+        raise LoraFileError(f"{key}: alpha must be one finite number, but its shape is {tuple(value.shape)}.")
+    if not math.isfinite(float(value)):
+        raise LoraFileError(f"{key}: alpha must be one finite number, but got {float(value)}.")
+    return float(value)
+
+
+def _check_factors(name: str, down: Tensor, up: Tensor) -> None:
+    for factor in (down, up):
+        if factor.ndim not in (2, 4) or not factor.is_floating_point() or factor.element_size() < 2:
+            raise LoraFileError(
+                f"{name}: a factor must have 2 or 4 sides in a floating type of 16 bits or more, but it has shape "
+                f"{tuple(factor.shape)} in {str(factor.dtype).removeprefix('torch.')}; save it again in float16."
+            )
+    rank = down.shape[0]
+    if not 1 <= rank <= MOST_RANK or up.shape[1] != rank or up[:1].numel() != rank:
+        raise LoraFileError(
+            f"{name}: factors of shape {tuple(up.shape)} and {tuple(down.shape)} are no LoRA of rank 1 to "
+            f"{MOST_RANK}; save or download it again."
+        )

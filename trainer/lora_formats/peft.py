@@ -16,6 +16,9 @@ from trainer.lora_formats.low_rank import Layers, LoraFileError, LowRank, pair
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _KEY = re.compile(re.escape(_PREFIX) + r"(?P<path>.+)\.lora_(?P<letter>[AB])\.weight")
+_PLAIN = re.compile(r"[\w.]+")
+"""Names of layers; a stranger's regular expression could take for ever."""
+_MOST_ALPHA = 1e9
 
 
 def by_part(layers: Mapping[str, LowRank]) -> dict[str, dict[str, LowRank]]:
@@ -60,10 +63,38 @@ def alpha(settings: Mapping[str, Any], path: str) -> float:
         what = variants[0] if variants else f"peft_type {settings['peft_type']!r}"
         raise LoraFileError(f"the adapter is made with {what}; only plain LoRA can be read")
     special = settings.get("alpha_pattern") or {}
+    if not isinstance(special, dict):
+        raise LoraFileError("alpha_pattern must be a table of layers and their alphas")
     for pattern, value in special.items():
-        if re.fullmatch(rf"(.*\.)?{pattern}", path):
-            return float(value)
-    return float(settings["lora_alpha"])
+        plain = pattern.removeprefix("^").removesuffix("$").replace("\\.", ".")
+        if not _PLAIN.fullmatch(plain):
+            raise LoraFileError(
+                f"alpha_pattern names {pattern[:80]!r}, which is an expression; only names of layers can be read"
+            )
+        if path == plain or (not pattern.startswith("^") and path.endswith(f".{plain}")):
+            return _number(f"alpha_pattern of {pattern!r}", value)
+    return _number("lora_alpha", settings.get("lora_alpha"))
+
+
+def settings(text: str) -> dict[str, Any]:
+    """The table in the JSON text of a file.
+
+    Raises:
+        LoraFileError: it is none.
+    """
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LoraFileError(f"its settings are no JSON ({str(error)[:80]})") from error
+    if not isinstance(table, dict):
+        raise LoraFileError("its settings are no JSON table")
+    return table
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST_ALPHA:
+        raise LoraFileError(f"{name} must be a finite number, but got {str(value)[:40]!r}")
+    return float(value)
 
 
 def write(layers: Mapping[str, LowRank]) -> dict[str, tuple[dict[str, Tensor], str]]:

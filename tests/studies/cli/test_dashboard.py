@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 from optuna_dashboard import get_note
 
 from studies import dashboard
+from studies.notes import escaped
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented
 
@@ -47,7 +49,7 @@ def test_notes_show_the_verdict_and_the_contact_sheets(finished: Invented) -> No
     memory = finished.study.memory
     dashboard.annotate(finished.study, finished.verdict)
     study = memory._study
-    assert finished.verdict["winner"]["reason"] in get_note(study)
+    assert escaped(finished.verdict["winner"]["reason"]) in get_note(study)
     number = finished.verdict["winner"]["trial"]
     note = get_note(memory._trial(number))
     assert "**The winner" in note
@@ -64,3 +66,33 @@ def test_a_note_that_a_person_has_edited_is_kept(unfinished: Invented) -> None:
     save_note(memory._trial(0), "my own words")
     assert not memory.note("third", 0)
     assert get_note(memory._trial(0)) == "my own words"
+
+
+def test_an_opened_dashboard_warns_and_a_closed_one_does_not(
+    finished: Invented, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[tuple[str, int]] = []
+
+    def serve(self: dashboard._Server) -> None:
+        bound.append(self.server_address[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dashboard._Server, "serve_forever", serve)
+    words = ("dashboard", finished.workspace.root, "--port", 0, "--no-browser")
+    _, out, err = run(*words)
+    assert "127.0.0.1" in out and "warning" not in err
+    _, out, err = run(*words, "--host", "0.0.0.0")
+    assert "warning: on 0.0.0.0" in err and "no log-in" in err and "delete studies" in err
+    assert [host for host, _ in bound] == ["127.0.0.1", "0.0.0.0"]
+
+
+def test_pages_of_other_sites_reach_nothing(address: str) -> None:
+    port = int(address.rpartition(":")[2])
+    for headers in ({"Host": f"evil.example:{port}"}, {"Origin": "https://evil.example"}):
+        method = "DELETE" if "Origin" in headers else "GET"
+        asked = urllib.request.Request(f"{address}/api/studies/1", headers=headers, method=method)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(asked)
+        assert refused.value.code == 403
+    with urllib.request.urlopen(f"{address}/api/studies") as answer:
+        assert b"invented" in answer.read()

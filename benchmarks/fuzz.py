@@ -1,0 +1,485 @@
+"""Made-up input for everything that strangers write: study files, captions, LoRA files, configurations of sd-scripts.
+
+Whatever is in them, reading ends in a result or in one of the project's own errors; any other exception is a finding.
+Cases come from hypothesis, by a seed that is printed, so that a run can be repeated.
+
+    .venv/bin/python benchmarks/fuzz.py --minutes 10
+    .venv/bin/python benchmarks/fuzz.py --minutes 3 --target captions --seed 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import chdir, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.encoders import EncoderError
+from search.space import SpaceError
+from search.storage import StorageError
+from studies import foreign_loras, lora_runs, notes, plan_file, spec, survey, terminal, usage
+from studies.fields import searchable
+from studies.planning import Planner
+from studies.problems import StudyError
+from studies.sd_scripts import importing, study_file
+from studies.sd_scripts.settings import known_keys
+from studies.study import encoder_problems, size_problems
+from trainer import base_model, prompts
+from trainer.bases import sources
+from trainer.bases.errors import BaseModelError
+from trainer.data import captions, dataset, images
+from trainer.data.images import DataError
+from trainer.data.sources import NO_RULES
+from trainer.lora_formats.low_rank import LoraFileError
+from trainer.plans.base import BasePlan
+from trainer.plans.data import DataPlan
+from trainer.prompts import PromptRules
+
+OWN = (StudyError, SpaceError, DataError, BaseModelError, LoraFileError, StorageError, EncoderError)
+"""What a user can mend, told in sentences."""
+ROUND = 200
+"""Cases that hypothesis makes from one seed."""
+LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
+ASSETS = LIBRARY / "assets"
+_STEM = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
+
+Cases = st.SearchStrategy[Any]
+Read = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is made up, and what reads it."""
+
+    cases: Cases
+    read: Read
+
+
+@dataclass
+class Outcome:
+    """What a target's run came to."""
+
+    cases: int = 0
+    refused: int = 0
+    """Cases that ended in one of the project's own errors."""
+    findings: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Place of an unexpected exception -> the shortest case that raised it, and its traceback."""
+
+
+# Values and texts that are mutated ------------------------------------------------------------------------------------
+
+_odd_text = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(
+        ["", "\0", "..", "/", "-", "nan", "1e999", "<script>", "](javascript:", "[red]", "\x1b[2J", "a" * 300]
+    ),
+)
+_scalars = st.one_of(
+    st.booleans(),
+    st.integers(-(10**40), 10**40),
+    st.integers(-3, 3000),
+    st.floats(),
+    _odd_text,
+    st.none(),
+)
+_json = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_odd_text, inner, max_size=4),
+    max_leaves=12,
+)
+_literals = st.one_of(
+    st.integers(-(10**25), 10**25).map(str),
+    st.integers(-3, 3000).map(str),
+    st.floats().map(
+        lambda number: {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(str(number), repr(number))
+    ),
+    _odd_text.map(lambda text: json.dumps(text)),
+    st.sampled_from(
+        [
+            "true",
+            "[]",
+            "{}",
+            "2020-01-01",
+            "07:30:00",
+            "1979-05-27T07:32:00Z",
+            "'''a\n[b c]\nd e = 1\n'''",
+            "[[1], [2]]",
+        ]
+    ),
+    st.lists(st.sampled_from(["1", "2.5", "true", '"x"', "nan", "{ a = 1 }"]), max_size=4).map(
+        lambda parts: f"[{', '.join(parts)}]"
+    ),
+    st.dictionaries(
+        st.sampled_from(["low", "high", "log", "step", "choices", "when", "name", "file", "x"]),
+        st.sampled_from(
+            ["1", "0", "-1", "1e-4", "true", "nan", '"adamw"', "[]", "[1, 2]", '{ "lora.rank" = [4] }']
+        ),
+        max_size=5,
+    ).map(lambda table: f"{{ {', '.join(f'{key} = {value}' for key, value in table.items())} }}"),
+)
+
+
+@st.composite
+def _mutated_toml(draw: st.DrawFn, texts: Sequence[str], keys: Sequence[str]) -> bytes:
+    """Valid TOML with values replaced, lines moved, doubled or lost, keys added, or bytes cut, doubled and changed."""
+    lines = draw(st.sampled_from(texts)).splitlines()
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(lines) - 1))
+        match draw(st.sampled_from(["value", "value", "value", "add", "drop", "double", "move"])):
+            case "value":
+                key, equals, _ = lines[place].partition("=")
+                lines[place] = f"{key}= {draw(_literals)}" if equals else lines[place]
+            case "add":
+                key = draw(st.sampled_from(keys) | _odd_text.map(json.dumps))
+                lines.insert(place, f"{key} = {draw(_literals)}")
+            case "drop" if len(lines) > 1:
+                del lines[place]
+            case "double":
+                lines.insert(place, lines[place])
+            case _:
+                lines.insert(draw(st.integers(0, len(lines) - 1)), lines.pop(place))
+    return draw(_mutated_bytes("\n".join(lines).encode(errors="replace"), rarely=True))
+
+
+@st.composite
+def _mutated_bytes(draw: st.DrawFn, content: bytes, rarely: bool = False) -> bytes:
+    if rarely and draw(st.integers(0, 9)):
+        return content
+    for _ in range(draw(st.integers(0, 3))):
+        begin = draw(st.integers(0, len(content)))
+        end = draw(st.integers(begin, min(len(content), begin + 40)))
+        middle = draw(st.one_of(st.binary(max_size=8), st.just(content[begin:end] * 2), st.just(b"")))
+        content = content[:begin] + middle + content[end:]
+    return content
+
+
+# Study files ----------------------------------------------------------------------------------------------------------
+
+
+def _study_files(folder: Path) -> Target:
+    texts = [
+        path.read_text(encoding="utf-8").replace('"assets/', f'"{ASSETS}/') for path in LIBRARY.glob("*.toml")
+    ]
+    named = [name.partition(".")[2] for name in searchable()] + [f'"{name}"' for name in searchable()]
+    named += [
+        key
+        for model in (spec.StudySpec, plan_file.SamplesSection, spec.JudgeSection)
+        for key in model.model_fields
+    ]
+    read = dataset.read(DataPlan(folder=ASSETS / "demo", resolution=64), (0.15, 0.15), 0)
+    path = folder / "study.toml"
+
+    def look(content: bytes) -> None:
+        path.write_bytes(content)
+        with suppress(OWN):
+            plan_file.load(path, ())
+        found = spec.load(path)
+        base, data = Planner.base_plan(found), Planner.data_plan(found)
+        encoder_problems(found.judge)
+        size_problems(data, 8)
+        sources.find(base)
+        Planner(found, read, 0).check()
+        _ = found.rule, found.pruner, found.space.kinds()
+
+    return Target(st.one_of(_mutated_toml(texts, named), st.binary(max_size=200)), look)
+
+
+# Captions -------------------------------------------------------------------------------------------------------------
+
+_TAGS = "sks girl, (smile:1.2), [blurry], looking at viewer, \\(series\\), 1girl, ((best quality)), a photo of, :1.3)"
+
+
+def _captions(folder: Path) -> Target:
+    place = folder / "set" / "2_sks_thing"
+    place.mkdir(parents=True)
+    for number in range(3):
+        Image.effect_noise((24, 24), 60 + number).convert("RGB").save(place / f"{number}.png")
+    (folder / "concepts.json").write_text(
+        json.dumps([{"instance_data_dir": str(place), "metadata_file": str(folder / "meta.json")}])
+    )
+    tokenizer = base_model.tokenizer(BasePlan(path=ASSETS / "micro-sd"))
+    plan = DataPlan(
+        folder=place, shuffle_caption=True, tag_dropout=0.3, keep_tokens=1, weighted_captions=True
+    )
+
+    def look(case: tuple[str, bytes]) -> None:
+        kind, content = case
+        (place / "1.txt" if kind == "text" else folder / "meta.json").write_bytes(content)
+        found = images.read([folder / "set"]) if kind == "text" else images.read([], folder / "concepts.json")
+        said = [example.caption for example in found.examples]
+        survey.trigger(said)
+        for caption in said:
+            spoken = captions.spoken(caption, NO_RULES, plan, 0, 1)
+            prompts.token_counts(tokenizer, [caption, spoken], PromptRules(3, True))
+            _check(
+                all(map(str.isprintable, terminal.plain(caption).split())) or not caption.isprintable(),
+                "terminal",
+            )
+            bare = re.sub(r"\\.", "", notes.escaped(caption))
+            _check(not set(bare) & set("<>[]()!|`\n"), "Markdown")
+
+    texts = st.one_of(
+        st.binary(max_size=300),
+        _odd_text.map(lambda t: t.encode(errors="replace")),
+        _mutated_bytes(_TAGS.encode()),
+    )
+    names = st.sampled_from(["0", "0.png", "1.png", "./2.png", str(place / "1.png")])
+    entries = st.dictionaries(
+        names, st.fixed_dictionaries({}, optional={"caption": _json, "tags": _json}) | _json
+    )
+    tables = st.one_of(entries, _json).map(lambda table: json.dumps(table).encode(errors="replace"))
+    broken = st.one_of(st.binary(max_size=80), tables.flatmap(_mutated_bytes), tables)
+    return Target(st.one_of(st.tuples(st.just("text"), texts), st.tuples(st.just("table"), broken)), look)
+
+
+def _check(held: bool, what: str) -> None:
+    if not held:
+        raise AssertionError(f"{what} lets something through")
+
+
+# LoRA files -----------------------------------------------------------------------------------------------------------
+
+_KEYS = [f"{_STEM}.{end}" for end in ("lora_down.weight", "lora_up.weight", "alpha", "dora_scale", "lokr_w1")]
+_KEYS += [
+    f"unet.{_STEM}.lora_A.weight",
+    "unet.x.alpha",
+    "base_model.model.x.lora_A.weight",
+    "__metadata__",
+    "",
+]
+_TYPES = ["F32", "F16", "BF16", "F64", "I8", "BOOL", "F8_E4M3", "C64", "U64", "f32", "", None, 3]
+
+
+@st.composite
+def _headers(draw: st.DrawFn) -> bytes:
+    """A LoRA of one layer whose header was changed, or whose bytes were."""
+    rank, kind = draw(st.integers(0, 5)), draw(st.sampled_from(["F32", "F16", "BF16"]))
+    wide = draw(st.sampled_from([96, 96, 96, 64, 0]))
+    shapes = {
+        _KEYS[0]: [rank, wide],
+        _KEYS[1]: [wide, rank],
+        _KEYS[2]: draw(st.sampled_from([[], [1], [2], [0]])),
+    }
+    header: dict[str, Any] = {}
+    end = 0
+    for key in draw(st.permutations(list(shapes))):
+        size = 1
+        for side in shapes[key]:
+            size *= side
+        begin, end = end, end + size * (4 if kind == "F32" else 2)
+        header[key] = {"dtype": kind, "shape": shapes[key], "data_offsets": [begin, end]}
+    said = {
+        "ss_epoch": "3",
+        "ss_tag_frequency": json.dumps(draw(_json)),
+        "lora_adapter_metadata": json.dumps(draw(_json)),
+    }
+    header["__metadata__"] = draw(st.one_of(st.just(said), st.dictionaries(_odd_text, _json, max_size=3)))
+    for _ in range(draw(st.integers(0, 2))):
+        _change(draw, header)
+    text = draw(_mutated_bytes(json.dumps(header).encode(), rarely=True))
+    length = draw(st.one_of(st.just(len(text)), st.just(len(text)), st.integers(0, 2**64 - 1)))
+    return length.to_bytes(8, "little") + text + draw(st.sampled_from([b"\0", b"\xff"])) * end
+
+
+def _change(draw: st.DrawFn, header: dict[str, Any]) -> None:
+    key = draw(st.sampled_from(list(header)))
+    numbers = st.lists(st.integers(-1, 2**65) | st.integers(0, 100) | _scalars, max_size=9)
+    match draw(st.sampled_from(["dtype", "shape", "data_offsets", "entry", "rename", "drop"])):
+        case "dtype" | "shape" | "data_offsets" as part if isinstance(header[key], dict):
+            header[key] = header[key] | {
+                part: draw(st.sampled_from(_TYPES) if part == "dtype" else numbers | _json)
+            }
+        case "entry":
+            header[key] = draw(_json)
+        case "rename":
+            header[draw(st.sampled_from(_KEYS) | _odd_text)] = header.pop(key)
+        case _:
+            del header[key]
+            header.setdefault("__metadata__", {})
+
+
+def _lora_files(folder: Path) -> Target:
+    base = foreign_loras.outline(sources.find(BasePlan(path=ASSETS / "micro-sd")))
+    path = folder / "x-000002.safetensors"
+
+    def look(content: bytes) -> None:
+        path.write_bytes(content)
+        facts = foreign_loras.metadata(path)
+        usage.advice(facts)
+        lora_runs.amounts(lora_runs.arrange([(path, facts)]))
+        layers, problem = foreign_loras.examined(path, base)
+        if layers is None:
+            raise LoraFileError(problem)
+        foreign_loras.shape(layers, base)
+
+    return Target(st.one_of(_headers(), st.binary(max_size=120)), look)
+
+
+# Configurations of sd-scripts -----------------------------------------------------------------------------------------
+
+_CONFIG = f"""\
+pretrained_model_name_or_path = "{ASSETS / "micro-sd"}"
+train_data_dir = "{ASSETS / "demo"}"
+max_train_epochs = 4
+network_dim = 8
+network_args = ["conv_dim=4", "down_lr_weight=1,1,1"]
+optimizer_type = "AdamW8bit"
+optimizer_args = ["weight_decay=0.1", "betas=(0.9, 0.99)"]
+[train]
+learning_rate = 1e-4
+lr_scheduler = "cosine_with_restarts"
+resolution = "64,64"
+keep_tokens = 1
+shuffle_caption = true
+"""
+_DATASET = f"""\
+[general]
+shuffle_caption = true
+[[datasets]]
+resolution = 64
+batch_size = 2
+[[datasets.subsets]]
+image_dir = "{next((ASSETS / "demo").glob("*_*"))}"
+num_repeats = 2
+class_tokens = "sks"
+"""
+
+
+def _sd_scripts(folder: Path) -> Target:
+    config, data = folder / "config.toml", folder / "dataset.toml"
+    keys = [
+        *known_keys(),
+        "dataset_config",
+        "datasets",
+        "general",
+        "subsets",
+        "image_dir",
+        "metadata_file",
+        "is_reg",
+    ]
+
+    def look(case: tuple[bytes, bytes | None]) -> None:
+        config.write_bytes(case[0])
+        data.write_bytes(case[1] or b"")
+        recipe = importing.read(config, None if case[1] is None else data)
+        listed = "c.json" if recipe.images.concepts is not None else None
+        spec.parse(study_file.text(recipe, "config.toml", listed), folder, "out.toml")
+        study_file.study_name(recipe.name).encode()
+
+    configs = st.one_of(_mutated_toml([_CONFIG], keys), st.binary(max_size=100))
+    return Target(st.tuples(configs, st.none() | _mutated_toml([_DATASET], keys)), look)
+
+
+TARGETS: dict[str, Callable[[Path], Target]] = {
+    "study files": _study_files,
+    "captions": _captions,
+    "LoRA headers": _lora_files,
+    "sd-scripts": _sd_scripts,
+}
+
+
+# Running --------------------------------------------------------------------------------------------------------------
+
+
+def fuzz(target: Target, seconds: float, first: int = 0, most: int | None = None) -> Outcome:
+    """Reads cases until the time or their number is spent.
+
+    Args:
+        target: what is made up and read.
+        seconds: time.
+        first: seed of the first round.
+        most: cases.
+    """
+    outcome = Outcome()
+    ends = time.monotonic() + seconds
+    for number in range(first, first + 10**9):
+        if time.monotonic() > ends or (most is not None and outcome.cases >= most):
+            return outcome
+        _round(target, outcome, number, ends, min(ROUND, most or ROUND))
+    return outcome
+
+
+def _round(target: Target, outcome: Outcome, number: int, ends: float, count: int) -> None:
+    @seed(number)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.cases)
+    def each(case: Any) -> None:
+        if time.monotonic() <= ends:
+            _one(target.read, case, outcome)
+
+    each()
+
+
+def _one(read: Read, case: Any, outcome: Outcome) -> None:
+    outcome.cases += 1
+    try:
+        read(case)
+    except OWN:
+        outcome.refused += 1
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+        said = "".join(traceback.format_exception(error))
+        if place not in outcome.findings or len(repr(case)) < len(outcome.findings[place][0]):
+            outcome.findings[place] = repr(case), said
+
+
+def main() -> None:
+    """Fuzzes one target after the other and prints what came of it."""
+    asked = _arguments()
+    found: dict[str, Outcome] = {}
+    with tempfile.TemporaryDirectory() as scratch, chdir(scratch):
+        for name in asked.target or list(TARGETS):
+            folder = Path(scratch) / name.replace(" ", "-")
+            folder.mkdir()
+            found[name] = fuzz(TARGETS[name](folder), 60 * asked.minutes, asked.seed)
+            for place, (case, said) in found[name].findings.items():
+                print(f"{name}: {place}\n  case: {case[:2000]}\n{said}", file=sys.stderr)
+    table = Table("target", "cases", "refused", "findings")
+    for name, outcome in found.items():
+        table.add_row(name, f"{outcome.cases:,}", f"{outcome.refused:,}", str(len(outcome.findings)))
+    Console().print(table)
+    print(f"seed {asked.seed}, {asked.minutes:g} minutes a target")
+    facts = {
+        "cases": {name: outcome.cases for name, outcome in found.items()},
+        "tracebacks": sum(len(outcome.findings) for outcome in found.values()),
+    }
+    print(json.dumps(facts))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="time for each target, in minutes [default: 10]"
+    )
+    parser.add_argument("--target", action="append", choices=list(TARGETS), help="one or more [default: all]")
+    parser.add_argument("--seed", type=int, default=0, help="of the first round of 200 cases [default: 0]")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

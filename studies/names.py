@@ -1,0 +1,40 @@
+"""Names that become files and folders: what keeps them where they belong (pure)."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 100
+"""Bytes of a file's name, so that there is room for epochs and suffixes under the usual 255."""
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+"""Devices on Windows, whatever the suffix."""
+_BARRED = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
+
+
+def reserved(name: str) -> bool:
+    """Whether a name means a device on Windows, where workspaces and LoRA files get copied to."""
+    return _RESERVED.fullmatch(name) is not None
+
+
+def file_problem(name: str) -> str | None:
+    """Why a name cannot be that of a file, as a clause; it may have letters of any script, and spaces."""
+    if not name.strip():
+        return "it is empty"
+    if name[0] in ".-" or name[-1] in ". ":
+        return "it may not begin with '.' or '-', nor end with '.' or a space"
+    if barred := _BARRED.search(name):
+        return f"{barred[0]!r} may not stand in it"
+    if reserved(name):
+        return "Windows keeps that name for a device"
+    if len(name.encode()) > LONGEST:
+        return f"it has {len(name.encode())} bytes, at most {LONGEST} are allowed"
+    return None
+
+
+def path_problem(text: str) -> str | None:
+    """Why a text is no path on any file system, as a clause."""
+    if "\0" in text:
+        return "it holds a NUL"
+    if any(len(part.encode(errors="replace")) > 255 for part in text.split("/")) or len(text) > 4000:
+        return "a name in it is longer than 255 bytes"
+    return None
