@@ -59,9 +59,9 @@ def test_write_centres_the_range_and_leaves_all_else(
     before = study_file.read_text()
     code, out, _ = run("probe", study_file, "--write")
     assert code == 0
-    assert "{ low = 5.77e-05, high = 0.0173, log = true }" in out
+    assert "{ low = 0.0002, high = 0.005, log = true }" in out
     assert study_file.read_text() == before.replace(
-        "low = 1e-4, high = 3e-2", "low = 5.77e-05, high = 0.0173"
+        "low = 1e-4, high = 3e-2", "low = 0.0002, high = 0.005"
     )
 
 
@@ -120,7 +120,7 @@ def test_a_study_that_asks_for_it_begins_with_a_probe_once(
     for _ in range(2):
         code, out, err = run("run", study_file, "--workspace", root)
         assert (code, err) == (0, "")
-        assert "learning rate is 0.001: optimiser.unet_lr is searched from 5.77e-05 to 0.0173" in out
+        assert "learning rate is 0.001: optimiser.unet_lr is searched from 0.0002 to 0.005" in out
     assert called == [1]
     opened = study.reopen(root)
     space = opened.spec.search.space["optimiser.unet_lr"]
