@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search import budget, spending
+from search.address import EndedError
 from search.curve import at, best
 from search.leases import LEASE, MOST_TAKEOVERS, Alone, Leases
 from search.patience import search_stalled, trial_stalled
@@ -15,8 +16,18 @@ from search.pruners import grid, make_pruner
 from search.samplers import derived_seed, make_sampler
 from search.settings import SearchSettings
 from search.space import Space, SpaceError
-from search.storage import EndedError
-from search.trial import End, Failed, Finished, Infeasible, Point, Proposal, Pruned, TrialRecord, Value, Verdict
+from search.trial import (
+    End,
+    Failed,
+    Finished,
+    Infeasible,
+    Point,
+    Proposal,
+    Pruned,
+    TrialRecord,
+    Value,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from search.memory import Memory
@@ -138,8 +149,9 @@ class Driver:
     def report(self, number: int, card: Mapping[str, Any], point: Point) -> Verdict:
         """Stores a checkpoint's score card and asks the pruner at every image count newly passed.
 
-        A trial that is no longer ours is lost, and nothing is stored. Repeating a report changes nothing: neither a card that is stored for that epoch nor a comparison once
-        made is made again, and a trial once to be pruned stays so.
+        Of a trial that is no longer ours nothing is stored. Repeating a report changes nothing: neither a card
+        that is stored for that epoch nor a comparison once made is made again, and a trial once to be pruned
+        stays so.
 
         Args:
             number: of the running trial.

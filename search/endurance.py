@@ -74,7 +74,9 @@ def _method(name: str) -> Callable[..., Any]:
     return call
 
 
-_PUBLIC = [name for name, _ in inspect.getmembers(BaseStorage, inspect.isfunction) if not name.startswith("_")]
+_PUBLIC = [
+    name for name, _ in inspect.getmembers(BaseStorage, inspect.isfunction) if not name.startswith("_")
+]
 _Methods = type("_Methods", (_Waiting, BaseStorage), {name: _method(name) for name in _PUBLIC})
 
 

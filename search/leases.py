@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search.storage import EndedError, StorageError
+from search.address import EndedError, StorageError
 
 if TYPE_CHECKING:
     from search.memory import Memory

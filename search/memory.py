@@ -17,11 +17,12 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.address import is_server
 from search.endurance import Endurance
 from search.importance import importances
 from search.record import CARD, plain, to_record
 from search.space import SuggestingTrial
-from search.storage import StorageError, is_server, make_folder, open_storage, redacted, translated
+from search.storage import StorageError, make_folder, open_storage, redacted, translated
 from search.trial import End, Failed, Finished, Infeasible, Pruned, State, TrialRecord, Value
 
 CONSTRAINT = "infeasible"
@@ -337,7 +338,9 @@ class Memory:
 
     def _trial(self, number: int) -> Trial:
         if number not in self._trials:
-            self._trials[number] = Trial(self._study, self._frozen(number)._trial_id)
+            trial_id = self._id(number)
+            self._study.get_trials(deepcopy=False)  # Optuna's cache writes only to trials that it has read
+            self._trials[number] = Trial(self._study, trial_id)
         return self._trials[number]
 
     def _recorded(self, frozen: FrozenTrial) -> TrialRecord:

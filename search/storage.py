@@ -17,6 +17,9 @@ from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_stora
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from search.address import EndedError as EndedError
+from search.address import StorageError as StorageError
+from search.address import redacted as redacted
 from search.endurance import Endurance, enduring, is_rpc_error
 
 BUSY_SECONDS = 30
@@ -34,25 +37,6 @@ _ALIVE = {
     "tcp_user_timeout": 60_000,
 }
 """PostgreSQL's connection settings (seconds, the last in milliseconds): a silent network is found out."""
-
-
-class StorageError(Exception):
-    """The study's database is out of reach or unusable; the message is one sentence without passwords."""
-
-
-class EndedError(StorageError):
-    """The trial has ended already, so that nothing can be written to it."""
-
-
-def is_server(url: str) -> bool:
-    """Whether several machines can use the database of a URL at the same time."""
-    return not url.startswith("sqlite:")
-
-
-def redacted(url: str) -> str:
-    """A storage URL with every password replaced by `***`, fit to be shown."""
-    shown = re.sub(r"(://[^:@/?#]*):(.*)@", r"\1:***@", url)
-    return re.sub(r"(?i)\b(password|passwd|pwd|sslpassword)=[^&\s]*", r"\1=***", shown)
 
 
 def open_storage(url: str, create: bool, endurance: Endurance | None = None) -> BaseStorage:
@@ -162,7 +146,9 @@ def translated(url: str) -> Iterator[None]:
             raise
         details = getattr(error, "details", lambda: None)() or type(error).__name__
         told = redacted(str(details).splitlines()[0])
-        raise StorageError(f"Cannot use the study database {redacted(url)} through its gRPC proxy: {told}") from None
+        raise StorageError(
+            f"Cannot use the study database {redacted(url)} through its gRPC proxy: {told}"
+        ) from None
 
 
 def _remedy(url: str) -> str:
