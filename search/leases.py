@@ -161,7 +161,7 @@ class Shared:
         self._beats = 0
         self._held: dict[int, dict[str, Any]] = {}
         self._still = Stillness(clock, ttl / 4)
-        self._adrift: list[int] = []
+        self._adrift: dict[int, Any] = {}
         self._guard = threading.Lock()
 
     @property
@@ -230,12 +230,12 @@ class Shared:
     def look(self) -> None:
         """Notes which trials nobody trains any more; to be called several times within the time to live."""
         runners = self._memory.recall_all(RUNNER)
-        found = []
+        found = {}
         for number, (state, lease) in self._memory.unended(LEASE).items():
             if self._is_mine(lease) or (lease is None and state == "waiting"):
                 continue
             if state == "waiting" or self._is_silent(("trial", number), lease, runners):
-                found.append(number)
+                found[number] = lease
         with self._guard:
             self._adrift = found
 
@@ -282,12 +282,13 @@ class Shared:
         one that comes a little later sees the other's lease. Where both slip through, the later lease counts, which
         both see after a pause, or at their next report.
         """
-        with self._guard:
-            if number in self._adrift:
-                self._adrift.remove(number)
         state, lease = self._memory.unended(LEASE).get(number, ("finished", None))
+        with self._guard:
+            judged = self._adrift.pop(number, lease)
         if self._is_mine(lease):
             return state == "running"
+        if lease != judged:
+            return False
         try:
             if state == "running":
                 self._memory.release(number)
