@@ -6,12 +6,13 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 _FIRST_SECONDS = 0.25
 _LONGEST_SECONDS = 10.0
@@ -65,6 +66,12 @@ class _Waiting:
                 self._endurance.told("the study database does not answer; waiting for it")
             again = True
             self._endurance.sleep(pause)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drops this thread's half-done transaction, of which the lost connection was part."""
+        with suppress(SQLAlchemyError):
+            getattr(self.behind, "_backend", self.behind).remove_session()
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -94,7 +101,7 @@ def is_passing(error: BaseException) -> bool:
     """Whether an error says that the server is out of reach, which may pass."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, (OperationalError, InterfaceError)):
+        if isinstance(cause, (OperationalError, InterfaceError, PendingRollbackError)):
             return True
         if isinstance(cause, DBAPIError) and cause.connection_invalidated:
             return True

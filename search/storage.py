@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from search.address import EndedError as EndedError
 from search.address import StorageError as StorageError
@@ -29,6 +31,7 @@ BUSY_SECONDS = 30
 PROXY_PORT = 13000
 """Where Optuna's gRPC proxy listens unless told otherwise."""
 _REACH_SECONDS = 5
+_FIRST_ATTEMPTS = 8
 _ALIVE = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -60,8 +63,18 @@ def open_storage(url: str, create: bool, endurance: Endurance | None = None) -> 
             return _sqlite(url, parsed.database, create)
         else:
             alive = {"connect_args": _ALIVE} if parsed.get_backend_name() == "postgresql" else {}
-            storage = get_storage(RDBStorage(url, engine_kwargs={"pool_pre_ping": True, **alive}))
+            storage = get_storage(_server(url, {"pool_pre_ping": True, **alive}))
         return enduring(storage, endurance) if endurance else storage
+
+
+def _server(url: str, settings: dict[str, Any]) -> RDBStorage:
+    """Connects; of several that make the tables at the same moment, all but one find them half made, and try again."""
+    for _ in range(_FIRST_ATTEMPTS):
+        try:
+            return RDBStorage(url, engine_kwargs=dict(settings))
+        except (IntegrityError, ProgrammingError):
+            time.sleep(random.uniform(0.1, 0.5))
+    return RDBStorage(url, engine_kwargs=dict(settings))
 
 
 def _sqlite(url: str, database: str | None, create: bool) -> RDBStorage:
