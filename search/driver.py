@@ -165,17 +165,19 @@ class Driver:
             ValueError: the card contradicts the point.
         """
         complete = _complete(card, point)
-        if not self._leases.holds(number):
+        seen = self._memory.snapshot(number)
+        if not self._leases.holds(number, seen):
             return "lost"
-        self._memory.save_card(number, complete)
+        curve = seen.record.curve
+        if self._memory.save_card(number, complete, seen) and complete["objective"] is not None:
+            curve = tuple(sorted((*curve, point), key=lambda point: point.images_seen))
         self._remember_time()
-        if self._memory.annotation(number, _VERDICT) is not None:
+        if seen.attributes.get(_VERDICT) is not None:
             return "prune"
-        curve = self._memory.record(number).curve
         reached = curve[-1].images_seen if curve else 0
-        for images in (images for images in self._grid if images <= reached):
-            new = self._memory.report(number, images, at(curve, images))
-            if new and self._memory.should_prune(number, self._pruner):
+        for images in (images for images in self._grid if images <= reached and images not in seen.steps):
+            self._memory.report(number, images, at(curve, images))
+            if self._memory.should_prune(number, self._pruner):
                 self._memory.annotate(number, _VERDICT, images)
                 return "prune"
         if reason := trial_stalled(curve, self._settings.patience):
@@ -195,9 +197,10 @@ class Driver:
         Returns:
             Whether it was told; not if the trial is no longer ours.
         """
-        if not self._leases.holds(number):
+        seen = self._memory.snapshot(number)
+        if not self._leases.holds(number, seen):
             return False
-        value = best(self._memory.record(number).curve)
+        value = best(seen.record.curve)
         if isinstance(end, Finished) and value is None:
             end = Infeasible("No checkpoint had a finite objective.")
         try:

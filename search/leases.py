@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from search.address import EndedError, StorageError
 
 if TYPE_CHECKING:
-    from search.memory import Memory
+    from search.memory import Memory, Snapshot
 
 TTL_SECONDS = 120.0
 """How long a runner may be silent before others take over its trials."""
@@ -52,8 +52,8 @@ class Leases(Protocol):
     def take_over(self, number: int) -> bool:
         """Makes a trial ours that nobody trains any more; returns whether that succeeded."""
 
-    def holds(self, number: int) -> bool:
-        """Whether a trial is still ours, and runs."""
+    def holds(self, number: int, seen: Snapshot | None = None) -> bool:
+        """Whether a trial is still ours, and runs, as it was just seen; None reads it."""
 
     def exhausted(self, number: int) -> bool:
         """Whether a trial of ours was taken over too often without getting on."""
@@ -91,7 +91,7 @@ class Alone:
         """Always."""
         return True
 
-    def holds(self, number: int) -> bool:
+    def holds(self, number: int, seen: Snapshot | None = None) -> bool:
         """Always."""
         return True
 
@@ -316,10 +316,11 @@ class Shared:
         self._memory.annotate(number, LEASE, lease)
         self._held[number] = lease
 
-    def holds(self, number: int) -> bool:
+    def holds(self, number: int, seen: Snapshot | None = None) -> bool:
         """Whether a trial is still ours, and runs."""
-        state, lease = self._memory.standing(number, LEASE)
-        return state == "running" and lease is not None and lease == self._held.get(number)
+        seen = seen or self._memory.snapshot(number)
+        lease = seen.attributes.get(LEASE)
+        return seen.record.state == "running" and lease is not None and lease == self._held.get(number)
 
     def exhausted(self, number: int) -> bool:
         """Whether a trial of ours was taken over too often without getting on."""

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
@@ -31,6 +31,16 @@ NOTE_MARK = "*Written by lorasearch; an edited note is kept.*"
 """Last line of a note that may be written anew."""
 PICTURE = "{picture}"
 """In a note, stands for the address of the newest artifact."""
+
+
+class Snapshot(NamedTuple):
+    """A trial as it was when it was read."""
+
+    record: TrialRecord
+    attributes: Mapping[str, Any]
+    """JSON values by key."""
+    steps: frozenset[int]
+    """Image counts at which an intermediate value is stored."""
 
 
 class Memory:
@@ -141,11 +151,11 @@ class Memory:
             found = self._study.get_trials(deepcopy=False, states=states)
         return {t.number: (to_record(t).state, t.user_attrs.get(key)) for t in found}
 
-    def standing(self, number: int, key: str) -> tuple[State, Any]:
-        """State and JSON value under a key of one trial."""
+    def snapshot(self, number: int) -> Snapshot:
+        """One trial as it is now, read once."""
         with translated(self._url):
             frozen = self._frozen(number)
-        return to_record(frozen).state, frozen.user_attrs.get(key)
+        return Snapshot(to_record(frozen), frozen.user_attrs, frozenset(frozen.intermediate_values))
 
     def release(self, number: int) -> None:
         """Lets a running trial wait again, for whoever takes it first."""
@@ -172,18 +182,19 @@ class Memory:
         with translated(self._url):
             return ask(self._trial(number))
 
-    def save_card(self, number: int, card: Mapping[str, Any]) -> bool:
+    def save_card(self, number: int, card: Mapping[str, Any], seen: Snapshot | None = None) -> bool:
         """Stores a checkpoint's score card, unless the trial has one for that epoch.
 
         Args:
             number: of the running trial.
             card: at least `epoch`, `images_seen` and `objective`.
+            seen: the trial as it was just now; None reads it.
 
         Returns:
             Whether it was stored.
         """
         key = f"{CARD}{card['epoch']:03d}"
-        if self.annotation(number, key) is not None:
+        if (seen or self.snapshot(number)).attributes.get(key) is not None:
             return False
         self.annotate(number, key, dict(card))
         return True

@@ -19,7 +19,7 @@ from studies.glance import glance, status
 from studies.study import reopen
 from tests.postgres import Postgres
 
-RUNNER = '''
+RUNNER = """
 import sys, time
 from search.driver import Driver
 from search.endurance import Endurance
@@ -56,7 +56,7 @@ with leases.beating():
             driver.tell(proposal.number, Finished())
     leases.once("verdict", lambda: memory.recall("verdict"), lambda: memory.remember("verdict", name))
 print("verdict:", memory.recall("verdict"), flush=True)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
