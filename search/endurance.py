@@ -47,20 +47,25 @@ class _Waiting:
     def __init__(self, behind: BaseStorage, endurance: Endurance) -> None:
         self.behind = behind
         self._endurance = endurance
+        self._given_up = False
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         method, again = getattr(self.behind, name), False
         pauses = self._endurance.pauses()
         while True:
             try:
-                return method(*args, **kwargs)
+                answer = method(*args, **kwargs)
+                self._given_up = False
+                return answer
             except UpdateFinishedTrialError:
                 if again and name == "set_trial_state_values":
                     return True  # the attempt whose answer was lost had ended the trial
                 raise
             except Exception as error:
-                pause = next(pauses, None) if is_passing(error) else None
+                passing = is_passing(error)
+                pause = next(pauses, None) if passing and not self._given_up else None
                 if pause is None:
+                    self._given_up = passing
                     raise
             if not again:
                 self._endurance.told("the study database does not answer; waiting for it")
@@ -88,7 +93,7 @@ _Methods = type("_Methods", (_Waiting, BaseStorage), {name: _method(name) for na
 
 
 def enduring(behind: BaseStorage, endurance: Endurance) -> BaseStorage:
-    """A storage whose every method waits for a lost server.
+    """A storage whose every method waits for a lost server; once that was in vain, none waits until it is back.
 
     A write whose answer was lost is written again: attributes and values become the same, a trial that was made
     twice has no lease and is taken up by whoever finds it.

@@ -124,18 +124,32 @@ def _reach(court: _Court, engine: Engine) -> Verdict:
     spec = court.study.spec
     everyone = court.everyone()
     finalists = shortlist(everyone, spec.confirm.finalists)
-    depot, workspace = court.study.depot, court.study.workspace
-    for finalist in finalists:
-        if depot:
-            depot.fetch(workspace.trial(finalist.trial), f"*-{finalist.epoch:06d}.safetensors")
+    _bring(court.study, finalists)
     hearing = _hear(court, engine, finalists)
     winner = hearing.decision.winner
     engine.settle(Proposal(winner.trial, dict(court.records[winner.trial].values)), winner.epoch)
-    if depot:
-        depot.push(workspace.trial(winner.trial))
+    if depot := court.study.depot:
+        depot.push(court.study.workspace.trial(winner.trial))
     (tested,) = engine.examine([(winner.trial, winner.epoch)], _exam(spec, "test", "test", TEST_CARE))
     document = _document(court, everyone, winner, hearing.decision.reason)
     return document | {"confirmation": _confirmation(finalists, hearing), "test": tested}
+
+
+def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
+    """Fetches the finalists' files that other runners made.
+
+    Raises:
+        StudyError: there is no way to them.
+    """
+    for finalist in finalists:
+        folder, pattern = study.workspace.trial(finalist.trial), f"*-{finalist.epoch:06d}.safetensors"
+        if study.depot:
+            study.depot.fetch(folder, pattern)
+        if study.memory.is_shared and not list(folder.glob(pattern)):
+            raise StudyError(
+                f"{folder}: trial {finalist.trial} was trained by a runner whose folder this one cannot see; give all "
+                "runners the same --workspace, or set storage.checkpoints in the study file, and run again."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ from search.endurance import Endurance, enduring, is_passing
 
 def gone() -> Exception:
     try:
-        raise StorageInternalError("commit") from OperationalError("SELECT 1", {}, Exception("connection refused"))
+        raise StorageInternalError("commit") from OperationalError(
+            "SELECT 1", {}, Exception("connection refused")
+        )
     except StorageInternalError as error:
         return error
 
@@ -57,6 +59,9 @@ def test_patience_ends_after_its_seconds() -> None:
         storage.create_new_study([StudyDirection.MAXIMIZE], "x")
     assert sum(slept) == pytest.approx(30)
     assert max(slept) <= 10
+    with pytest.raises(StorageInternalError):
+        storage.create_new_study([StudyDirection.MAXIMIZE], "x")
+    assert sum(slept) == pytest.approx(30)
 
 
 def test_an_end_whose_answer_was_lost_is_not_an_error() -> None:

@@ -53,7 +53,9 @@ def test_a_password_in_the_address_of_checkpoints_is_refused(tmp_path: Path) -> 
 
 
 def test_other_databases_are_refused_with_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="must be postgresql://USER@HOST/NAME, grpc://HOST:PORT, or env:NAME"):
+    with pytest.raises(
+        StudyError, match="must be postgresql://USER@HOST/NAME, grpc://HOST:PORT, or env:NAME"
+    ):
         parse(f'{STUDY}url = "sqlite:///x.db"', tmp_path)
 
 
