@@ -36,6 +36,8 @@ _RECIPES = "recipes_enqueued"
 _SPACE = "space"
 _VERDICT = "pruned_at_images"
 _REASON = "reason"
+_NOTE_SECONDS = 1.0
+"""Reports that follow each other faster do not write down the time again."""
 _EXHAUSTED = (
     f"It was taken over from lost runners more than {MOST_TAKEOVERS} times without a new checkpoint, so it may be "
     "what ends them."
@@ -80,6 +82,7 @@ class Driver:
         self._enqueue(settings.first)
         self._again = deque(self._leases.left_behind())
         self._clock, self._began, self._device_clock = clock, clock(), device_clock
+        self._noted = -math.inf
         self._before = spending.spent(memory, self._leases.name)
         self._elsewhere = spending.spent(memory, but=self._leases.name)
 
@@ -142,7 +145,9 @@ class Driver:
     def _is_surplus(self, number: int) -> bool:
         """Whether another runner began the budget's last trial at the same moment; the higher number yields."""
         limit = self._settings.budget.trials
-        if limit is None or not self._memory.is_shared or self._memory.annotation(number, LEASE) is not None:
+        if limit is None or number < limit or not self._memory.is_shared:
+            return False
+        if self._memory.annotation(number, LEASE) is not None:
             return False
         return sum(record.state != "waiting" for record in self.records() if record.number < number) >= limit
 
@@ -171,7 +176,8 @@ class Driver:
         curve = seen.record.curve
         if self._memory.save_card(number, complete, seen) and complete["objective"] is not None:
             curve = tuple(sorted((*curve, point), key=lambda point: point.images_seen))
-        self._remember_time()
+        if self._clock() - self._noted >= _NOTE_SECONDS:
+            self._remember_time()
         if seen.attributes.get(_VERDICT) is not None:
             return "prune"
         reached = curve[-1].images_seen if curve else 0
@@ -234,6 +240,7 @@ class Driver:
         return spending.Spent(seconds, self._before.device_seconds + self._device_clock())
 
     def _remember_time(self) -> None:
+        self._noted = self._clock()
         spending.remember(self._memory, self._leases.name, self._own)
 
     def _values(self, number: int) -> dict[str, Value]:

@@ -63,7 +63,7 @@ def open_storage(url: str, create: bool, endurance: Endurance | None = None) -> 
             return _sqlite(url, parsed.database, create)
         else:
             alive = {"connect_args": _ALIVE} if parsed.get_backend_name() == "postgresql" else {}
-            storage = get_storage(_server(url, {"pool_pre_ping": True, **alive}))
+            storage = get_storage(_server(url, {"pool_pre_ping": endurance is None, **alive}))
         return enduring(storage, endurance) if endurance else storage
 
 
