@@ -197,7 +197,7 @@ def one_driver(url: str, trials: int) -> dict[str, float]:
 
 
 def workers(url: str, count: int, processes: int = 4) -> dict[str, float]:
-    """So many workers, two trials each, on a new study: throughput and errors."""
+    """So many workers, a trial each, on a new study: throughput and errors."""
     memory = Memory.open(url, "crowd", tempfile.mkdtemp())
     leases = Shared(memory, "first", "here", 600)
     leases.enter()
@@ -213,7 +213,7 @@ def workers(url: str, count: int, processes: int = 4) -> dict[str, float]:
     finished = sum(record.state in ("finished", "pruned") for record in records)
     numbers = [record.number for record in records]
     errors = sum(outcome["errors"] for outcome in outcomes) + (
-        finished != 2 * (count // processes) * processes
+        finished != (count // processes) * processes
     )
     errors += numbers != list(range(len(numbers)))
     reports = sum(len(record.cards) for record in records)
@@ -241,8 +241,7 @@ def crowd(url: str, count: int, which: int) -> None:
         try:
             leases.enter()
             driver = Driver(memory, parse_space(SPACE), settings(10**6), 7, time.monotonic, leases=leases)
-            for _ in range(2):
-                _one_trial(driver, random.Random(number))
+            _one_trial(driver, random.Random(number))
         except Exception as error:
             print(type(error).__name__, str(error)[:200], file=sys.stderr)
             return 1
@@ -298,7 +297,7 @@ def main() -> None:
         finally:
             proxy.terminate()
             proxy.wait()
-        _print(f"{asked.workers} workers in 4 processes, 2 trials of 2 reports each", crowds)
+        _print(f"{asked.workers} workers in 4 processes, a trial of 2 reports each", crowds)
     finally:
         server.remove()
     print(

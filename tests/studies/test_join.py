@@ -132,22 +132,24 @@ def test_a_database_that_stays_away_ends_a_run_with_one_error_and_the_study_goes
     assert memory.recall("seed") == 7
 
 
-def run(study_file: Path, workspace: Path, runner: str, url: str) -> subprocess.Popen[str]:
-    words = ["run", str(study_file), "--workspace", str(workspace), "--runner", runner, "--storage", url]
+def run(study_file: Path, workspace: Path, runner: str) -> subprocess.Popen[str]:
+    words = ["run", str(study_file), "--workspace", str(workspace), "--runner", runner]
+    words += ["--storage", "env:LORASEARCH_STORAGE"]
     command = [sys.executable, "-m", "studies.cli.main", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_two_runs_with_folders_of_their_own_share_a_study_and_one_verdict(
-    postgres: Postgres, small_study: Callable[..., Path], tmp_path: Path
+def test_two_runs_with_folders_of_their_own_share_a_study_and_one_verdict_and_keep_the_password(
+    postgres: Postgres, small_study: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LORASEARCH_STORAGE", postgres.url.replace("postgres@", "postgres:s3cret@"))
     study_file = small_study(trials=3, images=16)
     text = study_file.read_text().replace("size = 3", "size = 1").replace("finalists = 3", "finalists = 2")
     study_file.write_text(re.sub(r"clip = .*\n", "", text) + "[objective]\nvalidation = 1\n")
     with study_file.open("a") as file:
         file.write(f'[storage]\nttl = 6\ncheckpoints = "file://{tmp_path}/depot"\n')
     roots = {name: tmp_path / name for name in ("left", "right")}
-    runs = {name: run(study_file, root, name, postgres.url) for name, root in roots.items()}
+    runs = {name: run(study_file, root, name) for name, root in roots.items()}
     ends = {name: process.communicate(timeout=120)[0] for name, process in runs.items()}
     assert [process.returncode for process in runs.values()] == [0, 0], ends
     selections = [json.loads((root / "selection.json").read_text()) for root in roots.values()]
@@ -161,5 +163,10 @@ def test_two_runs_with_folders_of_their_own_share_a_study_and_one_verdict(
     for root in roots.values():
         assert status(glance(root))["ended"]
         assert reopen(root).workspace.report.exists()
-        assert "postgres@" in (root / "source.json").read_text()
+        assert '"env:LORASEARCH_STORAGE"' in (root / "source.json").read_text()
     assert not list(tmp_path.glob("depot/**/state*"))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"s3cret" in path.read_bytes()]
+    assert "s3cret" not in "".join(ends.values())
+    kept = glance(roots["left"]).memory.recall_all("")
+    assert "s3cret" not in json.dumps(kept)
