@@ -212,9 +212,7 @@ def workers(url: str, count: int, processes: int = 4) -> dict[str, float]:
     records = memory.records()
     finished = sum(record.state in ("finished", "pruned") for record in records)
     numbers = [record.number for record in records]
-    errors = sum(outcome["errors"] for outcome in outcomes) + (
-        finished != (count // processes) * processes
-    )
+    errors = sum(outcome["errors"] for outcome in outcomes) + (finished != (count // processes) * processes)
     errors += numbers != list(range(len(numbers)))
     reports = sum(len(record.cards) for record in records)
     return {

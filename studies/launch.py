@@ -93,7 +93,9 @@ def _resumable() -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        raise StudyError(f"{error} Once it works, run the same command again to go on.") from None
+        raise StudyError(
+            f"{str(error).rstrip('.')}. Once it works, run the same command again to go on."
+        ) from None
 
 
 def _annotate(opened: Study, verdict: Mapping[str, Any]) -> None:
