@@ -89,6 +89,9 @@ class Counter:
     def returned(self, number: int) -> None:
         """Ignored."""
 
+    def lost(self, number: int) -> None:
+        """Ignored."""
+
     def ended(self, record: object) -> None:
         """Ignored."""
 

@@ -7,30 +7,47 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from search import budget
+from search import budget, spending
+from search.address import EndedError
 from search.curve import at, best
+from search.leases import LEASE, MOST_TAKEOVERS, Alone, Leases
 from search.patience import search_stalled, trial_stalled
 from search.pruners import grid, make_pruner
 from search.samplers import Draw, make_sampler
 from search.settings import SearchSettings
 from search.space import Space, SpaceError
-from search.trial import End, Finished, Infeasible, Point, Proposal, Pruned, TrialRecord, Value, Verdict
+from search.trial import (
+    End,
+    Failed,
+    Finished,
+    Infeasible,
+    Point,
+    Proposal,
+    Pruned,
+    TrialRecord,
+    Value,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from search.memory import Memory
 
 _RECIPES = "recipes_enqueued"
-_SECONDS = "seconds_spent"
 _SPACE = "space"
 _VERDICT = "pruned_at_images"
 _REASON = "reason"
-_DEVICE_SECONDS = "device_seconds_spent"
+_NOTE_SECONDS = 1.0
+"""Reports that follow each other faster do not write down the time again."""
+_EXHAUSTED = (
+    f"It was taken over from lost runners more than {MOST_TAKEOVERS} times without a new checkpoint, so it may be "
+    "what ends them."
+)
 
 
 class Driver:
     """Decides what to train next and what to stop; all that it knows is in the memory, so it can be killed.
 
-    For one process at a time: trials that it finds running when it is made are taken for left behind.
+    Several may drive one study, each with its leases: what another trains is left alone until it goes adrift.
 
     Args:
         memory: the study.
@@ -39,6 +56,7 @@ class Driver:
         seed: of the study; trial n is sampled from (seed, n) alone, so an interruption changes nothing.
         clock: seconds on a clock that never goes back, such as `time.monotonic`; only the budget reads it.
         device_clock: seconds that this run's devices have worked so far, all workers together; likewise.
+        leases: who trains what; None for the only driver of its study, who takes all that runs for its own.
 
     Raises:
         SpaceError: first recipes that do not fit the space, or a space whose parameters changed their kind,
@@ -53,31 +71,41 @@ class Driver:
         seed: int,
         clock: Callable[[], float],
         device_clock: Callable[[], float] = lambda: 0.0,
+        *,
+        leases: Leases | None = None,
     ) -> None:
         self._memory, self._space, self._settings, self._seed = memory, space, settings, seed
         self._grid = grid(settings.pruner, settings.horizon_images)
         self._pruner = make_pruner(settings.pruner, settings.horizon_images)
+        self._leases: Leases = leases or Alone(memory)
         self._check_unchanged()
         self._enqueue(settings.first)
-        self._again = deque(record.number for record in memory.records() if record.state == "running")
-        self._clock = clock
-        self._began = clock() - float(memory.recall(_SECONDS) or 0.0)
-        self._device_clock = device_clock
-        self._device_before = float(memory.recall(_DEVICE_SECONDS) or 0.0)
+        self._again = deque(self._leases.left_behind())
+        self._clock, self._began, self._device_clock = clock, clock(), device_clock
+        self._noted = -math.inf
+        self._before = spending.spent(memory, self._leases.name)
+        self._elsewhere = spending.spent(memory, but=self._leases.name)
 
     @property
     def seconds_spent(self) -> float:
-        """Running time of the search, summed over its processes."""
-        return self._clock() - self._began
+        """Running time of the search, summed over its processes and runners."""
+        return self._elsewhere.seconds + self._own.seconds
 
     @property
     def device_seconds_spent(self) -> float:
-        """Working time of all devices, summed over the search's processes."""
-        return self._device_before + self._device_clock()
+        """Working time of all devices, summed over the search's processes and runners."""
+        return self._elsewhere.device_seconds + self._own.device_seconds
+
+    @property
+    def others(self) -> int:
+        """How many trials other runners train, or have left to be taken over."""
+        return self._leases.others()
 
     @property
     def spent(self) -> str | None:
         """Why no trial is begun any more, as a sentence; None while there is budget and hope."""
+        if self._memory.is_shared:
+            self._elsewhere = spending.spent(self._memory, but=self._leases.name)
         begun = [record for record in self.records() if record.state != "waiting"]
         images = sum(record.images_seen for record in begun)
         used = budget.Spending(len(begun), images, self.seconds_spent, self.device_seconds_spent)
@@ -87,25 +115,48 @@ class Driver:
     def ask(self) -> Proposal | None:
         """The next trial to train.
 
-        First those that an earlier process left running, lowest number first; then requeued ones; then, while
-        there is budget, the recipes and what the sampler proposes.
+        First those that an earlier process of this runner left running, lowest number first; then requeued ones;
+        then those that nobody trains any more; then, while there is budget, the recipes and what the sampler
+        proposes.
 
         Returns:
             The proposal, or None when the budget is spent and nothing waits to be taken up again.
         """
-        if self._again:
-            number = self._again.popleft()
-            return Proposal(number, self._values(number), resumed=True)
+        while (number := self._resumable()) is not None:
+            if not self._leases.take_over(number):
+                continue
+            if not self._leases.exhausted(number):
+                return Proposal(number, self._values(number), resumed=True)
+            self.tell(number, Failed(_EXHAUSTED))
         if self.spent is not None:
             return None
         number = self._memory.begin()
-        return Proposal(number, self._values(number))
+        if self._is_surplus(number):
+            self._memory.release(number)
+            return None
+        resumed = self._leases.take(number)
+        return Proposal(number, self._values(number), resumed)
+
+    def _resumable(self) -> int | None:
+        if self._again:
+            return self._again.popleft()
+        return next(iter(self._leases.adrift()), None)
+
+    def _is_surplus(self, number: int) -> bool:
+        """Whether another runner began the budget's last trial at the same moment; the higher number yields."""
+        limit = self._settings.budget.trials
+        if limit is None or number < limit or not self._memory.is_shared:
+            return False
+        if self._memory.annotation(number, LEASE) is not None:
+            return False
+        return sum(record.state != "waiting" for record in self.records() if record.number < number) >= limit
 
     def report(self, number: int, card: Mapping[str, Any], point: Point) -> Verdict:
         """Stores a checkpoint's score card and asks the pruner at every image count newly passed.
 
-        Repeating a report changes nothing: neither a card that is stored for that epoch nor a comparison once
-        made is made again, and a trial once to be pruned stays so.
+        Of a trial that is no longer ours nothing is stored. Repeating a report changes nothing: neither a card
+        that is stored for that epoch nor a comparison once made is made again, and a trial once to be pruned
+        stays so.
 
         Args:
             number: of the running trial.
@@ -113,20 +164,26 @@ class Driver:
             point: images seen and objective; if not finite, it is stored but left out of the curve.
 
         Returns:
-            Whether the trial is to be trained on, is pruned, or is finished because it gains no more.
+            Whether the trial is to be trained on, is pruned, is finished because it gains no more, or is lost.
 
         Raises:
             ValueError: the card contradicts the point.
         """
-        self._memory.save_card(number, _complete(card, point))
-        self._remember_time()
-        if self._memory.annotation(number, _VERDICT) is not None:
+        complete = _complete(card, point)
+        seen = self._memory.snapshot(number)
+        if not self._leases.holds(number, seen):
+            return "lost"
+        curve = seen.record.curve
+        if self._memory.save_card(number, complete, seen) and complete["objective"] is not None:
+            curve = tuple(sorted((*curve, point), key=lambda point: point.images_seen))
+        if self._clock() - self._noted >= _NOTE_SECONDS:
+            self._remember_time()
+        if seen.attributes.get(_VERDICT) is not None:
             return "prune"
-        curve = self._memory.record(number).curve
         reached = curve[-1].images_seen if curve else 0
-        for images in (images for images in self._grid if images <= reached):
-            new = self._memory.report(number, images, at(curve, images))
-            if new and self._memory.should_prune(number, self._pruner):
+        for images in (images for images in self._grid if images <= reached and images not in seen.steps):
+            self._memory.report(number, images, at(curve, images))
+            if self._memory.should_prune(number, self._pruner):
                 self._memory.annotate(number, _VERDICT, images)
                 return "prune"
         if reason := trial_stalled(curve, self._settings.patience):
@@ -134,16 +191,32 @@ class Driver:
             return "finish"
         return "continue"
 
-    def tell(self, number: int, end: End) -> None:
+    def holds(self, number: int) -> bool:
+        """Whether a trial is still ours to report on and to tell."""
+        return self._leases.holds(number)
+
+    def tell(self, number: int, end: End) -> bool:
         """Ends a trial; finished and pruned ones count with the best of their smoothed curve.
 
         A finished trial without any finite objective is told as infeasible.
+
+        Returns:
+            Whether it was told; not if the trial is no longer ours.
         """
-        value = best(self._memory.record(number).curve)
+        seen = self._memory.snapshot(number)
+        if not self._leases.holds(number, seen):
+            return False
+        value = best(seen.record.curve)
         if isinstance(end, Finished) and value is None:
             end = Infeasible("No checkpoint had a finite objective.")
-        self._memory.tell(number, end, value if isinstance(end, (Finished, Pruned)) else None)
+        try:
+            self._memory.tell(number, end, value if isinstance(end, (Finished, Pruned)) else None)
+        except EndedError:
+            if self._memory.is_shared:
+                return False
+            raise
         self._remember_time()
+        return True
 
     def requeue(self, number: int) -> None:
         """Puts a running trial back, to be asked for again before any new one, as resumed.
@@ -161,9 +234,14 @@ class Driver:
         """All trials, ordered by number."""
         return self._memory.records()
 
+    @property
+    def _own(self) -> spending.Spent:
+        seconds = self._before.seconds + self._clock() - self._began
+        return spending.Spent(seconds, self._before.device_seconds + self._device_clock())
+
     def _remember_time(self) -> None:
-        self._memory.remember(_SECONDS, self.seconds_spent)
-        self._memory.remember(_DEVICE_SECONDS, self.device_seconds_spent)
+        self._noted = self._clock()
+        spending.remember(self._memory, self._leases.name, self._own)
 
     def _values(self, number: int) -> dict[str, Value]:
         """The trial's values; what is missing is drawn by a fresh sampler seeded by study seed and number."""
@@ -181,7 +259,8 @@ class Driver:
         ]
         if problems:
             raise SpaceError(problems)
-        self._memory.remember(_SPACE, {**before, **now})
+        if {**before, **now} != before:
+            self._memory.remember(_SPACE, {**before, **now})
 
     def _enqueue(self, recipes: Sequence[Mapping[str, Value]]) -> None:
         """Enqueues the recipes of a new study once; goes on where a killed process stopped."""
@@ -192,10 +271,13 @@ class Driver:
         ]
         if problems:
             raise SpaceError(problems)
-        if self._memory.recall(_RECIPES) is None:
+
+        def enqueue() -> None:
             for recipe in recipes[len(self._memory.records()) :]:
                 self._memory.enqueue(recipe)
             self._memory.remember(_RECIPES, len(recipes))
+
+        self._leases.once("recipes", lambda: self._memory.recall(_RECIPES) is not None, enqueue)
 
 
 def _complete(card: Mapping[str, Any], point: Point) -> dict[str, Any]:

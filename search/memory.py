@@ -6,21 +6,24 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.address import is_server
+from search.endurance import Endurance
 from search.importance import importances
 from search.record import CARD, plain, to_record
 from search.space import SuggestingTrial
 from search.storage import StorageError, make_folder, open_storage, redacted, translated
-from search.trial import End, Failed, Finished, Infeasible, Pruned, TrialRecord, Value
+from search.trial import End, Failed, Finished, Infeasible, Pruned, State, TrialRecord, Value
 
 CONSTRAINT = "infeasible"
 METRIC = "objective"
@@ -28,6 +31,16 @@ NOTE_MARK = "*Written by lorasearch; an edited note is kept.*"
 """Last line of a note that may be written anew."""
 PICTURE = "{picture}"
 """In a note, stands for the address of the newest artifact."""
+
+
+class Snapshot(NamedTuple):
+    """A trial as it was when it was read."""
+
+    record: TrialRecord
+    attributes: Mapping[str, Any]
+    """JSON values by key."""
+    steps: frozenset[int]
+    """Image counts at which an intermediate value is stored."""
 
 
 class Memory:
@@ -44,10 +57,18 @@ class Memory:
         self._url = url
         self._artifacts = FileSystemArtifactStore(artifact_folder)
         self._trials: dict[int, Trial] = {}
+        self._ids: dict[int, int] = {}
+        self._ended: dict[int, TrialRecord] = {}
 
     @classmethod
     def open(
-        cls, storage_url: str, study_name: str, artifact_folder: str | Path, *, create: bool = True
+        cls,
+        storage_url: str,
+        study_name: str,
+        artifact_folder: str | Path,
+        *,
+        create: bool = True,
+        endurance: Endurance | None = None,
     ) -> Memory:
         """Loads the study of that name, or creates it.
 
@@ -56,12 +77,13 @@ class Memory:
             study_name: the study's name in the database.
             artifact_folder: where attached files are copied to.
             create: whether a missing study (and SQLite file) is made.
+            endurance: how long a server that goes away is waited for; None does not wait.
 
         Raises:
             StorageError: no connection, no such study, or a study that another program made for minimising.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = open_storage(storage_url, create)
+        storage = open_storage(storage_url, create, endurance)
         with translated(storage_url):
             try:
                 study = _study(storage, study_name, create)
@@ -79,6 +101,11 @@ class Memory:
         """The study's name."""
         return self._study.study_name
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether runners on several machines can work on the study at the same time."""
+        return is_server(self._url)
+
     def remember(self, key: str, json_value: Any) -> None:
         """Stores a JSON value in the study's user attributes."""
         with translated(self._url):
@@ -87,12 +114,18 @@ class Memory:
     def recall(self, key: str) -> Any:
         """The JSON value that was remembered under a key; None if none was."""
         with translated(self._url):
-            return self._study.user_attrs.get(key)
+            return self._study._storage.get_study_user_attrs(self._study._study_id).get(key)
+
+    def recall_all(self, prefix: str) -> dict[str, Any]:
+        """All JSON values that were remembered under keys that start so; by the rest of their keys."""
+        with translated(self._url):
+            found = self._study._storage.get_study_user_attrs(self._study._study_id)
+        return {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
 
     def annotate(self, number: int, key: str, json_value: Any) -> None:
         """Stores a JSON value in a running trial's user attributes."""
         with translated(self._url):
-            self._trial(number).set_user_attr(key, plain(json_value))
+            self._study._storage.set_trial_user_attr(self._id(number), key, plain(json_value))
 
     def annotation(self, number: int, key: str) -> Any:
         """The JSON value in a trial's user attributes; None if there is none."""
@@ -111,6 +144,30 @@ class Memory:
         self._trials[trial.number] = trial
         return trial.number
 
+    def unended(self, key: str) -> dict[int, tuple[State, Any]]:
+        """State and JSON value under a key of every trial that runs or waits, ordered by number."""
+        states = (TrialState.RUNNING, TrialState.WAITING)
+        with translated(self._url):
+            found = self._study.get_trials(deepcopy=False, states=states)
+        return {t.number: (to_record(t).state, t.user_attrs.get(key)) for t in found}
+
+    def snapshot(self, number: int) -> Snapshot:
+        """One trial as it is now, read once."""
+        with translated(self._url):
+            frozen = self._frozen(number)
+        return Snapshot(to_record(frozen), frozen.user_attrs, frozenset(frozen.intermediate_values))
+
+    def release(self, number: int) -> None:
+        """Lets a running trial wait again, for whoever takes it first."""
+        with translated(self._url):
+            self._study._storage.set_trial_state_values(self._id(number), TrialState.WAITING)
+        self._trials.pop(number, None)
+
+    def seize(self, number: int) -> bool:
+        """Lets a waiting trial run, and returns whether it was this call that did: of many callers, one."""
+        with translated(self._url):
+            return self._study._storage.set_trial_state_values(self._id(number), TrialState.RUNNING)
+
     def suggest(
         self, number: int, ask: Callable[[SuggestingTrial], dict[str, Value]], sampler: BaseSampler
     ) -> dict[str, Value]:
@@ -125,18 +182,19 @@ class Memory:
         with translated(self._url):
             return ask(self._trial(number))
 
-    def save_card(self, number: int, card: Mapping[str, Any]) -> bool:
+    def save_card(self, number: int, card: Mapping[str, Any], seen: Snapshot | None = None) -> bool:
         """Stores a checkpoint's score card, unless the trial has one for that epoch.
 
         Args:
             number: of the running trial.
             card: at least `epoch`, `images_seen` and `objective`.
+            seen: the trial as it was just now; None reads it.
 
         Returns:
             Whether it was stored.
         """
         key = f"{CARD}{card['epoch']:03d}"
-        if self.annotation(number, key) is not None:
+        if (seen or self.snapshot(number)).attributes.get(key) is not None:
             return False
         self.annotate(number, key, dict(card))
         return True
@@ -215,7 +273,7 @@ class Memory:
     def records(self) -> list[TrialRecord]:
         """All that is stored about every trial, ordered by number."""
         with translated(self._url):
-            return [to_record(frozen) for frozen in self._study.get_trials(deepcopy=False)]
+            return [self._recorded(frozen) for frozen in self._study.get_trials(deepcopy=False)]
 
     def note(self, markdown: str, number: int | None = None) -> bool:
         """Writes the dashboard's note of the study or of a trial, which may have ended.
@@ -283,7 +341,7 @@ class Memory:
         trial = self._trial(number)
         trial.set_constraint(CONSTRAINT, 0.0 if feasible else 1.0)
         for key, value in {"feasible": feasible, **attributes}.items():
-            trial.set_user_attr(key, plain(value))
+            self.annotate(number, key, value)
 
     def _worst(self) -> float:
         ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -291,17 +349,36 @@ class Memory:
 
     def _trial(self, number: int) -> Trial:
         if number not in self._trials:
-            self._trials[number] = Trial(self._study, self._frozen(number)._trial_id)
+            trial_id = self._id(number)
+            self._study.get_trials(deepcopy=False)  # Optuna's cache writes only to trials that it has read
+            self._trials[number] = Trial(self._study, trial_id)
         return self._trials[number]
 
+    def _recorded(self, frozen: FrozenTrial) -> TrialRecord:
+        """A record, made once for a trial that has ended, since it cannot change any more."""
+        if frozen.number in self._ended:
+            return self._ended[frozen.number]
+        record = to_record(frozen)
+        if frozen.state.is_finished():
+            self._ended[frozen.number] = record
+        return record
+
     def _frozen(self, number: int) -> FrozenTrial:
-        for frozen in self._study.get_trials(deepcopy=False):
-            if frozen.number == number:
-                return frozen
-        raise KeyError(f"There is no trial {number} in the study {self.name!r}.")
+        return self._study._storage.get_trial(self._id(number))
+
+    def _id(self, number: int) -> int:
+        if number not in self._ids:
+            try:
+                found = self._study._storage.get_trial_id_from_study_id_trial_number(
+                    self._study._study_id, number
+                )
+            except KeyError:
+                raise KeyError(f"There is no trial {number} in the study {self.name!r}.") from None
+            self._ids[number] = found
+        return self._ids[number]
 
 
-def _study(storage: optuna.storages.RDBStorage, name: str, create: bool) -> Study:
+def _study(storage: BaseStorage, name: str, create: bool) -> Study:
     """The study with no sampler and no pruner of its own: both are passed at each use."""
     sampler, pruner = RandomSampler(), NopPruner()
     if not create:

@@ -57,8 +57,10 @@ def search_stalled(records: Sequence[TrialRecord], patience: Patience) -> str | 
         records: all trials; those that have not ended count for nothing yet.
         patience: how long to wait.
     """
+    if not patience.trials:
+        return None
     ended = sorted((r for r in records if r.state in ENDED and r.ended), key=lambda r: (r.ended, r.number))
-    if not patience.trials or len(ended) <= patience.trials:
+    if len(ended) <= patience.trials:
         return None
     peak, error = _peak(ended[: -patience.trials])
     late, _ = _peak(ended[-patience.trials :])

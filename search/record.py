@@ -22,7 +22,7 @@ def to_record(frozen: FrozenTrial) -> TrialRecord:
     waiting = frozen.state == TrialState.WAITING
     return TrialRecord(
         number=frozen.number,
-        values=dict(frozen.system_attrs.get("fixed_params", {}) if waiting else frozen.params),
+        values=dict(frozen.params or (frozen.system_attrs.get("fixed_params", {}) if waiting else {})),
         state=_state(frozen),
         cards=tuple(cards),
         curve=tuple(sorted(curve, key=lambda point: point.images_seen)),

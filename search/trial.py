@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 Value = bool | int | float | str
@@ -13,8 +14,8 @@ Value = bool | int | float | str
 State = Literal["running", "finished", "pruned", "infeasible", "failed", "waiting"]
 """What has become of a trial; `waiting` is an enqueued recipe that nobody has asked for yet."""
 
-Verdict = Literal["continue", "prune", "finish"]
-"""The answer to a report."""
+Verdict = Literal["continue", "prune", "finish", "lost"]
+"""The answer to a report; a lost trial is trained on by another runner, or was ended by somebody."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class TrialRecord:
     started: datetime | None = None
     ended: datetime | None = None
 
-    @property
+    @cached_property
     def images_seen(self) -> int:
         """Images that the trial has seen at its last checkpoint; 0 before the first."""
         return max((int(card["images_seen"]) for card in self.cards), default=0)

@@ -11,6 +11,7 @@ from evaluation.intervals import by_owner
 from evaluation.scorecard import METRICS
 from search.objective import DIRECTIONS
 from search.small_samples import standard_error
+from search.spending import spent
 from studies.glance import Glance, standing
 from studies.problems import StudyError
 from studies.words import NOTICEABLE
@@ -47,7 +48,7 @@ class Side:
 
 def side(study: Glance, name: str) -> Side:
     """Reads what a workspace holds."""
-    recall = study.memory.recall
+    recall, time = study.memory.recall, spent(study.memory)
     records = study.memory.records()
     return Side(
         name,
@@ -58,8 +59,8 @@ def side(study: Glance, name: str) -> Side:
         {
             "trials": sum(record.state != "waiting" for record in records),
             "images": sum(record.images_seen for record in records),
-            "seconds": float(recall("seconds_spent") or 0.0),
-            "device_seconds": float(recall("device_seconds_spent") or 0.0),
+            "seconds": time.seconds,
+            "device_seconds": time.device_seconds,
         },
     )
 

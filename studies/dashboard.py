@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from studies import plots
+from search.address import is_server
+from search.storage import open_storage
+from studies import databases, plots
 from studies.canvas import Figure
 from studies.glance import PROMPTS, Glance
 from studies.notes import study_note, trial_note
@@ -57,7 +59,9 @@ def serve(workspace: Workspace, port: int, host: str = HOST) -> WSGIServer:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        app = wsgi(workspace.storage_url, artifact_store=FileSystemArtifactStore(workspace.artifacts))
+        url = databases.url_of(workspace)
+        storage = open_storage(url, create=False) if is_server(url) else url
+        app = wsgi(storage, artifact_store=FileSystemArtifactStore(workspace.artifacts))
     try:
         answer = guarded(_readable(app), host)
         return make_server(host, port, answer, server_class=_Server, handler_class=_Quiet)

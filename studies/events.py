@@ -111,6 +111,10 @@ class Recorded:
         """Passes it on."""
         self._watch.returned(number)
 
+    def lost(self, number: int) -> None:
+        """Passes it on."""
+        self._watch.lost(number)
+
     def ended(self, record: TrialRecord) -> None:
         """Ends the trial's files."""
         self._events.close(record.number)

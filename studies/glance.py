@@ -12,8 +12,10 @@ from typing import Any
 
 from search.memory import Memory
 from search.selection import NothingToSelect
+from search.spending import spent as spent_by
 from search.storage import StorageError
 from search.trial import TrialRecord
+from studies import databases
 from studies import spec as study_file
 from studies.outlook import seconds_left
 from studies.probing import as_remembered
@@ -56,12 +58,14 @@ def glance(root: Path) -> Glance:
         StudyError: there is none, or its files cannot be read.
     """
     workspace = Workspace(root)
-    if not workspace.database.exists():
+    if not workspace.database.exists() and not (
+        workspace.source.exists() and databases.remembered(workspace)
+    ):
         raise StudyError(f"{root}: there is no study here; `lorasearch run STUDY.toml` makes one.")
     with told():
         text = workspace.study_file.read_text(encoding="utf-8")
         spec = study_file.parse(text, workspace.original.parent, str(workspace.study_file))
-        memory = Memory.open(workspace.storage_url, spec.study.name, workspace.artifacts, create=False)
+        memory = Memory.open(databases.url_of(workspace), spec.study.name, workspace.artifacts, create=False)
         spec = as_remembered(spec, memory)
     return Glance(spec, workspace, memory)
 
@@ -98,7 +102,7 @@ def status(study: Glance) -> dict[str, Any]:
         "states": dict(Counter(record.state for record in records)),
         "checkpoints": sum(len(record.cards) for record in records),
         "budget": budget,
-        "seconds_spent": float(study.memory.recall("seconds_spent") or 0.0),
+        "seconds_spent": spent_by(study.memory).seconds,
         "seconds_left": 0.0 if ended else _left(study, trials, budget),
         "ended": ended,
         "best": best,
@@ -127,19 +131,18 @@ def trial(record: TrialRecord) -> dict[str, Any]:
 def _left(
     study: Glance, trials: list[dict[str, Any]], budget: dict[str, Mapping[str, float]]
 ) -> float | None:
-    recall = study.memory.recall
-    seconds, device = (float(recall(key) or 0.0) for key in ("seconds_spent", "device_seconds_spent"))
+    seconds, device = spent_by(study.memory)
     return seconds_left(trials, budget, seconds, device, study.spec.budget.images_per_trial)
 
 
 def _budget(study: Glance, records: list[TrialRecord]) -> dict[str, Mapping[str, float]]:
     """Of each limit how much is spent and how much is left."""
-    budget = study.spec.budget
+    budget, time = study.spec.budget, spent_by(study.memory)
     spent = {
         "trials": sum(record.state != "waiting" for record in records),
         "images": sum(record.images_seen for record in records),
-        "minutes": float(study.memory.recall("seconds_spent") or 0.0) / 60,
-        "gpu_seconds": float(study.memory.recall("device_seconds_spent") or 0.0),
+        "minutes": time.seconds / 60,
+        "gpu_seconds": time.device_seconds,
     }
     limits = {
         "trials": budget.trials,

@@ -250,10 +250,14 @@ def disk(folder: Path) -> Iterator[Check]:
 def database(url: str) -> Check:
     """Whether a storage URL leads to a database; passwords are never shown."""
     from search.storage import StorageError, reach, redacted
+    from studies.databases import connected
+    from studies.problems import StudyError
+    from studies.workspace import Workspace
 
     try:
+        url = connected(Workspace(Path()), url) if url.startswith("env:") else url
         said = reach(url)
-    except StorageError as error:
+    except (StorageError, StudyError) as error:
         return Check(
             "storage", "problem", str(error), "check address, user, password and whether the server runs"
         )

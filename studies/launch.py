@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from search.storage import StorageError
 from studies import dashboard, report, spec, study, watch
 from studies.events import Events, Recorded
 from studies.probing import FIELD, REMEMBERED, as_remembered
@@ -26,10 +28,18 @@ from studies.workspace import default_root
 from trainer import pack_size
 
 _PACK_SIZE = "pack_size"
+_NOTES = "notes_written"
 _SECONDS = "seconds_last_run"
 
 
-def launch(path: Path, root: Path | None, log: bool, tensorboard: bool = False) -> None:
+def launch(
+    path: Path,
+    root: Path | None,
+    log: bool,
+    tensorboard: bool = False,
+    storage: str | None = None,
+    runner: str | None = None,
+) -> None:
     """Opens, searches, chooses and reports; prints what happens.
 
     Args:
@@ -37,6 +47,8 @@ def launch(path: Path, root: Path | None, log: bool, tensorboard: bool = False) 
         root: of the workspace; None takes the default.
         log: whether events are lines even on a terminal.
         tensorboard: whether curves are written for TensorBoard, too.
+        storage: the database as on the command line; None takes the study file's.
+        runner: this runner's name where several share the study; None takes the machine's.
 
     Raises:
         StudyError: with what is wrong and what to do.
@@ -44,7 +56,12 @@ def launch(path: Path, root: Path | None, log: bool, tensorboard: bool = False) 
     quiet()
     began = time.monotonic()
     console = Console(stderr=False)
-    with study.running(path, root or default_root(spec.load(path).study.name)) as opened:
+    folder = root or default_root(spec.load(path).study.name)
+
+    def told(text: str) -> None:
+        console.print(f"note: {text}", markup=False)
+
+    with _resumable(), study.running(path, folder, storage, runner, told) as opened:
         for note in opened.dataset.warnings:
             console.print(plain(f"note: {note}"), markup=False)
         events = Events(opened.workspace.tensorboard, opened.memory.records()) if tensorboard else None
@@ -58,7 +75,7 @@ def launch(path: Path, root: Path | None, log: bool, tensorboard: bool = False) 
 def _run(
     opened: Study, shown: watch.LineLog | watch.Bars, events: Events | None, began: float
 ) -> Mapping[str, Any]:
-    with shown, in_sentences():
+    with shown, in_sentences(), _resumable():
         seen: watch.Watch = Recorded(shown, events) if events else shown
         worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
         worker.limit_pack(_pack_size(opened, worker, seen))
@@ -66,22 +83,47 @@ def _run(
         verdict = Runner(opened, worker, seen).run()
         seen.phase("writing the report")
         opened.memory.remember(_SECONDS, {**worker.seconds, "wall": time.monotonic() - began})
-        dashboard.annotate(opened, verdict)
+        _annotate(opened, verdict)
         report.write(opened, verdict)
     return verdict
 
 
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Says of a database that failed how to go on once it works again."""
+    try:
+        yield
+    except StorageError as error:
+        raise StudyError(
+            f"{str(error).rstrip('.')}. Once it works, run the same command again to go on."
+        ) from None
+
+
+def _annotate(opened: Study, verdict: Mapping[str, Any]) -> None:
+    """Writes the dashboard's notes; where runners share the study, one does."""
+
+    def write() -> None:
+        dashboard.annotate(opened, verdict)
+        opened.memory.remember(_NOTES, verdict["trials"])
+
+    if opened.memory.is_shared:
+        opened.leases.once("notes", lambda: opened.memory.recall(_NOTES) == verdict["trials"], write)
+    else:
+        write()
+
+
 def _pack_size(opened: Study, worker: Worker, seen: watch.Watch) -> int:
-    """The study file's, or the one measured when the study began: a resumed study keeps it."""
+    """The study file's, or the one that this runner measured when it began: a resumed study keeps it."""
     asked = opened.spec.pack.size
     if asked != "auto":
         return asked
-    recorded: int | None = opened.memory.recall(_PACK_SIZE)
+    key = f"{_PACK_SIZE}/{opened.leases.name}" if opened.memory.is_shared else _PACK_SIZE
+    recorded: int | None = opened.memory.recall(key)
     if recorded is None:
         seen.phase("measuring how many trials to train at a time")
         readings = worker.measure_pack()
         recorded = pack_size.choose(readings)
-        opened.memory.remember(_PACK_SIZE, recorded)
+        opened.memory.remember(key, recorded)
         rates = ", ".join(f"{r.size}: {r.images_per_second:.3g}" for r in readings)
         seen.phase(f"a pack of {recorded} (images/s by size: {rates})")
     return recorded
@@ -91,7 +133,8 @@ def probed(opened: Study, worker: Worker, seen: watch.Watch) -> Study:
     """The study around the learning rate that its probe finds when it begins, or has found."""
     if not opened.spec.probe.enabled:
         return opened
-    if opened.memory.recall(REMEMBERED) is None:
+
+    def probe() -> None:
         if opened.memory.records():
             raise StudyError(
                 "probe.enabled was set after this study began, and would change the range that its trials came "
@@ -99,6 +142,8 @@ def probed(opened: Study, worker: Worker, seen: watch.Watch) -> Study:
             )
         seen.phase("probing the learning rate")
         opened.memory.remember(REMEMBERED, worker.probe())
+
+    opened.leases.once("probe", lambda: opened.memory.recall(REMEMBERED) is not None, probe)
     result = opened.memory.recall(REMEMBERED)
     spec = as_remembered(opened.spec, opened.memory)
     if result["flat"]:

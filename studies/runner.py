@@ -42,8 +42,10 @@ class Runner:
             study.seed,
             clock,
             lambda: sum(engine.seconds.values()),
+            leases=study.leases,
         )
         self._spreads: dict[str, float] = self._memory.recall(SPREADS) or {}
+        self._waits = False
 
     def run(self) -> Verdict:
         """Trains until the budget is spent, then selects, confirms, tests and writes the best file."""
@@ -55,8 +57,7 @@ class Runner:
         """Trains until the budget is spent."""
         if not self._spreads:
             self._watch.phase("measuring the base model")
-            self._spreads = self._engine.spreads()
-            self._memory.remember(SPREADS, self._spreads)
+            self._measure_base()
         self._memory.remember(PROMPTS, self._study.prompts)
         self._watch.phase("searching")
         asking = True
@@ -64,7 +65,10 @@ class Runner:
             while asking and self._engine.has_room:
                 asking = self._admit()
             if self._engine.idle:
-                return
+                if not self._others_train():
+                    return
+                asking = True
+                continue
             for event in self._engine.advance():
                 match event:
                     case Scored():
@@ -72,16 +76,41 @@ class Runner:
                     case Blown(trial=trial, reason=reason):
                         self._end(trial, Infeasible(reason))
                     case Returned(trial=trial):
-                        self._driver.requeue(trial)
-                        self._watch.returned(trial)
+                        self._returned(trial)
                     case _:
                         assert_never(event)
                 asking = True
+
+    def _measure_base(self) -> None:
+        def measure() -> None:
+            self._memory.remember(SPREADS, self._engine.spreads())
+
+        self._study.leases.once("spreads", lambda: bool(self._memory.recall(SPREADS)), measure)
+        self._spreads = self._memory.recall(SPREADS)
+
+    def _others_train(self) -> bool:
+        """Waits a little if other runners still train, to take over what they may leave."""
+        others = self._driver.others
+        if others and not self._waits:
+            trials = "trial" if others == 1 else "trials"
+            self._watch.phase(f"waiting for {others} {trials} of other runners")
+        self._waits = others > 0
+        if others:
+            time.sleep(self._study.leases.poll_seconds)
+        return others > 0
+
+    def _returned(self, trial: int) -> None:
+        if self._driver.holds(trial):
+            self._driver.requeue(trial)
+        self._watch.returned(trial)
 
     def _admit(self) -> bool:
         proposal = self._driver.ask()
         if proposal is None:
             return False
+        self._waits = False
+        if self._study.depot and proposal.resumed:
+            self._study.depot.fetch(self._study.workspace.trial(proposal.number))
         cards = self._memory.record(proposal.number).cards
         self._engine.admit(proposal, cards)
         self._watch.started(proposal.number, proposal.values, proposal.resumed)
@@ -90,7 +119,13 @@ class Runner:
     def _scored(self, event: Scored) -> None:
         found = self._objective(event.card)
         card = {**event.card, "objective": found.mean, "objective_error": found.standard_error}
+        if self._study.depot:
+            self._study.depot.push(self._study.workspace.trial(event.trial))
         verdict = self._driver.report(event.trial, card, Point(event.images_seen, found.mean))
+        if verdict == "lost":
+            self._engine.drop(event.trial)
+            self._watch.lost(event.trial)
+            return
         self._watch.checkpoint(event.trial, card)
         if event.last or verdict == "finish":
             self._engine.drop(event.trial)
@@ -107,13 +142,18 @@ class Runner:
 
         A trial whose checkpoints are all barred is infeasible, never pruned: the sampler learns to avoid it.
         """
+        if not self._driver.holds(trial):
+            self._watch.lost(trial)
+            return
         self._attach_sheet(trial)
         barred = all_barred(self._memory.record(trial), self._study.spec.guards)
         if barred is not None and isinstance(end, (Finished, Pruned)):
             end = Infeasible(f"{BARRED}: {barred}")
         self._describe(trial, end)
-        self._driver.tell(trial, end)
-        self._study.workspace.discard_state(trial)
+        if not self._driver.tell(trial, end):
+            self._watch.lost(trial)
+            return
+        self._study.discard_state(trial)
         self._watch.ended(self._memory.record(trial))
 
     def _describe(self, trial: int, end: End) -> None:

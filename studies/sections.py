@@ -11,6 +11,7 @@ from evaluation import solvers
 from search.budget import Budget
 from search.patience import Patience
 from search.samplers import sampler_problem
+from studies import databases
 from studies.names import reserved
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -221,6 +222,36 @@ class SamplesSection(Section):
         if problem := solvers.problem(name):
             raise ValueError(problem)
         return name
+
+
+class StorageSection(Section):
+    """[storage]: where trials are kept, and how several runners of one study work together."""
+
+    url: str = ""
+    """Empty: SQLite in the workspace, for one runner. For several ``postgresql://USER@HOST/NAME``, or
+    ``grpc://HOST:PORT`` of Optuna's proxy. ``env:NAME`` takes the URL, perhaps with a password, from that environment
+    variable."""
+    checkpoints: str | None = None
+    """Folder or fsspec URL through which runners that have a workspace each pass on LoRA files, training states and
+    renders; None: they share one workspace."""
+    ttl: float = Field(120.0, ge=1, le=86_400)
+    """Seconds of silence after which other runners take over a runner's trials."""
+    patience: float = Field(180.0, ge=0, le=86_400)
+    """Seconds for which a database server that went away is waited for before the run stops; it can be resumed."""
+
+    @field_validator("url")
+    @classmethod
+    def _storage(cls, url: str) -> str:
+        if found := databases.problem(url):
+            raise ValueError(found)
+        return url
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _open(cls, url: str | None) -> str | None:
+        if url and (found := databases.secret_problem(url)):
+            raise ValueError(found)
+        return url
 
 
 class ProbeSection(Section):

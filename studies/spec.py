@@ -35,6 +35,7 @@ from studies.sections import (
     SearchSection,
     Section,
     SplitSection,
+    StorageSection,
     StudySection,
 )
 from trainer.bases.hub import is_name
@@ -75,6 +76,7 @@ class StudySpec(Section):
     save: SaveSection = SaveSection()
     samples: SamplesSection = SamplesSection()
     probe: ProbeSection = ProbeSection()
+    storage: StorageSection = StorageSection()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -250,6 +252,13 @@ def resolve_paths(table: dict[str, Any], folder: Path) -> None:
         if isinstance(judge, dict) and isinstance(judge.get(key), str):
             local = _resolved(folder, judge[key], False)
             judge[key] = local if os.path.exists(local) else judge[key]
+    storage = table.get("storage")
+    if (
+        isinstance(storage, dict)
+        and isinstance(place := storage.get("checkpoints"), str)
+        and "://" not in place
+    ):
+        storage["checkpoints"] = _resolved(folder, place, False)
 
 
 def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:

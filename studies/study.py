@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from search.address import StorageError
+from search.endurance import Endurance
+from search.leases import Alone, Leases
 from search.memory import Memory
 from search.settings import SearchSettings
-from search.storage import StorageError
+from studies import databases, joining
 from studies import spec as study_file
 from studies.cohorts import Side, prompts_of, shared_out, sides_of
+from studies.depot import Depot, depot
 from studies.fields import base_problems
 from studies.glance import glance
 from studies.lock import held
@@ -35,6 +39,7 @@ from trainer.tensor_header import PICKLES, weights_problem
 
 _SEED = "seed"
 _FINGERPRINTS = "fingerprints"
+Told = Callable[[str], None]
 SPREADS = "spreads"
 VERDICT = "verdict"
 
@@ -48,6 +53,10 @@ class Study:
     memory: Memory
     dataset: Dataset
     seed: int
+    leases: Leases
+    """Who trains what."""
+    depot: Depot | None = None
+    """Through which files of trials travel between workspaces; None where there is one workspace."""
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -58,6 +67,14 @@ class Study:
             for side, count in self._sides
             for prompt in prompts_of(side, judge.prompts, count) * judge.seeds_per_prompt
         )
+
+    def discard_state(self, trial: int) -> None:
+        """A trial that has ended needs no training state; what it left is passed on."""
+        self.workspace.discard_state(trial)
+        if self.depot:
+            self.depot.push(self.workspace.trial(trial))
+            self.depot.push(self.workspace.artifacts)
+            self.depot.discard(self.workspace.trial(trial), "state*.safetensors")
 
     @property
     def originals(self) -> tuple[int, ...]:
@@ -139,30 +156,61 @@ def begin(path: Path, root: Path) -> Study:
     spec, dataset = examine(path)
     workspace = Workspace(root)
     workspace.prepare()
-    return _begun(path, workspace, spec, dataset)
+    written = databases.chosen(workspace, None, spec.storage.url)
+    memory = _memory(workspace, spec, databases.connected(workspace, written))
+    return _begun(path, Study(spec, workspace, memory, dataset, 0, Alone(memory)), written)
 
 
 @contextmanager
-def running(path: Path, root: Path) -> Iterator[Study]:
-    """``begin`` for a run, which has the workspace to itself while it lasts.
+def running(
+    path: Path,
+    root: Path,
+    storage: str | None = None,
+    runner: str | None = None,
+    told: Told = lambda text: None,
+) -> Iterator[Study]:
+    """``begin`` for a run, which has the workspace to itself while it lasts, or shares the study with others.
+
+    Args:
+        path: of the study file.
+        root: of the workspace.
+        storage: as on the command line; None takes the study file's.
+        runner: this runner's name where several share the study; None takes the machine's.
+        told: is told what is waited for.
 
     Raises:
         StudyError: as ``begin``, or because another run works there; nothing is changed then.
     """
     spec, dataset = examine(path)
     workspace = Workspace(root)
+    written = databases.chosen(workspace, storage, spec.storage.url)
+    url = databases.connected(workspace, written)
     workspace.prepare()
-    with held(workspace):
-        yield _begun(path, workspace, spec, dataset)
+    name = joining.name(runner) if written else None
+    with held(workspace, name):
+        memory = _memory(workspace, spec, url, Endurance(spec.storage.patience, told))
+        if name is None:
+            yield _begun(path, Study(spec, workspace, memory, dataset, 0, Alone(memory)), written)
+            return
+        with joining.joined(memory, name, workspace, spec.storage.ttl) as leases:
+            passing = depot(spec.storage.checkpoints, spec.study.name, workspace)
+            yield _begun(path, Study(spec, workspace, memory, dataset, 0, leases, passing), written)
 
 
-def _begun(path: Path, workspace: Workspace, spec: StudySpec, dataset: Dataset) -> Study:
-    memory = _memory(workspace, spec.study.name)
+def _begun(path: Path, opened: Study, written: str) -> Study:
+    """The study with its seed, which one runner fixes, and its data set compared with what it began with."""
+    spec, memory, workspace = opened.spec, opened.memory, opened.workspace
+
+    def found() -> None:
+        _fixed_seed(memory, spec.study.seed)
+        _check_unchanged(memory, opened.dataset, Planner.base_plan(spec))
+
+    opened.leases.once("founding", lambda: memory.recall(_FINGERPRINTS) is not None, found)
     seed = _fixed_seed(memory, spec.study.seed)
-    _check_unchanged(memory, dataset, Planner.base_plan(spec))
+    _check_unchanged(memory, opened.dataset, Planner.base_plan(spec))
     copy_whole(path, workspace.study_file)
-    write_json(workspace.source, {"study_file": str(path.resolve())})
-    return Study(spec, workspace, memory, dataset, seed)
+    write_json(workspace.source, {"study_file": str(path.resolve()), "storage": written})
+    return replace(opened, seed=seed)
 
 
 def size_problems(data: DataPlan, step: int) -> list[str]:
@@ -206,12 +254,12 @@ def reopen(root: Path) -> Study:
         dataset = _read(spec)
     except DataError as error:
         raise StudyError(error.problems) from error
-    return Study(spec, seen.workspace, memory, dataset, _fixed_seed(memory, spec.study.seed))
+    return Study(spec, seen.workspace, memory, dataset, _fixed_seed(memory, spec.study.seed), Alone(memory))
 
 
-def _memory(workspace: Workspace, name: str) -> Memory:
+def _memory(workspace: Workspace, spec: StudySpec, url: str, endurance: Endurance | None = None) -> Memory:
     try:
-        return Memory.open(workspace.storage_url, name, workspace.artifacts)
+        return Memory.open(url, spec.study.name, workspace.artifacts, endurance=endurance)
     except StorageError as error:
         raise StudyError(str(error)) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from evaluation.pooling import repeated
@@ -49,19 +50,38 @@ class _Court:
 def conclude(study: Study, engine: Engine) -> Verdict:
     """Chooses among all checkpoints, confirms with fresh seeds, tests once, and writes best.safetensors.
 
-    A verdict that already stands on the same trials is not reached again.
+    A verdict that already stands on the same trials is not reached again; of several runners one reaches it.
 
     Raises:
         NothingToSelect: no checkpoint is usable.
     """
-    records = study.memory.records()
-    standing: Verdict | None = study.memory.recall(VERDICT)
-    if standing is None or standing["trials"] != len(records):
-        standing = _reach(_court(study, records), engine)
-        study.memory.remember(VERDICT, standing)
-    copy_whole(study.workspace.root / standing["winner"]["file"], study.workspace.best)
+
+    def reach() -> None:
+        study.memory.remember(VERDICT, _reach(_court(study, study.memory.records()), engine))
+
+    study.leases.once("verdict", lambda: _stands(study), reach)
+    standing: Verdict = study.memory.recall(VERDICT)
+    file = study.workspace.root / standing["winner"]["file"]
+    if study.depot:
+        _gather(study, file)
+    copy_whole(file, study.workspace.best)
     write_json(study.workspace.selection, standing)
     return standing
+
+
+def _stands(study: Study) -> bool:
+    """Whether there is a verdict on all trials."""
+    standing: Verdict | None = study.memory.recall(VERDICT)
+    return standing is not None and standing["trials"] == len(study.memory.records())
+
+
+def _gather(study: Study, best: Path) -> None:
+    """Brings what the report shows of other runners' trials: the best file, renders and artifacts."""
+    assert study.depot is not None
+    study.depot.fetch(best.parent, best.name)
+    study.depot.fetch(study.workspace.artifacts)
+    for record in study.memory.records():
+        study.depot.fetch(study.workspace.trial(record.number), "*.png")
 
 
 def provisional(study: Study, weights: Weights | None = None) -> Verdict:
@@ -104,12 +124,32 @@ def _reach(court: _Court, engine: Engine) -> Verdict:
     spec = court.study.spec
     everyone = court.everyone()
     finalists = shortlist(everyone, spec.confirm.finalists)
+    _bring(court.study, finalists)
     hearing = _hear(court, engine, finalists)
     winner = hearing.decision.winner
     engine.settle(Proposal(winner.trial, dict(court.records[winner.trial].values)), winner.epoch)
+    if depot := court.study.depot:
+        depot.push(court.study.workspace.trial(winner.trial))
     (tested,) = engine.examine([(winner.trial, winner.epoch)], _exam(spec, "test", "test", TEST_CARE))
     document = _document(court, everyone, winner, hearing.decision.reason)
     return document | {"confirmation": _confirmation(finalists, hearing), "test": tested}
+
+
+def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
+    """Fetches the finalists' files that other runners made.
+
+    Raises:
+        StudyError: there is no way to them.
+    """
+    for finalist in finalists:
+        folder, pattern = study.workspace.trial(finalist.trial), f"*-{finalist.epoch:06d}.safetensors"
+        if study.depot:
+            study.depot.fetch(folder, pattern)
+        if study.memory.is_shared and not list(folder.glob(pattern)):
+            raise StudyError(
+                f"{folder}: trial {finalist.trial} was trained by a runner whose folder this one cannot see; give all "
+                "runners the same --workspace, or set storage.checkpoints in the study file, and run again."
+            )
 
 
 @dataclass(frozen=True, slots=True)

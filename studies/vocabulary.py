@@ -82,6 +82,10 @@ STUDY: Mapping[str, Entry] = {
     "probe.enabled": Entry(row="LR probe"),
     "probe.steps": Entry(unit="optimiser steps", row="LR probe"),
     "probe.repetitions": Entry(unit="trainings", row="LR probe"),
+    "storage.url": Entry(),
+    "storage.checkpoints": Entry(),
+    "storage.ttl": Entry(unit="seconds"),
+    "storage.patience": Entry(unit="seconds"),
 }
 """Every field of the study file but the plan's."""
 ELSEWHERE: Mapping[str, tuple[str, str]] = {

@@ -39,6 +39,9 @@ class Watch(Protocol):
     def returned(self, number: int) -> None:
         """A trial left its slot for want of memory and waits to be admitted again."""
 
+    def lost(self, number: int) -> None:
+        """A trial left its slot because another runner has taken it over, or somebody has ended it."""
+
     def ended(self, record: TrialRecord) -> None:
         """A trial has ended."""
 
@@ -84,6 +87,10 @@ class LineLog:
     def returned(self, number: int) -> None:
         """Prints it."""
         self._line(f"trial {number:>3} waits: memory is full, the pack goes on smaller")
+
+    def lost(self, number: int) -> None:
+        """Prints it."""
+        self._line(f"trial {number:>3} is no longer this runner's: another took it over, or it was ended")
 
     def ended(self, record: TrialRecord) -> None:
         """Prints how and why."""
@@ -156,6 +163,10 @@ class Bars:
         """Counts the trial out for now."""
         self._states["training"] -= 1
         self._note()
+
+    def lost(self, number: int) -> None:
+        """Counts the trial out."""
+        self.returned(number)
 
     def ended(self, record: TrialRecord) -> None:
         """Counts the trial out."""

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from studies.problems import StudyError
 from trainer.files import write_whole
@@ -47,6 +48,10 @@ class Workspace:
     def lock(self) -> Path:
         """Held by the process that runs the study; holds its number."""
         return self.root / "run.lock"
+
+    def runner_lock(self, runner: str) -> Path:
+        """Held by one of several runners that share the study."""
+        return self.root / f"run-{runner}.lock"
 
     @property
     def cache(self) -> Path:
@@ -149,6 +154,9 @@ def write_json(path: Path, value: Any) -> None:
 def copy_whole(source: Path, target: Path) -> None:
     """Copies a file so that ``target`` appears whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, part)
-    part.replace(target)
+    part = target.with_name(f".{target.name}.{uuid4().hex}.part")
+    try:
+        shutil.copyfile(source, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

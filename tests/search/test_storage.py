@@ -1,9 +1,23 @@
+import socket
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from optuna.storages import get_storage
+from optuna.storages._grpc.server import make_server
 
+from search.address import EndedError
+from search.driver import Driver
+from search.leases import Shared
 from search.memory import Memory
-from search.storage import StorageError, open_storage, reach, redacted
+from search.settings import SearchSettings
+from search.space import parse_space
+from search.storage import StorageError, open_storage, reach, redacted, translated
+from search.trial import Finished, Point
+from tests.search.conftest import SPACE, Clock
 
 
 @pytest.mark.parametrize(
@@ -63,3 +77,91 @@ def test_reaching_a_database_says_what_is_there_and_makes_nothing(tmp_path: Path
     assert not path.exists()
     Memory.open(f"sqlite:///{path}", "one", tmp_path / "artifacts")
     assert reach(f"sqlite:///{path}") == "reached, holds studies"
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[str]:
+    """The address of a gRPC proxy in this process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    backend = get_storage(f"sqlite:///{tmp_path}/behind.db")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        server = make_server(backend, "127.0.0.1", port)
+    server.start()
+    yield f"grpc://127.0.0.1:{port}"
+    server.stop(0).wait()
+
+
+def test_a_study_is_driven_through_the_grpc_proxy(proxy: str, tmp_path: Path) -> None:
+    assert reach(proxy) == "reached, no study yet"
+    one, other = (Memory.open(proxy, "study", tmp_path / "artifacts") for _ in range(2))
+    assert one.is_shared
+    leases = [Shared(memory, name, ttl=0.1) for memory, name in ((one, "one"), (other, "other"))]
+    for runner in leases:
+        runner.enter()
+    settings = SearchSettings.model_validate(
+        {"sampler": "random", "pruner": {"name": "asha", "min_images": 50}, "budget": {"trials": 2}}
+        | {"horizon_images": 200}
+    )
+    drivers = [
+        Driver(m, parse_space(SPACE), settings, 7, Clock(), leases=of)
+        for m, of in zip((one, other), leases, strict=True)
+    ]
+    first, second = (driver.ask() for driver in drivers)
+    assert first and second and {first.number, second.number} == {0, 1}
+    assert drivers[0].report(0, {"epoch": 1}, Point(100, 1.0)) == "continue"
+    assert drivers[1].report(0, {"epoch": 2}, Point(200, 1.0)) == "lost"
+    assert drivers[0].tell(0, Finished())
+    leases[1].leave()
+    leases[0].look()
+    assert (taken := drivers[0].ask()) and taken.values == second.values and taken.resumed
+    with pytest.raises(EndedError):
+        other.annotate(0, "late", 1)
+    with pytest.raises(StorageError, match="There is no study 'other' in grpc://"):
+        Memory.open(proxy, "other", tmp_path, create=False)
+    assert reach(proxy) == "reached, holds studies"
+
+
+def test_a_proxy_that_ends_is_told_in_a_sentence(
+    tmp_path: Path, proxy: str, request: pytest.FixtureRequest
+) -> None:
+    memory = Memory.open(proxy, "study", tmp_path)
+    memory._study._storage._stub = _Refusing()  # type: ignore[attr-defined]
+    with pytest.raises(StorageError, match=r"through its gRPC proxy: failed to connect") as caught:
+        memory.recall("seed")
+    assert "\n" not in str(caught.value)
+
+
+class _Refusing:
+    def __getattr__(self, name: str) -> Any:
+        def call(request: Any) -> Any:
+            raise _Unavailable
+
+        return call
+
+
+class _Unavailable(grpc.RpcError):
+    def code(self) -> Any:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return "failed to connect to all addresses\nmore"
+
+
+def test_no_proxy_at_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.storage._REACH_SECONDS", 0.2)
+    with pytest.raises(StorageError, match="no gRPC proxy answers there"):
+        open_storage("grpc://127.0.0.1:1", create=True)
+    with pytest.raises(StorageError, match=r"A gRPC storage is written grpc://HOST:PORT"):
+        open_storage("grpc://me:s3cret@host:1", create=True)
+
+
+@pytest.mark.parametrize("extra", ["postgresql", "grpc"])
+def test_a_missing_driver_says_what_to_install(extra: str) -> None:
+    with (
+        pytest.raises(StorageError, match=rf"pip install 'lorasearch\[{extra}\]'"),
+        translated(f"{extra}://host/x"),
+    ):
+        raise ImportError("No module named 'x'")

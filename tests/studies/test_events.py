@@ -98,4 +98,4 @@ def test_the_command_passes_the_option_on(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("studies.launch.launch", lambda *values: asked.extend(values))
     monkeypatch.setattr("sys.argv", ["lorasearch", "run", "study.toml", "--tensorboard"])
     main()
-    assert asked == [Path("study.toml"), None, False, True]
+    assert asked == [Path("study.toml"), None, False, True, None, None]

@@ -56,3 +56,16 @@ def test_a_run_that_ended_lets_go(tmp_path: Path) -> None:
 def test_a_workspace_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="cannot be written"), held(Workspace(tmp_path / "missing")):
         pass
+
+
+def test_runners_of_different_names_share_a_workspace_and_of_one_name_do_not(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with (
+        held(workspace, "one"),
+        held(workspace, "other"),
+        pytest.raises(StudyError, match="a runner named 'one' works here already"),
+        held(workspace, "one"),
+    ):
+        pass
+    with held(workspace, "one"):
+        pass
