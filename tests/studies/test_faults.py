@@ -150,9 +150,9 @@ def test_an_image_that_changes_under_a_run_ends_it_resumably(small_study, tmp_pa
 
 def test_clock_jumps_do_not_matter(small_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wall clock leaps by a day, back and forth, at every look; the budget in minutes stays what it is."""
+    from studies import study
     from studies.runner import Runner
     from studies.worker import Worker
-    from studies import study
     from tests.studies.silent import Silent
 
     leaps = iter(range(10**9))

@@ -23,7 +23,9 @@ from trainer.outcome import EpochEnd
 from trainer.pack import Pack
 
 
-def start(study_file: Path, workspace: Path, stdout: int = subprocess.DEVNULL, stderr: int | None = None) -> subprocess.Popen[bytes]:
+def start(
+    study_file: Path, workspace: Path, stdout: int = subprocess.DEVNULL, stderr: int | None = None
+) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         "-m",

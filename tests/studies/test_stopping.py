@@ -60,6 +60,10 @@ def test_outside_the_main_thread_and_after_the_block_signals_are_left_alone() ->
         time.sleep(0.01)
         assert stop.asked
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)
+            _interrupt()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def _interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)

@@ -129,13 +129,12 @@ def open_same(example: Example) -> Image.Image:
     try:
         same = hashlib.sha256(example.path.read_bytes()).hexdigest() == example.content
     except OSError as error:
-        raise DataError([f"{example.path}: the image cannot be read any more ({error.strerror}); {_RESTORE}"]) from error
+        raise DataError(
+            [f"{example.path}: the image cannot be read any more ({error.strerror}); {_RESTORE}"]
+        ) from error
     if not same:
         raise DataError([f"{example.path}: the image has changed since the run began; {_RESTORE}"])
     return open_rgb(example.path)
-
-
-
 
 
 def _example(path: Path, source: Source, notes: list[str]) -> Example:
