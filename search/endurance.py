@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -44,9 +45,10 @@ class Endurance:
 class _Waiting:
     """Calls the storage behind it again and again while its server is gone."""
 
-    def __init__(self, behind: BaseStorage, endurance: Endurance) -> None:
-        self.behind = behind
-        self._endurance = endurance
+    def __init__(
+        self, behind: BaseStorage, endurance: Endurance, passing: Callable[[BaseException], bool], why: str
+    ) -> None:
+        self.behind, self._endurance, self._passing, self._why = behind, endurance, passing, why
         self._given_up = False
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -62,13 +64,13 @@ class _Waiting:
                     return True  # the attempt whose answer was lost had ended the trial
                 raise
             except Exception as error:
-                passing = is_passing(error)
+                passing = self._passing(error)
                 pause = next(pauses, None) if passing and not self._given_up else None
                 if pause is None:
                     self._given_up = passing
                     raise
             if not again:
-                self._endurance.told("the study database does not answer; waiting for it")
+                self._endurance.told(self._why)
             again = True
             self._endurance.sleep(pause)
             self._forget()
@@ -98,8 +100,26 @@ def enduring(behind: BaseStorage, endurance: Endurance) -> BaseStorage:
     A write whose answer was lost is written again: attributes and values become the same, a trial that was made
     twice has no lease and is taken up by whoever finds it.
     """
-    made: BaseStorage = _Methods(behind, endurance)
+    why = "the study database does not answer; waiting for it"
+    made: BaseStorage = _Methods(behind, endurance, is_passing, why)
     return made
+
+
+def waiting_for_room(behind: BaseStorage, told: Callable[[str], None]) -> BaseStorage:
+    """A storage in a file whose every method waits while the disk is full, for as long as that takes."""
+    why = "the disk of the study database is full; free some space, and the run goes on by itself"
+    made: BaseStorage = _Methods(behind, Endurance(math.inf, told), is_full, why)
+    return made
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether SQLite says that its disk is full."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if "database or disk is full" in str(cause):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def is_passing(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from search.address import EndedError as EndedError
 from search.address import StorageError as StorageError
 from search.address import redacted as redacted
-from search.endurance import Endurance, enduring, is_rpc_error
+from search.endurance import Endurance, enduring, is_rpc_error, waiting_for_room
 from search.urls import make_url
 
 BUSY_SECONDS = 30
@@ -60,7 +60,8 @@ def open_storage(url: str, create: bool, endurance: Endurance | None = None) -> 
         if url.startswith("grpc:"):
             storage: BaseStorage = _proxy(url)
         elif (parsed := make_url(url)).get_backend_name() == "sqlite":
-            return _sqlite(url, parsed.database, create)
+            file = _sqlite(url, parsed.database, create)
+            return waiting_for_room(get_storage(file), endurance.told) if endurance else file
         else:
             alive = {"connect_args": _ALIVE} if parsed.get_backend_name() == "postgresql" else {}
             storage = get_storage(_server(url, {"pool_pre_ping": endurance is None, **alive}))

@@ -7,15 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from studies.advice import Rule, rules
 from studies.amount import Amount, Span, amounts, span
 from studies.cohorts import sides_of
 from studies.fields import extremes
 from studies.planning import Planner
-from studies.problems import StudyError
 from studies.spec import StudySpec
+from studies.trouble import memory_told
 from trainer import base_model, merging, optimisers, pack_size
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Encoded
@@ -23,6 +21,11 @@ from trainer.footprint import Footprint, footprint
 from trainer.pack import Pack
 from trainer.pack_size import Reading
 from trainer.plans.optimiser import OptimiserPlan
+
+OUT_OF_MEMORY = (
+    "Not even one trial of this study fits into memory: lower its largest rank, batch size or "
+    "resolution, or set compute.gradient_checkpointing = true."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +156,8 @@ def _measured(planner: Planner) -> tuple[Reading, ...]:
     base = merging.loaded(plan)
     with tempfile.TemporaryDirectory() as folder:
         data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
-        try:
+        with memory_told(OUT_OF_MEMORY):
             readings = pack_size.measure(Pack(base, data, most, plan.compute), plan, most)
-        except torch.OutOfMemoryError as error:
-            raise StudyError(
-                "Not even one trial of this study fits into memory: lower its largest rank, batch size or "
-                "resolution, or set compute.gradient_checkpointing = true."
-            ) from error
     if pack.size == "auto":
         chosen = pack_size.choose(readings)
         return tuple(reading for reading in readings if reading.size <= chosen)

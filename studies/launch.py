@@ -26,6 +26,7 @@ from studies.trouble import in_sentences
 from studies.worker import Worker
 from studies.workspace import default_root
 from trainer import pack_size
+from trainer.files import waiting_for_room
 
 _PACK_SIZE = "pack_size"
 _NOTES = "notes_written"
@@ -61,7 +62,7 @@ def launch(
     def told(text: str) -> None:
         console.print(f"note: {text}", markup=False)
 
-    with _resumable(), study.running(path, folder, storage, runner, told) as opened:
+    with _resumable(), waiting_for_room(told), study.running(path, folder, storage, runner, told) as opened:
         for note in opened.dataset.warnings:
             console.print(plain(f"note: {note}"), markup=False)
         events = Events(opened.workspace.tensorboard, opened.memory.records()) if tensorboard else None

@@ -8,17 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from studies.planning import Planner
 from studies.problems import StudyError
+from studies.trouble import memory_told
 from trainer import merging, probe
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Encoded
 from trainer.pack import Pack
 from trainer.plan import TrainingPlan
 from trainer.probe import Probe
+
+OUT_OF_MEMORY = (
+    "Memory ran out: lower the rank, batch size or resolution of the probed plan, or set "
+    "compute.gradient_checkpointing = true."
+)
 
 
 def probed_plan(planner: Planner) -> TrainingPlan:
@@ -50,15 +55,10 @@ def run_probe(planner: Planner, steps: int, on_step: Callable[[int, int, float],
     base = merging.loaded(plan)
     with tempfile.TemporaryDirectory() as folder:
         data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
-        try:
+        with memory_told(OUT_OF_MEMORY):
             return probe.follow(
                 Pack(base, data, repetitions, plan.compute), plan, repetitions, steps, on_step
             )
-        except torch.OutOfMemoryError as error:
-            raise StudyError(
-                "Memory ran out: lower the rank, batch size or resolution of the probed plan, or set "
-                "compute.gradient_checkpointing = true."
-            ) from error
 
 
 def plain(found: Probe) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from search.driver import Driver
 from search.objective import Estimate
 from search.trial import End, Finished, Infeasible, Point, Pruned
-from studies import sheets
+from studies import sheets, stopping
 from studies.attributes import short
 from studies.cards import BARRED, all_barred, facts, objective
 from studies.engine import Blown, Engine, Returned, Scored
@@ -46,15 +46,23 @@ class Runner:
         )
         self._spreads: dict[str, float] = self._memory.recall(SPREADS) or {}
         self._waits = False
+        self._stop = stopping.Stop()
 
     def run(self) -> Verdict:
-        """Trains until the budget is spent, then selects, confirms, tests and writes the best file."""
-        self.search()
+        """Trains until the budget is spent, then selects, confirms, tests and writes the best file.
+
+        Raises:
+            KeyboardInterrupt: a signal ended the search; what was trained up to the last epoch ends is kept.
+        """
+        with stopping.at_signals() as self._stop:
+            self.search()
+        if self._stop.asked:
+            raise KeyboardInterrupt
         self._watch.phase("judging the finalists again with fresh seeds, then the winner on test images")
         return conclude(self._study, self._engine)
 
     def search(self) -> None:
-        """Trains until the budget is spent."""
+        """Trains until the budget is spent, or until each trial's epoch ends where a signal asks for an end."""
         if not self._spreads:
             self._watch.phase("measuring the base model")
             self._measure_base()
@@ -62,10 +70,10 @@ class Runner:
         self._watch.phase("searching")
         asking = True
         while True:
-            while asking and self._engine.has_room:
+            while asking and not self._stop.asked and self._engine.has_room:
                 asking = self._admit()
             if self._engine.idle:
-                if not self._others_train():
+                if self._stop.asked or not self._others_train():
                     return
                 asking = True
                 continue
@@ -133,6 +141,8 @@ class Runner:
         elif verdict == "prune":
             self._engine.drop(event.trial)
             self._end(event.trial, Pruned())
+        elif self._stop.asked:
+            self._engine.drop(event.trial)
 
     def _objective(self, card: Mapping[str, Any]) -> Estimate:
         return objective(facts(card), self._spreads, self._study.spec.objective)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-import torch
-
 from evaluation.rendering import RenderSettings, render
 from evaluation.subject import Subject
 from studies.fields import base_problems
@@ -21,6 +19,7 @@ from studies.saving import save_lora
 from studies.sections import SamplesSection
 from studies.sheets import save_png, strip
 from studies.study import size_problems
+from studies.trouble import memory_told
 from studies.workspace import write_json
 from trainer import base_model, merging
 from trainer.base_model import BaseModelError
@@ -38,6 +37,11 @@ from trainer.seeds import derive
 
 _ROWS = 8
 """Most rows of a pass that renders: a picture needs two."""
+
+OUT_OF_MEMORY = (
+    "Memory ran out: lower lora.rank, data.batch_size or data.resolution, or set "
+    "compute.gradient_checkpointing = true."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +118,8 @@ def train(
     pack = _pack(training)
     run = pack.admit(0, plan, output.state if output.state.exists() else None)
     while not run.finished:
-        try:
+        with memory_told(OUT_OF_MEMORY):
             events = pack.step()
-        except torch.OutOfMemoryError as error:
-            raise StudyError(
-                "Memory ran out: lower lora.rank, data.batch_size or data.resolution, or set "
-                "compute.gradient_checkpointing = true."
-            ) from error
         on_step(run.progress.steps, run.total_steps, pack.last_loss)
         for event in events:
             match event:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from studies.problems import StudyError
-from trainer.files import write_whole
+from trainer.files import patiently, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +153,14 @@ def write_json(path: Path, value: Any) -> None:
 
 def copy_whole(source: Path, target: Path) -> None:
     """Copies a file so that ``target`` appears whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{uuid4().hex}.part")
-    try:
-        shutil.copyfile(source, part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+
+    def copy() -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{uuid4().hex}.part")
+        try:
+            shutil.copyfile(source, part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    patiently(target, copy)

@@ -2,13 +2,74 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says when a disk or a quota is full."""
+PAUSE_SECONDS = 5.0
+"""Between two attempts to write to a full disk."""
+
+_wait: ContextVar[Callable[[Path], None] | None] = ContextVar("wait", default=None)
+
+
+@contextmanager
+def waiting_for_room(
+    told: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+) -> Iterator[None]:
+    """Inside the block, ``write_whole`` waits while the disk is full instead of failing.
+
+    Args:
+        told: is told once for each file that has to wait.
+        sleep: waits for so many seconds.
+    """
+    waits: set[Path] = set()
+
+    def wait(path: Path) -> None:
+        if path not in waits:
+            waits.add(path)
+            told(f"{path.parent}: the disk is full; free some space, and the run goes on by itself")
+        sleep(PAUSE_SECONDS)
+
+    token = _wait.set(wait)
+    try:
+        yield
+    finally:
+        _wait.reset(token)
+
+
+def patiently(path: Path, write: Callable[[], None]) -> None:
+    """Writes what ends as ``path``; again and again while the disk is full, inside ``waiting_for_room``.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    while True:
+        try:
+            return write()
+        except OSError as error:
+            wait = _wait.get()
+            if wait is None or error.errno not in FULL:
+                raise
+        wait(path)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes to a temporary name in the same folder, syncs, then renames over ``path``."""
+    """Writes to a temporary name in the same folder, syncs, then renames over ``path``.
+
+    Raises:
+        OSError: it cannot be written; a full disk is waited for inside ``waiting_for_room``.
+    """
+    patiently(path, lambda: _write(path, data))
+
+
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True, slots=True)
 class EpochEnd:
@@ -35,3 +37,10 @@ class OutOfMemory:
 
 
 Event = EpochEnd | Diverged | OutOfMemory
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: a device's, or the machine's, of which torch's allocator tells by a mere RuntimeError."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

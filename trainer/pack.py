@@ -17,7 +17,7 @@ from trainer.base_model import BaseModel
 from trainer.checkpoints import load_state
 from trainer.data.buckets import Size
 from trainer.data.dataset import Encoded
-from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
+from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory, is_out_of_memory
 from trainer.plan import TrainingPlan
 from trainer.plans.compute import ComputePlan
 from trainer.targets import convolution_targets, text_targets, unet_targets
@@ -119,8 +119,8 @@ class Pack:
         try:
             kept = {run.slot: self.bank.gradients(run.slot).clone() for run in runs if not run.opens_window}
             return self._forward_backward(runs)
-        except torch.OutOfMemoryError:
-            if len(self.runs) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if len(self.runs) == 1 or not is_out_of_memory(error):
                 raise
             for slot, gradients in kept.items():
                 self.bank.gradients(slot).copy_(gradients)

@@ -11,6 +11,7 @@ import sys
 import click
 
 from studies.problems import StudyError
+from studies.stopping import as_interrupts
 from studies.terminal import tell
 
 COMMANDS = {
@@ -95,6 +96,7 @@ def main() -> None:
     """Runs the command line; trouble that a user can mend is told in sentences, with exit code 2."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    as_interrupts()
     try:
         cli(standalone_mode=False)
     except StudyError as error:

@@ -23,7 +23,9 @@ from trainer.outcome import EpochEnd
 from trainer.pack import Pack
 
 
-def start(study_file: Path, workspace: Path) -> subprocess.Popen[bytes]:
+def start(
+    study_file: Path, workspace: Path, stdout: int = subprocess.DEVNULL, stderr: int | None = None
+) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         "-m",
@@ -33,7 +35,7 @@ def start(study_file: Path, workspace: Path) -> subprocess.Popen[bytes]:
         "--workspace",
         str(workspace),
     ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=stdout, stderr=stderr)
 
 
 def checkpoints(workspace: Path) -> list[Path]:

@@ -281,7 +281,7 @@ class Encoded:
 
     def _encode(self, shown: Sequence[Shown]) -> Tensor:
         examples = self.dataset.examples
-        pictures = [show(images.open_rgb(examples[i].path), view) for i, view in shown]
+        pictures = [show(images.open_same(examples[i]), view) for i, view in shown]
         return self.base.encode_image(torch.stack([pixels(picture) for picture in pictures]))
 
 

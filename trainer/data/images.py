@@ -34,6 +34,9 @@ class DataError(Exception):
         self.problems = problems
 
 
+_RESTORE = "restore it and run the same command again to go on, or start a new study under another name."
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One captioned image on disk."""
@@ -131,6 +134,23 @@ def _examples(sources: Iterable[Source], problems: list[str], notes: list[str]) 
             except DataError as error:
                 problems.extend(error.problems)
     return examples
+
+
+def open_same(example: Example) -> Image.Image:
+    """``open_rgb`` of an example whose file is still what was read when the run began.
+
+    Raises:
+        DataError: it has changed, or is gone.
+    """
+    try:
+        same = hashlib.sha256(example.path.read_bytes()).hexdigest() == example.content
+    except OSError as error:
+        raise DataError(
+            [f"{example.path}: the image cannot be read any more ({error.strerror}); {_RESTORE}"]
+        ) from error
+    if not same:
+        raise DataError([f"{example.path}: the image has changed since the run began; {_RESTORE}"])
+    return open_rgb(example.path)
 
 
 def _example(path: Path, source: Source, notes: list[str]) -> Example:
