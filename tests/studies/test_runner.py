@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from search.driver import Driver
 from studies.cli.run import command
 from studies.guards import GuardsSection
 from studies.problems import StudyError
@@ -122,3 +123,17 @@ def test_a_trial_with_every_checkpoint_barred_is_infeasible_and_the_verdict_says
     assert "A guard bars every one of them" in selection["winner"]["reason"]
     assert {candidate["barred"] for candidate in selection["candidates"]} == {"it copies"}
     assert "A checkpoint is barred if" in selection["rule"]
+
+
+def test_a_trial_that_another_runner_took_is_dropped_and_the_rest_goes_on(
+    small_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = Driver.report
+    monkeypatch.setattr(
+        Driver, "report", lambda self, number, *rest: real(self, number, *rest) if number else "lost"
+    )
+    output = run(small_study(trials=2, images=16), tmp_path / "ws")
+    assert "trial   0 is no longer this runner's" in output
+    study = reopen(tmp_path / "ws")
+    assert [record.state for record in study.memory.records()] == ["running", "finished"]
+    assert json.loads(study.workspace.selection.read_text())["winner"]["trial"] == 1
