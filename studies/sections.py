@@ -168,7 +168,7 @@ class ConfirmSection(Section):
     seeds_per_prompt: int = Field(3, ge=1, le=32)
     """Renders of each prompt, with fresh seeds."""
     rounds: int = Field(3, ge=1, le=20)
-    """Most times that finalists are measured again; ends when no other checkpoint is within the noise of the best."""
+    """Most times that finalists are measured again; it ends when no other trial is within the noise of the best."""
     outside_prompt_count: int = Field(8, ge=0, le=64)
     """How many prompts outside the data set are rendered, once each."""
 

@@ -164,7 +164,7 @@ class _Hearing:
 
 
 def _hear(court: _Court, engine: Engine, finalists: Sequence[Candidate]) -> _Hearing:
-    """Judges the finalists again and again until the best one is ahead of all others or the rounds are spent.
+    """Judges the finalists again and again until one trial is ahead or the rounds are spent.
 
     From the second round on only those are measured that are not yet clearly behind.
     """
@@ -181,7 +181,7 @@ def _hear(court: _Court, engine: Engine, finalists: Sequence[Candidate]) -> _Hea
         cards = [repeated(of) for of in heard]
         confirmed = [court.again(f, card) for f, card in zip(finalists, cards, strict=True)]
         decision = decide([confirmed[i] for i in going], len(finalists))
-        if len(decision.close) == 1:
+        if decision.separable:
             break
         ahead = contenders([confirmed[i] for i in going])
         going = [i for i in going if confirmed[i] in ahead]
