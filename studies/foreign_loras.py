@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from studies import usage
+from trainer import lora_file
 from trainer.adapters import AdapterBank
 from trainer.bases import headers, skeleton
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import TITLES, Family
 from trainer.bases.sources import Source
-from trainer.lora_formats import files, low_rank, peft
+from trainer.lora_formats import files, low_rank, lycoris, peft
 from trainer.lora_formats.kohya import Names
 from trainer.lora_formats.low_rank import Layers, LoraFileError
+from trainer.lora_formats.lycoris import Lycoris
 from trainer.shape import Shape
 from trainer.tensor_header import CONVERT, PICKLES
 
@@ -25,6 +27,10 @@ _WIDTHS: Mapping[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 """Width of the text that cross-attention reads, by family."""
 _SDXL = ("lora_te2_", "text_encoder_2.", "lora_unet_input_blocks_")
 """What keys of LoRAs for SDXL alone begin with."""
+
+
+Content = Layers | Lycoris
+"""What a file holds: low-rank factors, or what only LyCORIS reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ def outline(source: Source) -> Outline:
     return Outline(source.family, names, shapes, frozenset(set(known) - plain))
 
 
-def examined(path: Path, base: Outline | None) -> tuple[Layers | None, str | None]:
+def examined(path: Path, base: Outline | None) -> tuple[Content | None, str | None]:
     """A file's layers, or why it cannot be judged, in a sentence with the remedy.
 
     Args:
@@ -66,12 +72,14 @@ def examined(path: Path, base: Outline | None) -> tuple[Layers | None, str | Non
         return None, f"{_ended(str(error))}{_made_for(path, base)}"
 
 
-def fitting(path: Path, base: Outline) -> Layers:
+def fitting(path: Path, base: Outline) -> Content:
     """The layers of a file that fits a base model.
 
     Raises:
         LoraFileError: it cannot be read, or does not fit.
     """
+    if not path.is_dir() and lycoris.is_lycoris(lora_file.names(path)):
+        return _fitting_lycoris(path, base)
     layers = files.read(path, base.names, tuple(base.shapes))
     if not layers:
         raise LoraFileError(f"{path}: the file holds no layer at all.")
@@ -84,6 +92,25 @@ def fitting(path: Path, base: Outline) -> Layers:
                 f"{math.prod(wanted[1:])} to {wanted[0]}; was the LoRA made for another base?"
             )
     return layers
+
+
+def _fitting_lycoris(path: Path, base: Outline) -> Lycoris:
+    """Every layer is worked out once on a weight of that shape: what does not fit is told before a base is loaded."""
+    try:
+        found = lycoris.grouped(lora_file.read(path).tensors, base.names.layers(base.shapes))
+        for layer, tensors in found.tensors.items():
+            lycoris.difference(layer, tensors, _blank(base.shapes[layer]))
+    except LoraFileError as error:
+        raise LoraFileError(f"{path}: {error}") from error
+    return found
+
+
+def _blank(shape: Sequence[int]) -> nn.Module:
+    """A layer with a drawn weight of that shape."""
+    made: nn.Module = nn.Linear(shape[1], shape[0])
+    if len(shape) == 4:
+        made = nn.Conv2d(shape[1], shape[0], (shape[2], shape[3]), padding=shape[2] // 2)
+    return made.requires_grad_(False)
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -100,22 +127,51 @@ def shape(layers: Layers, base: Outline) -> Shape:
     """A slot in which all layers have room, whatever their ranks."""
     plain = [layer.rank for layer in layers.values() if layer.down.ndim < 4 or layer.down.shape[-1] == 1]
     wide = [layer.rank for layer in layers.values() if layer.down.ndim == 4 and layer.down.shape[-1] > 1]
+    conv_rank = max(wide, default=int(not base.in_blocks.isdisjoint(layers)))
+    return Shape(max(plain, default=1), 1.0, _parts(layers), conv_rank)
+
+
+def _parts(layers: Iterable[str]) -> tuple[str, ...]:
+    """Which models are adapted."""
     parts = dict.fromkeys(name.partition(".")[0] for name in layers)
     if "text_encoder_2" in parts:
         parts["text_encoder"] = None
-    conv_rank = max(wide, default=int(not base.in_blocks.isdisjoint(layers)))
-    return Shape(max(plain, default=1), 1.0, tuple(parts), conv_rank)
+    return tuple(parts)
 
 
-def fill(bank: AdapterBank, slot: int, layers: Layers, base: Outline) -> None:
-    """Opens a slot with a file's weights."""
+def fill(bank: AdapterBank, slot: int, layers: Content, base: Outline) -> None:
+    """Opens a slot with a file's weights; what LyCORIS reads becomes differences of whole weights."""
+    if isinstance(layers, Lycoris):
+        _fill_lycoris(bank, slot, layers, base)
+        return
     bank.open(slot, shape(layers, base), 0)
     bank.load(slot, low_rank.slot_state(layers, bank.state(slot), bank.scales(slot)))
 
 
-def largest_rank(layers: Layers) -> int:
+def _fill_lycoris(bank: AdapterBank, slot: int, found: Lycoris, base: Outline) -> None:
+    conv_rank = int(not base.in_blocks.isdisjoint(found.tensors))
+    bank.open(slot, Shape(1, 1.0, _parts(found.tensors), conv_rank, algorithm="full"), 0)
+    state = bank.state(slot)
+    for layer, tensors in found.tensors.items():
+        weight, bias = lycoris.difference(layer, tensors, bank.frozen(layer))
+        state[f"{layer}.weight"] = weight
+        if bias is not None:
+            state[f"{layer}.bias"] = bias
+    bank.load(slot, state)
+
+
+def largest_rank(layers: Content) -> int:
     """What is shown as a file's rank."""
+    if isinstance(layers, Lycoris):
+        return max(lycoris.rank(tensors) for tensors in layers.tensors.values())
     return max(layer.rank for layer in layers.values())
+
+
+def values(layers: Content, base: Outline) -> int:
+    """How many numbers a file's slot holds."""
+    if isinstance(layers, Lycoris):
+        return sum(math.prod(base.shapes[layer]) for layer in layers.tensors)
+    return sum(layer.down.numel() + layer.up.numel() for layer in layers.values())
 
 
 def _weight(made: Mapping[str, nn.Module], name: str) -> tuple[int, ...]:

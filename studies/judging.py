@@ -126,7 +126,7 @@ class Bench:
         for slot, index in enumerate(waiting[:_MOST_AT_ONCE]):
             checkpoint = self._case.checkpoints[index]
             layers = foreign_loras.fitting(checkpoint.path, self._case.outline)
-            room -= 4 * sum(layer.down.numel() + layer.up.numel() for layer in layers.values())
+            room -= 4 * foreign_loras.values(layers, self._case.outline)
             if subjects and room < 0:
                 break
             foreign_loras.fill(self._bank, slot, layers, self._case.outline)

@@ -130,6 +130,10 @@ class AdapterBank:
         self._leaves[slot] = {}
         self._bind(slot)
 
+    def frozen(self, layer: str) -> nn.Module:
+        """The base model's own Linear or Conv2d behind an adapted layer."""
+        return self._inner[layer]
+
     def close(self, slot: int) -> None:
         """Frees the slot."""
         del self._open[slot], self._leaves[slot]

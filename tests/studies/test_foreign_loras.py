@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from studies.foreign_loras import Outline, examined, fill, fitting, outline, shape
+from trainer import base_model
+from trainer.adapters import AdapterBank
 from trainer.base_model import BaseModel
 from trainer.bases import sources
 from trainer.pack import bank_for
@@ -110,3 +114,97 @@ def test_a_lora_on_sdxls_second_text_encoder_alone_fills_its_layers_only(
     product = state[f"{name}.up"] @ state[f"{name}.down"] * bank.scales(0)[name]
     assert torch.equal(product, up @ down / 2)
     assert not any(value.any() for key, value in state.items() if not key.startswith(name))
+
+
+MADE: dict[str, tuple[str, dict[str, object]]] = {
+    "LoHa": ("loha.LohaModule", {"lora_dim": 3, "alpha": 1.5}),
+    "LoKr": ("lokr.LokrModule", {"lora_dim": 2, "alpha": 2.0, "factor": 4}),
+    "DoRA": ("locon.LoConModule", {"lora_dim": 4, "alpha": 2.0, "weight_decompose": True}),
+    "GLoRA": ("glora.GLoRAModule", {"lora_dim": 2, "alpha": 1.0}),
+    "IA3": ("ia3.IA3Module", {}),
+    "OFT": ("diag_oft.DiagOFTModule", {"lora_dim": 4}),
+}
+"""LyCORIS' class and its arguments."""
+LAYER = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+
+
+@pytest.fixture(scope="module")
+def banked(assets: Path) -> tuple[BaseModel, AdapterBank]:
+    loaded = base_model.load(assets / "micro-sd")
+    return loaded, bank_for(loaded, 2)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_files_that_only_lycoris_reads_do_what_the_librarys_own_module_does(
+    name: str, tmp_path: Path, base: Outline, banked: tuple[BaseModel, AdapterBank]
+) -> None:
+    micro, bank = banked
+    inner = bank.frozen(LAYER)
+    plain = torch.nn.Linear(inner.in_features, inner.out_features, bias=inner.bias is not None)
+    plain.load_state_dict({key: value.float() for key, value in inner.state_dict().items()})
+    module = drawn(name, plain)
+    path = tmp_path / "odd.safetensors"
+    stem = base.names.stem(LAYER)
+    held = {f"{stem}.{key}": value.contiguous() for key, value in stored(module).items()}
+    save_file(held, path)
+
+    layers, problem = examined(path, base)
+    assert problem is None and layers is not None and len(layers) == 1
+    x = torch.randn(2, 5, inner.in_features, generator=torch.Generator().manual_seed(1))
+    weight = module.get_merged_weight(1.0, plain.weight.shape)[0]
+    wanted = torch.nn.functional.linear(x, weight, plain.bias)
+    fill(bank, 1, layers, base)
+    with torch.no_grad(), bank.rows([1, None]):
+        found = micro.unet.get_submodule(LAYER.removeprefix("unet."))(x)
+    bank.close(1)
+    assert not torch.allclose(wanted[0], plain(x)[0], atol=1e-3), "the file changes something"
+    assert torch.allclose(found[0], wanted[0], atol=1e-5)
+    assert torch.allclose(found[1], plain(x)[1], atol=1e-5)
+
+
+def test_whole_differences_are_added_to_weight_and_bias(
+    tmp_path: Path, base: Outline, banked: tuple[BaseModel, AdapterBank]
+) -> None:
+    micro, bank = banked
+    layer = LAYER.replace("to_q", "to_out.0")
+    inner = bank.frozen(layer)
+    held = {"diff": torch.randn_like(inner.weight) / 9, "diff_b": torch.randn_like(inner.bias)}
+    path = tmp_path / "full.safetensors"
+    save_file({f"{base.names.stem(layer)}.{name}": value for name, value in held.items()}, path)
+    fill(bank, 0, fitting(path, base), base)
+    x = torch.randn(1, 5, inner.in_features)
+    with torch.no_grad(), bank.rows([0]):
+        found = micro.unet.get_submodule(layer.removeprefix("unet."))(x)
+    bank.close(0)
+    wanted = torch.nn.functional.linear(x, inner.weight + held["diff"], inner.bias + held["diff_b"])
+    assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def drawn(name: str, inner: torch.nn.Linear) -> Any:
+    """LyCORIS' module of a layer with drawn weights."""
+    place, arguments = MADE[name]
+    file, _, kind = place.partition(".")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        found = getattr(import_module(f"lycoris.modules.{file}"), kind)("", inner, **arguments)
+        for parameter in found.parameters():
+            if parameter.requires_grad:
+                parameter.data += 0.1 * torch.randn_like(parameter)
+    return found
+
+
+def stored(module: Any) -> dict[str, torch.Tensor]:
+    """What the library writes for a module."""
+    own = module.custom_state_dict()
+    return {key: torch.as_tensor(value).detach() for key, value in (own or module.state_dict()).items()}
+
+
+def test_lycoris_factors_of_another_base_are_told(tmp_path: Path, base: Outline) -> None:
+    stem = base.names.stem(LAYER)
+    tensors = {name: torch.ones(2, 320) for name in ("hada_w1_b", "hada_w2_b")}
+    tensors |= {name: torch.ones(320, 2) for name in ("hada_w1_a", "hada_w2_a")}
+    path = tmp_path / "other.safetensors"
+    save_file(
+        {f"{stem}.{name}": value for name, value in (tensors | {"alpha": torch.tensor(2.0)}).items()}, path
+    )
+    assert "was it made for another base?" in told(path, base)
