@@ -1,4 +1,4 @@
-"""Which checkpoint wins: the earliest within one standard error of the best."""
+"""Which checkpoint wins: the earliest within some standard errors of the best."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Decision:
     reason: str
 
 
-def one_standard_error(candidates: Iterable[Candidate]) -> Candidate:
-    """The earliest candidate whose objective is within one standard error of the best.
+def earliest(candidates: Iterable[Candidate], preference: float = 1.0) -> Candidate:
+    """The earliest candidate whose objective is within ``preference`` standard errors of the best.
 
     All candidates are measured on the same images, prompts and seeds, so that what they share cancels: the
     standard error is that of the difference to the best, cell by cell (the best one's own where there are no
@@ -76,10 +76,14 @@ def one_standard_error(candidates: Iterable[Candidate]) -> Candidate:
     Earliest is fewest images seen, then smaller rank, then lower trial number, then lower epoch. Candidates
     whose objective or standard error is not finite are left out, and barred ones unless all are barred.
 
+    Args:
+        candidates: who may win.
+        preference: standard errors that are given away for an earlier checkpoint; 1 is Breiman's rule (1984).
+
     Raises:
         NothingToSelect: none is left.
     """
-    return min(_close(_finite(candidates)), key=_earliness)
+    return min(_within(_finite(candidates), preference), key=_earliness)
 
 
 def shortlist(candidates: Iterable[Candidate], size: int) -> list[Candidate]:
@@ -99,7 +103,7 @@ def shortlist(candidates: Iterable[Candidate], size: int) -> list[Candidate]:
     if size < 1:
         raise ValueError(f"A shortlist must hold at least 1 candidate, but got size={size}.")
     ranked = _ranked(_finite(candidates))
-    chosen = [one_standard_error(ranked)]
+    chosen = [earliest(ranked)]
     taken = Counter([chosen[0].trial])
     for candidate in ranked:
         if len(chosen) == size:
@@ -121,7 +125,7 @@ def contenders(confirmed: Iterable[Candidate]) -> list[Candidate]:
     return [best] + [other for other, ahead in leads if ahead.mean < CLEAR * ahead.standard_error]
 
 
-def decide(confirmed: Iterable[Candidate], finalists: int | None = None) -> Decision:
+def decide(confirmed: Iterable[Candidate], finalists: int | None = None, preference: float = 1.0) -> Decision:
     """Chooses among finalists that were measured again with fresh seeds.
 
     A barred finalist is passed over, unless all are barred; the reason says either.
@@ -129,26 +133,41 @@ def decide(confirmed: Iterable[Candidate], finalists: int | None = None) -> Deci
     Args:
         confirmed: who may win.
         finalists: how many there were at first; None if nobody has dropped out.
+        preference: standard errors that are given away for an earlier checkpoint.
 
     Raises:
         NothingToSelect: none is finite.
     """
     everyone = list(confirmed)
     finite = _finite(everyone)
-    close = _close(finite)
-    best, winner = close[0], min(close, key=_earliness)
+    close = _within(finite, 1.0)
+    best, winner = close[0], earliest(finite, preference)
     rivals = [candidate for candidate in close if candidate.trial != winner.trial]
-    reason = _reason(winner, best, rivals, finalists or len(finite)) + _guarded(winner, everyone)
+    told = _reason(winner, best, finalists or len(finite), margin(preference))
+    reason = told + _inseparable(rivals) + _guarded(winner, everyone)
     return Decision(close, winner, best, not rivals, reason)
 
 
-def rule_text(weights: Weights, directions: Mapping[str, int] = DIRECTIONS, guards: str = "") -> str:
+def margin(preference: float) -> str:
+    """A preference in words: "one standard error", "half a standard error", "2 standard errors"."""
+    return {1.0: "one standard error", 0.5: "half a standard error"}.get(
+        preference, f"{preference:g} standard errors"
+    )
+
+
+def rule_text(
+    weights: Weights,
+    directions: Mapping[str, int] = DIRECTIONS,
+    guards: str = "",
+    preference: float = 1.0,
+) -> str:
     """The rule of selection in words, for reports and `selection.json`.
 
     Args:
         weights: of the metrics in the objective.
         directions: of each metric whether more is better.
         guards: what bars checkpoints, in words.
+        preference: standard errors that are given away for an earlier checkpoint.
     """
     metrics = ", ".join(
         f"{name} with weight {weight:g} ({'higher' if directions[name] > 0 else 'lower'} is better)"
@@ -159,7 +178,7 @@ def rule_text(weights: Weights, directions: Mapping[str, int] = DIRECTIONS, guar
         "The objective is the weighted mean of each metric's difference from the base model without LoRA, "
         f"in units of that metric's measurement noise: {metrics}. Among all checkpoints of all trials, the "
         "winner is the earliest (fewest images seen, then smaller rank, then lower trial number) whose "
-        "objective lies within one standard error of the best, the error of their difference on the same "
+        f"objective lies within {margin(preference)} of the best, the error of their difference on the same "
         "images and seeds; finalists are measured again with fresh seeds before the choice."
         + (f" {guards}" if guards else "")
     )
@@ -179,11 +198,11 @@ def _ranked(finite: Sequence[Candidate]) -> list[Candidate]:
     return sorted(finite, key=lambda c: (-c.objective.mean, *_earliness(c)))
 
 
-def _close(finite: Sequence[Candidate]) -> list[Candidate]:
-    """Those within one standard error of the best, highest objective first."""
+def _within(finite: Sequence[Candidate], errors: float) -> list[Candidate]:
+    """Those within so many standard errors of the best, highest objective first."""
     best, *others = _ranked(finite)
     leads = [(other, lead(best, other)) for other in others]
-    return [best] + [other for other, ahead in leads if ahead.mean <= ahead.standard_error]
+    return [best] + [other for other, ahead in leads if ahead.mean <= errors * ahead.standard_error]
 
 
 def lead(best: Candidate, other: Candidate) -> Estimate:
@@ -226,19 +245,21 @@ def _figures(candidate: Candidate) -> str:
     )
 
 
-def _reason(winner: Candidate, best: Candidate, rivals: Sequence[Candidate], finalists: int) -> str:
+def _reason(winner: Candidate, best: Candidate, finalists: int, within: str) -> str:
     name = _named(winner)
     text = f"{name[0].upper()}{name[1:]} ({_figures(winner)}) "
     if winner == best:
-        text += (
-            f"is the best of {finalists} confirmed checkpoints; none within one standard error is earlier."
-        )
+        text += f"is the best of {finalists} confirmed checkpoints; none within {within} is earlier."
     else:
         text += (
-            f"is the earliest of {finalists} confirmed checkpoints within one standard error of the best, "
+            f"is the earliest of {finalists} confirmed checkpoints within {within} of the best, "
             f"{_named(best)} ({_figures(best)})."
         )
-    if rivals:
-        others = "; ".join(f"{_named(rival)} ({_figures(rival)})" for rival in rivals)
-        text += f" It cannot be told apart from {others}: the difference lies within one standard error."
     return text
+
+
+def _inseparable(rivals: Sequence[Candidate]) -> str:
+    if not rivals:
+        return ""
+    others = "; ".join(f"{_named(rival)} ({_figures(rival)})" for rival in rivals)
+    return f" It cannot be told apart from {others}: the difference lies within one standard error."

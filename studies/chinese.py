@@ -123,8 +123,7 @@ _CHOICE = {
     "Finalists, judged again": "入围检查点复评",
     "Fresh seeds tell the winner from every other trial.": "换用新的随机种子后，胜出者与其他试验拉开了差距。",
     "Fresh seeds cannot tell the winner from every other trial: those marked ≈ lie within one standard error of the "
-    "best, and the earliest of them was taken.": "换用新的随机种子后仍分不出高下：标 ≈ 的都在最佳者的一个标准误以内，"
-    "于是取其中训练量最少的。",
+    "best.": "换用新的随机种子后仍分不出高下：标 ≈ 的都在最佳者的一个标准误以内。",
     "The best of many measurements is always a little lucky; a second measurement takes the luck out.": "多次测量中的"
     "最高分总带点运气，重新测一遍可以去掉运气成分。",
     "checkpoint": "检查点",
@@ -287,10 +286,10 @@ _RULES = {
     "{name} with weight {weight} ({direction})": "{name} 权重 {weight}（{direction}）",
     "The objective is the weighted mean of each metric's difference from the base model without LoRA, in units of that "
     "metric's measurement noise: {metrics}. Among all checkpoints of all trials, the winner is the earliest (fewest "
-    "images seen, then smaller rank, then lower trial number) whose objective lies within one standard error of the "
+    "images seen, then smaller rank, then lower trial number) whose objective lies within {margin} of the "
     "best, the error of their difference on the same images and seeds; finalists are measured again with fresh seeds "
     "before the choice.": "综合得分是各指标与不加 LoRA 的底模之差的加权平均，以该指标自身的测量噪声为单位：{metrics}。"
-    "在所有试验的全部检查点中，凡与最佳者相差不超过一个标准误的（标准误取两者在相同图片和随机种子上之差的），取最早的"
+    "在所有试验的全部检查点中，凡与最佳者相差不超过{margin}的（标准误取两者在相同图片和随机种子上之差的），取最早的"
     "一个：先看训练张数少，再看网络维度（dim）小，最后看试验编号小；定夺之前，入围者会换用新的随机种子重新测量。",
     "A checkpoint is barred if {conditions}, each beyond {errors} standard errors; a barred one wins only where all "
     "are, which is said then.": "检查点若{conditions}，且超出 {errors} 个标准误，即被护栏排除；只有全部被排除时才会从中"
@@ -307,18 +306,21 @@ _RULES = {
     "prompts outside the data set are followed {points} points less well than by the base model": "对训练集外提示词的"
     "遵循比底模低 {points} 分",
     "{name} (objective {objective} after {images} images)": "{name}（训练 {images} 张，综合得分 {objective}）",
-    "{name} is the best of {count} confirmed checkpoints; none within one standard error is earlier.": "{name}是 "
-    "{count} 个复评检查点中最好的；一个标准误以内没有更早的检查点。",
-    "{name} is the earliest of {count} confirmed checkpoints within one standard error of the best, {best}.": "{name}是 "
-    "{count} 个复评检查点中与最佳者相差不超过一个标准误的最早一个；最佳者为{best}。",
+    "{name} is the best of {count} confirmed checkpoints; none within {margin} is earlier.": "{name}是 "
+    "{count} 个复评检查点中最好的；{margin}以内没有更早的检查点。",
+    "{name} is the earliest of {count} confirmed checkpoints within {margin} of the best, {best}.": "{name}是 "
+    "{count} 个复评检查点中与最佳者相差不超过{margin}的最早一个；最佳者为{best}。",
     " It cannot be told apart from {others}: the difference lies within one standard error.": "它与{others}分不出高下："
     "差别在一个标准误以内。",
     " A guard bars every one of them, so that none could be preferred; of this one, {reason}.": "它们全部触发了护栏，"
     "无从择优；其中这一个：{reason}。",
     "{name}, because {reason}": "{name}（{reason}）",
     " Passed over: {names}.": "被排除：{names}。",
-    "The earliest checkpoint within one standard error of the best so far; not yet confirmed.": "目前与最佳者相差不超过"
-    "一个标准误的最早的检查点；尚未复评。",
+    "The earliest checkpoint within {margin} of the best so far; not yet confirmed.": "目前与最佳者相差不超过"
+    "{margin}的最早的检查点；尚未复评。",
+    "one standard error": "一个标准误",
+    "half a standard error": "半个标准误",
+    "{count} standard errors": "{count} 个标准误",
     " A guard bars every checkpoint so far; of this one, {reason}.": "目前所有检查点都触发了护栏；其中这一个：{reason}。",
     "All checkpoints scored the same.": "所有检查点得分相同。",
     "Only the {metric} counted in this study.": "本次搜索只看{metric}。",
@@ -389,7 +391,7 @@ _MEASURED = {
     "{choose} to choose by, {test} to test the choice on, {train} that pictures are compared with for memorisation; near-duplicates are on one side": "{choose} 张用于选择，{test} 张用于检验选择，{train} 张用于比对记忆；近似重复的图像在同一侧",
     "{name} (objective {figures})": "{name}（综合得分 {figures}）",
     "{name} is the best of {count} that were judged again with fresh seeds.": "在用新种子复评的 {count} 个中，{name}最好。",
-    "{name} is the earliest of {count} that were judged again within one standard error of the best, {best}.": "在复评的 {count} 个中，{name}是与最佳者（{best}）相差不超过一个标准误的最早一个。",
+    "{name} is the earliest of {count} that were judged again within {margin} of the best, {best}.": "在复评的 {count} 个中，{name}是与最佳者（{best}）相差不超过{margin}的最早一个。",
     "{name} is the only one that can be chosen.": "只有{name}可选。",
     "{run}, {label}": "{run}，{label}",
     "{sentence} Remedy: {remedy}.": "{sentence}对策：{remedy}。",

@@ -18,7 +18,7 @@ from studies.diagnosis import diagnose
 from studies.judging import Bench, Case, Document, Told
 from studies.language import ENGLISH, Translator
 from studies.lora_runs import amounts
-from studies.reasons import rule, stored
+from studies.reasons import margin, rule, stored
 
 FORMAT = 1
 """Of judgement.json."""
@@ -96,7 +96,9 @@ def reach(case: Case, told: Told) -> Judgement:
     fresh = bench.confirm([finalist.trial for finalist in finalists])
     confirmed = [court.candidate(f.trial, scores) for f, scores in zip(finalists, fresh, strict=True)]
     again = {c.trial: (c, scores) for c, scores in zip(confirmed, fresh, strict=True)}
-    outcome = _Outcome(court, {c.trial: c for c in everyone}, again, decide(confirmed))
+    outcome = _Outcome(
+        court, {c.trial: c for c in everyone}, again, decide(confirmed, preference=case.confirm.preference)
+    )
     winner = outcome.decision.winner.trial
     tested = bench.test(winner) if case.images.dataset.split.test else None
     pictures = [renders for _, renders in scored]
@@ -116,11 +118,15 @@ class _Outcome:
         case = self.court.case
         return Said(
             winner=self.court.name(self.decision.winner.trial, say),
-            reason=reason(self.decision, lambda index: self.court.name(index, say), len(self.again), say),
-            rule=rule(case.objective, case.guards, say),
+            reason=self._reason(say),
+            rule=rule(case.objective, case.guards, case.confirm.preference, say),
             verdicts=[self._verdict(index, say) for index in range(len(case.checkpoints))],
             diagnoses=[run["diagnosis"] for run in _runs(self.court, say)],
         )
+
+    def _reason(self, say: Translator) -> str:
+        within = margin(self.court.case.confirm.preference, say)
+        return reason(self.decision, lambda index: self.court.name(index, say), len(self.again), within, say)
 
     def _verdict(self, index: int, say: Translator) -> str:
         """The last column of the table."""
@@ -192,8 +198,18 @@ def _file(outcome: _Outcome, index: int, verdict: str) -> dict[str, Any]:
     }
 
 
-def reason(decision: Decision, name: Callable[[int], str], finalists: int, say: Translator = ENGLISH) -> str:
-    """The choice in plain words, with files called by their epochs."""
+def reason(
+    decision: Decision, name: Callable[[int], str], finalists: int, within: str, say: Translator = ENGLISH
+) -> str:
+    """The choice in plain words, with files called by their epochs.
+
+    Args:
+        decision: what was chosen.
+        name: what a file is called, by its number.
+        finalists: how many were judged again.
+        within: the margin of the rule, in words.
+        say: the language.
+    """
     winner, best = decision.winner, decision.best
     called = _figures(name(winner.trial), winner, say)
     if name(winner.trial).startswith(("epoch ", "step ", "the last")):
@@ -208,7 +224,8 @@ def reason(decision: Decision, name: Callable[[int], str], finalists: int, say: 
         )
     else:
         text = say(
-            "{name} is the earliest of {count} that were judged again within one standard error of the best, {best}.",
+            "{name} is the earliest of {count} that were judged again within {margin} of the best, {best}.",
+            margin=within,
             name=called,
             count=finalists,
             best=_figures(name(best.trial), best, say),

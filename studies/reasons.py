@@ -32,7 +32,14 @@ def stored(reason: str, say: Translator) -> str:
     return say.again(text[:1].lower() + text[1:], ENDS) or reason
 
 
-def rule(weights: Weights, guards: GuardsSection, say: Translator) -> str:
+def margin(preference: float, say: Translator) -> str:
+    """How much is given away for an earlier checkpoint, in words."""
+    if preference in (0.5, 1.0):
+        return say("one standard error") if preference == 1.0 else say("half a standard error")
+    return say("{count} standard errors", count=f"{preference:g}")
+
+
+def rule(weights: Weights, guards: GuardsSection, preference: float, say: Translator) -> str:
     """The rule of selection in words, as ``selection.json`` has it in English."""
     directions = {+1: say("higher is better"), -1: say("lower is better")}
     metrics = say(", ").join(
@@ -48,25 +55,27 @@ def rule(weights: Weights, guards: GuardsSection, say: Translator) -> str:
     text = say(
         "The objective is the weighted mean of each metric's difference from the base model without LoRA, in units "
         "of that metric's measurement noise: {metrics}. Among all checkpoints of all trials, the winner is the "
-        "earliest (fewest images seen, then smaller rank, then lower trial number) whose objective lies within one "
-        "standard error of the best, the error of their difference on the same images and seeds; finalists are "
+        "earliest (fewest images seen, then smaller rank, then lower trial number) whose objective lies within "
+        "{margin} of the best, the error of their difference on the same images and seeds; finalists are "
         "measured again with fresh seeds before the choice.",
         metrics=metrics,
+        margin=margin(preference, say),
     )
     guarded = guards.told(say)
     return text + say(" {sentence}", sentence=guarded) if guarded else text
 
 
-def choice(verdict: Mapping[str, Any], guards: GuardsSection, say: Translator) -> str:
+def choice(verdict: Mapping[str, Any], guards: GuardsSection, preference: float, say: Translator) -> str:
     """Why the winner won, from the verdict's facts."""
+    within = margin(preference, say)
     if verdict["confirmation"] is None:
-        return _provisional(verdict, guards, say)
+        return _provisional(verdict, guards, within, say)
     finalists = verdict["confirmation"]["finalists"]
     winner = _finalist(verdict["winner"], finalists)
     close = sorted((f for f in finalists if f["close"]), key=lambda f: -f["objective"]["mean"])
     rivals = [f for f in close if f["trial"] != winner["trial"]]
     free = [f for f in finalists if f.get("barred") is None] or finalists
-    text = _merit(winner, close[0], len(free), say)
+    text = _merit(winner, close[0], len(free), within, say)
     if rivals:
         others = say("; ").join(_with_figures(rival, say) for rival in rivals)
         text += say(
@@ -76,25 +85,31 @@ def choice(verdict: Mapping[str, Any], guards: GuardsSection, say: Translator) -
     return text + _guarded(winner, finalists, guards, say)
 
 
-def _provisional(verdict: Mapping[str, Any], guards: GuardsSection, say: Translator) -> str:
-    text = say("The earliest checkpoint within one standard error of the best so far; not yet confirmed.")
+def _provisional(verdict: Mapping[str, Any], guards: GuardsSection, within: str, say: Translator) -> str:
+    text = say(
+        "The earliest checkpoint within {margin} of the best so far; not yet confirmed.", margin=within
+    )
     barred = _barred(verdict["winner"], guards, say)
     if barred is None:
         return text
     return text + say(" A guard bars every checkpoint so far; of this one, {reason}.", reason=barred)
 
 
-def _merit(winner: Mapping[str, Any], best: Mapping[str, Any], count: int, say: Translator) -> str:
+def _merit(
+    winner: Mapping[str, Any], best: Mapping[str, Any], count: int, within: str, say: Translator
+) -> str:
     name = _with_figures(winner, say)
     name = name[0].upper() + name[1:]
     if winner is best:
         return say(
-            "{name} is the best of {count} confirmed checkpoints; none within one standard error is earlier.",
+            "{name} is the best of {count} confirmed checkpoints; none within {margin} is earlier.",
+            margin=within,
             name=name,
             count=count,
         )
     return say(
-        "{name} is the earliest of {count} confirmed checkpoints within one standard error of the best, {best}.",
+        "{name} is the earliest of {count} confirmed checkpoints within {margin} of the best, {best}.",
+        margin=within,
         name=name,
         count=count,
         best=_with_figures(best, say),

@@ -131,13 +131,15 @@ class _Page:
     def _reason(self) -> str:
         if self.say.language == "en":
             return str(self.winner["reason"])
-        return reasons.choice(self.verdict, self.study.spec.guards, self.say)
+        return reasons.choice(
+            self.verdict, self.study.spec.guards, self.study.spec.confirm.preference, self.say
+        )
 
     def _rule(self) -> str:
         spec = self.study.spec
         if self.say.language == "en":
             return str(self.verdict["rule"])
-        return reasons.rule(spec.objective, spec.guards, self.say)
+        return reasons.rule(spec.objective, spec.guards, spec.confirm.preference, self.say)
 
     def _pictures(self, finalists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         shown = Evidence(self.study, self.champion)

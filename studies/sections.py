@@ -171,6 +171,8 @@ class ConfirmSection(Section):
     """Most times that finalists are measured again; it ends when no other trial is within the noise of the best."""
     outside_prompt_count: int = Field(8, ge=0, le=64)
     """How many prompts outside the data set are rendered, once each."""
+    preference: float = Field(0.5, ge=0, le=2)
+    """How much worse than the best an earlier checkpoint may be and still win; 1 is the usual rule."""
 
 
 class PackSection(Section):

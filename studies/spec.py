@@ -103,7 +103,7 @@ class StudySpec(Section):
     @property
     def rule(self) -> str:
         """The rule of selection in words."""
-        return rule_text(self.objective, guards=self.guards.rule)
+        return rule_text(self.objective, guards=self.guards.rule, preference=self.confirm.preference)
 
 
 def load(path: Path) -> StudySpec:

@@ -11,7 +11,7 @@ from evaluation.pooling import repeated
 from evaluation.scorecard import ScoreCard
 from search.objective import Weights, shares
 from search.pareto import front
-from search.selection import Candidate, Decision, contenders, decide, one_standard_error, shortlist
+from search.selection import Candidate, Decision, contenders, decide, earliest, margin, shortlist
 from search.trial import Proposal, TrialRecord
 from studies.cards import candidate, candidates, facts, plain
 from studies.engine import Engine, Exam
@@ -100,8 +100,9 @@ def provisional(study: Study, weights: Weights | None = None) -> Verdict:
         study = replace(study, spec=study.spec.model_copy(update={"objective": dict(weights)}))
     court = _court(study, study.memory.records())
     everyone = court.everyone()
-    choice = one_standard_error(everyone)
-    reason = "The earliest checkpoint within one standard error of the best so far; not yet confirmed."
+    preference = study.spec.confirm.preference
+    choice = earliest(everyone, preference)
+    reason = f"The earliest checkpoint within {margin(preference)} of the best so far; not yet confirmed."
     if choice.barred is not None:
         reason += f" A guard bars every checkpoint so far; of this one, {choice.barred}."
     return _document(court, everyone, choice, reason) | {"confirmation": None, "test": None}
@@ -180,7 +181,7 @@ def _hear(court: _Court, engine: Engine, finalists: Sequence[Candidate]) -> _Hea
             heard[i].append(ScoreCard.model_validate(scores))
         cards = [repeated(of) for of in heard]
         confirmed = [court.again(f, card) for f, card in zip(finalists, cards, strict=True)]
-        decision = decide([confirmed[i] for i in going], len(finalists))
+        decision = decide([confirmed[i] for i in going], len(finalists), spec.confirm.preference)
         if decision.separable:
             break
         ahead = contenders([confirmed[i] for i in going])

@@ -65,6 +65,7 @@ STUDY: Mapping[str, Entry] = {
     "confirm.seeds_per_prompt": Entry(unit="seeds"),
     "confirm.rounds": Entry(unit="measurements"),
     "confirm.outside_prompt_count": Entry(unit="prompts"),
+    "confirm.preference": Entry(unit="standard errors"),
     "pack.size": Entry(unit="trials"),
     "pack.most": Entry(unit="trials"),
     "save.precision": Entry(("save_precision",), row="save precision"),

@@ -8,7 +8,7 @@ from search.selection import (
     Candidate,
     NothingToSelect,
     decide,
-    one_standard_error,
+    earliest,
     rule_text,
     shortlist,
 )
@@ -27,12 +27,12 @@ def test_the_earliest_within_one_standard_error_wins() -> None:
         candidate(1, 3, 1.00),
         candidate(1, 4, 0.99),
     ]
-    assert one_standard_error(candidates) == candidates[1]
+    assert earliest(candidates) == candidates[1]
 
 
 def test_the_standard_error_is_the_best_ones() -> None:
     unsure = candidate(0, 1, 0.5, error=10.0)
-    assert one_standard_error([unsure, candidate(1, 2, 1.0, error=0.1)]).trial == 1
+    assert earliest([unsure, candidate(1, 2, 1.0, error=0.1)]).trial == 1
 
 
 def celled(trial: int, epoch: int, *values: float) -> Candidate:
@@ -55,7 +55,7 @@ def test_what_candidates_share_cancels_in_the_standard_error() -> None:
 def test_a_barred_candidate_never_wins_while_another_may() -> None:
     copied = replace(candidate(0, 1, 9.0), barred="it copies")
     fair = candidate(1, 2, 0.1)
-    assert one_standard_error([copied, fair]) == fair
+    assert earliest([copied, fair]) == fair
     assert shortlist([copied, fair], 3) == [fair]
     decision = decide([copied, fair])
     assert decision.winner == fair
@@ -77,14 +77,14 @@ def test_guards_stand_in_the_rule() -> None:
 
 def test_equal_images_are_decided_by_rank_then_by_number() -> None:
     ties = [candidate(3, 1, 1.0, rank=8), candidate(2, 1, 1.0, rank=4), candidate(1, 1, 1.0, rank=4)]
-    assert one_standard_error(ties).trial == 1
-    assert one_standard_error(reversed(ties)).trial == 1
+    assert earliest(ties).trial == 1
+    assert earliest(reversed(ties)).trial == 1
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
 def test_a_diverged_candidate_never_wins(broken: float) -> None:
     candidates = [candidate(0, 1, broken), candidate(1, 2, -5.0), candidate(2, 1, 9.0, error=broken)]
-    assert one_standard_error(candidates).trial == 1
+    assert earliest(candidates).trial == 1
     assert [c.trial for c in shortlist(candidates, 3)] == [1]
     assert decide(candidates).winner.trial == 1
     with pytest.raises(NothingToSelect):
@@ -126,6 +126,16 @@ def test_a_close_finalist_of_another_trial_makes_the_choice_inseparable() -> Non
     assert not decision.separable
     assert "is the best of 2 confirmed checkpoints" in decision.reason
     assert "cannot be told apart from trial 1, epoch 2 (objective 0.950" in decision.reason
+
+
+def test_less_is_given_away_for_earliness_where_less_is_asked_for() -> None:
+    """The best leads by 0.05 (half its error of 0.1) and by 0.08; both stay close, so that it is heard on."""
+    candidates = [candidate(0, 1, 0.92), candidate(0, 2, 0.95), candidate(0, 3, 1.0)]
+    winners = {p: decide(candidates, preference=p).winner.epoch for p in (0.0, 0.49, 0.51, 1.0)}
+    assert winners == {0.0: 3, 0.49: 3, 0.51: 2, 1.0: 1}
+    assert len(decide(candidates, preference=0.0).close) == 3
+    assert "none within half a standard error is earlier" in decide(candidates, preference=0.5).reason
+    assert "within 0.25 standard errors of the best" in rule_text({"validation": 1.0}, preference=0.25)
 
 
 def test_the_rule_is_told_in_words_with_its_weights() -> None:

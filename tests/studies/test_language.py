@@ -119,8 +119,8 @@ def strings(figure: dict[str, Any]) -> list[str]:
 def test_the_reason_and_the_rule_are_rebuilt_as_they_are_stored(rich: Invented) -> None:
     spec = rich.study.spec
     for verdict in (rich.verdict, provisional(rich.study)):
-        assert reasons.choice(verdict, spec.guards, ENGLISH) == verdict["winner"]["reason"]
-        assert reasons.rule(spec.objective, spec.guards, ENGLISH) == verdict["rule"]
+        assert reasons.choice(verdict, spec.guards, 0.5, ENGLISH) == verdict["winner"]["reason"]
+        assert reasons.rule(spec.objective, spec.guards, 0.5, ENGLISH) == verdict["rule"]
 
 
 def test_rivals_and_barred_finalists_are_told_as_they_are_stored(rich: Invented) -> None:
@@ -155,7 +155,7 @@ def test_rivals_and_barred_finalists_are_told_as_they_are_stored(rich: Invented)
         },
     }
     assert "Passed over: trial 4" in decision.reason
-    assert reasons.choice(document, guards, ENGLISH) == decision.reason
+    assert reasons.choice(document, guards, 1.0, ENGLISH) == decision.reason
 
 
 def facts_of(finalist: dict[str, Any]) -> Any:
