@@ -7,8 +7,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from search.leases import NameTakenError, Shared
 from search.memory import Memory
+from search.sharing import NameTakenError, Shared
 from studies.problems import StudyError
 from studies.workspace import Workspace
 

@@ -11,9 +11,9 @@ from optuna.storages._grpc.server import make_server
 
 from search.address import EndedError
 from search.driver import Driver
-from search.leases import Shared
 from search.memory import Memory
 from search.settings import SearchSettings
+from search.sharing import Shared
 from search.space import parse_space
 from search.storage import StorageError, open_storage, reach, redacted, translated
 from search.trial import Finished, Point

@@ -23,7 +23,7 @@ RUNNER = """
 import sys, time
 from search.driver import Driver
 from search.endurance import Endurance
-from search.leases import Shared
+from search.sharing import Shared
 from search.memory import Memory
 from search.settings import SearchSettings
 from search.space import parse_space

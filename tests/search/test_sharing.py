@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from search.driver import Driver
-from search.leases import MOST_TAKEOVERS, NameTakenError, Shared, Stillness
+from search.leases import MOST_TAKEOVERS
 from search.memory import Memory
 from search.settings import SearchSettings
+from search.sharing import NameTakenError, Shared, Stillness
 from search.trial import Finished, Infeasible, Point
 from tests.search.conftest import Clock, Study
 
