@@ -62,6 +62,7 @@ def serve(workspace: Workspace, port: int, host: str = HOST) -> WSGIServer:
         url = databases.url_of(workspace)
         storage = open_storage(url, create=False) if is_server(url) else url
         app = wsgi(storage, artifact_store=FileSystemArtifactStore(workspace.artifacts))
+    warnings.filterwarnings("ignore", category=UserWarning, module="optuna")  # of importances with few trials
     try:
         answer = guarded(_readable(app), host)
         return make_server(host, port, answer, server_class=_Server, handler_class=_Quiet)
