@@ -18,22 +18,20 @@ OBJECT_BYTES = 100 * 1024 * 1024
 REACH_SECONDS = 5.0
 """For how long a cluster's head may leave a connection unanswered."""
 _SETTINGS = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""Workers have the priority of any process (Ray's own choice is 15 lower); Ray's makers are sent nothing."""
-_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Ray's own switch for machines that are no part of a cluster: everything listens on 127.0.0.1 alone."""
+"""No part of a wider cluster, so that everything listens on 127.0.0.1 alone; workers with the priority of any process
+(Ray's own choice is 15 lower); nothing sent to Ray's makers; no remark on how GPUs are hidden."""
 
 
 @contextmanager
 def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     """Connects to a Ray cluster while the block lasts; one that was started for it ends with it.
 
-    Ray must not be imported before: it reads then how it is to listen and whom it trusts.
-
-    Where this process is connected already, that connection is used and left as it is.
+    Ray must not be imported before: it reads then how it is to listen and whom it trusts. Where this process is connected already, that connection is used and left as it is.
 
     Args:
         address: HOST:PORT of the cluster's head, or "auto" for a cluster on this machine; None starts one.
@@ -42,10 +40,8 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     Raises:
         StudyError: there is no cluster, or Ray does not start.
     """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
     if address is None:
-        _close()
+        close()
     else:
         _reach(address)
     import ray
@@ -81,9 +77,9 @@ def _how(address: str | None, workers: int | None) -> dict[str, Any]:
     }
 
 
-def _close() -> None:
-    """Keeps a cluster of this machine's own to the loopback, and to who has a token that only it knows."""
-    for name, value in _LOOPBACK.items():
+def close() -> None:
+    """Lets Ray, once it is imported, keep what it starts to the loopback and to who has a token drawn here."""
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"

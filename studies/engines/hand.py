@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,9 @@ class Hand:
         self._worker: Worker | None = None
         self._steps: list[tuple[int, float]] = []
 
-    def placed(self) -> bool:
-        """Answers once the actor has its place in the cluster."""
-        return True
+    def placed(self) -> int:
+        """Its process's number, once the actor has its place in the cluster."""
+        return os.getpid()
 
     def open(
         self, spec: StudySpec, root: Path, dataset: Dataset, seed: int, orders: Sequence[Order]
