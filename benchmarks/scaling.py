@@ -1,8 +1,9 @@
 """How much sooner a search ends with two Ray workers than with one, on two cores with one thread each.
 
-The same study, random sampling and no pruning, is searched by one worker and by two on a Ray cluster of this machine's own. Only
-the search is timed: not the start of Ray, the loading of the base model, nor what comes after the search. In each round
-both run once, in turns of who comes first; the figure is the median of the rounds' ratios.
+The same study, with random sampling, no pruning and trials of one length, is searched by one worker and by two on a Ray
+cluster of this machine's own. Only the search is timed: not the start of Ray, the loading of the base model, nor what
+comes after the search. In each round both run once, in turns of who comes first; the figure is the median of the
+rounds' ratios.
 
     .venv/bin/python benchmarks/scaling.py --rounds 3
 """
@@ -31,7 +32,7 @@ from studies.engines.choice import Choice, opened
 from studies.quiet import quiet
 from studies.runner import Runner
 from studies.study import SPREADS
-from tests.studies.silent import Silent
+from studies.watch import LineLog
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
 
@@ -40,8 +41,8 @@ def main() -> None:
     """Prints a table and, last, one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=1, help="both run so often")
-    parser.add_argument("--trials", type=int, default=16, help="of the study")
-    parser.add_argument("--images", type=int, default=320, help="of each trial")
+    parser.add_argument("--trials", type=int, default=24, help="of the study")
+    parser.add_argument("--images", type=int, default=672, help="of each trial")
     parser.add_argument("--pack", type=int, default=4, help="trials that a worker trains at a time")
     arguments = parser.parse_args()
     quiet()
@@ -63,10 +64,11 @@ def _searched(workers: int, arguments: argparse.Namespace) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         begun = study.begin(_study(folder, arguments), folder / "workspace")
-        with opened(Choice("ray", workers=workers), begun, Silent()) as engine:
+        silent = LineLog(Console(quiet=True))
+        with opened(Choice("ray", workers=workers), begun, silent) as engine:
             engine.limit_pack(arguments.pack)
             begun.memory.remember(SPREADS, engine.spreads())
-            runner = Runner(begun, engine, Silent())
+            runner = Runner(begun, engine, silent)
             began = time.perf_counter()
             runner.search()
             seconds = time.perf_counter() - began
@@ -82,6 +84,8 @@ def _study(folder: Path, arguments: argparse.Namespace) -> Path:
     for place, key in (("base", "path"), ("data", "folder")):
         table["plan"][place][key] = str(LIBRARY / table["plan"][place][key])
     table["judge"]["clip"] = str(LIBRARY / table["judge"]["clip"])
+    for name in ("repeats", "batch_size"):
+        table["plan"]["data"][name] = min(table["search"]["space"].pop(f"data.{name}")["choices"])
     table["search"] |= {"sampler": "random", "pruner": {"name": "none"}}
     table["budget"] = {"trials": arguments.trials, "images_per_trial": arguments.images}
     table["pack"] = {"size": arguments.pack}

@@ -31,7 +31,8 @@ _SETTINGS = {
 def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     """Connects to a Ray cluster while the block lasts; one that was started for it ends with it.
 
-    Ray must not be imported before: it reads then how it is to listen and whom it trusts. Where this process is connected already, that connection is used and left as it is.
+    Ray must not be imported before: it reads then how it is to listen and whom it trusts. Where this process is
+    connected already, that connection is used and left as it is.
 
     Args:
         address: HOST:PORT of the cluster's head, or "auto" for a cluster on this machine; None starts one.
