@@ -86,7 +86,7 @@ class Counter:
     def started(self, number: int, values: Mapping[str, Any], resumed: bool) -> None:
         """Ignored."""
 
-    def returned(self, number: int) -> None:
+    def returned(self, number: int, reason: str) -> None:
         """Ignored."""
 
     def lost(self, number: int) -> None:

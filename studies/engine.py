@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from search.trial import Proposal
+
+if TYPE_CHECKING:
+    from trainer.pack_size import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,10 @@ class Blown:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A trial had to leave its slot for want of memory; it waits to be admitted again."""
+    """A trial had to leave its slot; it waits to be admitted again."""
 
     trial: int
+    reason: str = "memory is full, the pack goes on smaller"
 
 
 Event = Scored | Blown | Returned
@@ -88,3 +92,16 @@ class Engine(Protocol):
 
     def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
         """Scores (trial, epoch) checkpoints from their files; nothing may be in training."""
+
+
+class Equipped(Engine, Protocol):
+    """An engine as a launch finds it: how much it trains at a time is still to be said."""
+
+    def measure_pack(self) -> tuple[Reading, ...]:
+        """How fast packs of growing size train the study's heaviest trial; nothing may be in training."""
+
+    def probe(self) -> dict[str, Any]:
+        """The learning-rate probe of the study's first recipe, as JSON values; nothing may be in training."""
+
+    def limit_pack(self, size: int) -> None:
+        """Trains at most so many trials at a time on each device from now on."""

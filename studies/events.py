@@ -107,9 +107,9 @@ class Recorded:
         self._events.write(number, card)
         self._watch.checkpoint(number, card)
 
-    def returned(self, number: int) -> None:
+    def returned(self, number: int, reason: str) -> None:
         """Passes it on."""
-        self._watch.returned(number)
+        self._watch.returned(number, reason)
 
     def lost(self, number: int) -> None:
         """Passes it on."""

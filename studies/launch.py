@@ -14,6 +14,9 @@ from rich.console import Console
 
 from search.storage import StorageError
 from studies import dashboard, report, spec, study, watch
+from studies.engine import Equipped
+from studies.engines.choice import INLINE, Choice
+from studies.engines.choice import opened as engine_of
 from studies.events import Events, Recorded
 from studies.probing import FIELD, REMEMBERED, as_remembered
 from studies.problems import StudyError
@@ -23,7 +26,6 @@ from studies.study import Study
 from studies.summary import summary
 from studies.terminal import plain
 from studies.trouble import in_sentences
-from studies.worker import Worker
 from studies.workspace import default_root
 from trainer import pack_size
 from trainer.files import waiting_for_room
@@ -40,6 +42,7 @@ def launch(
     tensorboard: bool = False,
     storage: str | None = None,
     runner: str | None = None,
+    engine: Choice = INLINE,
 ) -> None:
     """Opens, searches, chooses and reports; prints what happens.
 
@@ -50,10 +53,12 @@ def launch(
         tensorboard: whether curves are written for TensorBoard, too.
         storage: the database as on the command line; None takes the study file's.
         runner: this runner's name where several share the study; None takes the machine's.
+        engine: where trials are trained.
 
     Raises:
         StudyError: with what is wrong and what to do.
     """
+    engine.check()
     quiet()
     began = time.monotonic()
     console = Console(stderr=False)
@@ -66,19 +71,17 @@ def launch(
         for note in opened.dataset.warnings:
             console.print(plain(f"note: {note}"), markup=False)
         events = Events(opened.workspace.tensorboard, opened.memory.records()) if tensorboard else None
-        verdict = _run(opened, _watch(opened, console, log), events, began)
+        seen = _watch(opened, console, log)
+        with seen, in_sentences(), _resumable():
+            verdict = _run(opened, Recorded(seen, events) if events else seen, engine, began)
         if events:
             events.close()
         seconds = opened.memory.recall(_SECONDS)
         console.print(summary(opened, verdict, seconds), markup=False, highlight=False, soft_wrap=True)
 
 
-def _run(
-    opened: Study, shown: watch.LineLog | watch.Bars, events: Events | None, began: float
-) -> Mapping[str, Any]:
-    with shown, in_sentences(), _resumable():
-        seen: watch.Watch = Recorded(shown, events) if events else shown
-        worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, seen.stepped)
+def _run(opened: Study, seen: watch.Watch, engine: Choice, began: float) -> Mapping[str, Any]:
+    with engine_of(engine, opened, seen) as worker:
         worker.limit_pack(_pack_size(opened, worker, seen))
         opened = probed(opened, worker, seen)
         verdict = Runner(opened, worker, seen).run()
@@ -113,7 +116,7 @@ def _annotate(opened: Study, verdict: Mapping[str, Any]) -> None:
         write()
 
 
-def _pack_size(opened: Study, worker: Worker, seen: watch.Watch) -> int:
+def _pack_size(opened: Study, worker: Equipped, seen: watch.Watch) -> int:
     """The study file's, or the one that this runner measured when it began: a resumed study keeps it."""
     asked = opened.spec.pack.size
     if asked != "auto":
@@ -130,7 +133,7 @@ def _pack_size(opened: Study, worker: Worker, seen: watch.Watch) -> int:
     return recorded
 
 
-def probed(opened: Study, worker: Worker, seen: watch.Watch) -> Study:
+def probed(opened: Study, worker: Equipped, seen: watch.Watch) -> Study:
     """The study around the learning rate that its probe finds when it begins, or has found."""
     if not opened.spec.probe.enabled:
         return opened

@@ -83,8 +83,8 @@ class Runner:
                         self._scored(event)
                     case Blown(trial=trial, reason=reason):
                         self._end(trial, Infeasible(reason))
-                    case Returned(trial=trial):
-                        self._returned(trial)
+                    case Returned():
+                        self._returned(event)
                     case _:
                         assert_never(event)
                 asking = True
@@ -107,10 +107,10 @@ class Runner:
             time.sleep(self._study.leases.poll_seconds)
         return others > 0
 
-    def _returned(self, trial: int) -> None:
-        if self._driver.holds(trial):
-            self._driver.requeue(trial)
-        self._watch.returned(trial)
+    def _returned(self, event: Returned) -> None:
+        if self._driver.holds(event.trial):
+            self._driver.requeue(event.trial)
+        self._watch.returned(event.trial, event.reason)
 
     def _admit(self) -> bool:
         proposal = self._driver.ask()

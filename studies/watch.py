@@ -36,8 +36,8 @@ class Watch(Protocol):
     def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
         """A checkpoint was scored."""
 
-    def returned(self, number: int) -> None:
-        """A trial left its slot for want of memory and waits to be admitted again."""
+    def returned(self, number: int, reason: str) -> None:
+        """A trial left its slot and waits to be admitted again."""
 
     def lost(self, number: int) -> None:
         """A trial left its slot because another runner has taken it over, or somebody has ended it."""
@@ -84,9 +84,9 @@ class LineLog:
         """Prints the scores."""
         self._line(f"trial {number:>3} {scores_line(card)}")
 
-    def returned(self, number: int) -> None:
+    def returned(self, number: int, reason: str) -> None:
         """Prints it."""
-        self._line(f"trial {number:>3} waits: memory is full, the pack goes on smaller")
+        self._line(f"trial {number:>3} waits: {reason}")
 
     def lost(self, number: int) -> None:
         """Prints it."""
@@ -159,14 +159,14 @@ class Bars:
             self._best = objective, f"best {objective:+.2f}: trial {number}, epoch {card['epoch']}"
             self._note()
 
-    def returned(self, number: int) -> None:
+    def returned(self, number: int, reason: str) -> None:
         """Counts the trial out for now."""
         self._states["training"] -= 1
         self._note()
 
     def lost(self, number: int) -> None:
         """Counts the trial out."""
-        self.returned(number)
+        self.returned(number, "")
 
     def ended(self, record: TrialRecord) -> None:
         """Counts the trial out."""

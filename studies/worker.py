@@ -85,6 +85,11 @@ class Worker:
         self._pack.limit = size
 
     @property
+    def capacity(self) -> int:
+        """How many trials can be trained at a time."""
+        return max(1, self._pack.limit // len(self._cohorts.sides))
+
+    @property
     def has_room(self) -> bool:
         """Whether another trial can be admitted; an empty pack takes one in any case."""
         return not self._pack.runs or self._pack.limit - len(self._pack.runs) >= len(self._cohorts.sides)

@@ -28,6 +28,24 @@ import click
     metavar="NAME",
     help="Name of this runner among those that share the study.  [default: the machine's name]",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["inline", "ray"]),
+    default="inline",
+    show_default=True,
+    help="Who trains: this process on one device, or workers of a Ray cluster, one on each device.",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="Ray cluster to join; auto for one on this machine.  [default: start one on this machine]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of Ray workers.  [default: the cluster's GPUs, or 1 where it has none]",
+)
 @click.option("--log", is_flag=True, help="One line per event even on a terminal.")
 def command(
     study_file: Path,
@@ -35,6 +53,9 @@ def command(
     tensorboard: bool,
     storage: str | None,
     runner: str | None,
+    engine: str,
+    ray_address: str | None,
+    workers: int | None,
     log: bool,
 ) -> None:
     """Run the search of STUDY_FILE, or go on with it.
@@ -47,7 +68,9 @@ def command(
       lorasearch run my-character.toml --workspace /data/my-character
       lorasearch run my-character.toml --tensorboard
       lorasearch run my-character.toml --storage postgresql://me@db/studies --runner gpu-1
+      lorasearch run my-character.toml --engine ray --workers 4
     """
+    from studies.engines.choice import Choice
     from studies.launch import launch
 
-    launch(study_file, workspace, log, tensorboard, storage, runner)
+    launch(study_file, workspace, log, tensorboard, storage, runner, Choice(engine, ray_address, workers))

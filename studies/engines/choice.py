@@ -1,0 +1,78 @@
+"""The engines by name, and what a command line says of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from studies.problems import StudyError
+
+if TYPE_CHECKING:
+    from studies.engine import Equipped
+    from studies.study import Study
+    from studies.watch import Watch
+
+_ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which engine a run is to have."""
+
+    name: str = "inline"
+    """One of ``ENGINES``."""
+    address: str | None = None
+    """Of a Ray cluster that is there: HOST:PORT, or "auto" for one on this machine; None starts one."""
+    workers: int | None = None
+    """How many Ray workers; None takes one for every GPU of the cluster, or one where it has none."""
+
+    def check(self) -> None:
+        """Raises ``StudyError`` if this cannot be had here; nothing is started."""
+        if self.name == "inline":
+            if self.address is not None or self.workers is not None:
+                raise StudyError("--ray-address and --workers need --engine ray; add it, or leave them out.")
+            return
+        if find_spec("ray") is None:
+            raise StudyError("--engine ray needs the package ray: pip install 'lorasearch[ray]'.")
+        if self.address is not None and not _ADDRESS.fullmatch(self.address):
+            raise StudyError(
+                f"--ray-address must be HOST:PORT, or auto for a cluster on this machine, but got {self.address!r}."
+            )
+
+
+INLINE = Choice()
+"""This process, on one device."""
+
+
+@contextmanager
+def _inline(_choice: Choice, study: Study, watch: Watch) -> Iterator[Equipped]:
+    from studies.worker import Worker
+
+    yield Worker(study.spec, study.workspace, study.dataset, study.seed, watch.stepped)
+
+
+@contextmanager
+def _ray(choice: Choice, study: Study, watch: Watch) -> Iterator[Equipped]:
+    from studies.engines.cluster import cluster
+
+    watch.phase("starting Ray and its workers")
+    with cluster(choice.address, choice.workers):
+        from studies.engines.ray import RayEngine
+
+        yield RayEngine(study, choice.workers, watch.stepped, watch.phase)
+
+
+ENGINES: dict[str, Callable[[Choice, Study, Watch], AbstractContextManager[Equipped]]] = {
+    "inline": _inline,
+    "ray": _ray,
+}
+"""Each makes an engine for a study while its block lasts."""
+
+
+def opened(choice: Choice, study: Study, watch: Watch) -> AbstractContextManager[Equipped]:
+    """The chosen engine, ready for the study's first trial."""
+    return ENGINES[choice.name](choice, study, watch)
