@@ -54,7 +54,6 @@ def pristine_base(assets: Path) -> BaseModel:
 
     from trainer import base_model
 
-    torch.set_num_threads(2)
     return base_model.load(assets / "micro-sd", device=torch.device("cpu"))
 
 
