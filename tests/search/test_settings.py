@@ -17,7 +17,7 @@ def test_every_problem_of_the_settings_is_told() -> None:
             }
         )
     text = str(raised.value)
-    assert "Unknown sampler 'tpp'; choose one of: random, tpe." in text
+    assert "Unknown sampler 'tpp'; choose one of: cmaes, gp, qmc, random, tpe." in text
     assert "pruner.min_images must be below horizon_images (400), but got 500." in text
 
 

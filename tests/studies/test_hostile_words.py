@@ -14,6 +14,7 @@ from optuna_dashboard import get_note
 
 from studies import dashboard, judged_page, report
 from studies.image_check import Finding, told
+from studies.judgement import Said
 from studies.language import translator
 from studies.problem_sheet import problem_sheet
 from tests.studies import invented
@@ -106,14 +107,16 @@ def test_the_page_of_a_judgement_escapes_names_and_prompts() -> None:
         "winner": entry,
         "files": [entry, entry],
         "runs": [named, named],
-        "rule": ALL,
         "images": {"never_trained_on": True},
-        "warnings": [ALL],
     }
     page = Parts(
         judged_page.render(
             {
                 "document": document,
+                "said": Said(ALL, ALL, ALL, (ALL, ALL), (ALL, ALL)),
+                "files": [(entry, ALL), (entry, ALL)],
+                "diagnoses": [(ALL, ALL)],
+                "warnings": [ALL],
                 "findings": [dict.fromkeys(("label", "tone", "figure", "error", "meaning"), ALL)],
                 "columns": [],
                 "curves": [judged_page.curve([entry, entry])],
