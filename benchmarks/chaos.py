@@ -60,6 +60,19 @@ class Toll:
     """Files that do not open whole."""
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """A selection after kills beside the undisturbed one."""
+
+    same: bool
+    """Whether the same checkpoint was chosen from the same ones."""
+    within: bool
+    """Whether the objectives of the chosen ones are within one standard error."""
+    moved: float | None
+    """Largest difference of a checkpoint's objective, in its standard errors: a trial that goes on in other
+    company is the same to rounding. None where the checkpoints are not the same."""
+
+
 def main() -> None:
     """Prints a table and, last, one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -83,9 +96,9 @@ def _ordeal(folder: Path, name: str, arguments: argparse.Namespace) -> dict[str,
     undisturbed, killed = folder / "undisturbed", folder / "killed"
     start_up = _first_checkpoint(study_file, undisturbed)
     toll = disturbed(study_file, killed, arguments.kills, 2 * start_up, random.Random(arguments.seed))
-    same, within = compared(undisturbed, killed)
+    found = compared(undisturbed, killed)
     apart = 0.0 if name == "random sampling" else worst_apart(killed, arguments.alone)
-    return {"toll": toll, "same": same, "within": within, "apart": apart}
+    return {"toll": toll, "found": found, "apart": apart}
 
 
 def _print(found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -97,12 +110,14 @@ def _print(found: Mapping[str, Mapping[str, Any]]) -> None:
         "corrupt",
         "same selection",
         "within one SE",
+        "moved, SE",
         "apart from alone",
     ):
         table.add_column(column, justify="left" if column == "study" else "right")
     for name, row in found.items():
-        toll = row["toll"]
-        figures = (toll.kills, toll.lost, toll.corrupt, row["same"], row["within"], f"{row['apart']:.1e}")
+        toll, one = row["toll"], row["found"]
+        moved = "" if one.moved is None else f"{one.moved:.1e}"
+        figures = (toll.kills, toll.lost, toll.corrupt, one.same, one.within, moved, f"{row['apart']:.1e}")
         table.add_row(name, *map(str, figures))
     Console().print(table)
     tolls = [row["toll"] for row in found.values()]
@@ -113,8 +128,9 @@ def _print(found: Mapping[str, Mapping[str, Any]]) -> None:
                 "kills": sum(toll.kills for toll in tolls),
                 "lost": sum(toll.lost for toll in tolls),
                 "corrupt": sum(toll.corrupt for toll in tolls),
-                "same_selection": plain["same"],
-                "default_within_one_standard_error": default["within"],
+                "same_selection": plain["found"].same,
+                "moved_in_standard_errors": plain["found"].moved,
+                "default_within_one_standard_error": default["found"].within,
                 "default_apart_from_alone": default["apart"],
             }
         )
@@ -137,7 +153,9 @@ def _study(folder: Path, plain: bool, trials: int | None) -> Path:
     return path
 
 
-def run(study_file: Path, workspace: Path) -> subprocess.Popen[bytes]:
+def run(
+    study_file: Path, workspace: Path, stdout: int = subprocess.DEVNULL, stderr: int | None = None
+) -> subprocess.Popen[bytes]:
     """Starts or resumes a study in a process of its own."""
     command = [
         sys.executable,
@@ -148,7 +166,7 @@ def run(study_file: Path, workspace: Path) -> subprocess.Popen[bytes]:
         "--workspace",
         str(workspace),
     ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=stdout, stderr=stderr)
 
 
 def _first_checkpoint(study_file: Path, workspace: Path) -> float:
@@ -234,20 +252,33 @@ def whole(path: Path) -> bool:
     return True
 
 
-def compared(undisturbed: Path, killed: Path) -> tuple[bool, bool]:
-    """Whether the selections are the same, and whether the chosen ones are within one standard error."""
+def compared(undisturbed: Path, killed: Path) -> Comparison:
+    """What the kills have changed in what was selected."""
     ours, theirs = (json.loads((path / "selection.json").read_text()) for path in (undisturbed, killed))
-    same = [_bare(ours), _bare(theirs)]
     first, second = (document["winner"]["objective"] for document in (ours, theirs))
     gap = abs(first["mean"] - second["mean"])
-    return same[0] == same[1], gap <= max(first["standard_error"], second["standard_error"])
+    same = _choice(ours) == _choice(theirs)
+    return Comparison(
+        same=same,
+        within=gap <= max(first["standard_error"], second["standard_error"]),
+        moved=_moved(ours["candidates"], theirs["candidates"]) if same else None,
+    )
 
 
-def _bare(selection: Mapping[str, Any]) -> Any:
-    """What must be equal: the winner, and every candidate with its objective to nine digits."""
+def _choice(selection: Mapping[str, Any]) -> Any:
+    """The winner, and the checkpoints it was chosen from."""
     winner = selection["winner"]
-    candidates = [(c["trial"], c["epoch"], f"{c['objective']['mean']:.9g}") for c in selection["candidates"]]
-    return winner["trial"], winner["epoch"], winner["params"], candidates
+    return (
+        winner["trial"],
+        winner["epoch"],
+        winner["params"],
+        [(candidate["trial"], candidate["epoch"]) for candidate in selection["candidates"]],
+    )
+
+
+def _moved(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> float:
+    pairs = [(one["objective"], other["objective"]) for one, other in zip(ours, theirs, strict=True)]
+    return max(abs(one["mean"] - other["mean"]) / one["standard_error"] for one, other in pairs)
 
 
 def worst_apart(workspace: Path, count: int) -> float:

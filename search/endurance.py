@@ -114,26 +114,27 @@ def waiting_for_room(behind: BaseStorage, told: Callable[[str], None]) -> BaseSt
 
 def is_full(error: BaseException) -> bool:
     """Whether SQLite says that its disk is full."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if "database or disk is full" in str(cause):
-            return True
-        cause = cause.__cause__
-    return False
+    return any("database or disk is full" in str(cause) for cause in _causes(error))
 
 
 def is_passing(error: BaseException) -> bool:
     """Whether an error says that the server is out of reach, which may pass."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, (OperationalError, InterfaceError, PendingRollbackError)):
             return True
         if isinstance(cause, DBAPIError) and cause.connection_invalidated:
             return True
         if is_rpc_error(cause):
             return getattr(cause, "code", lambda: None)() in _passing_codes()
-        cause = cause.__cause__
     return False
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from, one after the other."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def is_rpc_error(error: BaseException) -> bool:

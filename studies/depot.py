@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from studies.problems import StudyError
 from studies.workspace import Workspace
+from trainer.files import appearing
 
 T = TypeVar("T")
 
@@ -74,13 +75,8 @@ class Depot:
         self._files.mv(part, place)
 
     def _bring(self, name: str, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{uuid4().hex}")
-        try:
+        with appearing(path) as part:
             self._files.get_file(name, str(part))
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
     def _told(self, do: Callable[[], T]) -> T:
         try:

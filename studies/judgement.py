@@ -121,7 +121,7 @@ class _Outcome:
             reason=self._reason(say),
             rule=rule(case.objective, case.guards, case.confirm.preference, say),
             verdicts=[self._verdict(index, say) for index in range(len(case.checkpoints))],
-            diagnoses=[run["diagnosis"] for run in _runs(self.court, say)],
+            diagnoses=[_diagnosed(self.court, members, say) for members in _runs(self.court).values()],
         )
 
     def _reason(self, say: Translator) -> str:
@@ -172,7 +172,10 @@ def _document(outcome: _Outcome, tested: ScoreCard | None) -> Document:
         "test": None if tested is None else tested.plain(),
         "spreads": dict(court.spreads),
         "shares_of_variance": shares([c.scores for c in everyone], court.spreads, case.objective),
-        "runs": _runs(court, ENGLISH),
+        "runs": [
+            {"run": run, "files": len(members), "diagnosis": told}
+            for (run, members), told in zip(_runs(court).items(), said.diagnoses, strict=True)
+        ],
         "files": [_file(outcome, i, verdict) for i, verdict in enumerate(said.verdicts)],
     }
 
@@ -244,20 +247,24 @@ def reason(
     return text
 
 
-def _runs(court: _Court, say: Translator) -> list[dict[str, Any]]:
-    """Each run with what its curve says."""
-    found = []
-    for number, run in enumerate(dict.fromkeys(one.run for one in court.case.checkpoints)):
-        members = [i for i, one in enumerate(court.case.checkpoints) if one.run == run]
-        cards = tuple(
-            {"epoch": court.case.checkpoints[i].number, "images_seen": 0, "scores": court.cards[i].plain()}
-            for i in members
-        )
-        record = TrialRecord(number=number, values={}, state="finished", cards=cards)
-        said = diagnose(record) if len(members) > 1 else None
-        told = None if said is None else said.advised(say)
-        found.append({"run": run, "files": len(members), "diagnosis": told})
+def _runs(court: _Court) -> dict[str, list[int]]:
+    """The numbers of each run's files."""
+    found: dict[str, list[int]] = {}
+    for index, one in enumerate(court.case.checkpoints):
+        found.setdefault(one.run, []).append(index)
     return found
+
+
+def _diagnosed(court: _Court, members: Sequence[int], say: Translator) -> str | None:
+    """What a run's curve says; None where it is a single file."""
+    if len(members) < 2:
+        return None
+    cards = tuple(
+        {"epoch": court.case.checkpoints[i].number, "images_seen": 0, "scores": court.cards[i].plain()}
+        for i in members
+    )
+    said = diagnose(TrialRecord(number=0, values={}, state="finished", cards=cards))
+    return None if said is None else said.advised(say)
 
 
 def _figures(name: str, choice: Candidate, say: Translator) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,14 +200,15 @@ def running(
 def _begun(path: Path, opened: Study, written: str) -> Study:
     """The study with its seed, which one runner fixes, and its data set compared with what it began with."""
     spec, memory, workspace = opened.spec, opened.memory, opened.workspace
+    now = _fingerprints(opened.dataset, Planner.base_plan(spec))
 
     def found() -> None:
         _fixed_seed(memory, spec.study.seed)
-        _check_unchanged(memory, opened.dataset, Planner.base_plan(spec))
+        memory.remember(_FINGERPRINTS, now)
 
     opened.leases.once("founding", lambda: memory.recall(_FINGERPRINTS) is not None, found)
     seed = _fixed_seed(memory, spec.study.seed)
-    _check_unchanged(memory, opened.dataset, Planner.base_plan(spec))
+    _check_unchanged(memory, now)
     copy_whole(path, workspace.study_file)
     write_json(workspace.source, {"study_file": str(path.resolve()), "storage": written})
     return replace(opened, seed=seed)
@@ -278,13 +279,14 @@ def _fixed_seed(memory: Memory, asked: int) -> int:
     return int(recorded)
 
 
-def _check_unchanged(memory: Memory, dataset: Dataset, base: BasePlan) -> None:
+def _fingerprints(dataset: Dataset, base: BasePlan) -> dict[str, str]:
+    """What must not change while a study lasts; reads all weight files."""
     stamp = merging.fingerprint(base_model.fingerprint(base), base.loras)
-    now = {"data set": dataset.fingerprint, "base model": stamp}
+    return {"data set": dataset.fingerprint, "base model": stamp}
+
+
+def _check_unchanged(memory: Memory, now: Mapping[str, str]) -> None:
     before = memory.recall(_FINGERPRINTS)
-    if before is None:
-        memory.remember(_FINGERPRINTS, now)
-        return
     changed = [name for name, value in now.items() if before[name] != value]
     if changed:
         raise StudyError(

@@ -7,10 +7,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from studies.problems import StudyError
-from trainer.files import patiently, write_whole
+from trainer.files import appearing, patiently, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +154,7 @@ def copy_whole(source: Path, target: Path) -> None:
     """Copies a file so that ``target`` appears whole or not at all."""
 
     def copy() -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{uuid4().hex}.part")
-        try:
+        with appearing(target) as part:
             shutil.copyfile(source, part)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
 
     patiently(target, copy)

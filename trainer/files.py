@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from uuid import uuid4
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the system says when a disk or a quota is full."""
@@ -67,6 +68,18 @@ def write_whole(path: Path, data: bytes) -> None:
         OSError: it cannot be written; a full disk is waited for inside ``waiting_for_room``.
     """
     patiently(path, lambda: _write(path, data))
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A hidden name beside ``path`` to write to; what stands there takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:

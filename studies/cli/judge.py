@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from studies.language import LANGUAGES, translator
+from studies.cli.options import page_language
+from studies.language import translator
 from studies.terminal import cell, plain, tell
 
 if TYPE_CHECKING:
@@ -68,14 +69,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="List of prompts outside the data set.",
 )
-@click.option(
-    "--lang",
-    "language",
-    type=click.Choice(LANGUAGES),
-    default="en",
-    show_default=True,
-    help="The page's language: English or Chinese.",
-)
+@page_language
 @click.option("--json", "as_json", is_flag=True, help="Print judgement.json instead of a table.")
 def command(
     files: tuple[Path, ...],

@@ -6,20 +6,14 @@ from pathlib import Path
 
 import click
 
-from studies.language import LANGUAGES, translator
+from studies.cli.options import page_language
+from studies.language import translator
 from studies.terminal import tell
 
 
 @click.command(name="report")
 @click.argument("workspace", type=click.Path(path_type=Path))
-@click.option(
-    "--lang",
-    "language",
-    type=click.Choice(LANGUAGES),
-    default="en",
-    show_default=True,
-    help="The page's language: English or Chinese.",
-)
+@page_language
 def command(workspace: Path, language: str) -> None:
     """Write the report of WORKSPACE as one HTML page, with a table of all checkpoints beside it.
 

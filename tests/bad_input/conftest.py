@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.cli.main import main
 from tests.bad_input.scene import Scene, Words, prepare
+from tests.command_line import called
 from tests.studies.invented import invent
 
 
@@ -33,15 +33,4 @@ def outcome(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Words], tuple[int, str, str]]:
     """Exit code, standard output and standard error of a command line."""
-
-    def call(words: Words) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["lorasearch", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return lambda words: called(words, monkeypatch, capsys)

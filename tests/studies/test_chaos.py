@@ -15,7 +15,11 @@ def test_five_kills_lose_nothing_break_nothing_and_change_nothing(small_study, t
     toll = chaos.disturbed(study_file, killed, 5, 12.0, random.Random(3))
     assert toll == chaos.Toll(toll.kills, lost=0, corrupt=0)
     assert toll.kills > 0
-    assert chaos.compared(undisturbed, killed) == (True, True)
+    found = chaos.compared(undisturbed, killed)
+    assert found.same
+    assert found.within
+    assert found.moved is not None
+    assert found.moved < 0.1
     assert chaos.worst_apart(killed, 1) < chaos.TOLERANCE
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos import run as start
 from studies.study import reopen
-from tests.studies.test_resume import start
 
 STARVED = """
 import resource, sys

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from benchmarks.chaos import run as start
 from studies import study
 from studies.worker import Worker
 from studies.workspace import Workspace
 from tests.studies.conftest import write_study
-from tests.studies.test_resume import kill_after, start
+from tests.studies.test_resume import kill_after
 from tests.studies.test_runner import run
 
 FOLDS = 3

@@ -5,29 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks import chaos
+from benchmarks.chaos import run as start
 from studies.study import reopen
-
-
-def start(
-    study_file: Path, workspace: Path, stdout: int = subprocess.DEVNULL, stderr: int | None = None
-) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "studies.cli.main",
-        "run",
-        str(study_file),
-        "--workspace",
-        str(workspace),
-    ]
-    return subprocess.Popen(command, stdout=stdout, stderr=stderr)
 
 
 def checkpoints(workspace: Path) -> list[Path]:

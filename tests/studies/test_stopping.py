@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos import run as start
 from studies.stopping import NOTED, at_signals
 from studies.study import reopen
-from tests.studies.test_resume import checkpoints, start
+from tests.studies.test_resume import checkpoints
 
 
 def begun(study_file: Path, workspace: Path, count: int = 1) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -117,33 +118,11 @@ def _gained(layer: str, tensors: Mapping[str, Tensor], inner: nn.Module, weight:
     if kind is IA3Module:  # whose reader takes one tensor of the two that it lists
         sides = (1, -1) if bool(tensors["on_input"]) else (-1, 1)
         return weight * tensors["weight"].float().view(*sides, *(1 for _ in weight.shape[2:]))
-    module: Any = make_module(kind, found, layer, _copy(inner))
+    module: Any = make_module(kind, found, layer, copy.deepcopy(inner).float().cpu())
     if module is None:
         raise LoraFileError(f"{layer}: LyCORIS cannot read files of {kind.__name__.removesuffix('Module')}.")
     merged: Tensor = module.get_merged_weight(1.0, weight.shape)[0]
     return merged.detach().float().view_as(weight) - weight
-
-
-def _copy(inner: nn.Module) -> nn.Module:
-    """The frozen layer in float32 on the CPU, where differences are worked out one layer at a time."""
-    weight = inner.get_parameter("weight")
-    if isinstance(inner, nn.Conv2d):
-        made: nn.Module = nn.Conv2d(
-            inner.in_channels,
-            inner.out_channels,
-            inner.kernel_size,  # type: ignore[arg-type]
-            inner.stride,  # type: ignore[arg-type]
-            inner.padding,  # type: ignore[arg-type]
-            bias=inner.bias is not None,
-        )
-    else:
-        made = nn.Linear(weight.shape[1], weight.shape[0], bias=getattr(inner, "bias", None) is not None)
-    return made.requires_grad_(False).float().cpu() if weight.is_meta else _filled(made, inner)
-
-
-def _filled(made: nn.Module, inner: nn.Module) -> nn.Module:
-    made.load_state_dict({name: value.float().cpu() for name, value in inner.state_dict().items()})
-    return made.requires_grad_(False)
 
 
 def _unfit(layer: str, tensors: Mapping[str, Tensor], weight: Tensor, error: Exception) -> LoraFileError:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from studies.cli.main import main
+from tests.command_line import called
 from tests.studies.invented import Invented, invent
 
 Run = Callable[..., tuple[int, str, str]]
@@ -25,14 +25,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """Runs the command line as a shell does: exit code, standard output, standard error."""
 
     def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["lorasearch", *map(str, words)])
         monkeypatch.setenv("COLUMNS", "160")
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
+        return called(words, monkeypatch, capsys)
 
     return call
