@@ -14,11 +14,14 @@ from studies.cards import Card, facts
 from studies.diagnosis import diagnose, headline
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:@$^=\"'/])")
+_ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=@)|(?<=\bwww)(?=\.)", re.IGNORECASE)
+_JOINER = "\u2060"
+"""Has no width. The dashboard makes links of bare addresses, escaped or not; with this inside they are none."""
 
 
 def escaped(text: str) -> str:
     """Foreign words as they are: no Markdown, no HTML, no link, no line break in them acts."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", _ADDRESS.sub(_JOINER, " ".join(text.split())))
 
 
 def study_note(verdict: Mapping[str, Any], records: Sequence[TrialRecord]) -> str:

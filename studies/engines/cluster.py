@@ -91,10 +91,17 @@ def _reach(address: str) -> None:
     """Says at once that nobody answers at an address; Ray itself tries for minutes."""
     if address == "auto":
         return
+    if silence := silence_at(address):
+        raise StudyError(
+            f"--ray-address {address}: nobody answers there ({silence}); `ray start --head` prints a cluster's address."
+        )
+
+
+def silence_at(address: str) -> str | None:
+    """Why nobody answers at HOST:PORT; None if somebody does."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise StudyError(
-            f"--ray-address {address}: nobody answers there ({error}); `ray start --head` prints a cluster's address."
-        ) from error
+        return str(error)
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from ray import exceptions
 
 from search.trial import Proposal
 from studies.engine import Blown, Event, Exam, Returned
+from studies.engines.cluster import silence_at
 from studies.engines.hand import ADVANCE, Hand, Order, Report
 from studies.planning import Planner
 from studies.problems import StudyError
@@ -24,6 +26,10 @@ RESTARTS = 3
 """How often a worker that died is started anew."""
 PLACEMENT_SECONDS = 60.0
 """How long the first worker may wait for its place in the cluster."""
+PULSE_SECONDS = 5.0
+"""How often the cluster's head is looked at while nothing else is heard."""
+HEAD_SECONDS = 30.0
+"""How long the head may be silent; after 60 Ray ends this process without a word to us."""
 DEATHS = (
     exceptions.RayActorError,
     exceptions.WorkerCrashedError,
@@ -82,6 +88,7 @@ class RayEngine:
     ) -> None:
         root = study.workspace.root.resolve()
         self._opening = study.spec, root, study.dataset, study.seed
+        self._head = ray.get_runtime_context().gcs_address
         self._on_step, self._told = on_step, told
         self._waiting: list[Event] = []
         self._limit: list[Order] = []
@@ -162,7 +169,7 @@ class RayEngine:
         """Lets every worker with trials train until one reports; nothing has happened where one has only started.
 
         Raises:
-            StudyError: no worker is left.
+            StudyError: no worker is left, or the cluster's head is gone.
         """
         for post in self._posts:
             if post.answer is None and post.trials:
@@ -206,8 +213,23 @@ class RayEngine:
         if not any(post.live for post in self._posts):
             self._expect_a_place()
         awaited = {post.answer: post for post in self._posts if post.answer is not None}
-        (first, *_), _ = ray.wait(list(awaited), num_returns=1)
-        return awaited[first]
+        return awaited[self._answered(list(awaited))]
+
+    def _answered(self, answers: Sequence[Any]) -> Any:
+        """The first of them that has come; the head is looked at while none has."""
+        heard = time.monotonic()
+        while True:
+            come, _ = ray.wait(list(answers), num_returns=1, timeout=PULSE_SECONDS)
+            if come:
+                return come[0]
+            silence = silence_at(self._head)
+            if silence is None:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > HEAD_SECONDS:
+                raise StudyError(
+                    f"The head of the Ray cluster at {self._head} no longer answers ({silence}). "
+                    "What was scored is kept; start the cluster again, and run the same command again to go on."
+                )
 
     def _expect_a_place(self) -> None:
         placed = [post.placed for post in self._posts]
@@ -222,7 +244,7 @@ class RayEngine:
         """Waits for a worker's answer and notes what it says; None if the worker has died."""
         answer, post.answer = post.answer, None
         try:
-            report: Report = ray.get(answer)
+            report: Report = ray.get(self._answered([answer]))
         except exceptions.RayTaskError as error:
             if isinstance(error.cause, StudyError):
                 raise StudyError(error.cause.problems) from None

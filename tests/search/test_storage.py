@@ -1,13 +1,9 @@
-import socket
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from optuna.storages import get_storage
-from optuna.storages._grpc.server import make_server
 
 from search.address import EndedError
 from search.driver import Driver
@@ -17,6 +13,7 @@ from search.sharing import Shared
 from search.space import parse_space
 from search.storage import StorageError, open_storage, reach, redacted, translated
 from search.trial import Finished, Point
+from tests.proxy import proxied
 from tests.search.conftest import SPACE, Clock
 
 
@@ -81,17 +78,8 @@ def test_reaching_a_database_says_what_is_there_and_makes_nothing(tmp_path: Path
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[str]:
-    """The address of a gRPC proxy in this process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    backend = get_storage(f"sqlite:///{tmp_path}/behind.db")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        server = make_server(backend, "127.0.0.1", port)
-    server.start()
-    yield f"grpc://127.0.0.1:{port}"
-    server.stop(0).wait()
+    with proxied(tmp_path) as address:
+        yield address
 
 
 def test_a_study_is_driven_through_the_grpc_proxy(proxy: str, tmp_path: Path) -> None:

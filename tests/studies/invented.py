@@ -101,7 +101,13 @@ class Examiner:
 
 
 def invent(
-    folder: Path, *, trials: int = 5, clip: bool = True, finished: bool = True, rich: bool = False
+    folder: Path,
+    *,
+    trials: int = 5,
+    clip: bool = True,
+    finished: bool = True,
+    rich: bool = False,
+    storage: str = "",
 ) -> Invented:
     """Writes images, a study file and a workspace with trials of every kind.
 
@@ -111,6 +117,7 @@ def invent(
         clip: whether CLIP's figures were measured.
         finished: whether there is a verdict.
         rich: whether there are more images, every figure, and an overfit and a memorising trial.
+        storage: the database's URL; the workspace's own file if there is none.
     """
     write_images(folder / "images" / "10_things", 30 if rich else 10)
     path = folder / "study.toml"
@@ -122,7 +129,7 @@ def invent(
             objective="validation = 1.0\n" + ("clip_image = 0.5" if clip else ""),
         )
     )
-    opened = begin(path, folder / "ws")
+    opened = begin(path, folder / "ws", storage)
     memory = opened.memory
     memory.remember(PROMPTS, opened.prompts)
     memory.remember(SPREADS, {"validation": 0.01, "clip_image": 0.8, "clip_text": 0.5})
@@ -138,13 +145,13 @@ def invent(
     return Invented(opened, provisional(opened))
 
 
-def begin(path: Path, root: Path) -> Study:
+def begin(path: Path, root: Path, storage: str) -> Study:
     """What `study.begin` leaves behind, without a base model on disk."""
     workspace = Workspace(root)
     workspace.prepare()
-    Memory.open(workspace.storage_url, "invented", workspace.artifacts).remember("seed", 7)
+    Memory.open(storage or workspace.storage_url, "invented", workspace.artifacts).remember("seed", 7)
     copy_whole(path, workspace.study_file)
-    write_json(workspace.source, {"study_file": str(path)})
+    write_json(workspace.source, {"study_file": str(path), "storage": storage})
     return study.reopen(root)
 
 

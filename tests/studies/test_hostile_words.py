@@ -31,7 +31,7 @@ HOSTILE = [
     "[click](javascript:alert(6))",
     "![pixel](http://evil.example/p.png)",
     "<javascript:alert(7)>",
-    "http://evil.example/auto",
+    "http://evil.example/auto www.evil.example me@evil.example",
     "`code` ```fence``` ~~~",
     "| a | b |\\n|---|---|",
     "# head",

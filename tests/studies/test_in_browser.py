@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,13 @@ import pytest
 
 from studies import dashboard, report
 from studies.language import translator
-from tests.studies.browser import DESK, PHONE, chromium, looking, needs_chromium
+from tests.postgres import Postgres
+from tests.proxy import proxied
+from tests.studies.browser import DESK, PHONE, Look, chromium, looking, needs_chromium
 from tests.studies.invented import HOSTILE, MEMORISING, OVERFIT, Invented, invent
+from tests.studies.test_hostile_words import hostile as hostile
+
+Running = Callable[[Path], AbstractContextManager[str]]
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 
@@ -38,13 +44,27 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def address(rich: Invented) -> Iterator[str]:
-    server = dashboard.serve(rich.workspace, 0)
+    with served(rich) as found:
+        yield found
+
+
+@contextmanager
+def served(found: Invented) -> Iterator[str]:
+    """The address of a study's dashboard while the block lasts."""
+    server = dashboard.serve(found.workspace, 0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@contextmanager
+def postgresql(_folder: Path) -> Iterator[str]:
+    server = Postgres()
+    yield server.url
+    server.remove()
 
 
 @pytest.mark.parametrize(
@@ -108,3 +128,46 @@ def test_a_trial_page_shows_its_contact_sheet_and_its_diagnosis(
         assert HOSTILE in look.page.inner_text("body")
         look.save(f"dashboard-trial-{trial}", screens)
         assert look.troubles == []
+
+
+@pytest.mark.parametrize("running", [postgresql, proxied], ids=["postgresql", "grpc"])
+def test_the_dashboard_shows_a_study_that_a_server_holds(
+    browser: Any, screens: Path, tmp_path: Path, running: Running
+) -> None:
+    with running(tmp_path) as url:
+        found = invent(tmp_path / "study", storage=url)
+        dashboard.annotate(found.study, found.verdict)
+        with (
+            served(found) as address,
+            looking(browser, f"{address}/dashboard/studies/1", DESK, home=address) as look,
+        ):
+            look.page.wait_for_selector("text=Pareto front of the checkpoints")
+            look.page.goto(f"{address}/dashboard/studies/1/trials?numbers=0")
+            look.page.wait_for_selector("img[alt='contact sheet']")
+            look.page.wait_for_load_state("networkidle")
+            assert look.broken_images() == []
+            look.save(f"dashboard-{running.__name__}", screens)
+            assert look.troubles == []
+
+
+def test_hostile_words_are_read_and_never_obeyed(hostile: Invented, browser: Any, screens: Path) -> None:
+    dashboard.annotate(hostile.study, hostile.verdict)
+    page = report.write(hostile.study, hostile.verdict)
+    with looking(browser, f"file://{page}", DESK) as look:
+        look.page.wait_for_selector("#plot-timesteps .main-svg")
+        _has_them_as_words(look)
+        look.save("hostile-report", screens)
+    with served(hostile) as address:
+        where = f"{address}/dashboard/studies/1/trials?numbers={OVERFIT}"
+        with looking(browser, where, DESK, home=address) as look:
+            look.page.wait_for_selector("img[alt='contact sheet']")
+            look.page.wait_for_load_state("networkidle")
+            _has_them_as_words(look)
+            look.save("hostile-trial", screens)
+
+
+def _has_them_as_words(look: Look) -> None:
+    assert "<script>parent.alert(1)</script>" in look.page.inner_text("body")
+    assert look.page.locator("[onerror], [onfocus], [onmouseover], a[href^='javascript']").count() == 0
+    assert look.page.locator("img[src*='evil'], a[href*='evil']").count() == 0
+    assert look.troubles == []

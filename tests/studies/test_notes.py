@@ -29,7 +29,7 @@ class Seen(HTMLParser):
         self.tags.append((tag, dict(attributes)))
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += data.replace("\u2060", "")
 
 
 def rendered(note: str) -> Seen:

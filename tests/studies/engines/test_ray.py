@@ -132,6 +132,23 @@ def _kill_worker(engine: Any) -> None:
     os.kill(ray.get(engine._posts[0].placed), signal.SIGKILL)
 
 
+def test_a_head_that_dies_is_told(begun: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studies.engines.ray.PULSE_SECONDS", 0.2)
+    monkeypatch.setattr("studies.engines.ray.HEAD_SECONDS", 0.5)
+    close()
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        with opened(Choice("ray", nodes.address), begun, Told()) as engine:
+            engine.admit(Proposal(0, GENTLE), [])
+            nodes.head_node.kill_gcs_server()
+            with pytest.raises(StudyError, match=r"no longer answers.*run the same command again"):
+                to_the_end(engine)
+    finally:
+        nodes.shutdown()
+
+
 def test_a_node_that_is_killed_midway_changes_nothing(tmp_path: Path) -> None:
     """Two nodes with a pretended GPU each; random sampling, no pruning."""
     study_file = write_study(tmp_path, trials=6)
