@@ -14,7 +14,7 @@ demo: setup
 	$(BIN)/lorasearch run studies/library/quickstart.toml
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -69,8 +69,8 @@ class Comparison:
     within: bool
     """Whether the objectives of the chosen ones are within one standard error."""
     moved: float | None
-    """Largest difference of a checkpoint's objective, in its standard errors: a trial that goes on in other
-    company is the same to rounding. None where the checkpoints are not the same."""
+    """Largest difference in the objective of a checkpoint that beats the base model, in its standard errors: a trial
+    that goes on in other company is the same to rounding, unless it blows up. None where the checkpoints differ."""
 
 
 def main() -> None:
@@ -278,7 +278,8 @@ def _choice(selection: Mapping[str, Any]) -> Any:
 
 def _moved(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> float:
     pairs = [(one["objective"], other["objective"]) for one, other in zip(ours, theirs, strict=True)]
-    return max(abs(one["mean"] - other["mean"]) / one["standard_error"] for one, other in pairs)
+    gaps = [abs(a["mean"] - b["mean"]) / a["standard_error"] for a, b in pairs if a["mean"] > 0]
+    return max(gaps, default=0.0)
 
 
 def worst_apart(workspace: Path, count: int) -> float:

@@ -6,10 +6,10 @@ images that it has trained, in all trials together, also those still in training
 are counted up to the moment when a checkpoint reaches the target. The ratio is that count over the images of the random
 trials. Every strategy has 24 trials, four at a time; one that has spent them in vain counts as "not reached".
 
-The range of learning rates is that of somebody who does not know the base model: a factor of a thousand, as far as
-guides lie apart. The LoRA's moving average is judged, so that a figure is a configuration's and not one lucky
-checkpoint's. lorasearch's default is what `init` writes: TPE, successive halving, trials that end when they are past
-their best, the guides' recipes first, and a probe that centres the range.
+The space is what guides disagree about: every parameter over the values that some guide gives, and learning rates over
+a factor of a thousand, as for a base model that nobody knows. The LoRA's moving average is judged, so that a figure
+is a configuration's and not one lucky checkpoint's. lorasearch's default is what `init` writes: TPE, successive
+halving, trials that end when they are past their best, the guides' recipes first, and a probe that centres the range.
 
     .venv/bin/python benchmarks/efficiency.py --seeds 5
 
@@ -43,8 +43,26 @@ from trainer.files import write_whole
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
 TRIALS = 24
 HORIZON = 896
+EPOCH = 84
+"""Images: 42 to train on, two repeats."""
 PACK = 4
-RATES = {"low": 1e-5, "high": 1e-2, "log": True}
+SPACE: dict[str, dict[str, Any]] = {
+    "optimiser.unet_lr": {"low": 1e-5, "high": 1e-2, "log": True},
+    "optimiser.name": {"choices": ["adamw", "lion"]},
+    "schedule.name": {"choices": ["constant_with_warmup", "cosine", "linear"]},
+    "lora.rank": {"choices": [4, 8, 16, 32]},
+    "lora.alpha_over_rank": {"choices": [0.0625, 0.25, 0.5, 1.0]},
+    "lora.dropout": {"low": 0.0, "high": 0.3},
+    "lora.text_encoder": {"choices": [True, False]},
+    "optimiser.text_lr_over_unet_lr": {"low": 0.1, "high": 0.5, "when": {"lora.text_encoder": True}},
+    "data.repeats": {"choices": [2, 4]},
+    "data.batch_size": {"choices": [1, 2, 4, 8]},
+    "noise.offset": {"low": 0.0, "high": 0.5},
+    "noise.min_snr_gamma": {"low": 1.0, "high": 20.0, "log": True},
+}
+"""What the guides give, one or the other (see docs/parameters.md)."""
+UNSAID = {"data.repeats": 2, "lora.dropout": 0.0, "schedule.name": "constant_with_warmup"}
+"""What the demonstration's recipes leave open, as their guides have it."""
 RANDOM = "random, no pruning"
 DEFAULT = "lorasearch's default"
 LAST_TOLD = "TPE, epochs searched, last checkpoint told"
@@ -196,15 +214,13 @@ def _table(seed: int, changes: Mapping[str, Any]) -> Table_:
     table["budget"]["checkpoints_without_gain"] = changes.get("patience", 0)
     table["probe"] = {"enabled": bool(changes.get("probe"))}
     table["search"].update(sampler=changes["sampler"], pruner=changes["pruner"])
-    space = {"optimiser.unet_lr": RATES, "data.repeats": {"choices": [2, 4]}}
-    table["search"]["space"] = {**table["search"]["space"], **space}
-    table["first"] = (
-        [recipe | {"data.repeats": 2} for recipe in table["first"]] if changes.get("first") else []
-    )
+    del table["plan"]["schedule"]["name"]
+    table["search"]["space"] = SPACE
+    table["first"] = [recipe | UNSAID for recipe in table["first"]] if changes.get("first") else []
     if changes.get("epochs"):
         table["plan"]["data"]["repeats"] = 2
-        del table["search"]["space"]["data.repeats"]
-        table["search"]["space"]["data.epochs"] = {"low": 1, "high": HORIZON // 56}
+        epochs = {"data.epochs": {"low": 1, "high": HORIZON // EPOCH}}
+        table["search"]["space"] = {k: v for k, v in SPACE.items() if k != "data.repeats"} | epochs
     return table
 
 

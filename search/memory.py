@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search.address import is_server
 from search.endurance import Endurance
 from search.importance import importances
+from search.lessons import FromAll
 from search.record import CARD, plain, to_record
 from search.space import SuggestingTrial
 from search.storage import StorageError, make_folder, open_storage, redacted, translated
@@ -176,9 +177,9 @@ class Memory:
         Args:
             number: of the trial.
             ask: asks a trial for every parameter, such as `Space.suggest`.
-            sampler: draws what is missing; it sees all trials, also under Hyperband.
+            sampler: draws what is missing; it sees all trials, also pruned ones and under Hyperband.
         """
-        self._study.sampler = sampler
+        self._study.sampler = FromAll(sampler)
         with translated(self._url):
             return ask(self._trial(number))
 

@@ -118,7 +118,7 @@ def text(
         ("[plan.schedule]", [Line("name", "constant_with_warmup", "steady, after a warm-up"), _warmup()]),
         ("[plan.compute]", tailoring.compute(ground)),
         ("[budget]", tailoring.budget(found, gpu_minutes)),
-        ("[search]", [Line("sampler", "tpe", "learns from finished trials; random does not"), _pruner()]),
+        ("[search]", [Line("sampler", "tpe", "learns from all trials so far; random does not"), _pruner()]),
         ("[probe]", [Line("enabled", True, "finds a learning rate first, and centres its range there")]),
         ("[search.space]", tailoring.space(found, ground)),
     ]
