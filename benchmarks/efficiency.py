@@ -8,8 +8,8 @@ trials. Every strategy has 24 trials, four at a time; one that has spent them in
 
 The space is what guides disagree about: every parameter over the values that some guide gives, and learning rates over
 a factor of a thousand, as for a base model that nobody knows. The LoRA's moving average is judged, so that a figure
-is a configuration's and not one lucky checkpoint's. lorasearch's default is what `init` writes: TPE, successive
-halving, trials that end when they are past their best, the guides' recipes first, and a probe that centres the range.
+is a configuration's and not one lucky checkpoint's. lorasearch's default is what `init` writes: TPE, pruning by
+pace, trials that end when they are past their best, the guides' recipes first, and a probe that centres the range.
 
     .venv/bin/python benchmarks/efficiency.py --seeds 5
 

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class FromAll(BaseSampler):
-    """Shows a sampler pruned trials as finished ones with their objective.
+    """Shows a sampler pruned trials as finished ones with their objective; made anew for each trial.
 
     Optuna's TPE ranks any finished trial above every pruned one, and its Gaussian process does not see pruned ones at
     all. Where most trials are pruned, a poor recipe that ran to its end then passes for the best that is known.
@@ -25,22 +25,29 @@ class FromAll(BaseSampler):
 
     def __init__(self, inner: BaseSampler) -> None:
         self._inner = inner
+        self._lessons: Study | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """As the inner sampler does."""
-        return self._inner.infer_relative_search_space(_lessons(study), trial)
+        return self._inner.infer_relative_search_space(self._told(study), trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """As the inner sampler does."""
-        return self._inner.sample_relative(_lessons(study), trial, search_space)
+        return self._inner.sample_relative(self._told(study), trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """As the inner sampler does."""
-        return self._inner.sample_independent(_lessons(study), trial, param_name, param_distribution)
+        return self._inner.sample_independent(self._told(study), trial, param_name, param_distribution)
+
+    def _told(self, study: Study) -> Study:
+        if self._lessons is None:
+            self._lessons = copy.copy(study)
+            self._lessons._storage = _Told(study._storage)  # type: ignore[assignment]
+        return self._lessons
 
 
 class _Told:
@@ -48,6 +55,7 @@ class _Told:
 
     def __init__(self, behind: BaseStorage) -> None:
         self._behind = behind
+        self._ended: dict[int, FrozenTrial] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._behind, name)
@@ -55,14 +63,13 @@ class _Told:
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        found = [_finished(trial) for trial in self._behind.get_all_trials(study_id, deepcopy=deepcopy)]
+        found = [self._read(trial) for trial in self._behind.get_all_trials(study_id, deepcopy=deepcopy)]
         return [trial for trial in found if states is None or trial.state in states]
 
-
-def _lessons(study: Study) -> Study:
-    view = copy.copy(study)
-    view._storage = _Told(study._storage)  # type: ignore[assignment]
-    return view
+    def _read(self, trial: FrozenTrial) -> FrozenTrial:
+        if not trial.state.is_finished():
+            return trial
+        return self._ended.setdefault(trial.number, _finished(trial))
 
 
 def _finished(trial: FrozenTrial) -> FrozenTrial:

@@ -65,12 +65,12 @@ def grid(settings: PrunerSettings, horizon_images: int) -> tuple[int, ...]:
     """The image counts at which trials are compared, rising, all below the horizon.
 
     They are the rungs `min_images * reduction_factor**k` for asha and hyperband, multiples of `min_images`
-    for median, percentile and wilcoxon, nothing for none. At the horizon itself there is nothing left to save.
+    for median, pace, percentile and wilcoxon, nothing for none. At the horizon itself there is nothing left to save.
     """
     match settings.name:
         case "none":
             return ()
-        case "median" | "percentile" | "wilcoxon":
+        case "median" | "pace" | "percentile" | "wilcoxon":
             return tuple(range(settings.min_images, horizon_images, settings.min_images))
     rungs = []
     images = settings.min_images
@@ -121,6 +121,13 @@ def _wilcoxon(settings: PrunerSettings, horizon_images: int) -> BasePruner:
     return WilcoxonPruner()
 
 
+def _pace(settings: PrunerSettings, horizon_images: int) -> BasePruner:
+    """Stops a trial that would not reach the best even if it went on improving as fast as now."""
+    from search.pace import PacePruner
+
+    return PacePruner(horizon_images)
+
+
 def _none(settings: PrunerSettings, horizon_images: int) -> BasePruner:
     """Stops nothing."""
     from optuna.pruners import NopPruner
@@ -133,6 +140,7 @@ PRUNERS: dict[str, Callable[[PrunerSettings, int], BasePruner]] = {
     "hyperband": _hyperband,
     "median": _median,
     "none": _none,
+    "pace": _pace,
     "percentile": _percentile,
     "wilcoxon": _wilcoxon,
 }

@@ -82,10 +82,10 @@ class BudgetSection(Section):
 class PrunerSection(Section):
     """[search.pruner]"""
 
-    name: str = "asha"
-    """asha, hyperband, median, percentile, wilcoxon, or none."""
+    name: str = "pace"
+    """pace, asha, hyperband, median, percentile, wilcoxon, or none."""
     min_images: int = Field(0, ge=0)
-    """Images seen at the first comparison; 0 takes a sixth of the horizon."""
+    """Images seen at the first comparison; 0 takes a sixth of the horizon, and for pace a tenth."""
     reduction_factor: int = 3
     """One of this many trials goes on to the next rung."""
     percentile: float = 50.0

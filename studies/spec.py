@@ -97,7 +97,8 @@ class StudySpec(Section):
     def pruner(self) -> PrunerSettings:
         """The pruner with its first rung filled in."""
         chosen = self.search.pruner.model_dump()
-        first = chosen["min_images"] or max(1, self.budget.images_per_trial // 6)
+        share = 10 if chosen["name"] == "pace" else 6
+        first = chosen["min_images"] or max(1, self.budget.images_per_trial // share)
         return PrunerSettings(**chosen | {"min_images": first})
 
     @property

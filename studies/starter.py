@@ -191,7 +191,7 @@ def _warmup() -> Line:
 
 def _pruner() -> Line:
     return Line(
-        "pruner", {"name": "asha", "reduction_factor": 3}, "a third of the trials goes on at each look"
+        "pruner", {"name": "pace"}, "ends what could not win even if it went on improving as fast as now"
     )
 
 

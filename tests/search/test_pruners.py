@@ -6,7 +6,7 @@ import pytest
 
 from search.memory import Memory
 from search.pruners import PRUNERS, PrunerSettings, grid, make_pruner
-from search.trial import Finished
+from search.trial import Finished, Infeasible
 from tests.search.conftest import Study
 
 HORIZON = 900
@@ -52,6 +52,33 @@ class PrunerContract:
         points = grid(settings(name), HORIZON)
         assert list(points) == sorted(set(points))
         assert all(0 < point < HORIZON for point in points)
+
+
+class TestPace(PrunerContract):
+    @pytest.fixture
+    def name(self) -> str:
+        return "pace"
+
+    def test_only_what_cannot_reach_the_best_by_the_horizon_is_ended(self, study: Study) -> None:
+        """The best is 6.0. From the base model's 0 to 0.7 at 100 a line ends at 0.7 + 800 x 0.007 = 6.3, to 0.6 at 5.4;
+        from 0.7 to 1.3 at 200 it ends at 1.3 + 700 x 0.006 = 5.5."""
+        memory, pruner = study.memory(), make_pruner(settings("pace"), HORIZON)
+        self.train(memory, "pace", 6.0)
+        slow, slower = memory.begin(), memory.begin()
+        memory.report(slow, 100, 0.7)
+        memory.report(slower, 100, 0.6)
+        assert not memory.should_prune(slow, pruner)
+        assert memory.should_prune(slower, pruner)
+        memory.report(slow, 200, 1.3)
+        assert memory.should_prune(slow, pruner)
+
+    def test_an_infeasible_trial_is_nothing_to_beat(self, study: Study) -> None:
+        memory, pruner = study.memory(), make_pruner(settings("pace"), HORIZON)
+        barred, other = memory.begin(), memory.begin()
+        memory.report(barred, 100, 9.0)
+        memory.tell(barred, Infeasible("it copies training images"), 9.0)
+        memory.report(other, 100, 0.1)
+        assert not memory.should_prune(other, pruner)
 
 
 class TestAsha(PrunerContract):
@@ -134,6 +161,7 @@ def test_every_pruner_keeps_the_contract() -> None:
         "TestHyperband",
         "TestMedian",
         "TestNone",
+        "TestPace",
         "TestPercentile",
         "TestWilcoxon",
     }
@@ -145,6 +173,7 @@ def test_every_pruner_keeps_the_contract() -> None:
         ("asha", (100, 300)),
         ("hyperband", (100, 300)),
         ("median", (100, 200, 300, 400, 500, 600, 700, 800)),
+        ("pace", (100, 200, 300, 400, 500, 600, 700, 800)),
         ("percentile", (100, 200, 300, 400, 500, 600, 700, 800)),
         ("none", ()),
     ],
@@ -158,7 +187,7 @@ def test_trials_are_compared_at_rungs_or_multiples(name: str, points: tuple[int,
     [
         (
             {"name": "assha", "min_images": 1},
-            "Unknown pruner 'assha'; choose one of: asha, hyperband, median, none, percentile, wilcoxon.",
+            "Unknown pruner 'assha'; choose one of: asha, hyperband, median, none, pace, percentile, wilcoxon.",
         ),
         ({}, "pruner.min_images must be at least 1, but got 0."),
         ({"min_images": 5, "percentile": 100}, "pruner.percentile must lie between 0 and 100, but got 100."),
