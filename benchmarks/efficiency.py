@@ -24,15 +24,16 @@ import math
 import statistics
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from studies import launch, study, toml_text
+from studies import launch, starter, study, toml_text
 from studies.engine import Event, Scored
 from studies.probing import REMEMBERED
 from studies.quiet import quiet
@@ -62,7 +63,7 @@ SPACE: dict[str, dict[str, Any]] = {
 }
 """What the guides give, one or the other (see docs/parameters.md)."""
 UNSAID = {"data.repeats": 2, "lora.dropout": 0.0, "schedule.name": "constant_with_warmup"}
-"""What the demonstration's recipes leave open, as their guides have it."""
+"""What the recipes leave open, as their guides have it."""
 RANDOM = "random, no pruning"
 DEFAULT = "lorasearch's default"
 LAST_TOLD = "TPE, epochs searched, last checkpoint told"
@@ -181,9 +182,10 @@ def _outcome(folder: Path, name: str, seed: int, target: float, limit: float) ->
 
 def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
     """Searches until the counter has enough or the trials are spent."""
-    changes, engine = STRATEGIES.get(name, (_RANDOM, Worker))
+    table = _as_init_writes(folder, seed)
+    engine = STRATEGIES.get(name, _random)(table)
     path = folder / "study.toml"
-    path.write_text(_written(_table(seed, changes)))
+    path.write_text(_written(table))
     opened = study.begin(path, folder / "workspace")
     worker = engine(opened.spec, opened.workspace, opened.dataset, opened.seed, counter.stepped)
     worker.limit_pack(2 * PACK if name == RANDOM else PACK)
@@ -201,27 +203,46 @@ def probed_images(opened: study.Study) -> int:
     return sum(len(course["rates"]) for course in found["courses"]) * int(batch)
 
 
-def _table(seed: int, changes: Mapping[str, Any]) -> Table_:
-    """The demonstration's study, judged by validation alone, with a strategy's changes."""
-    table = tomllib.loads((LIBRARY / "quickstart.toml").read_text())
+def _as_init_writes(folder: Path, seed: int) -> Table_:
+    """What `lorasearch init` writes for the demonstration, over the guides' space and judged by validation alone."""
+    assets = LIBRARY / "assets"
+    file = folder / "init.toml"
+    starter.start(assets / "demo", str(assets / "micro-sd"), str(assets / "micro-clip"), file, None)
+    table = tomllib.loads(file.read_text())
     table["study"] = {"name": "efficiency", "seed": seed}
-    table["plan"]["base"]["path"] = str(LIBRARY / "assets" / "micro-sd")
-    table["plan"]["data"]["folder"] = str(LIBRARY / "assets" / "demo")
     table["plan"]["ema"] = {"decay": 0.98}
+    del table["plan"]["data"]["repeats"], table["plan"]["schedule"]["name"], table["samples"]
+    table["budget"] |= {"trials": TRIALS, "images_per_trial": HORIZON}
+    table["search"]["space"] = dict(SPACE)
+    table["first"] = [recipe | UNSAID for recipe in table["first"]]
     table["judge"] = {"prompt_count": 0, "timesteps": 8, "seen_images": 0}
     table["objective"] = {"validation": 1.0}
-    table["budget"] = {"trials": TRIALS, "images_per_trial": HORIZON}
-    table["budget"]["checkpoints_without_gain"] = changes.get("patience", 0)
-    table["probe"] = {"enabled": bool(changes.get("probe"))}
-    table["search"].update(sampler=changes["sampler"], pruner=changes["pruner"])
-    del table["plan"]["schedule"]["name"]
-    table["search"]["space"] = SPACE
-    table["first"] = [recipe | UNSAID for recipe in table["first"]] if changes.get("first") else []
-    if changes.get("epochs"):
-        table["plan"]["data"]["repeats"] = 2
-        epochs = {"data.epochs": {"low": 1, "high": HORIZON // EPOCH}}
-        table["search"]["space"] = {k: v for k, v in SPACE.items() if k != "data.repeats"} | epochs
+    table["pack"] = {"size": 2 * PACK}
     return table
+
+
+def _ours(table: Table_) -> type[Worker]:
+    return Worker
+
+
+def _plainly(table: Table_, sampler: str, pruner: str) -> type[Worker]:
+    """Optuna as it comes: a sampler and a pruner, no recipe, no probe, every trial to its end if it is not pruned."""
+    table["search"] |= {"sampler": sampler, "pruner": {"name": pruner}}
+    table["budget"]["checkpoints_without_gain"] = 0
+    table["probe"] = {"enabled": False}
+    table["first"] = []
+    return Worker
+
+
+_random = partial(_plainly, sampler="random", pruner="none")
+
+
+def _last_told(table: Table_) -> type[Worker]:
+    _plainly(table, "tpe", "none")
+    table["plan"]["data"]["repeats"] = 2
+    del table["search"]["space"]["data.repeats"]
+    table["search"]["space"]["data.epochs"] = {"low": 1, "high": HORIZON // EPOCH}
+    return LastTold
 
 
 def _written(table: Table_) -> str:
@@ -229,16 +250,13 @@ def _written(table: Table_) -> str:
     return "".join(toml_text.section(f"[{name}]", entries) for name, entries in table.items()) + text
 
 
-_NONE = {"name": "none"}
-_RANDOM = {"sampler": "random", "pruner": _NONE}
-STRATEGIES: dict[str, tuple[Mapping[str, Any], type[Worker]]] = {
-    DEFAULT: ({"sampler": "tpe", "pruner": {}, "first": True, "probe": True, "patience": 2}, Worker),
-    "lorasearch without probe and first recipes": ({"sampler": "tpe", "pruner": {}}, Worker),
-    "TPE, no pruning": ({"sampler": "tpe", "pruner": _NONE}, Worker),
-    "TPE, median pruner": ({"sampler": "tpe", "pruner": {"name": "median"}}, Worker),
-    LAST_TOLD: ({"sampler": "tpe", "pruner": _NONE, "epochs": True}, LastTold),
+STRATEGIES: dict[str, Callable[[Table_], type[Worker]]] = {
+    DEFAULT: _ours,
+    "TPE, no pruning": partial(_plainly, sampler="tpe", pruner="none"),
+    "TPE, median pruner": partial(_plainly, sampler="tpe", pruner="median"),
+    LAST_TOLD: _last_told,
 }
-"""What each strategy changes in the study, and who trains it."""
+"""Each changes the study to its own and says who trains it."""
 
 
 if __name__ == "__main__":
