@@ -26,6 +26,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ SPACE: dict[str, dict[str, Any]] = {
 """What the guides give, one or the other (see docs/parameters.md)."""
 UNSAID = {"data.repeats": 2, "lora.dropout": 0.0, "schedule.name": "constant_with_warmup"}
 """What the recipes leave open, as their guides have it."""
+APART = 1000
+"""Added to the seed of a search's draws, so that it does not begin with the very trials that set its target."""
 RANDOM = "random, no pruning"
 DEFAULT = "lorasearch's default"
 LAST_TOLD = "TPE, epochs searched, last checkpoint told"
@@ -191,8 +194,9 @@ def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
     worker.limit_pack(2 * PACK if name == RANDOM else PACK)
     opened = launch.probed(opened, worker, counter)
     counter.images += probed_images(opened)
+    drawn = opened if name == RANDOM else replace(opened, seed=opened.seed + APART)
     with suppress(Reached):
-        Runner(opened, worker, counter).search()
+        Runner(drawn, worker, counter).search()
     return counter
 
 
