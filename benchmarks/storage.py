@@ -64,7 +64,7 @@ def settings(trials: int, sampler: str = "random") -> SearchSettings:
     return SearchSettings.model_validate(
         {
             "sampler": sampler,
-            "pruner": {"name": "asha", "min_images": 150},
+            "pruner": {"name": "pace", "min_images": 150},
             "budget": {"trials": trials},
             "horizon_images": EPOCHS * IMAGES,
         }

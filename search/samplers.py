@@ -100,7 +100,7 @@ def _tpe(draw: Draw) -> BaseSampler:
     """
     from optuna.samplers import TPESampler
 
-    with _experiments():  # `group` has been experimental since 2.8
+    with _experiments():  # `group` has been experimental since 2.8; `gamma` goes with Optuna 6
         sampler = TPESampler(
             seed=draw.seed,
             multivariate=True,
@@ -155,11 +155,12 @@ def _qmc(draw: Draw) -> BaseSampler:
 
 @contextmanager
 def _experiments() -> Iterator[None]:
-    """Optuna calls an argument or a class experimental; nothing to tell our users."""
+    """Optuna calls an argument or a class experimental, or says when it goes; nothing to tell our users."""
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.simplefilter("ignore", FutureWarning)
         yield
 
 
