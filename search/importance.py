@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial
+
+from search.lessons import as_finished
 
 MINIMUM_TRIALS = 4
 """Fewer say nothing."""
@@ -32,14 +34,7 @@ def importances(trials: Sequence[FrozenTrial]) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = optuna.create_study(direction="maximize")
-        study.add_trials([_complete(trial) for trial in usable])
+        study.add_trials([as_finished(trial) for trial in usable])
         found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     total = sum(found.values())
     return {name: share / total for name, share in found.items()} if total > 0 else {}
-
-
-def _complete(trial: FrozenTrial) -> FrozenTrial:
-    """The trial's values with its objective, whether it was pruned or not."""
-    return create_trial(
-        params=trial.params, distributions=trial.distributions, value=trial.user_attrs["objective"]
-    )

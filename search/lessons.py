@@ -63,16 +63,18 @@ class _Told:
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
+        """As the storage has them, but for the pruned ones."""
         found = [self._read(trial) for trial in self._behind.get_all_trials(study_id, deepcopy=deepcopy)]
         return [trial for trial in found if states is None or trial.state in states]
 
     def _read(self, trial: FrozenTrial) -> FrozenTrial:
         if not trial.state.is_finished():
             return trial
-        return self._ended.setdefault(trial.number, _finished(trial))
+        return self._ended.setdefault(trial.number, as_finished(trial))
 
 
-def _finished(trial: FrozenTrial) -> FrozenTrial:
+def as_finished(trial: FrozenTrial) -> FrozenTrial:
+    """A pruned trial as if it had finished with its objective; any other as it is."""
     attributes: Mapping[str, Any] = trial.user_attrs
     if trial.state is not TrialState.PRUNED or attributes.get("objective") is None:
         return trial

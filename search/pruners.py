@@ -51,6 +51,11 @@ class PrunerSettings(BaseModel):
         return self
 
 
+def first_look(name: str, horizon_images: int) -> int:
+    """Images seen at the first comparison where a study names none: a sixth of the horizon, for pace a tenth."""
+    return max(1, horizon_images // (10 if name == "pace" else 6))
+
+
 def make_pruner(settings: PrunerSettings, horizon_images: int) -> BasePruner:
     """The pruner that the settings name.
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from search.objective import weight_problems
-from search.pruners import PrunerSettings
+from search.pruners import PrunerSettings, first_look
 from search.selection import rule_text
 from search.space import Parameter, Space, SpaceError, parse_parameter, parse_space
 from search.trial import Value
@@ -97,8 +97,7 @@ class StudySpec(Section):
     def pruner(self) -> PrunerSettings:
         """The pruner with its first rung filled in."""
         chosen = self.search.pruner.model_dump()
-        share = 10 if chosen["name"] == "pace" else 6
-        first = chosen["min_images"] or max(1, self.budget.images_per_trial // share)
+        first = chosen["min_images"] or first_look(chosen["name"], self.budget.images_per_trial)
         return PrunerSettings(**chosen | {"min_images": first})
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +52,13 @@ class Postgres:
         """Ends it and deletes all that it kept."""
         self._server.cleanup()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def running() -> Iterator[Postgres]:
+    """A server while the block lasts."""
+    server = Postgres()
+    try:
+        yield server
+    finally:
+        server.remove()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from search.driver import Driver
+from search.leases import Leases
 from search.memory import Memory
 from search.settings import SearchSettings
 from search.space import Space, parse_space
@@ -43,7 +44,7 @@ class Study:
     def memory(self, name: str = "study", **kwargs: Any) -> Memory:
         return Memory.open(f"sqlite:///{self.folder}/study.db", name, self.folder / "artifacts", **kwargs)
 
-    def driver(self, memory: Memory | None = None, **changes: Any) -> Driver:
+    def driver(self, memory: Memory | None = None, leases: Leases | None = None, **changes: Any) -> Driver:
         settings: dict[str, Any] = {
             "sampler": "random",
             "pruner": {"name": "none"},
@@ -51,7 +52,7 @@ class Study:
             "horizon_images": 1000,
         }
         checked = SearchSettings.model_validate(settings | changes)
-        return Driver(memory or self.memory(), self.space, checked, self.seed, self.clock)
+        return Driver(memory or self.memory(), self.space, checked, self.seed, self.clock, leases=leases)
 
 
 @pytest.fixture(scope="session")

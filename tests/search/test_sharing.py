@@ -9,7 +9,6 @@ import pytest
 from search.driver import Driver
 from search.leases import MOST_TAKEOVERS
 from search.memory import Memory
-from search.settings import SearchSettings
 from search.sharing import NameTakenError, Shared, Stillness
 from search.trial import Finished, Infeasible, Point
 from tests.search.conftest import Clock, Study
@@ -35,14 +34,7 @@ class Party:
         return made
 
     def driver(self, leases: Shared, **changes: Any) -> Driver:
-        settings: dict[str, Any] = {
-            "sampler": "random",
-            "pruner": {"name": "none"},
-            "budget": {"trials": 5},
-            "horizon_images": 1000,
-        }
-        checked = SearchSettings.model_validate(settings | changes)
-        return Driver(leases._memory, self.study.space, checked, 7, self.study.clock, leases=leases)
+        return self.study.driver(leases._memory, leases, **changes)
 
 
 @pytest.fixture

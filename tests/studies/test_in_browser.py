@@ -13,7 +13,7 @@ import pytest
 
 from studies import dashboard, report
 from studies.language import translator
-from tests.postgres import Postgres
+from tests.postgres import running
 from tests.proxy import proxied
 from tests.studies.browser import DESK, PHONE, Look, chromium, looking, needs_chromium
 from tests.studies.invented import HOSTILE, MEMORISING, OVERFIT, Invented, invent
@@ -62,9 +62,8 @@ def served(found: Invented) -> Iterator[str]:
 
 @contextmanager
 def postgresql(_folder: Path) -> Iterator[str]:
-    server = Postgres()
-    yield server.url
-    server.remove()
+    with running() as server:
+        yield server.url
 
 
 @pytest.mark.parametrize(

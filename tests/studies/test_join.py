@@ -17,7 +17,7 @@ import pytest
 from search.memory import Memory
 from studies.glance import glance, status
 from studies.study import reopen
-from tests.postgres import Postgres
+from tests.postgres import Postgres, running
 
 RUNNER = """
 import sys, time
@@ -61,9 +61,8 @@ print("verdict:", memory.recall("verdict"), flush=True)
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    server = Postgres()
-    yield server
-    server.remove()
+    with running() as server:
+        yield server
 
 
 def start(postgres: Postgres, folder: Path, name: str) -> subprocess.Popen[str]:
