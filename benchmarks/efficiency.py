@@ -4,7 +4,8 @@ For each seed, 24 trials drawn at random are trained to their horizon with nothi
 figure of all their checkpoints is the target. Then each strategy searches the same space on the same data, and the
 images that it has trained, in all trials together, also those still in training and those of the learning-rate probe,
 are counted up to the moment when a checkpoint reaches the target. The ratio is that count over the images of the random
-trials. Every strategy has 24 trials, four at a time; one that has spent them in vain counts as "not reached".
+trials. Every strategy has as many images as those, four trials at a time; one that has spent them in vain counts as
+"not reached".
 
 The space is what guides disagree about: every parameter over the values that some guide gives, and learning rates over
 a factor of a thousand, as for a base model that nobody knows. The LoRA's moving average is judged, so that a figure
@@ -186,6 +187,7 @@ def _outcome(folder: Path, name: str, seed: int, target: float, limit: float) ->
 def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
     """Searches until the counter has enough or the trials are spent."""
     table = _as_init_writes(folder, seed)
+    table["budget"] |= {"trials": TRIALS} if name == RANDOM else {"images": int(counter.limit)}
     engine = STRATEGIES.get(name, _random)(table)
     path = folder / "study.toml"
     path.write_text(_written(table))
@@ -216,7 +218,8 @@ def _as_init_writes(folder: Path, seed: int) -> Table_:
     table["study"] = {"name": "efficiency", "seed": seed}
     table["plan"]["ema"] = {"decay": 0.98}
     del table["plan"]["data"]["repeats"], table["plan"]["schedule"]["name"], table["samples"]
-    table["budget"] |= {"trials": TRIALS, "images_per_trial": HORIZON}
+    table["budget"] |= {"images_per_trial": HORIZON}
+    del table["budget"]["trials"]
     table["search"]["space"] = dict(SPACE)
     table["first"] = [recipe | UNSAID for recipe in table["first"]]
     table["judge"] = {"prompt_count": 0, "timesteps": 8, "seen_images": 0}

@@ -60,8 +60,8 @@ artwork.PACKAGES["openmoji"] = artwork.Package(
 STYLES = ("fluentflat", "openmoji", "fluent")
 """Those that the micro base has not seen: there is something to learn."""
 CATEGORIES = ("Food & Drink", "Objects", "Travel & Places", "Activities", "Animals & Nature")
-SUBJECTS = [(STYLES[i % 3], CATEGORIES[i % 5]) for i in range(10)]
-"""Ten different pairs of a style and a subject."""
+SUBJECTS = [(STYLES[i % 3], CATEGORIES[i % 5]) for i in range(15)]
+"""All pairs of a style and a subject; `confirm.preference` was chosen on the first ten."""
 
 Key = tuple[int, int]
 """Trial and epoch."""
@@ -71,12 +71,13 @@ def main() -> None:
     """Prints a table and, last, one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=len(SUBJECTS))
+    parser.add_argument("--first", type=int, default=0, help="number of the first study")
     parser.add_argument("--folder", type=Path, help="keeps what is finished")
     arguments = parser.parse_args()
     quiet()
     with tempfile.TemporaryDirectory() as scratch:
         folder = (arguments.folder or Path(scratch)).resolve()
-        found = [_regrets(folder, number) for number in range(arguments.studies)]
+        found = [_regrets(folder, number) for number in range(arguments.first, arguments.studies)]
     _print(found)
 
 
@@ -154,7 +155,7 @@ def _write_study(place: Path, number: int) -> Path:
     table["objective"] = {"validation": 1.0, "clip_image": 0.25}
     table["budget"] = {"trials": 12, "images_per_trial": 384}
     table["split"] = {"validation": 0.25, "test": 0.35}
-    table["search"]["pruner"] = {"name": "asha"}
+    table["search"]["pruner"] = {"name": "pace"}
     table["search"]["space"]["data.repeats"] = {"choices": [2, 4]}
     first = "".join(toml_text.section("[[first]]", recipe) for recipe in table.pop("first"))
     path = place / "study.toml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -39,6 +40,11 @@ class Budget(BaseModel):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def whole_trials(self, images_per_trial: int) -> int | None:
+        """Trials that it pays for if all of them see ``images_per_trial`` images; None if only time is limited."""
+        limits = [self.trials, self.images and math.ceil(self.images / images_per_trial)]
+        return min((limit for limit in limits if limit is not None), default=None)
 
 
 @dataclass(frozen=True)

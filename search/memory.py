@@ -1,4 +1,4 @@
-"""The study's memory: an Optuna study, which the dashboard shows, and the only user of its storage."""
+"""The study's memory: an Optuna study; with its board, the only user of the study's storage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, assert_never
 
 import optuna
-from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
@@ -18,6 +17,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.address import is_server
+from search.board import Board
 from search.endurance import Endurance
 from search.importance import importances
 from search.lessons import FromAll
@@ -28,10 +28,6 @@ from search.trial import End, Failed, Finished, Infeasible, Pruned, State, Trial
 
 CONSTRAINT = "infeasible"
 METRIC = "objective"
-NOTE_MARK = "*Written by lorasearch; an edited note is kept.*"
-"""Last line of a note that may be written anew."""
-PICTURE = "{picture}"
-"""In a note, stands for the address of the newest artifact."""
 
 
 class Snapshot(NamedTuple):
@@ -51,15 +47,18 @@ class Memory:
     numbers are stored as None, because JSON has none. Every method raises `StorageError` when the database
     fails or the trial has ended already (say, by a person in the dashboard), and `KeyError` for an unknown
     trial.
+
+    Attributes:
+        board: what optuna-dashboard shows of the study.
     """
 
     def __init__(self, study: Study, url: str, artifact_folder: Path) -> None:
         self._study = study
         self._url = url
-        self._artifacts = FileSystemArtifactStore(artifact_folder)
         self._trials: dict[int, Trial] = {}
         self._ids: dict[int, int] = {}
         self._ended: dict[int, TrialRecord] = {}
+        self.board = Board(study, url, artifact_folder, self._trial)
 
     @classmethod
     def open(
@@ -224,12 +223,6 @@ class Memory:
                     NopPruner()
                 )  # with Hyperband here, TPE would see one bracket's trials only
 
-    def attach(self, number: int | None, path: str | Path) -> str:
-        """Copies a file to the artifacts of a running trial, or of the study (None), and returns its id."""
-        with translated(self._url):
-            owner = self._study if number is None else self._trial(number)
-            return upload_artifact(artifact_store=self._artifacts, file_path=str(path), study_or_trial=owner)
-
     def tell(self, number: int, end: End, value: float | None) -> None:
         """Ends a trial.
 
@@ -276,49 +269,6 @@ class Memory:
         with translated(self._url):
             return [self._recorded(frozen) for frozen in self._study.get_trials(deepcopy=False)]
 
-    def note(self, markdown: str, number: int | None = None) -> bool:
-        """Writes the dashboard's note of the study or of a trial, which may have ended.
-
-        A note that a person has edited is left alone: ours end with `NOTE_MARK`.
-
-        Args:
-            markdown: the text; `PICTURE` in it stands for the address of the trial's newest artifact.
-            number: of the trial; None for the study.
-
-        Returns:
-            Whether it was written; not if it stands there already.
-
-        Raises:
-            KeyError: there is no such trial.
-        """
-        from optuna_dashboard import get_note, save_note
-
-        with translated(self._url):
-            owner = self._study if number is None else self._trial(number)
-            before = get_note(owner).strip()
-            text = f"{markdown.replace(PICTURE, self._picture(owner)).rstrip()}\n\n{NOTE_MARK}"
-            if before == text or (before and not before.endswith(NOTE_MARK)):
-                return False
-            save_note(owner, text)
-            return True
-
-    def plot(self, name: str, figure: Any) -> None:
-        """Shows a figure on the dashboard's page of the study, in place of the one of that name.
-
-        Args:
-            name: letters, digits and hyphens.
-            figure: a ``plotly.graph_objects.Figure``.
-        """
-        from optuna_dashboard import save_plotly_graph_object
-
-        with translated(self._url):
-            save_plotly_graph_object(self._study, figure, graph_object_id=name)
-
-    def artifact_count(self, number: int) -> int:
-        """How many files were attached to a trial."""
-        with translated(self._url):
-            return len(get_all_artifact_meta(self._frozen(number), storage=self._study._storage))
-
     def importances(self) -> dict[str, float]:
         """How much each parameter matters for reaching the best trials, most important first; sums to 1.
 
@@ -331,12 +281,6 @@ class Memory:
         """
         with translated(self._url):
             return importances(self._study.get_trials(deepcopy=False))
-
-    def _picture(self, owner: Study | Trial) -> str:
-        from optuna_dashboard.artifact import get_artifact_path
-
-        found = get_all_artifact_meta(owner, storage=self._study._storage)
-        return str(get_artifact_path(owner, found[-1].artifact_id)) if found else ""
 
     def _mark(self, number: int, *, feasible: bool, **attributes: object) -> None:
         trial = self._trial(number)

@@ -27,7 +27,7 @@ class Draw:
     Attributes:
         study_seed: equal for all trials.
         number: of the trial.
-        budget: the study's trials; None if unlimited.
+        budget: whole trials that the study's budget pays for; None if only time is limited.
     """
 
     study_seed: int

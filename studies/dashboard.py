@@ -120,15 +120,15 @@ def annotate(study: Study | Glance, verdict: Mapping[str, Any] | None) -> None:
     memory = study.memory
     records = memory.records()
     if verdict is not None:
-        memory.note(study_note(verdict, records))
+        memory.board.note(study_note(verdict, records))
         for name, figure in plots.draw(study.spec, memory, verdict, records).items():
             if name in TITLES:
-                memory.plot(name, _titled(figure, TITLES[name]))
+                memory.board.plot(name, _titled(figure, TITLES[name]))
     prompts = memory.recall(PROMPTS) or []
     for record in records:
         if record.cards or record.reason:
-            has_sheet = memory.artifact_count(record.number) > 0
-            memory.note(trial_note(record, verdict, prompts, has_sheet), record.number)
+            has_sheet = memory.board.artifact_count(record.number) > 0
+            memory.board.note(trial_note(record, verdict, prompts, has_sheet), record.number)
 
 
 TITLES = {

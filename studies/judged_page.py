@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from studies import pictures, words
+from studies import pictures, provenance, words
 from studies.judgement import Judgement
 from studies.judging import Case
 from studies.language import ENGLISH, Translator, marked
@@ -142,7 +142,7 @@ def _original(case: Case, index: int) -> str:
 
 
 def _measured(case: Case, say: Translator) -> list[tuple[str, str]]:
-    judge, confirm, split = case.judge, case.confirm, case.images.dataset.split
+    confirm, split = case.confirm, case.images.dataset.split
     return [
         (say("Base model"), str(case.base.path)),
         (
@@ -155,23 +155,8 @@ def _measured(case: Case, say: Translator) -> list[tuple[str, str]]:
                 train=len(split.train),
             ),
         ),
-        (
-            say("Validation"),
-            say(
-                "{timesteps} timesteps an image with fixed noise; mean of log(loss / base loss)",
-                timesteps=judge.timesteps,
-            ),
-        ),
-        (
-            say("Pictures"),
-            say(
-                "{size} pixels, {steps} steps, guidance {guidance}, the same prompts and seeds for all",
-                size=case.resolution,
-                steps=judge.steps,
-                guidance=f"{judge.guidance:g}",
-            ),
-        ),
-        ("CLIP", judge.clip or say("not used")),
+        (say("Resolution"), say("{size} pixels", size=case.resolution)),
+        *provenance.judging(case.judge, say),
         (
             say("Judged again"),
             say(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.scorecard import METRICS, ScoreCard
-from search.memory import PICTURE
+from search.board import PICTURE
 from search.trial import TrialRecord
 from studies import words
 from studies.cards import Card, facts

@@ -7,7 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from studies import words
 from studies.language import Translator, marked
+from studies.sections import JudgeSection
 from studies.study import Study
+from trainer.data.split import Split
 
 _PACKAGES = ("lorasearch", "torch", "diffusers", "transformers", "peft", "optuna")
 _TIMES = {
@@ -30,7 +32,8 @@ def measured(study: Study, spreads: Mapping[str, float], say: Translator) -> lis
     return [
         (say("Seed"), str(study.seed)),
         (say("Base model"), str(spec.plan["base"]["path"])),
-        *_judging(study, say),
+        (say("Images"), _images(study.dataset.split, say)),
+        *judging(spec.judge, say),
         (say("Search"), _search(study, say)),
         (
             say("Confirmation"),
@@ -45,18 +48,9 @@ def measured(study: Study, spreads: Mapping[str, float], say: Translator) -> lis
     ]
 
 
-def _judging(study: Study, say: Translator) -> list[tuple[str, str]]:
-    judge, split = study.spec.judge, study.dataset.split
+def judging(judge: JudgeSection, say: Translator) -> list[tuple[str, str]]:
+    """Labels and texts: what every checkpoint was judged by."""
     return [
-        (
-            say("Images"),
-            say(
-                "{train} to train, {validation} to validate, {test} to test; near-duplicates are on one side",
-                train=len(split.train),
-                validation=len(split.validation),
-                test=len(split.test),
-            ),
-        ),
         (
             say("Validation"),
             say(
@@ -75,6 +69,15 @@ def _judging(study: Study, say: Translator) -> list[tuple[str, str]]:
         (say("CLIP"), str(judge.clip or say("not used"))),
         (say("Image encoder"), str(judge.image_encoder or say("CLIP's"))),
     ]
+
+
+def _images(split: Split, say: Translator) -> str:
+    return say(
+        "{train} to train, {validation} to validate, {test} to test; near-duplicates are on one side",
+        train=len(split.train),
+        validation=len(split.validation),
+        test=len(split.test),
+    )
 
 
 def _search(study: Study, say: Translator) -> str:

@@ -182,4 +182,4 @@ class Runner:
         columns = self._study.prompt_count
         sheets.save_png(workspace.sheet(trial), sheets.sheet(rows, columns))
         with suppress(OSError):
-            self._memory.attach(trial, workspace.sheet(trial))
+            self._memory.board.attach(trial, workspace.sheet(trial))

@@ -22,6 +22,13 @@ def test_nothing_is_said_while_every_limit_is_unreached() -> None:
     assert spent(Budget(trials=3, images=100, minutes=1, gpu_seconds=9), Spending(2, 99, 59.9, 8.9)) is None
 
 
+def test_trials_and_images_say_how_many_whole_trials_can_be_paid() -> None:
+    assert Budget(trials=5).whole_trials(100) == 5
+    assert Budget(images=450).whole_trials(100) == 5
+    assert Budget(trials=5, images=300).whole_trials(100) == 3
+    assert Budget(minutes=5).whole_trials(100) is None
+
+
 def test_a_budget_needs_a_limit_and_tells_all_its_problems() -> None:
     with pytest.raises(
         ValueError, match="budget needs at least one of: trials, images, minutes, gpu_seconds"

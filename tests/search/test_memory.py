@@ -130,7 +130,7 @@ def test_files_are_attached_to_a_trial_or_to_the_study(study: Study, tmp_path: P
     sheet = tmp_path / "sheet.png"
     sheet.write_bytes(b"pixels")
     number = memory.begin()
-    ids = [memory.attach(number, sheet), memory.attach(None, sheet)]
+    ids = [memory.board.attach(number, sheet), memory.board.attach(None, sheet)]
     assert [(study.folder / "artifacts" / i).read_bytes() for i in ids] == [b"pixels"] * 2
     found = optuna.artifacts.get_all_artifact_meta(
         frozen(study, number), storage=optuna.storages.RDBStorage(f"sqlite:///{study.folder}/study.db")

@@ -307,4 +307,4 @@ def attach_sheet(opened: Study, number: int, epochs: int) -> None:
     rows = [("base", opened.workspace.base_renders)]
     rows += [(f"epoch {e}", opened.workspace.renders(number, e)) for e in range(1, epochs + 1)]
     sheets.save_png(opened.workspace.sheet(number), sheets.sheet(rows, opened.prompt_count))
-    opened.memory.attach(number, opened.workspace.sheet(number))
+    opened.memory.board.attach(number, opened.workspace.sheet(number))

@@ -58,13 +58,13 @@ def test_notes_show_the_verdict_and_the_contact_sheets(finished: Invented) -> No
 
 def test_a_note_that_a_person_has_edited_is_kept(unfinished: Invented) -> None:
     memory = unfinished.study.memory
-    assert memory.note("first", 0)
-    assert not memory.note("first", 0)
-    assert memory.note("second", 0)
+    assert memory.board.note("first", 0)
+    assert not memory.board.note("first", 0)
+    assert memory.board.note("second", 0)
     from optuna_dashboard import save_note
 
     save_note(memory._trial(0), "my own words")
-    assert not memory.note("third", 0)
+    assert not memory.board.note("third", 0)
     assert get_note(memory._trial(0)) == "my own words"
 
 
