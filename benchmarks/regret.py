@@ -46,8 +46,8 @@ from trainer.files import write_whole  # noqa: E402
 
 LIBRARY = ROOT / "studies" / "library"
 IMAGES = 96
-TRUTH = Exam("test", 16, 12, 2, "truth", 0)
-"""Timesteps an image, prompts, and seeds a prompt."""
+TRUTH = Exam("test", 16, 34, 2, "truth", 0)
+"""Timesteps an image, prompts, and seeds a prompt: 68 renders a checkpoint, where a search has 4."""
 OURS = "lorasearch"
 artwork.PACKAGES["openmoji"] = artwork.Package(
     "openmoji",

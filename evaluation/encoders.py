@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -132,3 +133,14 @@ def _pooled(features: Any) -> Tensor:
     """transformers 5 wraps the features, transformers 4 does not."""
     pooled: Tensor = getattr(features, "pooler_output", features)
     return pooled.float().cpu()
+
+
+def fingerprint(name: str) -> str:
+    """SHA-256 over the weights and settings in a folder; a hub name stands for itself."""
+    folder, digest = Path(name), hashlib.sha256()
+    if not folder.is_dir():
+        return name
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -15,7 +15,7 @@ class Budget(BaseModel):
 
     Attributes:
         trials: trials begun, enqueued recipes included.
-        images: training images seen, summed over all trials.
+        images: training images seen, summed over all trials and their folds.
         minutes: running time of the search, interruptions left out.
         gpu_seconds: working time of all devices together, training and judging.
     """

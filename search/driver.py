@@ -107,7 +107,7 @@ class Driver:
         if self._memory.is_shared:
             self._elsewhere = spending.spent(self._memory, but=self._leases.name)
         begun = [record for record in self.records() if record.state != "waiting"]
-        images = sum(record.images_seen for record in begun)
+        images = sum(record.images_trained for record in begun)
         used = budget.Spending(len(begun), images, self.seconds_spent, self.device_seconds_spent)
         limit = budget.spent(self._settings.budget, used)
         return limit or search_stalled(begun, self._settings.patience)

@@ -125,25 +125,28 @@ def contenders(confirmed: Iterable[Candidate]) -> list[Candidate]:
     return [best] + [other for other, ahead in leads if ahead.mean < CLEAR * ahead.standard_error]
 
 
-def decide(confirmed: Iterable[Candidate], finalists: int | None = None, preference: float = 1.0) -> Decision:
+def decide(
+    confirmed: Iterable[Candidate], ahead: Iterable[Candidate] | None = None, preference: float = 1.0
+) -> Decision:
     """Chooses among finalists that were measured again with fresh seeds.
 
     A barred finalist is passed over, unless all are barred; the reason says either.
 
     Args:
-        confirmed: who may win.
-        finalists: how many there were at first; None if nobody has dropped out.
+        confirmed: all finalists.
+        ahead: those of them that are not clearly behind; None for all.
         preference: standard errors that are given away for an earlier checkpoint.
 
     Raises:
         NothingToSelect: none is finite.
     """
     everyone = list(confirmed)
-    finite = _finite(everyone)
+    free = _finite(everyone)
+    finite = free if ahead is None else _finite(ahead)
     close = _within(finite, 1.0)
     best, winner = close[0], earliest(finite, preference)
     rivals = [candidate for candidate in close if candidate.trial != winner.trial]
-    told = _reason(winner, best, finalists or len(finite), margin(preference))
+    told = _reason(winner, best, len(free), margin(preference))
     reason = told + _inseparable(rivals) + _guarded(winner, everyone)
     return Decision(close, winner, best, not rivals, reason)
 

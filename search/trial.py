@@ -84,7 +84,8 @@ class TrialRecord:
         values: the parameters by name (of a waiting trial: those that its recipe fixes).
         state: what has become of it.
         cards: one score card a checkpoint, ordered by epoch, each with at least `epoch`, `images_seen` and
-            `objective` (None where it was not finite). Shared with a cache: not to be changed.
+            `objective` (None where it was not finite), and `runs` where several train for the trial. Shared with a
+            cache: not to be changed.
         curve: the checkpoints with a finite objective, ordered by images seen, not smoothed.
         reason: why it was infeasible, failed, or was trained no further.
         started: local time of its begin, None while waiting.
@@ -104,3 +105,8 @@ class TrialRecord:
     def images_seen(self) -> int:
         """Images that the trial has seen at its last checkpoint; 0 before the first."""
         return max((int(card["images_seen"]) for card in self.cards), default=0)
+
+    @property
+    def images_trained(self) -> int:
+        """Those of all runs of the trial together, which train side by side on the folds of a small set."""
+        return self.images_seen * max((int(card.get("runs", 1)) for card in self.cards), default=1)

@@ -168,8 +168,11 @@ _TRIALS = {
     "diverged": "发散",
     "overfit": "过拟合",
     "memorising": "照抄训练图",
+    "forgetting": "遗忘",
     "underfit": "欠拟合",
+    "unclear": "看不清",
     "unfinished": "未训练到位",
+    "untrained": "未训练",
     "healthy": "正常",
     "lower the learning rate": "降低学习率",
     "fewer repeats or epochs, a smaller rank or alpha, a larger batch": "减少重复次数或训练轮次，减小网络维度（dim）或 "
@@ -177,7 +180,16 @@ _TRIALS = {
     "fewer repeats or epochs, a smaller rank or alpha, more images": "减少重复次数或训练轮次，减小网络维度（dim）或 "
     "alpha，增加训练图",
     "a higher learning rate, a larger alpha, more repeats or epochs": "提高学习率，加大 alpha，增加重复次数或训练轮次",
+    "fewer repeats or epochs, a lower learning rate, regularisation images": "减少重复次数或训练轮次，降低学习率，加正则化图",
+    "more held-out images or timesteps, or longer training": "增加留出图或时间步，或训练更久",
     "train longer": "继续训练",
+    "Earlier choices met these images too: {others}.": "此前的选择也用过这些图：{others}。",
+    "{count} folds: every trial is trained once without each, and scored on what it has not seen": "{count} 折：每次试验"
+    "各留出一折训练一次，用没见过的图评分",
+    "Not trained to the end: {reason}.": "没有训练到底：{reason}。",
+    "Forgetting: in the end it follows prompts outside the data set {loss} points less well than the base model.": "遗忘："
+    "最后对数据集以外提示词的遵循比底模差 {loss} 分。",
+    "Unclear: the validation loss fell by {fall} %, which its noise hides.": "看不清：验证损失下降 {fall} %，被噪声掩盖。",
     "Diverged: {reason}.": "发散：{reason}。",
     "Diverged: in the end the loss is {factor} times the base model's, and higher on training images too.": "发散：最后损失是"
     "底模的 {factor} 倍，训练图上也更高。",
@@ -189,8 +201,8 @@ _TRIALS = {
     "不稳定：训练图和留出图上的损失都在上升。",
     "Overfit from epoch {epoch}: the validation loss rose again by {rise} % while the training images were learnt "
     "further.": "从第 {epoch} 轮起过拟合：验证损失回升 {rise} %，而训练图还在被继续记住。",
-    "Underfit: neither validation nor training loss fell by more than {share} and noise.": "欠拟合：验证损失和训练损失的"
-    "下降都没有超过 {share} 和噪声。",
+    "Underfit: neither validation nor training loss fell by more than {share}.": "欠拟合：验证损失和训练损失的"
+    "下降都没有超过 {share}。",
     "Unfinished: the validation loss still fell by {fall} % in its last epoch.": "未训练到位：最后一轮验证损失仍下降了 "
     "{fall} %。",
     "The best {name} lie at the lower end of its range ({bound}): widen it and run again.": "{name} 的优秀取值都挤在"
@@ -333,6 +345,7 @@ _MEASURED = {
     "Seed": "随机种子",
     "Base model": "底模",
     "Images": "图片",
+    "Small set": "小数据集",
     "{train} to train, {validation} to validate, {test} to test; near-duplicates are on one side": "训练 {train} 张，"
     "验证 {validation} 张，测试 {test} 张；近似重复的图只归在同一侧",
     "Validation": "验证",

@@ -58,7 +58,7 @@ def side(study: Glance, name: str) -> Side:
         standing(study.workspace),
         {
             "trials": sum(record.state != "waiting" for record in records),
-            "images": sum(record.images_seen for record in records),
+            "images": sum(record.images_trained for record in records),
             "seconds": time.seconds,
             "device_seconds": time.device_seconds,
         },
@@ -109,11 +109,13 @@ def differences(sides: Sequence[Side]) -> dict[str, list[Any]]:
 
 def _reasons(sides: Sequence[Side]) -> Iterator[str]:
     """Why figures of these studies must not be compared."""
-    for what in ("data set", "base model"):
+    for what in ("data set", "base model", "CLIP model"):
         if len({one.fingerprints.get(what) for one in sides}) > 1:
             yield f"the {what} is not the same"
     wanted = [f"confirm.{name}" for name in _CONFIRMED] + [f"plan.data.{name}" for name in _SHOWN]
     changed = [name for name in differences(sides) if name in wanted or name.partition(".")[0] in _JUDGED]
+    if all("CLIP model" in one.fingerprints for one in sides):
+        changed = [name for name in changed if name != "judge.clip"]
     if changed:
         yield f"judged differently: {', '.join(changed)}"
 

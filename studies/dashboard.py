@@ -16,8 +16,9 @@ from search.address import is_server
 from search.storage import open_storage
 from studies import databases, plots
 from studies.canvas import Figure
-from studies.glance import PROMPTS, Glance
-from studies.notes import study_note, trial_note
+from studies.glance import Glance
+from studies.notes import study_note
+from studies.noting import note_trial
 from studies.problems import StudyError
 from studies.visitors import guarded
 from studies.workspace import Workspace
@@ -124,11 +125,8 @@ def annotate(study: Study | Glance, verdict: Mapping[str, Any] | None) -> None:
         for name, figure in plots.draw(study.spec, memory, verdict, records).items():
             if name in TITLES:
                 memory.board.plot(name, _titled(figure, TITLES[name]))
-    prompts = memory.recall(PROMPTS) or []
     for record in records:
-        if record.cards or record.reason:
-            has_sheet = memory.board.artifact_count(record.number) > 0
-            memory.board.note(trial_note(record, verdict, prompts, has_sheet), record.number)
+        note_trial(memory, record, verdict)
 
 
 TITLES = {

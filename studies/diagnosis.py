@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
@@ -15,17 +15,30 @@ from search.parameter import Choice, Parameter
 from search.trial import TrialRecord
 from studies.cards import BARRED, facts
 from studies.language import ENGLISH, Translator, marked
-from studies.reasons import stored
+from studies.reasons import ENDS, stored
 from studies.words import NOTICEABLE, value
 
-Condition = Literal["diverged", "overfit", "memorising", "underfit", "unfinished", "healthy"]
+Condition = Literal[
+    "diverged",
+    "overfit",
+    "memorising",
+    "forgetting",
+    "underfit",
+    "unclear",
+    "unfinished",
+    "untrained",
+    "healthy",
+]
 
 REMEDIES: Mapping[Condition, str] = {
     "diverged": marked("lower the learning rate"),
     "overfit": marked("fewer repeats or epochs, a smaller rank or alpha, a larger batch"),
     "memorising": marked("fewer repeats or epochs, a smaller rank or alpha, more images"),
+    "forgetting": marked("fewer repeats or epochs, a lower learning rate, regularisation images"),
     "underfit": marked("a higher learning rate, a larger alpha, more repeats or epochs"),
+    "unclear": marked("more held-out images or timesteps, or longer training"),
     "unfinished": marked("train longer"),
+    "untrained": "",
     "healthy": "",
 }
 """What the guides do about it."""
@@ -34,13 +47,18 @@ CONDITIONS: Mapping[Condition, str] = {
     "diverged": marked("diverged"),
     "overfit": marked("overfit"),
     "memorising": marked("memorising"),
+    "forgetting": marked("forgetting"),
     "underfit": marked("underfit"),
+    "unclear": marked("unclear"),
     "unfinished": marked("unfinished"),
+    "untrained": marked("untrained"),
     "healthy": marked("healthy"),
 }
 
 NEGLIGIBLE = 0.01
 """Log ratio of losses that no one would see."""
+FORGIVEN = 5.0
+"""Points of 100 by which prompts outside the data set may be followed less well, as `guards.flexibility` has it."""
 NEAR_END = 0.1
 """Share of a range's width (of its logarithm where it is searched so) that counts as its end."""
 LEADERS = 0.25
@@ -105,14 +123,13 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
             same images.
     """
     if record.state == "infeasible" and not (record.reason or "").startswith(BARRED):
-        reason = _plain(record.reason or "its loss is not finite")
-        return Diagnosis("diverged", marked("Diverged: {reason}."), {"reason": reason})
+        return _stopped(record.reason or "its loss is not finite")
     epochs = [_Epoch(int(card["epoch"]), facts(card)) for card in record.cards]
     epochs = [epoch for epoch in epochs if epoch.scores.unusable is None]
     if not epochs:
         return None
     best = min(epochs, key=lambda epoch: epoch.scores.validation.mean)
-    for rule in (_diverged, _memorising, _underfit, _overfit, _unfinished):
+    for rule in (_diverged, _memorising, _forgetting, _underfit, _unclear, _overfit, _unfinished):
         if found := rule(epochs, best):
             return found
     gain = -100 * math.expm1(best.scores.validation.mean)
@@ -121,6 +138,14 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
         marked("Healthy: the validation loss fell by {gain} % and then stayed."),
         {"gain": f"{gain:.1f}"},
     )
+
+
+def _stopped(reason: str) -> Diagnosis:
+    """Of a trial that could not be trained on: its numbers blew up, unless something else was in the way."""
+    plain = _plain(reason)
+    if ENGLISH.again(plain, ENDS) is None:
+        return Diagnosis("untrained", marked("Not trained to the end: {reason}."), {"reason": plain})
+    return Diagnosis("diverged", marked("Diverged: {reason}."), {"reason": plain})
 
 
 def _diverged(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
@@ -166,14 +191,48 @@ def _memorising(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     )
 
 
+def _forgetting(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+    """In the end it follows prompts outside the data set less well than the base model, by more than a little."""
+    found = epochs[-1].scores.flexibility
+    if found is None or not _clearly(-found.mean - FORGIVEN, found):
+        return None
+    return Diagnosis(
+        "forgetting",
+        marked(
+            "Forgetting: in the end it follows prompts outside the data set {loss} points less well than the base "
+            "model."
+        ),
+        {"loss": f"{-found.mean:.1f}"},
+        None,
+        _overfit(epochs, best),
+    )
+
+
+def _gains(epochs: Sequence[_Epoch], best: _Epoch) -> list[Estimate]:
+    """By how much the losses on held-out and on training images fell; more is better."""
+    known = (best.scores.validation, epochs[-1].scores.training)
+    return [found.model_copy(update={"mean": -found.mean}) for found in known if found is not None]
+
+
+def _unclear(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+    """The losses fell, but by less than their noise."""
+    gains = _gains(epochs, best)
+    if any(_clearly(gain.mean - NEGLIGIBLE, gain) for gain in gains):
+        return None
+    return Diagnosis(
+        "unclear",
+        marked("Unclear: the validation loss fell by {fall} %, which its noise hides."),
+        {"fall": f"{-100 * math.expm1(-gains[0].mean):.1f}"},
+    )
+
+
 def _underfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
-    """Neither validation nor training moved by more than a negligible amount, or than the noise."""
-    known = [best.scores.validation, epochs[-1].scores.training]
-    if any(found is not None and _clearly(-found.mean - NEGLIGIBLE, found) for found in known):
+    """Neither validation nor training loss fell by more than a negligible amount."""
+    if any(gain.mean > NEGLIGIBLE for gain in _gains(epochs, best)):
         return None
     return Diagnosis(
         "underfit",
-        marked("Underfit: neither validation nor training loss fell by more than {share} and noise."),
+        marked("Underfit: neither validation nor training loss fell by more than {share}."),
         {"share": f"{NEGLIGIBLE:.0%}"},
     )
 
@@ -242,12 +301,24 @@ def ends_hit(
     found = []
     for name, parameter in parameters.items():
         values = [leader.values[name] for leader in leaders if name in leader.values]
-        if isinstance(parameter, Choice) or len(values) < 3 or shares.get(name, 0.0) < average:
+        bounds = _bounds(parameter)
+        if bounds is None or len(values) < 3 or shares.get(name, 0.0) < average:
             continue
-        if end := _end([float(v) for v in values], parameter):
-            bound = parameter.low if end == "lower" else parameter.high
-            found.append(say(_WIDEN[end], name=name, bound=value(bound)))
+        if end := _end([float(v) for v in values], *bounds, isinstance(parameter, Choice) or parameter.log):
+            found.append(say(_WIDEN[end], name=name, bound=value(bounds[end == "upper"])))
     return found
+
+
+def _bounds(parameter: Parameter) -> tuple[float, float] | None:
+    """The ends of a range; of choices, those of numbers that have something between them."""
+    if not isinstance(parameter, Choice):
+        return parameter.low, parameter.high
+    numbers = [
+        c for c in parameter.choices if isinstance(c, int | float) and not isinstance(c, bool) and c > 0
+    ]
+    if len(numbers) < max(3, len(parameter.choices)):
+        return None
+    return min(numbers), max(numbers)
 
 
 _WIDEN: Mapping[Literal["lower", "upper"], str] = {
@@ -256,10 +327,12 @@ _WIDEN: Mapping[Literal["lower", "upper"], str] = {
 }
 
 
-def _end(values: Sequence[float], parameter: Any) -> Literal["lower", "upper"] | None:
+def _end(
+    values: Sequence[float], lowest: float, highest: float, log: bool
+) -> Literal["lower", "upper"] | None:
     """The end of a range at which the median of some values lies."""
-    scale = math.log if parameter.log else float
-    low, high = scale(parameter.low), scale(parameter.high)
+    scale = math.log if log else float
+    low, high = scale(lowest), scale(highest)
     if high <= low:
         return None
     place = (scale(statistics.median(values)) - low) / (high - low)

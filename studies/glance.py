@@ -140,7 +140,7 @@ def _budget(study: Glance, records: list[TrialRecord]) -> dict[str, Mapping[str,
     budget, time = study.spec.budget, spent_by(study.memory)
     spent = {
         "trials": sum(record.state != "waiting" for record in records),
-        "images": sum(record.images_seen for record in records),
+        "images": sum(record.images_trained for record in records),
         "minutes": time.seconds / 60,
         "gpu_seconds": time.device_seconds,
     }

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from evaluation.scorecard import ScoreCard
 from search.objective import shares
-from search.selection import Candidate, Decision, decide, shortlist
+from search.selection import Candidate, Decision
 from search.trial import TrialRecord
 from studies.cards import candidate, plain
 from studies.diagnosis import diagnose
+from studies.hearing import hear
 from studies.judging import Bench, Case, Document, Told
 from studies.language import ENGLISH, Translator
 from studies.lora_runs import amounts
@@ -81,6 +82,20 @@ class _Court:
         return label if len(runs) == 1 else say("{run}, {label}", run=checkpoint.run, label=label)
 
 
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """The court with a bench that measures."""
+
+    court: _Court
+    bench: Bench
+
+    def measure(self, finalists: Sequence[Candidate], label: str) -> list[ScoreCard]:
+        return self.bench.confirm([finalist.trial for finalist in finalists], label)
+
+    def again(self, finalist: Candidate, fresh: ScoreCard) -> Candidate:
+        return self.court.candidate(finalist.trial, fresh)
+
+
 def reach(case: Case, told: Told) -> Judgement:
     """Judges every file.
 
@@ -92,13 +107,9 @@ def reach(case: Case, told: Told) -> Judgement:
     scored = bench.score(range(len(case.checkpoints)))
     court = _Court(case, [card for card, _ in scored], spreads)
     everyone = court.everyone()
-    finalists = shortlist(everyone, case.confirm.finalists)
-    fresh = bench.confirm([finalist.trial for finalist in finalists])
-    confirmed = [court.candidate(f.trial, scores) for f, scores in zip(finalists, fresh, strict=True)]
-    again = {c.trial: (c, scores) for c, scores in zip(confirmed, fresh, strict=True)}
-    outcome = _Outcome(
-        court, {c.trial: c for c in everyone}, again, decide(confirmed, preference=case.confirm.preference)
-    )
+    hearing = hear(_Session(court, bench), everyone, case.confirm)
+    again = {c.trial: (c, scores) for c, scores in zip(hearing.confirmed, hearing.scores, strict=True)}
+    outcome = _Outcome(court, {c.trial: c for c in everyone}, again, hearing.decision)
     winner = outcome.decision.winner.trial
     tested = bench.test(winner) if case.images.dataset.split.test else None
     pictures = [renders for _, renders in scored]

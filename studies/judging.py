@@ -72,6 +72,8 @@ class Bench:
         device = base_model.device_for("auto")
         self._base = base_model.load(case.base, case.precision, device)
         self._data = Encoded(case.images.dataset, self._base, TensorCache(case.cache))
+        if case.judge.clip:
+            told(f"loading {case.judge.clip}")
         self._clip = ClipEncoder(case.judge.clip, device) if case.judge.clip else None
         encoder = case.judge.image_encoder
         self._eye = ImageEncoder(encoder, device) if encoder else None
@@ -95,9 +97,9 @@ class Bench:
         """Cards and renders of files, by their places among the case's checkpoints."""
         return self._scored(which, self._everyday, "scoring")
 
-    def confirm(self, which: Sequence[int]) -> list[ScoreCard]:
-        """The same files with fresh seeds and more of everything."""
-        judge = self._judge("confirmation", thorough=True)
+    def confirm(self, which: Sequence[int], label: str) -> list[ScoreCard]:
+        """The same files with the label's seeds and more of everything."""
+        judge = self._judge(label, thorough=True)
         return [card for card, _ in self._scored(which, judge, "judging again", outside=True)]
 
     def test(self, which: int) -> ScoreCard:

@@ -33,6 +33,7 @@ def measured(study: Study, spreads: Mapping[str, float], say: Translator) -> lis
         (say("Seed"), str(study.seed)),
         (say("Base model"), str(spec.plan["base"]["path"])),
         (say("Images"), _images(study.dataset.split, say)),
+        *_folds(study, say),
         *judging(spec.judge, say),
         (say("Search"), _search(study, say)),
         (
@@ -78,6 +79,17 @@ def _images(split: Split, say: Translator) -> str:
         validation=len(split.validation),
         test=len(split.test),
     )
+
+
+def _folds(study: Study, say: Translator) -> list[tuple[str, str]]:
+    count = study.run_count
+    if count < 2:
+        return []
+    told = say(
+        "{count} folds: every trial is trained once without each, and scored on what it has not seen",
+        count=count,
+    )
+    return [(say("Small set"), told)]
 
 
 def _search(study: Study, say: Translator) -> str:

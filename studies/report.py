@@ -109,6 +109,7 @@ class _Page:
             "counts": self._counts(),
             "usage": self._usage(),
             "test_images": len(self.study.dataset.split.test),
+            "tested_before": words.earlier_tests(self.verdict, say),
             "recipes": self._recipes(),
             "finalists": finalists,
             "ruling": words.ruling(self.verdict["shares_of_variance"], say),

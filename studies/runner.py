@@ -15,6 +15,7 @@ from studies.attributes import short
 from studies.cards import BARRED, all_barred, facts, objective
 from studies.engine import Blown, Engine, Returned, Scored
 from studies.glance import PROMPTS
+from studies.noting import note_trial
 from studies.study import SPREADS, Study
 from studies.verdict import Verdict, conclude
 from studies.watch import Watch
@@ -126,10 +127,11 @@ class Runner:
 
     def _scored(self, event: Scored) -> None:
         found = self._objective(event.card)
-        card = {**event.card, "objective": found.mean, "objective_error": found.standard_error}
+        worth = self._worth(event.card, found)
+        card = {**event.card, "objective": worth, "objective_error": found.standard_error}
         if self._study.depot:
             self._study.depot.push(self._study.workspace.trial(event.trial))
-        verdict = self._driver.report(event.trial, card, Point(event.images_seen, found.mean))
+        verdict = self._driver.report(event.trial, card, Point(event.images_seen, worth))
         if verdict == "lost":
             self._engine.drop(event.trial)
             self._watch.lost(event.trial)
@@ -146,6 +148,11 @@ class Runner:
 
     def _objective(self, card: Mapping[str, Any]) -> Estimate:
         return objective(facts(card), self._spreads, self._study.spec.objective)
+
+    def _worth(self, card: Mapping[str, Any], found: Estimate) -> float:
+        """What pruner and sampler learn of a checkpoint; a barred one is worth no more than the base model."""
+        barred = self._study.spec.guards.barred(facts(card))
+        return found.mean if barred is None else min(found.mean, 0.0)
 
     def _end(self, trial: int, end: End) -> None:
         """Stores the pictures, then the end: an ended trial can't be edited.
@@ -164,7 +171,9 @@ class Runner:
             self._watch.lost(trial)
             return
         self._study.discard_state(trial)
-        self._watch.ended(self._memory.record(trial))
+        record = self._memory.record(trial)
+        note_trial(self._memory, record, None)
+        self._watch.ended(record)
 
     def _describe(self, trial: int, end: End) -> None:
         """Stores what the dashboard's tables show of the trial in a few words."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evaluation import encoders
 from search.address import StorageError
 from search.endurance import Endurance
 from search.leases import Alone, Leases
@@ -93,6 +94,11 @@ class Study:
         """What is held out, each with its share of the prompts."""
         sides = sides_of(self.dataset, Planner.data_plan(self.spec).fold)
         return [(side, shared_out(self.spec.judge.prompt_count, len(sides))) for side in sides]
+
+    @property
+    def run_count(self) -> int:
+        """Runs that train for one trial: one for each fold of a small set."""
+        return len(self._sides)
 
     @property
     def prompt_count(self) -> int:
@@ -200,7 +206,7 @@ def running(
 def _begun(path: Path, opened: Study, written: str) -> Study:
     """The study with its seed, which one runner fixes, and its data set compared with what it began with."""
     spec, memory, workspace = opened.spec, opened.memory, opened.workspace
-    now = _fingerprints(opened.dataset, Planner.base_plan(spec))
+    now = _fingerprints(opened.dataset, Planner.base_plan(spec), spec.judge.clip)
 
     def found() -> None:
         _fixed_seed(memory, spec.study.seed)
@@ -279,15 +285,16 @@ def _fixed_seed(memory: Memory, asked: int) -> int:
     return int(recorded)
 
 
-def _fingerprints(dataset: Dataset, base: BasePlan) -> dict[str, str]:
+def _fingerprints(dataset: Dataset, base: BasePlan, clip: str | None) -> dict[str, str]:
     """What must not change while a study lasts; reads all weight files."""
     stamp = merging.fingerprint(base_model.fingerprint(base), base.loras)
-    return {"data set": dataset.fingerprint, "base model": stamp}
+    known = {"data set": dataset.fingerprint, "base model": stamp}
+    return known | ({"CLIP model": encoders.fingerprint(clip)} if clip else {})
 
 
 def _check_unchanged(memory: Memory, now: Mapping[str, str]) -> None:
     before = memory.recall(_FINGERPRINTS)
-    changed = [name for name, value in now.items() if before[name] != value]
+    changed = [name for name, value in now.items() if before.get(name, value) != value]
     if changed:
         raise StudyError(
             [

@@ -9,7 +9,7 @@ from typing import Any
 from evaluation.intervals import Estimate
 from studies.study import Study
 from studies.watch import described
-from studies.words import error
+from studies.words import earlier_tests, error
 
 
 def summary(study: Study, verdict: Mapping[str, Any], seconds: Mapping[str, float] | None) -> str:
@@ -29,6 +29,7 @@ def summary(study: Study, verdict: Mapping[str, Any], seconds: Mapping[str, floa
         lines += [
             "On test images that the search never used, against the base model:",
             *_scores(verdict["test"]),
+            *([f"  {before}"] if (before := earlier_tests(verdict)) else []),
         ]
     if seconds and seconds["wall"]:
         share = seconds["judging"] / seconds["wall"]

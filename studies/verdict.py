@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.pooling import repeated
 from evaluation.scorecard import ScoreCard
 from search.objective import Weights, shares
 from search.pareto import front
-from search.selection import Candidate, Decision, contenders, decide, earliest, margin, shortlist
+from search.selection import Candidate, earliest, margin
 from search.trial import Proposal, TrialRecord
 from studies.cards import candidate, candidates, facts, plain
 from studies.engine import Engine, Exam
+from studies.hearing import Hearing, hear
 from studies.problems import StudyError
 from studies.spec import StudySpec
 from studies.study import SPREADS, VERDICT, Study
@@ -22,13 +23,15 @@ from studies.workspace import copy_whole, write_json
 
 TEST_CARE = 4
 """How many times the confirmation's timesteps, seeds and other prompts the winner, alone, meets in the test."""
+TESTED = "tested"
+"""Where the memory keeps what the test images said of every checkpoint that ever won."""
 Verdict = dict[str, Any]
 """The content of selection.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Court:
-    """What a verdict is reached with."""
+    """What a choice is made from."""
 
     study: Study
     records: Sequence[TrialRecord]
@@ -47,10 +50,28 @@ class _Court:
         return candidates(self.records, self.spreads, spec.objective, spec.guards)
 
 
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """The court with an engine that measures."""
+
+    court: _Court
+    engine: Engine
+
+    def measure(self, finalists: Sequence[Candidate], label: str) -> list[ScoreCard]:
+        _bring(self.court.study, finalists)
+        keys = [(finalist.trial, finalist.epoch) for finalist in finalists]
+        found = self.engine.examine(keys, _exam(self.court.study.spec, "validation", label))
+        return [ScoreCard.model_validate(scores) for scores in found]
+
+    def again(self, finalist: Candidate, fresh: ScoreCard) -> Candidate:
+        return self.court.again(finalist, fresh)
+
+
 def conclude(study: Study, engine: Engine) -> Verdict:
     """Chooses among all checkpoints, confirms with fresh seeds, tests once, and writes best.safetensors.
 
-    A verdict that already stands on the same trials is not reached again; of several runners one reaches it.
+    A verdict that already stands on the same trials, by the same rule, is not reached again; of several runners one
+    reaches it. A checkpoint meets the test images once: where it wins again, what was measured then counts.
 
     Raises:
         NothingToSelect: no checkpoint is usable.
@@ -70,9 +91,9 @@ def conclude(study: Study, engine: Engine) -> Verdict:
 
 
 def _stands(study: Study) -> bool:
-    """Whether there is a verdict on all trials."""
-    standing: Verdict | None = study.memory.recall(VERDICT)
-    return standing is not None and standing["trials"] == len(study.memory.records())
+    """Whether there is a verdict on all trials by the study file as it is now."""
+    standing: Verdict = study.memory.recall(VERDICT) or {}
+    return {"trials": len(study.memory.records()), **_asked(study.spec)}.items() <= standing.items()
 
 
 def _gather(study: Study, best: Path) -> None:
@@ -124,16 +145,31 @@ def _court(study: Study, records: Sequence[TrialRecord]) -> _Court:
 def _reach(court: _Court, engine: Engine) -> Verdict:
     spec = court.study.spec
     everyone = court.everyone()
-    finalists = shortlist(everyone, spec.confirm.finalists)
-    _bring(court.study, finalists)
-    hearing = _hear(court, engine, finalists)
+    hearing = hear(_Bench(court, engine), everyone, spec.confirm)
     winner = hearing.decision.winner
     engine.settle(Proposal(winner.trial, dict(court.records[winner.trial].values)), winner.epoch)
     if depot := court.study.depot:
         depot.push(court.study.workspace.trial(winner.trial))
-    (tested,) = engine.examine([(winner.trial, winner.epoch)], _exam(spec, "test", "test", TEST_CARE))
     document = _document(court, everyone, winner, hearing.decision.reason)
-    return document | {"confirmation": _confirmation(finalists, hearing), "test": tested}
+    return document | _asked(spec) | {"confirmation": _confirmation(hearing)} | _tested(court, engine, winner)
+
+
+def _asked(spec: StudySpec) -> Verdict:
+    """What a verdict is reached by, apart from the trials."""
+    return {"rule": spec.rule, "confirm": spec.confirm.model_dump()}
+
+
+def _tested(court: _Court, engine: Engine, winner: Candidate) -> Verdict:
+    """The winner's scores on the test images, and which other checkpoints have met these images before."""
+    study, key = court.study, [winner.trial, winner.epoch]
+    met: dict[str, Any] = study.memory.recall(TESTED) or {}
+    name = json.dumps(key)
+    if name not in met:
+        (met[name],) = engine.examine(
+            [(winner.trial, winner.epoch)], _exam(study.spec, "test", "test", TEST_CARE)
+        )
+        study.memory.remember(TESTED, met)
+    return {"test": met[name], "tested_before": [json.loads(other) for other in met if other != name]}
 
 
 def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
@@ -151,42 +187,6 @@ def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
                 f"{folder}: trial {finalist.trial} was trained by a runner whose folder this one cannot see; give all "
                 "runners the same --workspace, or set storage.checkpoints in the study file, and run again."
             )
-
-
-@dataclass(frozen=True, slots=True)
-class _Hearing:
-    """What judging the finalists again has come to."""
-
-    decision: Decision
-    confirmed: Sequence[Candidate]
-    scores: Sequence[ScoreCard]
-    rounds: Sequence[int]
-    """How often each finalist was measured again."""
-
-
-def _hear(court: _Court, engine: Engine, finalists: Sequence[Candidate]) -> _Hearing:
-    """Judges the finalists again and again until one trial is ahead or the rounds are spent.
-
-    From the second round on only those are measured that are not yet clearly behind.
-    """
-    spec = court.study.spec
-    heard: list[list[ScoreCard]] = [[] for _ in finalists]
-    going = list(range(len(finalists)))
-    for number in range(1, spec.confirm.rounds + 1):
-        label = "confirmation" if number == 1 else f"confirmation {number}"
-        fresh = engine.examine(
-            [(finalists[i].trial, finalists[i].epoch) for i in going], _exam(spec, "validation", label)
-        )
-        for i, scores in zip(going, fresh, strict=True):
-            heard[i].append(ScoreCard.model_validate(scores))
-        cards = [repeated(of) for of in heard]
-        confirmed = [court.again(f, card) for f, card in zip(finalists, cards, strict=True)]
-        decision = decide([confirmed[i] for i in going], len(finalists), spec.confirm.preference)
-        if decision.separable:
-            break
-        ahead = contenders([confirmed[i] for i in going])
-        going = [i for i in going if confirmed[i] in ahead]
-    return _Hearing(decision, confirmed, cards, [len(of) for of in heard])
 
 
 def _exam(spec: StudySpec, side: str, label: str, care: int = 1) -> Exam:
@@ -242,8 +242,9 @@ def _compared(spec: StudySpec, everyone: Sequence[Candidate]) -> list[str]:
     return weighted if len(weighted) > 1 else sorted(everywhere)
 
 
-def _confirmation(finalists: Sequence[Candidate], hearing: _Hearing) -> dict[str, Any]:
-    decision, heard = hearing.decision, zip(hearing.confirmed, hearing.scores, hearing.rounds, strict=True)
+def _confirmation(hearing: Hearing) -> dict[str, Any]:
+    decision = hearing.decision
+    heard = zip(hearing.finalists, hearing.confirmed, hearing.scores, hearing.rounds, strict=True)
     return {
         "separable": decision.separable,
         "reason": decision.reason,
@@ -260,6 +261,6 @@ def _confirmation(finalists: Sequence[Candidate], hearing: _Hearing) -> dict[str
                 "rounds": rounds,
                 "scores": scores.plain(),
             }
-            for before, (after, scores, rounds) in zip(finalists, heard, strict=True)
+            for before, after, scores, rounds in heard
         ],
     }

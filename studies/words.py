@@ -113,6 +113,15 @@ def ruling(shares: Mapping[str, float], say: Translator = ENGLISH) -> str:
     return text
 
 
+def earlier_tests(verdict: Mapping[str, Any], say: Translator = ENGLISH) -> str:
+    """That earlier choices met the test images too; empty where none did."""
+    others = say("; ").join(
+        say("trial {trial}, epoch {epoch}", trial=trial, epoch=epoch)
+        for trial, epoch in verdict.get("tested_before", [])
+    )
+    return say("Earlier choices met these images too: {others}.", others=others) if others else ""
+
+
 def _loss(found: Estimate, images: int, side: Side, say: Translator) -> Finding:
     """A log ratio as the change in per cent that it stands for."""
     change, noise = math.expm1(found.mean), math.exp(found.mean) * found.standard_error

@@ -264,6 +264,7 @@ class Worker:
         return {
             "epoch": end.epoch,
             "images_seen": end.images_seen,
+            "runs": len(self._cohorts.sides),
             "steps": end.steps,
             "training_loss": end.training_loss,
             "rank": self._plans[end.trial].lora.rank,

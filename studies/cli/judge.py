@@ -164,7 +164,7 @@ def _table(document: Mapping[str, Any]) -> Table:
             cells += [cell(estimate(scores[name], 2)) for name in ("clip_image", "clip_text", "memorisation")]
         cells.append(cell(estimate(entry["objective"], 2)))
         style = "bold green" if entry["verdict"] == "best" else ""
-        table.add_row(*cells, cell(entry["verdict"]), style=style)
+        table.add_row(*cells, cell(entry["verdict"].partition(":")[0]), style=style)
     return table
 
 
@@ -174,6 +174,10 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     winner, images = document["winner"], document["images"]
     yield f"Best: {winner['label']}: {winner['file']}"
     yield f"Why: {winner['reason']}"
+    for entry in document["files"]:
+        word, _, why = entry["verdict"].partition(": ")
+        if why:
+            yield f"{entry['label']} is {word}: {why}"
     for entry in document["runs"]:
         if entry["diagnosis"]:
             yield f"{entry['run']}: {entry['diagnosis']}"
@@ -184,4 +188,5 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     )
     if document["test"]:
         found = estimate(document["test"]["validation"], 4)
-        yield f"On {images['test']} test images, by which nothing was chosen: validation {found}."
+        doubt = "" if images["never_trained_on"] else ", which may have been trained on"
+        yield f"On {images['test']} test images, by which nothing was chosen{doubt}: validation {found}."

@@ -48,7 +48,7 @@ def command(workspace: Path, weights: str | None, as_json: bool) -> None:
 
         click.echo(json.dumps(verdict, indent=2, ensure_ascii=False))
         return
-    for line in _lines(verdict, trials, study.workspace.root):
+    for line in _lines(verdict, trials, study.workspace.root, weights is not None):
         tell(line)
 
 
@@ -79,11 +79,11 @@ def _weights(text: str) -> dict[str, float]:
     return found
 
 
-def _lines(verdict: Mapping[str, Any], trials: int, root: Path) -> Iterator[str]:
+def _lines(verdict: Mapping[str, Any], trials: int, root: Path, weighed: bool) -> Iterator[str]:
     from studies.words import estimate, ruling, value
 
     winner, final = verdict["winner"], verdict["confirmation"]
-    title = "Winner" if final else "Leader so far"
+    title = "Winner" if final else "By these weights" if weighed else "Leader so far"
     yield f"{title}: trial {winner['trial']}, epoch {winner['epoch']} ({winner['images_seen']} images seen)"
     yield from (f"  {name} = {value(chosen)}" for name, chosen in winner["params"].items())
     yield f"Why: {winner['reason']}"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 16
 """Trials that the live table shows: those that run, then the best."""
+WIDE = 120
+"""Columns from which on there is room for parameters."""
 
 
 @click.command(name="status")
@@ -47,6 +49,8 @@ def command(workspace: Path, watch: bool, interval: float, as_json: bool) -> Non
     from rich.console import Console
 
     console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
     if watch:
         _watch(workspace, interval, as_json, console)
         return
@@ -56,7 +60,7 @@ def command(workspace: Path, watch: bool, interval: float, as_json: bool) -> Non
 
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    console.print(_table(found["trials"]))
+    console.print(_table(found["trials"], console))
     for line in _lines(found):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
@@ -82,7 +86,7 @@ def _watch(workspace: Path, interval: float, as_json: bool, console: Console) ->
             if as_json:
                 line = json.dumps(found, ensure_ascii=False)
             elif console.is_terminal:
-                live.update(_page(found), refresh=True)
+                live.update(_page(found, console), refresh=True)
                 line = said
             else:
                 line = " ".join(_lines(found)[:-1])
@@ -97,14 +101,14 @@ def _watch(workspace: Path, interval: float, as_json: bool, console: Console) ->
         tell(_lines(found)[-1])
 
 
-def _page(found: Mapping[str, Any]) -> Any:
+def _page(found: Mapping[str, Any], console: Console) -> Any:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     trials = _foremost(found["trials"])
     left = len(found["trials"]) - len(trials)
-    parts: list[Any] = [_table(trials)]
+    parts: list[Any] = [_table(trials, console)]
     if left:
         parts.append(Text(f"and {left} more trials", style="dim"))
     parts += [cell(line) for line in _lines(found)]
@@ -126,7 +130,8 @@ def _foremost(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(ranked[:MOST_ROWS], key=lambda trial: int(trial["number"]))
 
 
-def _table(trials: list[dict[str, Any]]) -> Table:
+def _table(trials: list[dict[str, Any]], console: Console) -> Table:
+    """Parameters are in it where there is room for them."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -139,8 +144,10 @@ def _table(trials: list[dict[str, Any]]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("state")
     for name in ("best validation", "best objective"):
-        table.add_column(name, justify="right")
-    table.add_column("parameters", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
+    wide = console.width >= WIDE
+    if wide:
+        table.add_column("parameters", overflow="fold", min_width=40)
     for trial in trials:
         table.add_row(
             str(trial["number"]),
@@ -149,7 +156,7 @@ def _table(trials: list[dict[str, Any]]) -> Table:
             Text(trial["state"], style=styles.get(trial["state"], "dim")),
             estimate(trial["validation"], 4),
             signed(trial["objective"], 2),
-            cell(_parameters(trial)),
+            *([cell(_parameters(trial))] if wide else []),
         )
     return table
 
@@ -172,6 +179,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
             f"Best so far: trial {best['number']}, epoch {best['best_epoch']}: objective "
             f"{signed(best['objective'], 2)}, validation {estimate(best['validation'], 4)}."
         )
+        lines.append(f"  {_parameters(best)}")
     parts = [f"{entry['left']:.4g} of {entry['limit']:g} {name}" for name, entry in found["budget"].items()]
     lines.append(f"Budget left: {', '.join(parts)}.")
     if not found["ended"] and found["seconds_left"] is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torchmetrics.multimodal import CLIPScore
 from transformers import BitImageProcessor, CLIPModel, CLIPProcessor, Dinov2Config, Dinov2Model
 
-from evaluation.encoders import PICTURES_AT_ONCE, ClipEncoder, EncoderError, ImageEncoder
+from evaluation.encoders import PICTURES_AT_ONCE, ClipEncoder, EncoderError, ImageEncoder, fingerprint
 from evaluation.metrics.similarity import image_image, text_image
 
 PROMPTS = ["a red heart", "a blue drum, isolated", "a frog"]
@@ -140,3 +141,12 @@ def test_a_missing_image_encoder_is_told_in_a_sentence(name: str) -> None:
 def test_what_does_not_read_pictures_is_no_image_encoder(assets: Path) -> None:
     with pytest.raises(EncoderError, match=r"judge\.image_encoder: .*text_encoder"):
         ImageEncoder(str(assets / "micro-sd" / "text_encoder"), torch.device("cpu"))
+
+
+def test_a_fingerprint_is_of_the_contents_not_of_the_place(assets: Path, tmp_path: Path) -> None:
+    here, there = assets / "micro-clip", tmp_path / "clip"
+    copytree(here, there)
+    assert fingerprint(str(here)) == fingerprint(str(there))
+    (there / "config.json").write_text("{}")
+    assert fingerprint(str(here)) != fingerprint(str(there))
+    assert fingerprint("openai/clip-vit-base-patch32") == "openai/clip-vit-base-patch32"

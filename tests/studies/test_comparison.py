@@ -69,6 +69,16 @@ def test_other_images_or_another_base_cannot_be_compared(change: dict[str, Any],
     assert (found["comparable"], found["reasons"], found["pairs"]) == (False, [reason], [])
 
 
+def test_the_same_clip_may_lie_at_two_places() -> None:
+    def judged(name: str, place: str, stamp: str) -> Side:
+        one = side(name, CELLS, fingerprints={"data set": "d", "base model": "b", "CLIP model": stamp})
+        return replace(one, table={**one.table, "judge.clip": place})
+
+    assert compare([judged("a", "/here", "c"), judged("b", "/there", "c")])["comparable"]
+    found = compare([judged("a", "/here", "c"), judged("b", "/here", "changed")])
+    assert found["reasons"] == ["the CLIP model is not the same"]
+
+
 @pytest.mark.parametrize("name", ["judge.steps", "split.test", "plan.data.resolution", "confirm.timesteps"])
 def test_other_judging_cannot_be_compared(name: str) -> None:
     other = side("b", CELLS)

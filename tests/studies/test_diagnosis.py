@@ -69,12 +69,33 @@ def test_a_rise_within_the_noise_is_no_overfit() -> None:
 
 
 def test_a_trial_that_was_told_infeasible_has_diverged() -> None:
-    record = TrialRecord(0, {}, "infeasible", reason="the training loss became NaN at step 17")
+    record = TrialRecord(0, {}, "infeasible", reason="The loss became nan after 170 images.")
     found = diagnose(record)
     assert found is not None
-    assert str(found) == (
-        "Diverged: the training loss became NaN at step 17. Remedy: lower the learning rate."
-    )
+    assert str(found) == "Diverged: the loss became nan after 170 images. Remedy: lower the learning rate."
+
+
+def test_what_did_not_fit_into_memory_has_not_diverged() -> None:
+    found = diagnose(TrialRecord(0, {}, "infeasible", reason="Its 5 folds do not fit into memory together."))
+    assert found is not None
+    assert str(found) == "Not trained to the end: its 5 folds do not fit into memory together."
+
+
+def test_a_fall_within_the_noise_is_no_underfit() -> None:
+    noisy = trial((-0.03, -0.03), (None, None))
+    for card in noisy.cards:
+        card["scores"]["validation"]["standard_error"] = 0.02
+    found = diagnose(noisy)
+    assert found is not None and found.condition == "unclear"
+
+
+def test_a_trial_that_follows_other_prompts_less_well_forgets() -> None:
+    healthy = trial((-0.05, -0.08, -0.08), (-0.05, -0.09, -0.10))
+    healthy.cards[-1]["scores"]["flexibility"] = {"mean": -12.0, "standard_error": 2.0}
+    found = diagnose(healthy)
+    assert found is not None
+    assert found.condition == "forgetting"
+    assert "12.0 points less well" in str(found)
 
 
 def test_nothing_is_said_before_the_first_checkpoint() -> None:
@@ -101,6 +122,17 @@ PARAMETERS = {"lr": Real(low=1e-5, high=1e-2, log=True), "kind": Choice(choices=
 def test_a_range_is_called_too_narrow_when_the_best_crowd_at_its_end() -> None:
     (advice,) = ends_hit(searched(RATES), PARAMETERS, {"lr": 0.8, "kind": 0.2})
     assert advice == "The best lr lie at the upper end of its range (0.01): widen it and run again."
+
+
+def test_choices_of_numbers_have_ends_too() -> None:
+    records = [
+        TrialRecord(i, {"rank": rank}, "finished", (), (Point(10, rank),))
+        for i, rank in enumerate([4, 8, 16] * 4)
+    ]
+    space = {"rank": Choice(choices=(4, 8, 16))}
+    (advice,) = ends_hit(records, space, {"rank": 1.0})
+    assert advice == "The best rank lie at the upper end of its range (16): widen it and run again."
+    assert ends_hit(records, {"rank": Choice(choices=(8, 16))}, {"rank": 1.0}) == []
 
 
 def test_a_parameter_that_hardly_matters_is_left_alone() -> None:

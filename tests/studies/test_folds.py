@@ -43,6 +43,13 @@ def test_every_checkpoint_is_judged_on_all_images_but_the_test_sides(finished: W
             assert card["scores"]["renders"] == opened.prompt_count
 
 
+def test_images_of_all_runs_count_and_the_report_tells_of_the_folds(finished: Workspace) -> None:
+    opened = study.reopen(finished.root)
+    record = next(r for r in opened.memory.records() if r.cards)
+    assert record.images_trained == FOLDS * record.images_seen > 0
+    assert f"{FOLDS} folds: every trial is trained once without each" in finished.report.read_text()
+
+
 def test_a_trial_leaves_a_file_for_each_fold(finished: Workspace) -> None:
     record = next(r for r in study.reopen(finished.root).memory.records() if r.cards)
     for fold in range(FOLDS):

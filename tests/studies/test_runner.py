@@ -119,6 +119,7 @@ def test_a_trial_with_every_checkpoint_barred_is_infeasible_and_the_verdict_says
         assert record.state == "infeasible"
         assert record.reason == "a guard bars every checkpoint: it copies"
         assert study.memory.annotation(record.number, "feasible") is False
+        assert all(point.objective <= 0 for point in record.curve)
     selection = json.loads(study.workspace.selection.read_text())
     assert "A guard bars every one of them" in selection["winner"]["reason"]
     assert {candidate["barred"] for candidate in selection["candidates"]} == {"it copies"}

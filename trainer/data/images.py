@@ -108,14 +108,15 @@ def read(folders: Sequence[Path], concepts: Path | None = None, reg_folder: Path
     problems: list[str] = []
     notes: list[str] = []
     sources = [source for folder in folders for source in in_folder(folder, problems)]
-    if concepts is not None:
-        sources += in_concepts(concepts, problems)
+    listed = list(in_concepts(concepts, problems)) if concepts is not None else []
+    sources += listed
     if reg_folder is not None:
         sources += in_folder(reg_folder, problems, regularisation=True)
     examples = _examples((s for s in sources if not s.regularisation), problems, notes)
     regularisation = _examples((s for s in sources if s.regularisation), problems, notes)
     if not problems and len(examples) < MINIMUM_IMAGES:
-        places = ", ".join(map(str, [*folders, *([concepts] if concepts else [])]))
+        parents = dict.fromkeys(image.parent for source in listed for image in source.images)
+        places = ", ".join(map(str, [*folders, *(parents or [concepts] if concepts else [])]))
         problems.append(
             f"{places}: {len(examples)} image(s) found, at least {MINIMUM_IMAGES} are needed "
             "(one each to train, validate and test); 15 or more are advised."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copy
 
 from tests.studies.cli.conftest import Run
 
@@ -29,3 +30,15 @@ def test_broken_images_are_told_and_nothing_is_written(run: Run, assets: Path, t
     code, _, err = run("init", tmp_path / "set", "--base", assets / "micro-sd", "--out", out_file)
     assert code == 2 and err.count("cannot be read") == 3
     assert not out_file.exists()
+
+
+def test_too_few_images_are_told_with_the_folder_that_was_given(
+    run: Run, assets: Path, demo_folder: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for image in sorted(demo_folder.rglob("*.png"))[:2]:
+        copy(image, few)
+    code, _, err = run("init", few, "--base", assets / "micro-sd", "--out", tmp_path / "x.toml")
+    assert code != 0
+    assert err.startswith(f"error: {few}: 2 image(s) found")

@@ -70,10 +70,26 @@ def test_the_live_page_shows_what_runs_and_the_best(unfinished: Invented) -> Non
 
     found = status(glance(unfinished.workspace.root))
     console = Console(width=150, record=True, file=io.StringIO())
-    console.print(_page(found))
+    console.print(_page(found, console))
     text = console.export_text()
     assert "running" in text and "Best so far" in text and "Budget left" in text
     many = [{"number": n, "state": "finished", "objective": -float(n)} for n in range(40)]
     many[30] |= {"state": "running", "objective": None}
     kept = [trial["number"] for trial in _foremost(many)]
     assert kept == [*range(MOST_ROWS - 1), 30]
+
+
+def test_a_narrow_terminal_has_a_line_a_trial_and_the_best_ones_parameters(finished: Invented) -> None:
+    from rich.console import Console
+
+    from studies.cli.status import _page
+    from studies.glance import glance, status
+
+    found = status(glance(finished.workspace.root))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(_page(found, console))
+    lines = [line for line in console.export_text().splitlines() if line.strip()]
+    rows = [line for line in lines if line.split()[0].isdigit()]
+    assert len(rows) == len(found["trials"]) == 5
+    name = next(iter(found["best"]["params"])).rsplit(".", 1)[-1]
+    assert sum(f"{name} " in line for line in lines) == 1
