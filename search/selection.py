@@ -115,14 +115,14 @@ def shortlist(candidates: Iterable[Candidate], size: int) -> list[Candidate]:
 
 
 def contenders(confirmed: Iterable[Candidate]) -> list[Candidate]:
-    """Finalists that are not clearly behind: less than two standard errors of the difference to the best.
+    """Finalists that are not clearly behind: at most two standard errors of the difference behind the best.
 
     Raises:
         NothingToSelect: none is finite.
     """
     best, *others = _ranked(_finite(confirmed))
     leads = [(other, lead(best, other)) for other in others]
-    return [best] + [other for other, ahead in leads if ahead.mean < CLEAR * ahead.standard_error]
+    return [best] + [other for other, ahead in leads if ahead.mean <= CLEAR * ahead.standard_error]
 
 
 def decide(

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from evaluation.scorecard import ScoreCard
 from search.trial import TrialRecord
 from studies import pictures
 from studies.cards import Card, facts
 from studies.study import Study
 from trainer.data import images
 from trainer.data.buckets import fit
+from trainer.data.dataset import Dataset
 from trainer.data.images import DataError
 
 MOST_PAIRS = 8
@@ -75,31 +77,47 @@ class Evidence:
         Args:
             card: of the winner's checkpoint.
         """
-        scores = facts(card)
         tiles = self.strip(self.champion.number, card["epoch"])
-        nearest, rises = scores.nearest_training or (), scores.memorisation_by_prompt or ()
-        if not nearest or len(tiles) != len(nearest):
-            return []
-        known = len(rises) == len(nearest)
-        order = sorted(range(len(nearest)), key=lambda i: -rises[i]) if known else range(len(nearest))
-        found = [
-            {
-                "render": tiles[i],
-                "original": self._original(nearest[i]),
-                "prompt": self.prompts[i],
-                "name": self.study.dataset.examples[nearest[i]].path.name,
-                "rise": rises[i] if known else None,
-            }
-            for i in order
-            if 0 <= nearest[i] < len(self.study.dataset.examples)
-        ]
-        return [pair for pair in found if pair["original"]][:MOST_PAIRS]
+        return pairs(facts(card), tiles, self.prompts, self.study.dataset)
 
     def _original(self, index: int) -> str | None:
-        """An image of the data set as the model would see it; None if it has moved away."""
-        dataset = self.study.dataset
-        try:
-            picture = images.open_rgb(dataset.examples[index].path)
-        except DataError:
-            return None
-        return pictures.data_uri(fit(picture, dataset.sizes[index]))
+        return original(self.study.dataset, index)
+
+
+def pairs(
+    scores: ScoreCard, tiles: Sequence[str], prompts: Sequence[str], dataset: Dataset
+) -> list[dict[str, Any]]:
+    """Renders beside the training image that each is most like, the most alike first.
+
+    Args:
+        scores: of the checkpoint that drew them.
+        tiles: its renders, as ``data:`` URIs.
+        prompts: of each render.
+        dataset: with the training images.
+    """
+    nearest, rises = scores.nearest_training or (), scores.memorisation_by_prompt or ()
+    if not nearest or len(tiles) != len(nearest):
+        return []
+    known = len(rises) == len(nearest)
+    order = sorted(range(len(nearest)), key=lambda i: -rises[i]) if known else range(len(nearest))
+    found = [
+        {
+            "render": tiles[i],
+            "original": original(dataset, nearest[i]),
+            "prompt": prompts[i],
+            "name": dataset.examples[nearest[i]].path.name,
+            "rise": rises[i] if known else None,
+        }
+        for i in order
+        if 0 <= nearest[i] < len(dataset.examples)
+    ]
+    return [pair for pair in found if pair["original"]][:MOST_PAIRS]
+
+
+def original(dataset: Dataset, index: int) -> str | None:
+    """An image of the data set as the model would see it; None if it has moved away."""
+    try:
+        picture = images.open_rgb(dataset.examples[index].path)
+    except DataError:
+        return None
+    return pictures.data_uri(fit(picture, dataset.sizes[index]))

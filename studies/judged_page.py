@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from studies import pictures, provenance, words
+from evaluation.scorecard import ScoreCard
+from studies import evidence, pictures, provenance, words
 from studies.judgement import Judgement
 from studies.judging import Case
 from studies.language import ENGLISH, Translator, marked
 from studies.report import environment
 from studies.sheets import strip
-from trainer.data import images
-from trainer.data.buckets import fit
 from trainer.files import write_whole
 
 _WIDTH, _HEIGHT = 720, 260
@@ -73,8 +72,10 @@ def content(judgement: Judgement, case: Case, say: Translator = ENGLISH) -> dict
         "findings": words.findings(scored, document["images"][side], side, say),
         "columns": [(key, say(name)) for key, name in _COLUMNS if document["files"][0]["scores"].get(key)],
         "curves": [curve(members) for members in _by_run(document["files"]) if len(members) > 1],
+        "pairs": _pairs(judgement, case),
+        "levels": levels(_finest(document)["validation_by_timestep"]),
         "prompts": judgement.prompts,
-        "originals": [_original(case, i) for i in held_out],
+        "originals": [evidence.original(case.images.dataset, i) for i in held_out],
         "base": _tiles(judgement.base_renders),
         "rows": list(zip(document["files"], map(_tiles, judgement.renders), strict=True)),
         "measured": _measured(case, say),
@@ -95,12 +96,10 @@ def curve(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     low: float = min(0.0, *(mean - error for _, mean, error, _ in points))
     high: float = max(0.0, *(mean + error for _, mean, error, _ in points))
     first, last = int(points[0][0]), int(points[-1][0])
+    down = _downwards(low, high)
 
     def across(epoch: float) -> float:
         return _LEFT + (epoch - first) / max(last - first, 1) * (_WIDTH - _LEFT - _RIGHT)
-
-    def down(value: float) -> float:
-        return _TOP + (high - value) / max(high - low, 1e-9) * (_HEIGHT - _TOP - _BOTTOM)
 
     return {
         "run": files[0]["run"],
@@ -125,6 +124,52 @@ def curve(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _downwards(low: float, high: float) -> Callable[[float], float]:
+    """Where a value lies in the drawing, whose heights grow downwards."""
+    return lambda value: _TOP + (high - value) / max(high - low, 1e-9) * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def levels(values: Sequence[float]) -> dict[str, Any]:
+    """Bars of log(loss / base loss) by noise level, from clean to noisy, in the drawing's units."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return {}
+    low, high = min(0.0, *finite), max(0.0, *finite)
+    down = _downwards(low, high)
+    width = (_WIDTH - _LEFT - _RIGHT) / len(values)
+
+    bars = [
+        {
+            "x": _LEFT + (i + 0.06) * width,
+            "width": 0.88 * width,
+            "y": min(down(value), down(0.0)),
+            "height": abs(down(value) - down(0.0)),
+            "better": value <= 0,
+            "said": words.signed(value, 4),
+        }
+        for i, value in enumerate(values)
+        if math.isfinite(value)
+    ]
+    ticks = [(down(value), words.signed(value, 3)) for value in (low, high) if value]
+    frame = {"width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "right": _WIDTH - _RIGHT}
+    return {"bars": bars, "zero": down(0.0), "ticks": ticks, **frame}
+
+
+def _finest(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The winner's scores with the most timesteps: those of the second judging."""
+    best = next(entry for entry in document["files"] if entry["verdict"] == "best")
+    scores: Mapping[str, Any] = best["confirmed"]["scores"]
+    return scores
+
+
+def _pairs(judgement: Judgement, case: Case) -> list[dict[str, Any]]:
+    """The winner's pictures beside training images."""
+    files = judgement.document["files"]
+    won = next(i for i, entry in enumerate(files) if entry["verdict"] == "best")
+    scores = ScoreCard.model_validate(files[won]["scores"])
+    return evidence.pairs(scores, _tiles(judgement.renders[won]), judgement.prompts, case.images.dataset)
+
+
 def _by_run(files: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     found: dict[str, list[Mapping[str, Any]]] = {}
     for entry in files:
@@ -134,11 +179,6 @@ def _by_run(files: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]
 
 def _tiles(renders: Tensor) -> list[str]:
     return [pictures.data_uri(strip(picture[None])) for picture in renders]
-
-
-def _original(case: Case, index: int) -> str:
-    dataset = case.images.dataset
-    return pictures.data_uri(fit(images.open_rgb(dataset.examples[index].path), dataset.sizes[index]))
 
 
 def _measured(case: Case, say: Translator) -> list[tuple[str, str]]:

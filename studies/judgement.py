@@ -13,6 +13,7 @@ from evaluation.scorecard import ScoreCard
 from search.objective import shares
 from search.selection import Candidate, Decision
 from search.trial import TrialRecord
+from studies import checkpoints
 from studies.cards import candidate, plain
 from studies.diagnosis import diagnose
 from studies.hearing import hear
@@ -283,6 +284,31 @@ def _figures(name: str, choice: Candidate, say: Translator) -> str:
     return say("{name} (objective {figures})", name=name, figures=figures)
 
 
-def files_in(folder: Path) -> tuple[Path, Path]:
-    """What a judgement writes: its JSON and its page."""
-    return folder / "judgement.json", folder / "report.html"
+def csv(document: Document) -> bytes:
+    """One row a file, with the columns of a study's table and the run's name."""
+    runs = {entry["run"]: number for number, entry in enumerate(document["runs"])}
+    records = [
+        TrialRecord(
+            number, {"run": run}, "finished", tuple(_card(f) for f in document["files"] if f["run"] == run)
+        )
+        for run, number in runs.items()
+    ]
+    return checkpoints.csv(records, ["run"])
+
+
+def _card(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A file of the document as a trial's score card."""
+    objective = entry["objective"] or {"mean": None, "standard_error": None}
+    return {
+        "epoch": entry["epoch"],
+        "images_seen": entry["images_seen"] or 0,
+        "objective": objective["mean"],
+        "objective_error": objective["standard_error"],
+        "file": entry["file"],
+        "scores": entry["scores"],
+    }
+
+
+def files_in(folder: Path) -> tuple[Path, Path, Path]:
+    """What a judgement writes: its JSON, its page and its table."""
+    return folder / "judgement.json", folder / "report.html", folder / "checkpoints.csv"

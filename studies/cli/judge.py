@@ -112,6 +112,7 @@ def _judge(request: Any, language: str, as_json: bool) -> None:
     from studies.quiet import quiet
     from studies.trouble import in_sentences
     from studies.workspace import write_json
+    from trainer.files import write_whole
 
     quiet()
     with in_sentences():
@@ -119,8 +120,9 @@ def _judge(request: Any, language: str, as_json: bool) -> None:
         for warning in asked.case.images.warnings:
             tell(f"note: {warning}", err=True)
         found = judgement.reach(asked.case, _teller())
-        record, page = judgement.files_in(asked.out)
+        record, page, table = judgement.files_in(asked.out)
         write_json(record, found.document)
+        write_whole(table, judgement.csv(found.document))
         judged_page.write(page, found, asked.case, translator(language))
     if as_json:
         import json
@@ -131,7 +133,7 @@ def _judge(request: Any, language: str, as_json: bool) -> None:
 
     console = Console()
     console.print(_table(found.document))
-    for line in (*_lines(found.document), f"Report: {page}", f"Data:   {record}"):
+    for line in (*_lines(found.document), f"Report: {page}", f"Data:   {record}, {table.name}"):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -8,9 +8,11 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 import torch
 
@@ -211,9 +213,19 @@ def test_the_page_holds_table_pictures_and_no_network(judged: tuple[Judgement, C
     judged_page.write(path, *judged)
     html = path.read_text()
     assert html.count("<tr") == 1 + 3 + 1 + 2 + 3
-    assert html.count("data:image/png") == 2 * (2 + 3)
+    pairs = html.count("<figure>")
+    assert html.count("data:image/png") == 2 * (2 + 3) + 2 * pairs
+    assert html.count("<rect") == len(
+        judged[0].document["files"][0]["confirmed"]["scores"]["validation_by_timestep"]
+    )
     assert "http" not in html.replace("http-equiv", "") and "<script" not in html
     assert "may have been trained on" in html
+
+
+def test_the_table_has_a_row_a_file(judged: tuple[Judgement, Case]) -> None:
+    table = pandas.read_csv(BytesIO(judgement.csv(judged[0].document)))
+    assert sorted(table["file"]) == sorted(entry["file"] for entry in judged[0].document["files"])
+    assert {"run", "epoch", "objective", "validation", "validation_error"} <= set(table.columns)
 
 
 def test_the_page_speaks_chinese(judged: tuple[Judgement, Case], tmp_path: Path) -> None:

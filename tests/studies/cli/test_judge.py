@@ -55,7 +55,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
         "winner": {"label": "epoch 7", "file": "out/cat-000007.safetensors", "reason": "It is the best."},
         "files": [
             {"run": "cat", "label": label, "scores": scores, "objective": estimate, "verdict": verdict}
-            for label, verdict in (("7", "best"), ("last", "as good, but later"))
+            for label, verdict in (("7", "best"), ("8", "barred: it copies"), ("last", "as good, but later"))
         ],
     }
 
@@ -70,6 +70,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
     asked.case.images.warnings = ("look out",)
     monkeypatch.setattr("studies.judge_request.examine", lambda request: asked)
     monkeypatch.setattr("studies.judgement.reach", lambda case, told: found)
+    monkeypatch.setattr("studies.judgement.csv", lambda document: b"run\n")
     monkeypatch.setattr("studies.judged_page.write", lambda path, judged, case, say: path.write_text("page"))
     (tmp_path / "out").mkdir()
     words = ("judge", "cat.safetensors", "--base", "b", "--data", "d")
@@ -78,6 +79,8 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
     assert err == "note: look out\n"
     assert "−0.1000 ± 0.0100" in out and "as good, but later" in out
     assert "Best: epoch 7: out/cat-000007.safetensors" in out
-    assert "On 8 test images" in out
+    assert "On 8 test images, by which nothing was chosen: validation" in out
+    assert "8 is barred: it copies" in out
+    assert (tmp_path / "out" / "checkpoints.csv").read_text() == "run\n"
     assert json.loads((tmp_path / "out" / "judgement.json").read_text()) == document
     assert json.loads(run(*words, "--json")[1]) == document
