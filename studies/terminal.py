@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 _CODES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but for tab and line feed, marks that turn the direction of writing, undecodable bytes."""
+WIDE = 120
+"""Columns from which on a table has room for everything."""
 
 
 def plain(text: str) -> str:
@@ -29,3 +32,13 @@ def cell(text: str) -> Text:
     from rich.text import Text
 
     return Text(plain(text))
+
+
+def screen() -> Console:
+    """Standard output for tables, which have room where it is no terminal."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
+    return console

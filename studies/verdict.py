@@ -11,7 +11,7 @@ from typing import Any
 from evaluation.scorecard import ScoreCard
 from search.objective import Weights, shares
 from search.pareto import front
-from search.selection import Candidate, earliest, margin
+from search.selection import Candidate, contenders, decide, earliest, margin
 from search.trial import Proposal, TrialRecord
 from studies.cards import candidate, candidates, facts, plain
 from studies.engine import Engine, Exam
@@ -106,7 +106,10 @@ def _gather(study: Study, best: Path) -> None:
 
 
 def provisional(study: Study, weights: Weights | None = None) -> Verdict:
-    """A choice from stored scores alone: not confirmed, not tested.
+    """A choice from stored scores alone: nothing is judged again, nothing tested.
+
+    Where the leader by these weights was judged again for the study's verdict, it is chosen among the finalists, by
+    what was measured then.
 
     Args:
         study: opened.
@@ -126,7 +129,21 @@ def provisional(study: Study, weights: Weights | None = None) -> Verdict:
     reason = f"The earliest checkpoint within {margin(preference)} of the best so far; not yet confirmed."
     if choice.barred is not None:
         reason += f" A guard bars every checkpoint so far; of this one, {choice.barred}."
+    heard = _heard(court, everyone)
+    if any((choice.trial, choice.epoch) == (one.trial, one.epoch) for one in heard):
+        decision = decide(heard, contenders(heard), preference)
+        choice, reason = decision.winner, decision.reason
     return _document(court, everyone, choice, reason) | {"confirmation": None, "test": None}
+
+
+def _heard(court: _Court, everyone: Sequence[Candidate]) -> list[Candidate]:
+    """The finalists of the standing verdict with what was measured when they were judged again."""
+    standing: Verdict = court.study.memory.recall(VERDICT) or {"confirmation": {"finalists": []}}
+    fresh = {
+        (f["trial"], f["epoch"]): ScoreCard.model_validate(f["scores"])
+        for f in standing["confirmation"]["finalists"]
+    }
+    return [court.again(c, fresh[c.trial, c.epoch]) for c in everyone if (c.trial, c.epoch) in fresh]
 
 
 def _check_measured(study: Study, weights: Weights) -> None:

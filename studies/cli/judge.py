@@ -9,7 +9,7 @@ import click
 
 from studies.cli.options import page_language
 from studies.language import translator
-from studies.terminal import cell, plain, tell
+from studies.terminal import WIDE, cell, plain, screen, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -129,10 +129,8 @@ def _judge(request: Any, language: str, as_json: bool) -> None:
 
         click.echo(json.dumps(found.document, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
-
-    console = Console()
-    console.print(_table(found.document))
+    console = screen()
+    console.print(_table(found.document, console.width >= WIDE))
     for line in (*_lines(found.document), f"Report: {page}", f"Data:   {record}, {table.name}"):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
@@ -145,18 +143,19 @@ def _teller() -> Callable[[str], None]:
     return lambda text: tell(f"{time.monotonic() - began:6.1f} s  {text}", err=True)
 
 
-def _table(document: Mapping[str, Any]) -> Table:
+def _table(document: Mapping[str, Any], wide: bool) -> Table:
+    """CLIP's figures are in it where there is room for them."""
     from rich import box
     from rich.table import Table
 
     from studies.words import estimate
 
-    several, clip = len(document["runs"]) > 1, document["clip"] is not None
+    several, clip = len(document["runs"]) > 1, wide and document["clip"] is not None
     table = Table(box=box.SIMPLE_HEAD)
     for name in (["run"] if several else []) + ["epoch", "validation"]:
-        table.add_column(name, justify="left" if name == "run" else "right")
+        table.add_column(name, justify="left" if name == "run" else "right", no_wrap=name != "run")
     for name in ["CLIP image", "CLIP text", "memorisation"] * clip + ["objective"]:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     for entry in document["files"]:
         scores = entry["scores"]

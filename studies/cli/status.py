@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from studies.terminal import cell, plain, tell
+from studies.terminal import WIDE, cell, plain, screen, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 16
 """Trials that the live table shows: those that run, then the best."""
-WIDE = 120
-"""Columns from which on there is room for parameters."""
 
 
 @click.command(name="status")
@@ -46,11 +44,7 @@ def command(workspace: Path, watch: bool, interval: float, as_json: bool) -> Non
       lorasearch status workspaces/quickstart --watch
       lorasearch status workspaces/quickstart --json | jq .best
     """
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)
+    console = screen()
     if watch:
         _watch(workspace, interval, as_json, console)
         return

@@ -12,7 +12,7 @@ import pytest
 from studies.engine import Exam
 from studies.language import ENGLISH
 from studies.study import Study
-from studies.verdict import conclude
+from studies.verdict import conclude, provisional
 from studies.words import earlier_tests
 from tests.studies.invented import Examiner, invent
 
@@ -131,3 +131,11 @@ def test_where_guards_bar_every_finalist_those_who_come_next_are_heard(unfinishe
     winner = verdict["winner"]["trial"], verdict["winner"]["epoch"]
     assert winner not in engine.asked[0]
     assert "Passed over: trial" in verdict["winner"]["reason"]
+
+
+def test_the_studys_own_weights_choose_the_confirmed_winner_again(unfinished: Study) -> None:
+    before = provisional(unfinished)
+    confirmed = conclude(unfinished, Ranking(unfinished, clip=False, gain=-0.05))
+    again = provisional(unfinished, unfinished.spec.objective)
+    assert again["winner"]["file"] == confirmed["winner"]["file"] != before["winner"]["file"]
+    assert again["winner"]["reason"] == confirmed["winner"]["reason"]
