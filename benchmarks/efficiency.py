@@ -185,7 +185,7 @@ def _outcome(folder: Path, name: str, seed: int, target: float, limit: float) ->
 
 
 def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
-    """Searches until the counter has enough or the trials are spent."""
+    """Searches until the counter has enough or the images are spent."""
     table = _as_init_writes(folder, seed)
     table["budget"] |= {"trials": TRIALS} if name == RANDOM else {"images": int(counter.limit)}
     engine = STRATEGIES.get(name, _random)(table)

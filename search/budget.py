@@ -42,7 +42,7 @@ class Budget(BaseModel):
         return self
 
     def whole_trials(self, images_per_trial: int) -> int | None:
-        """Trials that it pays for if all of them see ``images_per_trial`` images; None if only time is limited."""
+        """Trials that it pays for if each takes ``images_per_trial`` images; None if only time is limited."""
         limits = [self.trials, self.images and math.ceil(self.images / images_per_trial)]
         return min((limit for limit in limits if limit is not None), default=None)
 
@@ -53,7 +53,7 @@ class Spending:
 
     Attributes:
         trials: trials begun.
-        images: images seen, summed over all trials.
+        images: images seen, summed over all trials and their folds.
         seconds: running time.
         gpu_seconds: working time of all devices together.
     """

@@ -246,7 +246,7 @@ class Driver:
     def _values(self, number: int) -> dict[str, Value]:
         """The trial's values; what is missing is drawn by a fresh sampler seeded by study seed and number."""
         settings = self._settings
-        trials = settings.budget.whole_trials(settings.horizon_images)
+        trials = settings.budget.whole_trials(settings.horizon_images * settings.runs)
         sampler = make_sampler(settings.sampler, Draw(self._seed, number, trials))
         return self._memory.suggest(number, self._space.suggest, sampler)
 

@@ -20,6 +20,7 @@ class SearchSettings(BaseModel):
         budget: when to ask for no more trials.
         patience: when a trial, and when the search, is not worth going on with.
         horizon_images: the most images that any trial sees; the pruner's comparisons lie below it.
+        runs: trained side by side for each trial, such as one for each fold; images count for each.
         first: known-good recipes to try first, perhaps partial; the sampler fills the rest.
     """
 
@@ -30,6 +31,7 @@ class SearchSettings(BaseModel):
     budget: Budget
     patience: Patience = Patience()
     horizon_images: int
+    runs: int = 1
     first: tuple[dict[str, Value], ...] = ()
 
     @model_validator(mode="after")

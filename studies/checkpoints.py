@@ -48,7 +48,7 @@ def _row(record: TrialRecord, card: Card) -> Row:
         "trial": record.number,
         "state": record.state,
         "epoch": int(card["epoch"]),
-        "images_seen": int(card["images_seen"]),
+        "images_seen": card["images_seen"],
         "steps": card.get("steps"),
     }
     for name in (*METRICS, "training"):
@@ -63,6 +63,7 @@ def _row(record: TrialRecord, card: Card) -> Row:
         "broken_renders": scores.broken,
         "objective": card.get("objective"),
         "objective_error": card.get("objective_error"),
+        "barred": card.get("barred"),
         "training_loss": card.get("training_loss"),
         "file": card.get("file"),
     }

@@ -189,7 +189,7 @@ _TRIALS = {
     "Not trained to the end: {reason}.": "没有训练到底：{reason}。",
     "Forgetting: in the end it follows prompts outside the data set {loss} points less well than the base model.": "遗忘："
     "最后对数据集以外提示词的遵循比底模差 {loss} 分。",
-    "Unclear: the validation loss fell by {fall} %, which its noise hides.": "看不清：验证损失下降 {fall} %，被噪声掩盖。",
+    "Unclear: the validation loss changed by {change} %, which is within the noise.": "看不清：验证损失变化 {change} %，在噪声范围内。",
     "Diverged: {reason}.": "发散：{reason}。",
     "Diverged: in the end the loss is {factor} times the base model's, and higher on training images too.": "发散：最后损失是"
     "底模的 {factor} 倍，训练图上也更高。",
@@ -400,7 +400,7 @@ _MEASURED = {
     "may have been trained on": "可能参与过训练",
     "the last epoch": "最后一轮",
     "unusable: {reason}": "不可用：{reason}",
-    "up to {files} files, {timesteps} timesteps an image, {seeds} fresh seeds a prompt": "最多 {files} 个文件，每张图像 {timesteps} 个时间步，每条提示词 {seeds} 个新种子",
+    "{files} files at a time, up to {rounds} rounds of {timesteps} timesteps an image and {seeds} fresh seeds a prompt": "每次 {files} 个文件，最多 {rounds} 轮，每轮每张图像 {timesteps} 个时间步、每条提示词 {seeds} 个新种子",
     "{choose} to choose by, {test} to test the choice on, {train} that pictures are compared with for memorisation; near-duplicates are on one side": "{choose} 张用于选择，{test} 张用于检验选择，{train} 张用于比对记忆；近似重复的图像在同一侧",
     "{name} (objective {figures})": "{name}（综合得分 {figures}）",
     "{name} is the best of {count} that were judged again with fresh seeds.": "在用新种子复评的 {count} 个中，{name}最好。",

@@ -55,10 +55,12 @@ CONDITIONS: Mapping[Condition, str] = {
     "healthy": marked("healthy"),
 }
 
+STOPPED: frozenset[Condition] = frozenset({"diverged", "untrained"})
+"""Conditions whose sentence holds why the trial ended."""
 NEGLIGIBLE = 0.01
 """Log ratio of losses that no one would see."""
 FORGIVEN = 5.0
-"""Points of 100 by which prompts outside the data set may be followed less well, as `guards.flexibility` has it."""
+"""Points of 100 by which other prompts may be followed less well: the default of `guards.flexibility`."""
 NEAR_END = 0.1
 """Share of a range's width (of its logarithm where it is searched so) that counts as its end."""
 LEADERS = 0.25
@@ -215,14 +217,14 @@ def _gains(epochs: Sequence[_Epoch], best: _Epoch) -> list[Estimate]:
 
 
 def _unclear(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
-    """The losses fell, but by less than their noise."""
+    """A loss fell, but by less than its noise."""
     gains = _gains(epochs, best)
     if any(_clearly(gain.mean - NEGLIGIBLE, gain) for gain in gains):
         return None
     return Diagnosis(
         "unclear",
-        marked("Unclear: the validation loss fell by {fall} %, which its noise hides."),
-        {"fall": f"{-100 * math.expm1(-gains[0].mean):.1f}"},
+        marked("Unclear: the validation loss changed by {change} %, which is within the noise."),
+        {"change": f"{100 * math.expm1(-gains[0].mean):+.1f}"},
     )
 
 

@@ -87,6 +87,11 @@ def standing(workspace: Workspace) -> dict[str, Any] | None:
     return found
 
 
+def stands(verdict: Mapping[str, Any] | None, spec: StudySpec, trials: int) -> bool:
+    """Whether there is a verdict on so many trials by the study file as it is now."""
+    return verdict is not None and verdict["trials"] == trials and verdict.get("asked") == spec.asked
+
+
 def status(study: Glance) -> dict[str, Any]:
     """How far a study is, as JSON values."""
     records = study.memory.records()
@@ -95,7 +100,7 @@ def status(study: Glance) -> dict[str, Any]:
     best = max(scored, key=lambda entry: entry["objective"], default=None)
     verdict = standing(study.workspace)
     budget = _budget(study, records)
-    ended = verdict is not None and verdict["trials"] == len(records)
+    ended = stands(verdict, study.spec, len(records))
     return {
         "study": study.spec.study.name,
         "workspace": str(study.workspace.root),

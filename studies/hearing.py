@@ -52,7 +52,7 @@ def hear(court: Court, everyone: Sequence[Candidate], confirm: ConfirmSection) -
         left = [candidate for candidate in left if candidate.barred is None and candidate not in finalists]
     confirmed = list(chain.from_iterable(hearing.confirmed for hearing in heard))
     return Hearing(
-        decide(confirmed, contenders(heard[-1].confirmed), confirm.preference),
+        decide(confirmed, contenders(confirmed), confirm.preference),
         list(chain.from_iterable(hearing.finalists for hearing in heard)),
         confirmed,
         list(chain.from_iterable(hearing.scores for hearing in heard)),

@@ -71,7 +71,7 @@ def content(judgement: Judgement, case: Case, say: Translator = ENGLISH) -> dict
         ],
         "findings": words.findings(scored, document["images"][side], side, say),
         "columns": [(key, say(name)) for key, name in _COLUMNS if document["files"][0]["scores"].get(key)],
-        "curves": [curve(members) for members in _by_run(document["files"]) if len(members) > 1],
+        "curves": [c for members in _by_run(document["files"]) if len(members) > 1 and (c := curve(members))],
         "pairs": _pairs(judgement, case),
         "levels": levels(_finest(document)["validation_by_timestep"]),
         "prompts": judgement.prompts,
@@ -83,7 +83,7 @@ def content(judgement: Judgement, case: Case, say: Translator = ENGLISH) -> dict
 
 
 def curve(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The points of a run's validation curve in the drawing's units, with bars of one standard error.
+    """The points of a run's validation curve in the drawing's units, with bars of one standard error; empty if none.
 
     Args:
         files: entries of judgement.json, in the order of training.
@@ -93,6 +93,8 @@ def curve(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for entry in files
         if math.isfinite((estimate := entry["scores"]["validation"])["mean"] or 0.0)
     ]
+    if not points:
+        return {}
     low: float = min(0.0, *(mean - error for _, mean, error, _ in points))
     high: float = max(0.0, *(mean + error for _, mean, error, _ in points))
     first, last = int(points[0][0]), int(points[-1][0])
@@ -200,7 +202,9 @@ def _measured(case: Case, say: Translator) -> list[tuple[str, str]]:
         (
             say("Judged again"),
             say(
-                "up to {files} files, {timesteps} timesteps an image, {seeds} fresh seeds a prompt",
+                "{files} files at a time, up to {rounds} rounds of {timesteps} timesteps an image and {seeds} fresh "
+                "seeds a prompt",
+                rounds=confirm.rounds,
                 files=confirm.finalists,
                 timesteps=confirm.timesteps,
                 seeds=confirm.seeds_per_prompt,

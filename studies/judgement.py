@@ -301,9 +301,10 @@ def _card(entry: Mapping[str, Any]) -> dict[str, Any]:
     objective = entry["objective"] or {"mean": None, "standard_error": None}
     return {
         "epoch": entry["epoch"],
-        "images_seen": entry["images_seen"] or 0,
+        "images_seen": entry["images_seen"],
         "objective": objective["mean"],
         "objective_error": objective["standard_error"],
+        "barred": entry["barred"],
         "file": entry["file"],
         "scores": entry["scores"],
     }

@@ -80,6 +80,7 @@ class Bench:
         self._bank = bank_for(self._base, _MOST_AT_ONCE)
         self._told = told
         told("measuring the base model")
+        self._again: dict[str, Judge] = {}
         self._everyday = self._judge("search")
         self.base_renders = self._everyday.base.renders[0]
         """Of the prompts that every file renders: shape (prompts, 3, height, width)."""
@@ -99,7 +100,9 @@ class Bench:
 
     def confirm(self, which: Sequence[int], label: str) -> list[ScoreCard]:
         """The same files with the label's seeds and more of everything."""
-        judge = self._judge(label, thorough=True)
+        if label not in self._again:
+            self._again[label] = self._judge(label, thorough=True)
+        judge = self._again[label]
         return [card for card, _ in self._scored(which, judge, "judging again", outside=True)]
 
     def test(self, which: int) -> ScoreCard:

@@ -114,7 +114,7 @@ def _checkpoints(cards: Sequence[Card]) -> list[str]:
         "|---:|---:|---:|---:|",
     ]
     for card in cards:
-        objective = words.signed(card["objective"], 2)
+        objective = words.signed(card["objective"], 2) + (" (barred)" if card.get("barred") else "")
         validation = words.estimate(facts(card).validation, 4)
         lines.append(f"| {card['epoch']} | {card['images_seen']} | {objective} | {validation} |")
     return lines

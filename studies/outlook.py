@@ -32,8 +32,8 @@ def seconds_left(
     found = []
     if "trials" in budget:
         found.append(_images_to_come(trials, budget["trials"]["left"], images_per_trial) / rate)
-    if "images" in budget:
-        found.append(budget["images"]["left"] / rate)
+    if "images" in budget and budget["images"]["spent"] > 0:
+        found.append(budget["images"]["left"] * seconds / budget["images"]["spent"])
     if "minutes" in budget:
         found.append(budget["minutes"]["left"] * 60)
     if "gpu_seconds" in budget and device_seconds > 0:

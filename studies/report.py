@@ -239,7 +239,7 @@ class _Page:
             "name": say(diagnosis.CONDITIONS[found.condition]) if found else "–",
             "sentence": found.told(say) if found else "",
             "remedy": say(found.remedy) if found and found.remedy else "",
-            "reason": self._end(record) if found is None or found.condition != "diverged" else "",
+            "reason": self._end(record) if found is None or found.condition not in diagnosis.STOPPED else "",
             "best": best,
         }
 
@@ -253,7 +253,7 @@ class _Page:
 
     def _table(self) -> dict[str, Any]:
         table = checkpoints.rows(self.records)
-        kept = {(c["trial"], c["epoch"]): c.get("barred") for c in self.verdict["candidates"]}
+        kept = {(c["trial"], c["epoch"]): c for c in self.verdict["candidates"]}
         front = {(c["trial"], c["epoch"]) for c in self.verdict.get("pareto", ())}
         metrics = [name for name in METRICS[1:] if any(row[name] is not None for row in table)]
         first = next(iter(self.champion.cards))
@@ -271,11 +271,13 @@ class _Page:
             "table": [
                 row
                 | {
-                    "barred": kept.get((row["trial"], row["epoch"])) is not None,
+                    "objective": kept[key]["objective"]["mean"] if key in kept else row["objective"],
+                    "barred": key in kept and kept[key].get("barred") is not None,
                     "front": (row["trial"], row["epoch"]) in front,
                     "was": self.say(figures.STATES[row["state"]]),
                 }
                 for row in table[:MOST_ROWS]
+                for key in [(row["trial"], row["epoch"])]
             ],
         }
 

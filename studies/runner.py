@@ -126,9 +126,11 @@ class Runner:
         return True
 
     def _scored(self, event: Scored) -> None:
+        """To pruner and sampler a barred checkpoint is worth no more than the base model."""
         found = self._objective(event.card)
-        worth = self._worth(event.card, found)
-        card = {**event.card, "objective": worth, "objective_error": found.standard_error}
+        barred = self._study.spec.guards.barred(facts(event.card))
+        worth = found.mean if barred is None else min(found.mean, 0.0)
+        card = {**event.card, "objective": worth, "objective_error": found.standard_error, "barred": barred}
         if self._study.depot:
             self._study.depot.push(self._study.workspace.trial(event.trial))
         verdict = self._driver.report(event.trial, card, Point(event.images_seen, worth))
@@ -148,11 +150,6 @@ class Runner:
 
     def _objective(self, card: Mapping[str, Any]) -> Estimate:
         return objective(facts(card), self._spreads, self._study.spec.objective)
-
-    def _worth(self, card: Mapping[str, Any], found: Estimate) -> float:
-        """What pruner and sampler learn of a checkpoint; a barred one is worth no more than the base model."""
-        barred = self._study.spec.guards.barred(facts(card))
-        return found.mean if barred is None else min(found.mean, 0.0)
 
     def _end(self, trial: int, end: End) -> None:
         """Stores the pictures, then the end: an ended trial can't be edited.

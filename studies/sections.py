@@ -51,7 +51,7 @@ class BudgetSection(Section):
     trials: int | None = None
     """Most trials that are begun."""
     images: int | None = None
-    """Most images that all trials together see."""
+    """Most images that all trials together see; where small sets are dealt into folds, those of every fold."""
     minutes: float | None = None
     """Longest time that the search may take, all its runs together."""
     images_per_trial: int = Field(ge=1)

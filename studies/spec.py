@@ -101,6 +101,15 @@ class StudySpec(Section):
         return PrunerSettings(**chosen | {"min_images": first})
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """What a verdict is reached by, apart from the trials, as JSON values."""
+        return {
+            "objective": dict(self.objective),
+            "guards": self.guards.model_dump(),
+            "confirm": self.confirm.model_dump(),
+        }
+
+    @property
     def rule(self) -> str:
         """The rule of selection in words."""
         return rule_text(self.objective, guards=self.guards.rule, preference=self.confirm.preference)

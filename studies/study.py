@@ -115,6 +115,7 @@ class Study:
             budget=budget.limits(),
             patience=budget.patience(),
             horizon_images=budget.images_per_trial,
+            runs=self.run_count,
             first=self.spec.first + probed_recipes(self.spec, self.memory),
         )
 
@@ -206,7 +207,7 @@ def running(
 def _begun(path: Path, opened: Study, written: str) -> Study:
     """The study with its seed, which one runner fixes, and its data set compared with what it began with."""
     spec, memory, workspace = opened.spec, opened.memory, opened.workspace
-    now = _fingerprints(opened.dataset, Planner.base_plan(spec), spec.judge.clip)
+    now = _fingerprints(opened.dataset, Planner.base_plan(spec), spec.judge)
 
     def found() -> None:
         _fixed_seed(memory, spec.study.seed)
@@ -285,11 +286,12 @@ def _fixed_seed(memory: Memory, asked: int) -> int:
     return int(recorded)
 
 
-def _fingerprints(dataset: Dataset, base: BasePlan, clip: str | None) -> dict[str, str]:
+def _fingerprints(dataset: Dataset, base: BasePlan, judge: JudgeSection) -> dict[str, str]:
     """What must not change while a study lasts; reads all weight files."""
     stamp = merging.fingerprint(base_model.fingerprint(base), base.loras)
     known = {"data set": dataset.fingerprint, "base model": stamp}
-    return known | ({"CLIP model": encoders.fingerprint(clip)} if clip else {})
+    eyes = {"CLIP model": judge.clip, "image encoder": judge.image_encoder}
+    return known | {name: encoders.fingerprint(place) for name, place in eyes.items() if place}
 
 
 def _check_unchanged(memory: Memory, now: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from search.selection import Candidate, contenders, decide, earliest, margin
 from search.trial import Proposal, TrialRecord
 from studies.cards import candidate, candidates, facts, plain
 from studies.engine import Engine, Exam
+from studies.glance import stands
 from studies.hearing import Hearing, hear
 from studies.problems import StudyError
 from studies.spec import StudySpec
@@ -91,9 +91,7 @@ def conclude(study: Study, engine: Engine) -> Verdict:
 
 
 def _stands(study: Study) -> bool:
-    """Whether there is a verdict on all trials by the study file as it is now."""
-    standing: Verdict = study.memory.recall(VERDICT) or {}
-    return {"trials": len(study.memory.records()), **_asked(study.spec)}.items() <= standing.items()
+    return stands(study.memory.recall(VERDICT), study.spec, len(study.memory.records()))
 
 
 def _gather(study: Study, best: Path) -> None:
@@ -108,8 +106,8 @@ def _gather(study: Study, best: Path) -> None:
 def provisional(study: Study, weights: Weights | None = None) -> Verdict:
     """A choice from stored scores alone: nothing is judged again, nothing tested.
 
-    Where the leader by these weights was judged again for the study's verdict, it is chosen among the finalists, by
-    what was measured then.
+    With weights: where the leader by them was judged again for the study's verdict, the choice is made among the
+    finalists, by what was measured then.
 
     Args:
         study: opened.
@@ -129,7 +127,7 @@ def provisional(study: Study, weights: Weights | None = None) -> Verdict:
     reason = f"The earliest checkpoint within {margin(preference)} of the best so far; not yet confirmed."
     if choice.barred is not None:
         reason += f" A guard bars every checkpoint so far; of this one, {choice.barred}."
-    heard = _heard(court, everyone)
+    heard = _heard(court, everyone) if weights else []
     if any((choice.trial, choice.epoch) == (one.trial, one.epoch) for one in heard):
         decision = decide(heard, contenders(heard), preference)
         choice, reason = decision.winner, decision.reason
@@ -168,25 +166,26 @@ def _reach(court: _Court, engine: Engine) -> Verdict:
     if depot := court.study.depot:
         depot.push(court.study.workspace.trial(winner.trial))
     document = _document(court, everyone, winner, hearing.decision.reason)
-    return document | _asked(spec) | {"confirmation": _confirmation(hearing)} | _tested(court, engine, winner)
-
-
-def _asked(spec: StudySpec) -> Verdict:
-    """What a verdict is reached by, apart from the trials."""
-    return {"rule": spec.rule, "confirm": spec.confirm.model_dump()}
+    return (
+        document
+        | {"asked": spec.asked}
+        | {"confirmation": _confirmation(hearing)}
+        | _tested(court, engine, winner)
+    )
 
 
 def _tested(court: _Court, engine: Engine, winner: Candidate) -> Verdict:
     """The winner's scores on the test images, and which other checkpoints have met these images before."""
-    study, key = court.study, [winner.trial, winner.epoch]
-    met: dict[str, Any] = study.memory.recall(TESTED) or {}
-    name = json.dumps(key)
-    if name not in met:
-        (met[name],) = engine.examine(
-            [(winner.trial, winner.epoch)], _exam(study.spec, "test", "test", TEST_CARE)
-        )
-        study.memory.remember(TESTED, met)
-    return {"test": met[name], "tested_before": [json.loads(other) for other in met if other != name]}
+    study, key = court.study, (winner.trial, winner.epoch)
+    exam = _exam(study.spec, "test", "test", TEST_CARE)
+    met: list[dict[str, Any]] = study.memory.recall(TESTED) or []
+    one = {"trial": winner.trial, "epoch": winner.epoch, "care": [exam.timesteps, exam.prompt_count]}
+    standing = next((entry["scores"] for entry in met if one.items() <= entry.items()), None)
+    if standing is None:
+        (standing,) = engine.examine([key], exam)
+        study.memory.remember(TESTED, [*met, one | {"scores": standing}])
+    before = dict.fromkeys((entry["trial"], entry["epoch"]) for entry in met)
+    return {"test": standing, "tested_before": [list(other) for other in before if other != key]}
 
 
 def _bring(study: Study, finalists: Sequence[Candidate]) -> None:

@@ -189,7 +189,8 @@ def scores_line(card: Mapping[str, Any]) -> str:
         if scores.get(name):
             text += f", {name.replace('_', ' ')} {_estimate(scores[name], 1)}"
     objective = card.get("objective")
-    return text if objective is None else f"{text}, objective {objective:+.2f}"
+    text = text if objective is None else f"{text}, objective {objective:+.2f}"
+    return f"{text}, barred" if card.get("barred") else text
 
 
 def _estimate(estimate: Mapping[str, float | None], digits: int) -> str:

@@ -178,7 +178,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     for entry in document["files"]:
         word, _, why = entry["verdict"].partition(": ")
         if why:
-            yield f"{entry['label']} is {word}: {why}"
+            yield f"{entry['run']}, {entry['label']} is {word}: {why}"
     for entry in document["runs"]:
         if entry["diagnosis"]:
             yield f"{entry['run']}: {entry['diagnosis']}"

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def command(workspace: Path, weights: str | None, as_json: bool) -> None:
     """Show which checkpoint of WORKSPACE wins, and why.
 
-    Before the study is finished the choice is provisional: not confirmed with fresh seeds, not tested. So is a
-    choice with --weights, which trains nothing and changes nothing; put the weights into the study file's
-    [objective] and run it again to have that choice confirmed.
+    Before the study is finished the choice is provisional: not confirmed with fresh seeds, not tested. A choice
+    with --weights trains, judges and changes nothing; put the weights into the study file's [objective] and run
+    it again to have that choice confirmed and tested.
 
     \b
     Examples:

@@ -27,7 +27,7 @@ def test_before_any_trial_has_ended_the_horizon_stands_for_it() -> None:
 
 
 def test_the_nearest_limit_counts() -> None:
-    budget = LEFT | {"minutes": {"left": 2.0}, "images": {"left": 5000}}
+    budget = LEFT | {"minutes": {"left": 2.0}, "images": {"spent": 900, "left": 5000}}
     assert seconds_left(TRIALS, budget, 90.0, 80.0, 600) == 120
     assert seconds_left(TRIALS, budget | {"gpu_seconds": {"left": 40.0}}, 90.0, 80.0, 600) == pytest.approx(
         45
@@ -36,3 +36,9 @@ def test_the_nearest_limit_counts() -> None:
 
 def test_nothing_is_told_before_anything_has_happened() -> None:
     assert seconds_left([], LEFT, 0.0, 0.0, 600) is None
+
+
+def test_images_of_every_fold_are_spent_and_left_alike() -> None:
+    """Half of the budget took 10 s, though one run of each trial saw only a fifth of these images."""
+    images = {"images": {"limit": 1000, "spent": 500, "left": 500}}
+    assert seconds_left([trial("running", 100)], images, 10.0, 0.0, 600) == pytest.approx(10)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from studies.engine import Exam
+from studies.hearing import SHORTLISTS
 from studies.language import ENGLISH
 from studies.study import Study
 from studies.verdict import conclude, provisional
@@ -139,3 +140,22 @@ def test_the_studys_own_weights_choose_the_confirmed_winner_again(unfinished: St
     again = provisional(unfinished, unfinished.spec.objective)
     assert again["winner"]["file"] == confirmed["winner"]["file"] != before["winner"]["file"]
     assert again["winner"]["reason"] == confirmed["winner"]["reason"]
+
+
+def test_where_guards_bar_all_who_are_heard_the_best_of_all_lists_wins(unfinished: Study) -> None:
+    @dataclass(frozen=True)
+    class AllForget(Ranking):
+        """Each list is worse than the one before."""
+
+        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+            figure = {"mean": -0.3 + 0.1 * len(self.asked), "standard_error": 0.005}
+            forgets = {"flexibility": {"mean": -40.0, "standard_error": 1.0}, "validation": figure}
+            return [card | forgets for card in super().examine(checkpoints, exam)]  # type: ignore[operator]
+
+    confirm = unfinished.spec.confirm.model_copy(update={"finalists": 1, "rounds": 1, "preference": 0.0})
+    study = replace(unfinished, spec=unfinished.spec.model_copy(update={"confirm": confirm}))
+    engine = AllForget(study, clip=False)
+    winner = conclude(study, engine)["winner"]
+    assert len(engine.asked) == SHORTLISTS
+    assert [(winner["trial"], winner["epoch"])] == engine.asked[0]
+    assert "A guard bars every one of them" in winner["reason"]

@@ -80,7 +80,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
     assert "−0.1000 ± 0.0100" in out and "as good, but later" in out
     assert "Best: epoch 7: out/cat-000007.safetensors" in out
     assert "On 8 test images, by which nothing was chosen: validation" in out
-    assert "8 is barred: it copies" in out
+    assert "cat, 8 is barred: it copies" in out
     assert (tmp_path / "out" / "checkpoints.csv").read_text() == "run\n"
     assert json.loads((tmp_path / "out" / "judgement.json").read_text()) == document
     assert json.loads(run(*words, "--json")[1]) == document
