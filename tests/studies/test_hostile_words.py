@@ -120,6 +120,10 @@ def test_the_page_of_a_judgement_escapes_names_and_prompts() -> None:
                 "findings": [dict.fromkeys(("label", "tone", "figure", "error", "meaning"), ALL)],
                 "columns": [],
                 "curves": [judged_page.curve([entry, entry])],
+                "pairs": [
+                    {"render": "data:,", "original": "data:,", "prompt": ALL, "name": ALL, "rise": 1.0}
+                ],
+                "levels": judged_page.levels([-0.1, 0.1]),
                 "prompts": (ALL,),
                 "originals": ["data:,"],
                 "base": ["data:,"],
