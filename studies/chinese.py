@@ -189,7 +189,7 @@ _TRIALS = {
     "Not trained to the end: {reason}.": "没有训练到底：{reason}。",
     "Forgetting: in the end it follows prompts outside the data set {loss} points less well than the base model.": "遗忘："
     "最后对数据集以外提示词的遵循比底模差 {loss} 分。",
-    "Unclear: the validation loss changed by {change} %, which is within the noise.": "看不清：验证损失变化 {change} %，在噪声范围内。",
+    "Unclear: the validation loss fell by {fall} %, which may be noise.": "看不清：验证损失下降 {fall} %，可能只是噪声。",
     "Diverged: {reason}.": "发散：{reason}。",
     "Diverged: in the end the loss is {factor} times the base model's, and higher on training images too.": "发散：最后损失是"
     "底模的 {factor} 倍，训练图上也更高。",
@@ -201,8 +201,8 @@ _TRIALS = {
     "不稳定：训练图和留出图上的损失都在上升。",
     "Overfit from epoch {epoch}: the validation loss rose again by {rise} % while the training images were learnt "
     "further.": "从第 {epoch} 轮起过拟合：验证损失回升 {rise} %，而训练图还在被继续记住。",
-    "Underfit: neither validation nor training loss fell by more than {share}.": "欠拟合：验证损失和训练损失的"
-    "下降都没有超过 {share}。",
+    "Underfit: neither validation nor training loss fell by more than {share} and noise.": "欠拟合：验证损失和训练损失的"
+    "下降都没有超过 {share} 和噪声。",
     "Unfinished: the validation loss still fell by {fall} % in its last epoch.": "未训练到位：最后一轮验证损失仍下降了 "
     "{fall} %。",
     "The best {name} lie at the lower end of its range ({bound}): widen it and run again.": "{name} 的优秀取值都挤在"

@@ -131,7 +131,7 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
     if not epochs:
         return None
     best = min(epochs, key=lambda epoch: epoch.scores.validation.mean)
-    for rule in (_diverged, _memorising, _forgetting, _underfit, _unclear, _overfit, _unfinished):
+    for rule in (_diverged, _memorising, _forgetting, _unclear, _underfit, _overfit, _unfinished):
         if found := rule(epochs, best):
             return found
     gain = -100 * math.expm1(best.scores.validation.mean)
@@ -210,31 +210,31 @@ def _forgetting(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     )
 
 
-def _gains(epochs: Sequence[_Epoch], best: _Epoch) -> list[Estimate]:
-    """By how much the losses on held-out and on training images fell; more is better."""
-    known = (best.scores.validation, epochs[-1].scores.training)
-    return [found.model_copy(update={"mean": -found.mean}) for found in known if found is not None]
+def _gained(epochs: Sequence[_Epoch], best: _Epoch) -> bool:
+    """Whether the loss on held-out or on training images fell by more than a negligible amount, and its noise."""
+    known = [best.scores.validation, epochs[-1].scores.training]
+    return any(found is not None and _clearly(-found.mean - NEGLIGIBLE, found) for found in known)
 
 
 def _unclear(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
-    """A loss fell, but by less than its noise."""
-    gains = _gains(epochs, best)
-    if any(_clearly(gain.mean - NEGLIGIBLE, gain) for gain in gains):
+    """The validation loss fell by what could be much, or nothing."""
+    found = best.scores.validation
+    if _gained(epochs, best) or found.mean >= -NEGLIGIBLE or _clearly(-found.mean, found):
         return None
     return Diagnosis(
         "unclear",
-        marked("Unclear: the validation loss changed by {change} %, which is within the noise."),
-        {"change": f"{100 * math.expm1(-gains[0].mean):+.1f}"},
+        marked("Unclear: the validation loss fell by {fall} %, which may be noise."),
+        {"fall": f"{-100 * math.expm1(found.mean):.1f}"},
     )
 
 
 def _underfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
-    """Neither validation nor training loss fell by more than a negligible amount."""
-    if any(gain.mean > NEGLIGIBLE for gain in _gains(epochs, best)):
+    """Neither validation nor training loss moved by more than a negligible amount, or than the noise."""
+    if _gained(epochs, best):
         return None
     return Diagnosis(
         "underfit",
-        marked("Underfit: neither validation nor training loss fell by more than {share}."),
+        marked("Underfit: neither validation nor training loss fell by more than {share} and noise."),
         {"share": f"{NEGLIGIBLE:.0%}"},
     )
 

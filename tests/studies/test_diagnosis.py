@@ -81,12 +81,21 @@ def test_what_did_not_fit_into_memory_has_not_diverged() -> None:
     assert str(found) == "Not trained to the end: its 5 folds do not fit into memory together."
 
 
-def test_a_fall_within_the_noise_is_no_underfit() -> None:
-    noisy = trial((-0.03, -0.03), (None, None))
-    for card in noisy.cards:
-        card["scores"]["validation"]["standard_error"] = 0.02
-    found = diagnose(noisy)
-    assert found is not None and found.condition == "unclear"
+@pytest.mark.parametrize(
+    ("fall", "error", "condition"),
+    [
+        (0.03, 0.02, "unclear"),
+        (0.011, 0.004, "underfit"),
+        (0.005, 0.02, "underfit"),
+        (0.03, 0.005, "healthy"),
+    ],
+)
+def test_a_fall_that_may_be_noise_is_no_underfit(fall: float, error: float, condition: str) -> None:
+    trained = trial((-fall, -fall), (None, None))
+    for card in trained.cards:
+        card["scores"]["validation"]["standard_error"] = error
+    found = diagnose(trained)
+    assert found is not None and found.condition == condition
 
 
 def test_a_trial_that_follows_other_prompts_less_well_forgets() -> None:
