@@ -16,7 +16,7 @@ from markupsafe import Markup
 from evaluation.scorecard import METRICS
 from search.objective import DIRECTIONS
 from search.trial import TrialRecord
-from studies import checkpoints, diagnosis, figures, plots, reasons, usage, words
+from studies import checkpoints, diagnosis, figures, plots, range_ends, reasons, usage, words
 from studies.canvas import Figure
 from studies.cards import BARRED, all_barred, facts
 from studies.evidence import Evidence
@@ -116,7 +116,7 @@ class _Page:
             "rule": self._rule(),
             "diagnoses": self._diagnoses(),
             "headline": diagnosis.headline([diagnosis.diagnose(r) for r in self.records], say),
-            "advice": diagnosis.ends_hit(
+            "advice": range_ends.ends_hit(
                 self.records, self.study.spec.space.parameters, self.study.memory.importances(), say
             ),
             "csv_name": self.study.workspace.checkpoints.name,
