@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from trainer.bases.sources import joint_hash
 from trainer.tensor_header import PICKLES, weights_problem
 
 PICTURES_AT_ONCE = 64
@@ -137,10 +137,7 @@ def _pooled(features: Any) -> Tensor:
 
 def fingerprint(name: str) -> str:
     """SHA-256 over the weights and settings in a folder; a hub name stands for itself."""
-    folder, digest = Path(name), hashlib.sha256()
+    folder = Path(name)
     if not folder.is_dir():
         return name
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return joint_hash(folder, sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]))

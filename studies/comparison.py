@@ -14,6 +14,7 @@ from search.small_samples import standard_error
 from search.spending import spent
 from studies.glance import Glance, standing
 from studies.problems import StudyError
+from studies.sections import EYES
 from studies.words import NOTICEABLE
 
 _JUDGED = ("judge", "split")
@@ -29,8 +30,6 @@ _SHOWN = (
     "weighted_captions",
 )
 """Fields of [plan.data] that change what held-out images look like or what is read of their captions."""
-_EYES = {"judge.clip": "CLIP model", "judge.image_encoder": "image encoder"}
-"""What may lie at two places and be the same, with the name of its fingerprint."""
 _PER_PROMPT = "{}_by_prompt"
 
 
@@ -111,12 +110,14 @@ def differences(sides: Sequence[Side]) -> dict[str, list[Any]]:
 
 def _reasons(sides: Sequence[Side]) -> Iterator[str]:
     """Why figures of these studies must not be compared."""
-    for what in ("data set", "base model", *_EYES.values()):
+    for what in ("data set", "base model", *EYES.values()):
         if len({one.fingerprints[what] for one in sides if what in one.fingerprints}) > 1:
             yield f"the {what} is not the same"
     wanted = [f"confirm.{name}" for name in _CONFIRMED] + [f"plan.data.{name}" for name in _SHOWN]
     changed = [name for name in differences(sides) if name in wanted or name.partition(".")[0] in _JUDGED]
-    known = {name for name, what in _EYES.items() if all(what in one.fingerprints for one in sides)}
+    known = {
+        f"judge.{field}" for field, what in EYES.items() if all(what in one.fingerprints for one in sides)
+    }
     changed = [name for name in changed if name not in known]
     if changed:
         yield f"judged differently: {', '.join(changed)}"

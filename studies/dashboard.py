@@ -16,7 +16,7 @@ from search.address import is_server
 from search.storage import open_storage
 from studies import databases, plots
 from studies.canvas import Figure
-from studies.glance import Glance
+from studies.glance import PROMPTS, Glance
 from studies.notes import study_note
 from studies.noting import note_trial
 from studies.problems import StudyError
@@ -125,8 +125,9 @@ def annotate(study: Study | Glance, verdict: Mapping[str, Any] | None) -> None:
         for name, figure in plots.draw(study.spec, memory, verdict, records).items():
             if name in TITLES:
                 memory.board.plot(name, _titled(figure, TITLES[name]))
+    prompts = memory.recall(PROMPTS) or []
     for record in records:
-        note_trial(memory, record, verdict)
+        note_trial(memory, record, verdict, prompts)
 
 
 TITLES = {

@@ -52,7 +52,7 @@ class Evidence:
             "prompts": self.prompts,
             "base": self.base,
             "rows": [row for row in rows if row["tiles"]],
-            "originals": [self._original(i) for i in self.study.originals],
+            "originals": [original(self.study.dataset, i) for i in self.study.originals],
         }
 
     def side_by_side(self, finalists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -79,9 +79,6 @@ class Evidence:
         """
         tiles = self.strip(self.champion.number, card["epoch"])
         return pairs(facts(card), tiles, self.prompts, self.study.dataset)
-
-    def _original(self, index: int) -> str | None:
-        return original(self.study.dataset, index)
 
 
 def pairs(

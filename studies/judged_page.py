@@ -58,7 +58,8 @@ def content(judgement: Judgement, case: Case, say: Translator = ENGLISH) -> dict
     """What the page says."""
     document = judgement.document
     held_out = case.images.dataset.split.validation[: len(judgement.prompts)]
-    scored = document["test"] or next(f for f in document["files"] if f["verdict"] == "best")["scores"]
+    place, won = next((i, f) for i, f in enumerate(document["files"]) if f["verdict"] == "best")
+    tiles = list(map(_tiles, judgement.renders))
     side: words.Side = "test" if document["test"] else "validation"
     said = judgement.said(say)
     return {
@@ -69,15 +70,17 @@ def content(judgement: Judgement, case: Case, say: Translator = ENGLISH) -> dict
         "diagnoses": [
             (run["run"], told) for run, told in zip(document["runs"], said.diagnoses, strict=True) if told
         ],
-        "findings": words.findings(scored, document["images"][side], side, say),
+        "findings": words.findings(document["test"] or won["scores"], document["images"][side], side, say),
         "columns": [(key, say(name)) for key, name in _COLUMNS if document["files"][0]["scores"].get(key)],
         "curves": [c for members in _by_run(document["files"]) if len(members) > 1 and (c := curve(members))],
-        "pairs": _pairs(judgement, case),
-        "levels": levels(_finest(document)["validation_by_timestep"]),
+        "pairs": evidence.pairs(
+            ScoreCard.model_validate(won["scores"]), tiles[place], judgement.prompts, case.images.dataset
+        ),
+        "levels": levels(won["confirmed"]["scores"]["validation_by_timestep"]),
         "prompts": judgement.prompts,
         "originals": [evidence.original(case.images.dataset, i) for i in held_out],
         "base": _tiles(judgement.base_renders),
-        "rows": list(zip(document["files"], map(_tiles, judgement.renders), strict=True)),
+        "rows": list(zip(document["files"], tiles, strict=True)),
         "measured": _measured(case, say),
     }
 
@@ -155,21 +158,6 @@ def levels(values: Sequence[float]) -> dict[str, Any]:
     ticks = [(down(value), words.signed(value, 3)) for value in (low, high) if value]
     frame = {"width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "right": _WIDTH - _RIGHT}
     return {"bars": bars, "zero": down(0.0), "ticks": ticks, **frame}
-
-
-def _finest(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The winner's scores with the most timesteps: those of the second judging."""
-    best = next(entry for entry in document["files"] if entry["verdict"] == "best")
-    scores: Mapping[str, Any] = best["confirmed"]["scores"]
-    return scores
-
-
-def _pairs(judgement: Judgement, case: Case) -> list[dict[str, Any]]:
-    """The winner's pictures beside training images."""
-    files = judgement.document["files"]
-    won = next(i for i, entry in enumerate(files) if entry["verdict"] == "best")
-    scores = ScoreCard.model_validate(files[won]["scores"])
-    return evidence.pairs(scores, _tiles(judgement.renders[won]), judgement.prompts, case.images.dataset)
 
 
 def _by_run(files: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

@@ -286,13 +286,9 @@ def _figures(name: str, choice: Candidate, say: Translator) -> str:
 
 def csv(document: Document) -> bytes:
     """One row a file, with the columns of a study's table and the run's name."""
-    runs = {entry["run"]: number for number, entry in enumerate(document["runs"])}
-    records = [
-        TrialRecord(
-            number, {"run": run}, "finished", tuple(_card(f) for f in document["files"] if f["run"] == run)
-        )
-        for run, number in runs.items()
-    ]
+    runs = [entry["run"] for entry in document["runs"]]
+    cards = {run: tuple(_card(f) for f in document["files"] if f["run"] == run) for run in runs}
+    records = [TrialRecord(number, {"run": run}, "finished", cards[run]) for number, run in enumerate(runs)]
     return checkpoints.csv(records, ["run"])
 
 

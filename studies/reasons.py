@@ -9,7 +9,7 @@ from evaluation.scorecard import ScoreCard
 from search.objective import DIRECTIONS, Weights
 from studies.guards import GuardsSection
 from studies.language import Translator, marked
-from studies.words import metric
+from studies.words import checkpoint, metric
 
 ENDS = (
     marked("the loss became {value} after {images} images"),
@@ -142,7 +142,7 @@ def _finalist(winner: Mapping[str, Any], finalists: Sequence[Mapping[str, Any]])
 
 
 def _named(found: Mapping[str, Any], say: Translator) -> str:
-    return say("trial {trial}, epoch {epoch}", trial=found["trial"], epoch=found["epoch"])
+    return checkpoint(found["trial"], found["epoch"], say)
 
 
 def _with_figures(found: Mapping[str, Any], say: Translator) -> str:

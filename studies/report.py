@@ -273,7 +273,7 @@ class _Page:
                 | {
                     "objective": kept[key]["objective"]["mean"] if key in kept else row["objective"],
                     "barred": key in kept and kept[key].get("barred") is not None,
-                    "front": (row["trial"], row["epoch"]) in front,
+                    "front": key in front,
                     "was": self.say(figures.STATES[row["state"]]),
                 }
                 for row in table[:MOST_ROWS]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, assert_never
+from typing import assert_never
 
 from search.driver import Driver
-from search.objective import Estimate
 from search.trial import End, Finished, Infeasible, Point, Pruned
 from studies import sheets, stopping
 from studies.attributes import short
@@ -127,8 +126,8 @@ class Runner:
 
     def _scored(self, event: Scored) -> None:
         """To pruner and sampler a barred checkpoint is worth no more than the base model."""
-        found = self._objective(event.card)
-        barred = self._study.spec.guards.barred(facts(event.card))
+        spec, scores = self._study.spec, facts(event.card)
+        found, barred = objective(scores, self._spreads, spec.objective), spec.guards.barred(scores)
         worth = found.mean if barred is None else min(found.mean, 0.0)
         card = {**event.card, "objective": worth, "objective_error": found.standard_error, "barred": barred}
         if self._study.depot:
@@ -148,9 +147,6 @@ class Runner:
         elif self._stop.asked:
             self._engine.drop(event.trial)
 
-    def _objective(self, card: Mapping[str, Any]) -> Estimate:
-        return objective(facts(card), self._spreads, self._study.spec.objective)
-
     def _end(self, trial: int, end: End) -> None:
         """Stores the pictures, then the end: an ended trial can't be edited.
 
@@ -169,7 +165,7 @@ class Runner:
             return
         self._study.discard_state(trial)
         record = self._memory.record(trial)
-        note_trial(self._memory, record, None)
+        note_trial(self._memory, record, None, self._study.prompts)
         self._watch.ended(record)
 
     def _describe(self, trial: int, end: End) -> None:

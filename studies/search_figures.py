@@ -16,7 +16,7 @@ from search.trial import TrialRecord
 from search.trial import Value as Chosen
 from studies.canvas import ACCENT, QUIET, SECOND, Figure, laid_out, marker, safe, window_of
 from studies.language import ENGLISH, Translator, marked
-from studies.words import estimate, metric, value
+from studies.words import checkpoint, estimate, metric, value
 
 _GROUPS = {
     "pruned": (marked("pruned"), "x-thin", QUIET, 8),
@@ -148,7 +148,7 @@ def _dots(
     return go.Scatter(
         x=[found["mean"] for found in x],
         y=[found["mean"] for found in y],
-        text=[say("trial {trial}, epoch {epoch}", trial=c["trial"], epoch=c["epoch"]) for c in chosen],
+        text=[checkpoint(c["trial"], c["epoch"], say) for c in chosen],
         name=label,
         mode="markers",
         marker=looks,

@@ -156,6 +156,10 @@ class JudgeSection(Section):
     """Most rows in one forward pass."""
 
 
+EYES = {"clip": "CLIP model", "image_encoder": "image encoder"}
+"""What the fingerprints of [judge]'s encoders are called, by field."""
+
+
 class ConfirmSection(Section):
     """[confirm]"""
 

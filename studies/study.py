@@ -24,7 +24,7 @@ from studies.lock import held
 from studies.planning import Planner
 from studies.probing import probed_recipes
 from studies.problems import StudyError
-from studies.sections import JudgeSection
+from studies.sections import EYES, JudgeSection
 from studies.spec import StudySpec
 from studies.workspace import Workspace, copy_whole, write_json
 from trainer import base_model, merging
@@ -290,8 +290,8 @@ def _fingerprints(dataset: Dataset, base: BasePlan, judge: JudgeSection) -> dict
     """What must not change while a study lasts; reads all weight files."""
     stamp = merging.fingerprint(base_model.fingerprint(base), base.loras)
     known = {"data set": dataset.fingerprint, "base model": stamp}
-    eyes = {"CLIP model": judge.clip, "image encoder": judge.image_encoder}
-    return known | {name: encoders.fingerprint(place) for name, place in eyes.items() if place}
+    eyes = {what: place for field, what in EYES.items() if (place := getattr(judge, field))}
+    return known | {what: encoders.fingerprint(place) for what, place in eyes.items()}
 
 
 def _check_unchanged(memory: Memory, now: Mapping[str, str]) -> None:

@@ -166,12 +166,8 @@ def _reach(court: _Court, engine: Engine) -> Verdict:
     if depot := court.study.depot:
         depot.push(court.study.workspace.trial(winner.trial))
     document = _document(court, everyone, winner, hearing.decision.reason)
-    return (
-        document
-        | {"asked": spec.asked}
-        | {"confirmation": _confirmation(hearing)}
-        | _tested(court, engine, winner)
-    )
+    tested = _tested(court, engine, winner)
+    return document | {"asked": spec.asked, "confirmation": _confirmation(hearing), **tested}
 
 
 def _tested(court: _Court, engine: Engine, winner: Candidate) -> Verdict:

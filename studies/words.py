@@ -113,11 +113,15 @@ def ruling(shares: Mapping[str, float], say: Translator = ENGLISH) -> str:
     return text
 
 
+def checkpoint(trial: int, epoch: int, say: Translator) -> str:
+    """What a checkpoint is called."""
+    return say("trial {trial}, epoch {epoch}", trial=trial, epoch=epoch)
+
+
 def earlier_tests(verdict: Mapping[str, Any], say: Translator = ENGLISH) -> str:
     """That earlier choices met the test images too; empty where none did."""
     others = say("; ").join(
-        say("trial {trial}, epoch {epoch}", trial=trial, epoch=epoch)
-        for trial, epoch in verdict.get("tested_before", [])
+        checkpoint(trial, epoch, say) for trial, epoch in verdict.get("tested_before", [])
     )
     return say("Earlier choices met these images too: {others}.", others=others) if others else ""
 

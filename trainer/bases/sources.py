@@ -90,7 +90,7 @@ def model_hash(source: Source) -> str:
     """SHA-256 of a single file, or over names and contents of a folder's weight files."""
     if source.file is not None:
         return file_hash(source.file)
-    return _joint_hash(source.configs, source.weights)
+    return joint_hash(source.configs, source.weights)
 
 
 def vae_hash(source: Source) -> str | None:
@@ -99,7 +99,7 @@ def vae_hash(source: Source) -> str | None:
         return None
     if source.vae.is_file():
         return file_hash(source.vae)
-    return _joint_hash(source.vae, _in_use(source.vae))
+    return joint_hash(source.vae, _in_use(source.vae))
 
 
 def variant(folder: Path) -> str | None:
@@ -108,7 +108,8 @@ def variant(folder: Path) -> str | None:
     return "fp16" if names and all(".fp16." in name or ".fp16-" in name for name in names) else None
 
 
-def _joint_hash(root: Path, files: list[Path]) -> str:
+def joint_hash(root: Path, files: list[Path]) -> str:
+    """SHA-256 over the names, relative to a folder, and the contents of files in it."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(root)).encode())
