@@ -83,8 +83,8 @@ class Driver:
         self._again = deque(self._leases.left_behind())
         self._clock, self._began, self._device_clock = clock, clock(), device_clock
         self._noted = -math.inf
-        self._before = spending.spent(memory, self._leases.name)
-        self._elsewhere = spending.spent(memory, but=self._leases.name)
+        self._before = spending.time_spent(memory, self._leases.name)
+        self._elsewhere = spending.time_spent(memory, but=self._leases.name)
 
     @property
     def seconds_spent(self) -> float:
@@ -105,7 +105,7 @@ class Driver:
     def spent(self) -> str | None:
         """Why no trial is begun any more, as a sentence; None while there is budget and hope."""
         if self._memory.is_shared:
-            self._elsewhere = spending.spent(self._memory, but=self._leases.name)
+            self._elsewhere = spending.time_spent(self._memory, but=self._leases.name)
         begun = [record for record in self.records() if record.state != "waiting"]
         images = sum(record.images_trained for record in begun)
         used = budget.Spending(len(begun), images, self.seconds_spent, self.device_seconds_spent)
@@ -241,7 +241,7 @@ class Driver:
 
     def _remember_time(self) -> None:
         self._noted = self._clock()
-        spending.remember(self._memory, self._leases.name, self._own)
+        spending.remember_time(self._memory, self._leases.name, self._own)
 
     def _values(self, number: int) -> dict[str, Value]:
         """The trial's values; what is missing is drawn by a fresh sampler seeded by study seed and number."""

@@ -20,7 +20,7 @@ class Spent(NamedTuple):
     """Working time of all devices."""
 
 
-def spent(memory: Memory, runner: str | None = None, but: str | None = None) -> Spent:
+def time_spent(memory: Memory, runner: str | None = None, but: str | None = None) -> Spent:
     """What one runner has spent, or all together.
 
     Args:
@@ -37,6 +37,6 @@ def spent(memory: Memory, runner: str | None = None, but: str | None = None) -> 
     return Spent(sum(seconds for seconds, _ in found), sum(device for _, device in found))
 
 
-def remember(memory: Memory, runner: str, account: Spent) -> None:
+def remember_time(memory: Memory, runner: str, account: Spent) -> None:
     """Writes a runner's account."""
     memory.remember(_SPENT + runner, list(account))

@@ -11,7 +11,7 @@ from evaluation.intervals import by_owner
 from evaluation.scorecard import METRICS
 from search.objective import DIRECTIONS
 from search.small_samples import standard_error
-from search.spending import spent
+from search.spending import time_spent
 from studies.glance import Glance, standing
 from studies.problems import StudyError
 from studies.sections import EYES
@@ -49,7 +49,7 @@ class Side:
 
 def side(study: Glance, name: str) -> Side:
     """Reads what a workspace holds."""
-    recall, time = study.memory.recall, spent(study.memory)
+    recall, time = study.memory.recall, time_spent(study.memory)
     records = study.memory.records()
     return Side(
         name,

@@ -12,7 +12,7 @@ from typing import Any
 
 from search.memory import Memory
 from search.selection import NothingToSelect
-from search.spending import spent as spent_by
+from search.spending import time_spent
 from search.storage import StorageError
 from search.trial import TrialRecord
 from studies import databases
@@ -107,7 +107,7 @@ def status(study: Glance) -> dict[str, Any]:
         "states": dict(Counter(record.state for record in records)),
         "checkpoints": sum(len(record.cards) for record in records),
         "budget": budget,
-        "seconds_spent": spent_by(study.memory).seconds,
+        "seconds_spent": time_spent(study.memory).seconds,
         "seconds_left": 0.0 if ended else _left(study, trials, budget),
         "ended": ended,
         "best": best,
@@ -136,13 +136,13 @@ def trial(record: TrialRecord) -> dict[str, Any]:
 def _left(
     study: Glance, trials: list[dict[str, Any]], budget: dict[str, Mapping[str, float]]
 ) -> float | None:
-    seconds, device = spent_by(study.memory)
+    seconds, device = time_spent(study.memory)
     return seconds_left(trials, budget, seconds, device, study.spec.budget.images_per_trial)
 
 
 def _budget(study: Glance, records: list[TrialRecord]) -> dict[str, Mapping[str, float]]:
     """Of each limit how much is spent and how much is left."""
-    budget, time = study.spec.budget, spent_by(study.memory)
+    budget, time = study.spec.budget, time_spent(study.memory)
     spent = {
         "trials": sum(record.state != "waiting" for record in records),
         "images": sum(record.images_trained for record in records),

@@ -9,7 +9,6 @@ from torch import nn
 
 from trainer.shape import Shape
 
-Groups = list[dict[str, Any]]
 
 
 def split(groups: Groups, leaves: Mapping[str, nn.Parameter], shape: Shape) -> Groups:

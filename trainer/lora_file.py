@@ -210,7 +210,7 @@ def metadata(
         "ss_gradient_checkpointing": plan.compute.gradient_checkpointing,
         "ss_seed": plan.seed,
         "ss_tag_frequency": json.dumps(_tag_frequency(dataset)),
-        **data_facts.metadata(plan.data, dataset),
+        **data_facts.data_facts(plan.data, dataset),
         "lorasearch_plan": plan.model_dump_json(),
         "ss_bucket_info": json.dumps(_bucket_info(dataset)) if plan.data.enable_bucket else None,
         "modelspec.sai_model_spec": "1.0.0",

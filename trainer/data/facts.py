@@ -10,7 +10,7 @@ from trainer.data.dataset import Dataset
 from trainer.plans.data import DataPlan
 
 
-def metadata(plan: DataPlan, dataset: Dataset) -> dict[str, object]:
+def data_facts(plan: DataPlan, dataset: Dataset) -> dict[str, object]:
     """The ``ss_*`` entries about images, captions and regularisation."""
     return {
         "ss_num_reg_images": len(dataset.regularisation),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.data.dataset import Dataset
-from trainer.data.facts import metadata
+from trainer.data.facts import data_facts
 from trainer.plans.data import DataPlan
 
 
@@ -24,7 +24,7 @@ def test_the_entries_say_what_was_asked(few_dataset: Dataset) -> None:
         "reg_folder": ".",
         "prior_loss_weight": 0.5,
     }
-    found = metadata(DataPlan(folder=Path(), **asked), few_dataset)
+    found = data_facts(DataPlan(folder=Path(), **asked), few_dataset)
     assert {name: found[name] for name in WANTED} == WANTED
     assert json.loads(str(found["ss_dataset_dirs"])) == {"1_fluent": {"n_repeats": 1, "img_count": 5}}
 
@@ -51,7 +51,7 @@ def test_buckets_are_counted_with_their_images(few_dataset: Dataset) -> None:
     original = few_dataset.examples[first].size
     assert original[0] == original[1]
     plan = DataPlan(folder=Path(), enable_bucket=True)
-    info = json.loads(str(metadata(plan, replace(few_dataset, sizes=sizes))["ss_bucket_info"]))
+    info = json.loads(str(data_facts(plan, replace(few_dataset, sizes=sizes))["ss_bucket_info"]))
     assert info == {
         "buckets": {
             "0": {"resolution": [64, 64], "count": 4},
