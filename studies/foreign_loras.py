@@ -116,10 +116,10 @@ def _blank(shape: Sequence[int]) -> nn.Module:
 def metadata(path: Path) -> dict[str, str]:
     """What a file, or the files of a PEFT folder, say of themselves."""
     if not path.is_dir():
-        return usage.metadata(path)
+        return usage.read_metadata(path)
     found: dict[str, str] = {}
     for folder in peft.folders(path).values():
-        found |= usage.metadata(folder / peft.WEIGHTS)
+        found |= usage.read_metadata(folder / peft.WEIGHTS)
     return found
 
 

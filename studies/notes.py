@@ -99,8 +99,8 @@ def _figures(scores: Mapping[str, Any]) -> list[str]:
     for name in METRICS[1:]:
         difference = getattr(card, name)
         if difference is not None:
-            base = words.plain(card.base_values.get(name), 2)
-            value = words.plain(getattr(card, f"{name}_value"), 2)
+            base = words.figure(card.base_values.get(name), 2)
+            value = words.figure(getattr(card, f"{name}_value"), 2)
             rows.append(f"| {words.METRICS[name]} | {words.estimate(difference, 2)} | {value} | {base} |")
     return ["| figure | against the base model | with the LoRA | base model |", "|---|---:|---:|---:|", *rows]
 

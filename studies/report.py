@@ -60,7 +60,7 @@ def environment(say: Translator = ENGLISH) -> jinja2.Environment:
         "estimate": words.estimate,
         "signed": words.signed,
         "value": words.value,
-        "plain": words.plain,
+        "plain": words.figure,
     }
     found.globals |= {
         "_": lambda text, **values: Markup(say.pattern(text)).format(**values),
@@ -171,7 +171,7 @@ class _Page:
         workspace = self.study.workspace
         final = self.verdict["confirmation"] is not None and workspace.best.exists()
         path = workspace.best if final else workspace.root / self.winner["file"]
-        metadata = usage.metadata(path) if path.exists() else {}
+        metadata = usage.read_metadata(path) if path.exists() else {}
         return {
             "path": str(path.resolve()),
             "exists": path.exists(),

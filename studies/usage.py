@@ -14,7 +14,7 @@ _LONGEST = 60
 """More characters than that are a description, not a trigger word."""
 
 
-def metadata(path: Path) -> dict[str, str]:
+def read_metadata(path: Path) -> dict[str, str]:
     """What a safetensors file says of itself, without reading its tensors; empty if it says nothing.
 
     Raises:

@@ -60,7 +60,7 @@ def estimate(value: Any, digits: int) -> str:
     return f"{signed(found.mean, digits)} ± {error(found.standard_error, digits)}"
 
 
-def plain(value: float | None, digits: int) -> str:
+def figure(value: float | None, digits: int) -> str:
     """A figure with a true minus; a dash if there is none."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
 
@@ -226,8 +226,8 @@ def _against(value: float | None, base: float | None, say: Translator) -> str:
     if value is None:
         return ""
     if base is None:
-        return say("Its value is {value}.", value=plain(value, 2))
-    return say("Base model {base}, with the LoRA {value}.", base=plain(base, 2), value=plain(value, 2))
+        return say("Its value is {value}.", value=figure(value, 2))
+    return say("Base model {base}, with the LoRA {value}.", base=figure(base, 2), value=figure(value, 2))
 
 
 def _tone(gain: float, error: float) -> Tone:

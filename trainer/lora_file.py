@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -212,7 +211,6 @@ def metadata(
         "ss_tag_frequency": json.dumps(_tag_frequency(dataset)),
         **data_facts.data_facts(plan.data, dataset),
         "lorasearch_plan": plan.model_dump_json(),
-        "ss_bucket_info": json.dumps(_bucket_info(dataset)) if plan.data.enable_bucket else None,
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": f"{_architecture(base)}/lora",
         "modelspec.implementation": _SGM if base.family == "sdxl" else "diffusers",
@@ -244,16 +242,6 @@ def _text_rates(plan: TrainingPlan, base: Identity) -> object:
     shares = [plan.optimiser.text_lr_over_unet_lr, plan.optimiser.text2_share]
     rates = [plan.optimiser.unet_lr * share for share in shares[: len(TEXT_PARTS[base.family])]]
     return rates[0] if len(rates) == 1 else rates
-
-
-def _bucket_info(dataset: Dataset) -> dict[str, object]:
-    """Training images of each bucket, repeats counted."""
-    counts = Counter(dataset.sizes[i] for i in dataset.deck.cards)
-    buckets = {
-        str(place): {"resolution": list(size), "count": count * dataset.deck.repeats}
-        for place, (size, count) in enumerate(sorted(counts.items()))
-    }
-    return {"buckets": buckets}
 
 
 def _tag_frequency(dataset: Dataset) -> dict[str, dict[str, int]]:

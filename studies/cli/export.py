@@ -45,7 +45,7 @@ def command(
       lorasearch export workspaces/quickstart ./kohya --sd-scripts
     """
     from studies.glance import glance, told
-    from studies.usage import advice, metadata
+    from studies.usage import advice, read_metadata
 
     study = glance(workspace)
     source = _best(study)
@@ -54,7 +54,7 @@ def command(
         return
     target = _target(dest.expanduser(), name, study.spec.study.name, layout)
     with told():
-        facts = metadata(source)
+        facts = read_metadata(source)
         if layout == "kohya":
             _copy(source, target, force)
         else:
@@ -101,12 +101,12 @@ def _write_recipe(source: Path, folder: Path, name: str, force: bool) -> None:
     from studies.glance import told
     from studies.problems import StudyError
     from studies.sd_scripts.exporting import export
-    from studies.usage import metadata
+    from studies.usage import read_metadata
     from trainer.files import write_whole
 
     _target(folder, name, name, "peft")
     with told():
-        facts = metadata(source)
+        facts = read_metadata(source)
         plan = _plan(source, facts)
         paths = folder / f"{name}.config.toml", folder / f"{name}.dataset.toml"
         made = export(plan, facts, name, paths[1].name)

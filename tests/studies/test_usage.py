@@ -33,8 +33,8 @@ def test_strange_metadata_has_no_trigger_word(tags: str) -> None:
 def test_metadata_is_read_without_the_tensors(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(4)}, tmp_path / "a.safetensors", {"ss_seed": "7"})
     (tmp_path / "b.safetensors").write_bytes(b"\x04\x00\x00\x00\x00\x00\x00\x00oops")
-    assert usage.metadata(tmp_path / "a.safetensors") == {"ss_seed": "7"}
-    assert usage.metadata(tmp_path / "b.safetensors") == {}
+    assert usage.read_metadata(tmp_path / "a.safetensors") == {"ss_seed": "7"}
+    assert usage.read_metadata(tmp_path / "b.safetensors") == {}
 
 
 def test_tag_counts_without_end_tell_no_trigger() -> None:

@@ -41,18 +41,16 @@ def _folders(dataset: Dataset, which: Sequence[int]) -> str:
 
 
 def _bucket_info(dataset: Dataset) -> str:
-    """Images in each bucket, and by how much their width over height differs from it on average."""
-    shown = (*dataset.split.train, *dataset.regularisation)
-    counts = Counter(dataset.sizes[i] for i in shown)
+    """Training images of each bucket, repeats counted, and by how much their width over height differs from it."""
+    cards = dataset.deck.cards
+    counts = Counter(dataset.sizes[i] for i in cards)
     buckets = {
-        str(number): {"resolution": list(size), "count": counts[size]}
-        for number, size in enumerate(sorted(counts))
+        str(place): {"resolution": list(size), "count": count * dataset.deck.repeats}
+        for place, (size, count) in enumerate(sorted(counts.items()))
     }
-    errors = [
-        abs(
-            dataset.sizes[i][0] / dataset.sizes[i][1]
-            - dataset.examples[i].size[0] / dataset.examples[i].size[1]
-        )
-        for i in shown
-    ]
+    errors = [abs(_aspect(dataset.sizes[i]) - _aspect(dataset.examples[i].size)) for i in cards]
     return json.dumps({"buckets": buckets, "mean_img_ar_error": sum(errors) / len(errors)})
+
+
+def _aspect(size: tuple[int, int]) -> float:
+    return size[0] / size[1]
