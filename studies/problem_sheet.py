@@ -45,7 +45,7 @@ def problem_sheet(problems: Mapping[Path, Sequence[str]]) -> Image.Image:
         for column, (path, _) in enumerate(row):
             left = _GAP + column * (PROBLEM_TILE + _GAP)
             picture = _tile(path)
-            page.paste(picture, (left + (PROBLEM_TILE - picture.width) // 2, top + (TILE - picture.height) // 2))
+            page.paste(picture, (left + (PROBLEM_TILE - picture.width) // 2, top + (PROBLEM_TILE - picture.height) // 2))
             for number, line in enumerate(texts[r * _COLUMNS + column]):
                 place = left, top + PROBLEM_TILE + 4 + number * _LINE
                 pen.text(place, line, fill="#555555" if number == 0 else "#b02020", font=font)
@@ -59,7 +59,7 @@ def _tile(path: Path) -> Image.Image:
     try:
         picture = open_rgb(path)
     except (DataError, OSError):
-        return Image.new("RGB", (PROBLEM_TILE, TILE), "#c9c9c9")
+        return Image.new("RGB", (PROBLEM_TILE, PROBLEM_TILE), "#c9c9c9")
     factor = PROBLEM_TILE / max(picture.size)
     size = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
     return picture.resize(size, Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.NEAREST)

@@ -17,9 +17,9 @@ def test_the_sheet_shows_each_picture_and_grey_for_the_broken(demo_folder: Path,
     middle = 14 + PROBLEM_TILE // 2
     assert sheet.getpixel((middle + PROBLEM_TILE + 14, middle)) == (0xC9, 0xC9, 0xC9)
     with Image.open(image) as shown:
-        wanted = shown.convert("RGB").resize((PROBLEM_TILE, TILE), Image.Resampling.NEAREST)
-    assert sheet.crop((14, 14, 14 + PROBLEM_TILE, 14 + TILE)).tobytes() == wanted.tobytes()
-    below = sheet.crop((14, 14 + PROBLEM_TILE, 14 + TILE, sheet.height))
+        wanted = shown.convert("RGB").resize((PROBLEM_TILE, PROBLEM_TILE), Image.Resampling.NEAREST)
+    assert sheet.crop((14, 14, 14 + PROBLEM_TILE, 14 + PROBLEM_TILE)).tobytes() == wanted.tobytes()
+    below = sheet.crop((14, 14 + PROBLEM_TILE, 14 + PROBLEM_TILE, sheet.height))
     assert len(set(below.get_flattened_data())) > 2, "something is written there"
 
 
