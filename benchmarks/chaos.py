@@ -33,15 +33,15 @@ from rich.table import Table
 from safetensors import safe_open
 
 from search.trial import TrialRecord
-from studies import toml_text
-from studies.planning import Planner
-from studies.study import reopen
-from trainer import base_model
+from studies.spec import toml
+from studies.spec.planner import Planner
+from studies.study.study import reopen
+from trainer.bases import base_model
 from trainer.data.caches import TensorCache
-from trainer.data.dataset import Encoded
-from trainer.lora_file import read, slot_keys
+from trainer.data.encoded import Encoded
+from trainer.lora_files.file import read, slot_keys
 from trainer.outcome import EpochEnd
-from trainer.pack import Pack
+from trainer.training.pack import Pack
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
 ENDED = ("finished", "pruned", "infeasible", "failed")
@@ -147,9 +147,9 @@ def _study(folder: Path, plain: bool, trials: int | None) -> Path:
     if plain:
         table["search"] |= {"sampler": "random", "pruner": {"name": "none"}}
         table["budget"]["checkpoints_without_gain"] = 0
-    first = "".join(toml_text.section("[[first]]", recipe) for recipe in table.pop("first"))
+    first = "".join(toml.section("[[first]]", recipe) for recipe in table.pop("first"))
     path = folder / "study.toml"
-    path.write_text("".join(toml_text.section(f"[{n}]", entries) for n, entries in table.items()) + first)
+    path.write_text("".join(toml.section(f"[{n}]", entries) for n, entries in table.items()) + first)
     return path
 
 

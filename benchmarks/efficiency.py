@@ -35,12 +35,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from studies import launch, starter, study, toml_text
-from studies.engine import Event, Scored
-from studies.probing import REMEMBERED
-from studies.quiet import quiet
-from studies.runner import Runner
-from studies.worker import Worker
+from studies.commands import init, run
+from studies.engines.engine import Event, Scored
+from studies.engines.worker import Worker
+from studies.errors import quiet
+from studies.runner.runner import Runner
+from studies.spec import toml
+from studies.study import study
+from studies.study.probe import REMEMBERED
 from trainer.files import write_whole
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
@@ -194,7 +196,7 @@ def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
     opened = study.begin(path, folder / "workspace")
     worker = engine(opened.spec, opened.workspace, opened.dataset, opened.seed, counter.stepped)
     worker.limit_pack(2 * PACK if name == RANDOM else PACK)
-    opened = launch.probed(opened, worker, counter)
+    opened = run.probed(opened, worker, counter)
     counter.images += probed_images(opened)
     drawn = opened if name == RANDOM else replace(opened, seed=opened.seed + APART)
     with suppress(Reached):
@@ -213,7 +215,7 @@ def _as_init_writes(folder: Path, seed: int) -> Table_:
     """What `lorasearch init` writes for the demonstration, over the guides' space and judged by validation alone."""
     assets = LIBRARY / "assets"
     file = folder / "init.toml"
-    starter.start(assets / "demo", str(assets / "micro-sd"), str(assets / "micro-clip"), file, None)
+    init.start(assets / "demo", str(assets / "micro-sd"), str(assets / "micro-clip"), file, None)
     table = tomllib.loads(file.read_text())
     table["study"] = {"name": "efficiency", "seed": seed}
     table["plan"]["ema"] = {"decay": 0.98}
@@ -253,8 +255,8 @@ def _last_told(table: Table_) -> type[Worker]:
 
 
 def _written(table: Table_) -> str:
-    text = "".join(toml_text.section("[[first]]", recipe) for recipe in table.pop("first"))
-    return "".join(toml_text.section(f"[{name}]", entries) for name, entries in table.items()) + text
+    text = "".join(toml.section("[[first]]", recipe) for recipe in table.pop("first"))
+    return "".join(toml.section(f"[{name}]", entries) for name, entries in table.items()) + text
 
 
 STRATEGIES: dict[str, Callable[[Table_], type[Worker]]] = {

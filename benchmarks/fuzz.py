@@ -35,23 +35,27 @@ from rich.table import Table
 from evaluation.encoders import EncoderError
 from search.space import SpaceError
 from search.storage import StorageError
-from studies import foreign_loras, lora_runs, notes, plan_file, spec, survey, terminal, usage
-from studies.fields import searchable
-from studies.planning import Planner
-from studies.problems import StudyError
+from studies.commands import survey
+from studies.errors import StudyError
+from studies.report import notes, usage
 from studies.sd_scripts import importing, study_file
 from studies.sd_scripts.settings import known_keys
-from studies.study import encoder_problems, size_problems
-from trainer import base_model, prompts
-from trainer.bases import sources
+from studies.selection import lora_files, lora_runs
+from studies.spec import plan_file
+from studies.spec.plan_fields import searchable
+from studies.spec.planner import Planner
+from studies.spec.study_file import JudgeSection, StudySpec, load, parse
+from studies.study.study import encoder_problems, size_problems
+from studies.text import terminal
+from trainer.bases import base_model, find, prompts
 from trainer.bases.errors import BaseModelError
+from trainer.bases.prompts import PromptRules
 from trainer.data import captions, dataset, images
+from trainer.data.folders import NO_RULES
 from trainer.data.images import DataError
-from trainer.data.sources import NO_RULES
-from trainer.lora_formats.low_rank import LoraFileError
+from trainer.lora_files.layers import LoraFileError
 from trainer.plans.base import BasePlan
 from trainer.plans.data import DataPlan
-from trainer.prompts import PromptRules
 
 OWN = (StudyError, SpaceError, DataError, BaseModelError, LoraFileError, StorageError, EncoderError)
 """What a user can mend, told in sentences."""
@@ -180,9 +184,7 @@ def _study_files(folder: Path) -> Target:
     ]
     named = [name.partition(".")[2] for name in searchable()] + [f'"{name}"' for name in searchable()]
     named += [
-        key
-        for model in (spec.StudySpec, plan_file.SamplesSection, spec.JudgeSection)
-        for key in model.model_fields
+        key for model in (StudySpec, plan_file.SamplesSection, JudgeSection) for key in model.model_fields
     ]
     read = dataset.read(DataPlan(folder=ASSETS / "demo", resolution=64), (0.15, 0.15), 0)
     path = folder / "study.toml"
@@ -191,11 +193,11 @@ def _study_files(folder: Path) -> Target:
         path.write_bytes(content)
         with suppress(OWN):
             plan_file.load(path, ())
-        found = spec.load(path)
+        found = load(path)
         base, data = Planner.base_plan(found), Planner.data_plan(found)
         encoder_problems(found.judge)
         size_problems(data, 8)
-        sources.find(base)
+        find.find(base)
         Planner(found, read, 0).check()
         _ = found.rule, found.pruner, found.space.kinds()
 
@@ -317,18 +319,18 @@ def _change(draw: st.DrawFn, header: dict[str, Any]) -> None:
 
 
 def _lora_files(folder: Path) -> Target:
-    base = foreign_loras.outline(sources.find(BasePlan(path=ASSETS / "micro-sd")))
+    base = lora_files.outline(find.find(BasePlan(path=ASSETS / "micro-sd")))
     path = folder / "x-000002.safetensors"
 
     def look(content: bytes) -> None:
         path.write_bytes(content)
-        facts = foreign_loras.metadata(path)
+        facts = lora_files.metadata(path)
         usage.advice(facts)
         lora_runs.amounts(lora_runs.arrange([(path, facts)]))
-        layers, problem = foreign_loras.examined(path, base)
+        layers, problem = lora_files.examined(path, base)
         if layers is None:
             raise LoraFileError(problem)
-        foreign_loras.shape(layers, base)
+        lora_files.shape(layers, base)
 
     return Target(st.one_of(_headers(), st.binary(max_size=120)), look)
 
@@ -381,7 +383,7 @@ def _sd_scripts(folder: Path) -> Target:
         data.write_bytes(case[1] or b"")
         recipe = importing.read(config, None if case[1] is None else data)
         listed = "c.json" if recipe.images.concepts is not None else None
-        spec.parse(study_file.text(recipe, "config.toml", listed), folder, "out.toml")
+        parse(study_file.text(recipe, "config.toml", listed), folder, "out.toml")
         study_file.study_name(recipe.name).encode()
 
     configs = st.one_of(_mutated_toml([_CONFIG], keys), st.binary(max_size=100))

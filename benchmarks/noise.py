@@ -23,12 +23,12 @@ from rich.table import Table
 from evaluation.scorecard import ScoreCard
 from search.selection import Candidate, lead
 from search.trial import Proposal
-from studies.cards import candidate
-from studies.engine import Exam, Scored
-from studies.quiet import quiet
-from studies.spec import StudySpec
-from studies.study import examine
-from studies.worker import Worker
+from studies.engines.engine import Exam, Scored
+from studies.engines.worker import Worker
+from studies.errors import quiet
+from studies.selection.checkpoint import candidate
+from studies.spec.study_file import StudySpec
+from studies.study.study import examine
 from studies.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from trainer.adapters import AdapterBank, Shape
-from trainer.targets import unet_targets
+from trainer.adapters.bank import AdapterBank, Shape
+from trainer.adapters.targets import unet_targets
 
 MICRO = Path(__file__).resolve().parents[1] / "studies" / "library" / "assets" / "micro-sd" / "unet"
 RANK = 8

@@ -21,16 +21,17 @@ from rich.table import Table
 from evaluation.judge import Judge, Panel
 from evaluation.rendering import RenderSettings
 from evaluation.subject import Subject
-from studies.planning import Planner
-from studies.probe_run import rule
-from studies.study import examine
-from trainer import merging, probe
+from studies.commands.probe import rule
+from studies.spec.planner import Planner
+from studies.study.study import examine
 from trainer.data.caches import TensorCache
-from trainer.data.dataset import Encoded
+from trainer.data.encoded import Encoded
+from trainer.lora_files import merging
 from trainer.outcome import Diverged, EpochEnd
-from trainer.pack import Pack
 from trainer.plan import TrainingPlan
 from trainer.seeds import derive
+from trainer.training import probe
+from trainer.training.pack import Pack
 
 TIMESTEPS = 16
 """For each validation image: with fewer, noise decides which of the good rates comes out best."""

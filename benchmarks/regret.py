@@ -34,14 +34,15 @@ import artwork  # noqa: E402
 
 from search.curve import best  # noqa: E402
 from search.trial import TrialRecord  # noqa: E402
-from studies import study, toml_text  # noqa: E402
-from studies.cards import facts, objective  # noqa: E402
-from studies.engine import Exam  # noqa: E402
-from studies.quiet import quiet  # noqa: E402
-from studies.runner import Runner  # noqa: E402
-from studies.study import SPREADS, Study  # noqa: E402
-from studies.watch import LineLog  # noqa: E402
-from studies.worker import Worker  # noqa: E402
+from studies.engines.engine import Exam  # noqa: E402
+from studies.engines.worker import Worker  # noqa: E402
+from studies.errors import quiet  # noqa: E402
+from studies.runner.progress import LineLog  # noqa: E402
+from studies.runner.runner import Runner  # noqa: E402
+from studies.selection.checkpoint import facts, objective  # noqa: E402
+from studies.spec import toml  # noqa: E402
+from studies.study import study  # noqa: E402
+from studies.study.study import SPREADS, Study  # noqa: E402
 from trainer.files import write_whole  # noqa: E402
 
 LIBRARY = ROOT / "studies" / "library"
@@ -157,9 +158,9 @@ def _write_study(place: Path, number: int) -> Path:
     table["split"] = {"validation": 0.25, "test": 0.35}
     table["search"]["pruner"] = {"name": "pace"}
     table["search"]["space"]["data.repeats"] = {"choices": [2, 4]}
-    first = "".join(toml_text.section("[[first]]", recipe) for recipe in table.pop("first"))
+    first = "".join(toml.section("[[first]]", recipe) for recipe in table.pop("first"))
     path = place / "study.toml"
-    path.write_text("".join(toml_text.section(f"[{n}]", entries) for n, entries in table.items()) + first)
+    path.write_text("".join(toml.section(f"[{n}]", entries) for n, entries in table.items()) + first)
     return path
 
 

@@ -27,12 +27,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from rich.console import Console
 from rich.table import Table
 
-from studies import study, toml_text
 from studies.engines.choice import Choice, opened
-from studies.quiet import quiet
-from studies.runner import Runner
-from studies.study import SPREADS
-from studies.watch import LineLog
+from studies.errors import quiet
+from studies.runner.progress import LineLog
+from studies.runner.runner import Runner
+from studies.spec import toml
+from studies.study import study
+from studies.study.study import SPREADS
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
 
@@ -91,7 +92,7 @@ def _study(folder: Path, arguments: argparse.Namespace) -> Path:
     table["pack"] = {"size": arguments.pack}
     table.pop("first", None)
     path = folder / "study.toml"
-    path.write_text("".join(toml_text.section(f"[{name}]", entries) for name, entries in table.items()))
+    path.write_text("".join(toml.section(f"[{name}]", entries) for name, entries in table.items()))
     return path
 
 

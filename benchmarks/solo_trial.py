@@ -15,15 +15,15 @@ from torch import Tensor
 
 from evaluation.encoders import ClipEncoder
 from evaluation.metrics.similarity import image_image, text_image
-from studies.planning import Planner
-from studies.study import Study, reopen
-from trainer import losses, noise, optimisers, schedules
+from studies.spec.planner import Planner
+from studies.study.study import Study, reopen
+from trainer.adapters.targets import text_targets, unet_targets
 from trainer.data.buckets import fit
 from trainer.data.dataset import pixels
 from trainer.data.images import open_rgb
-from trainer.data.stream import epoch_batches, steps_per_epoch
+from trainer.data.order import epoch_batches, steps_per_epoch
 from trainer.plan import TrainingPlan
-from trainer.targets import text_targets, unet_targets
+from trainer.training import losses, noise, optimisers, schedules
 
 
 class Solo:

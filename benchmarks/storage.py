@@ -28,11 +28,11 @@ from optuna.distributions import FloatDistribution, IntDistribution, distributio
 from optuna.storages._rdb import models
 
 from search.driver import Driver
-from search.endurance import Endurance
 from search.leases import Alone
 from search.memory import Memory
+from search.retry import Endurance
 from search.settings import SearchSettings
-from search.sharing import Shared
+from search.shared_leases import Shared
 from search.space import parse_space
 from search.storage import open_storage
 from search.trial import Finished, Point

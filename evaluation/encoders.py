@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from trainer.bases.sources import joint_hash
+from trainer.bases.find import joint_hash
 from trainer.tensor_header import PICKLES, weights_problem
 
 PICTURES_AT_ONCE = 64

@@ -8,14 +8,14 @@ from functools import cached_property
 import torch
 
 from evaluation.encoders import ClipEncoder
-from evaluation.marking import compared
 from evaluation.metrics import similarity
 from evaluation.rendering import RenderSettings, render
 from evaluation.scorecard import ScoreCard
+from evaluation.scoring import compared
 from evaluation.subject import Subject
-from trainer.adapters import AdapterBank
-from trainer.data.dataset import Encoded
-from trainer.prompts import words
+from trainer.adapters.bank import AdapterBank
+from trainer.bases.prompts import words
+from trainer.data.encoded import Encoded
 from trainer.seeds import derive
 
 

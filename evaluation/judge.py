@@ -10,16 +10,16 @@ from torch import Tensor
 
 from evaluation.encoders import ClipEncoder, Eye
 from evaluation.flexibility import Flexibility
-from evaluation.gallery import Gallery, Looks
-from evaluation.marking import Readings, card
+from evaluation.image_scores import Gallery, Looks
 from evaluation.metrics import log_ratio, similarity
 from evaluation.rendering import RenderSettings, render
 from evaluation.scorecard import ScoreCard
+from evaluation.scoring import Readings, card
 from evaluation.subject import Subject
 from evaluation.validation import Cells, cells, measure
-from trainer.adapters import AdapterBank
-from trainer.data.dataset import Encoded
-from trainer.prompts import words
+from trainer.adapters.bank import AdapterBank
+from trainer.bases.prompts import words
+from trainer.data.encoded import Encoded
 from trainer.seeds import derive
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from evaluation import solvers
 from evaluation.subject import Subject, embed
-from trainer.adapters import AdapterBank, Row
-from trainer.base_model import BaseModel
+from trainer.adapters.bank import AdapterBank, Row
+from trainer.bases.base_model import BaseModel
 from trainer.bases.conditioning import Conditioning, Framing
-from trainer.data.dataset import Encoded
+from trainer.data.encoded import Encoded
 from trainer.seeds import generator
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from trainer.adapters import AdapterBank, Row
+from trainer.adapters.bank import AdapterBank, Row
 from trainer.bases.conditioning import Conditioning
-from trainer.data.dataset import Encoded
+from trainer.data.encoded import Encoded
 
 
 @dataclass(frozen=True, slots=True)

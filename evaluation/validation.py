@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from evaluation.subject import Subject, embed
-from trainer import losses, noise
-from trainer.adapters import AdapterBank
+from trainer.adapters.bank import AdapterBank
 from trainer.bases.conditioning import Conditioning, Framing
-from trainer.data.dataset import Encoded
+from trainer.data.encoded import Encoded
 from trainer.seeds import generator
+from trainer.training import losses, noise
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from search import budget, spending
-from search.address import EndedError
+from search import budget
 from search.curve import at, best
 from search.leases import LEASE, MOST_TAKEOVERS, Alone, Leases
 from search.patience import search_stalled, trial_stalled
@@ -16,6 +15,7 @@ from search.pruners import grid, make_pruner
 from search.samplers import Draw, make_sampler
 from search.settings import SearchSettings
 from search.space import Space, SpaceError
+from search.storage_url import EndedError
 from search.trial import (
     End,
     Failed,
@@ -83,8 +83,8 @@ class Driver:
         self._again = deque(self._leases.left_behind())
         self._clock, self._began, self._device_clock = clock, clock(), device_clock
         self._noted = -math.inf
-        self._before = spending.time_spent(memory, self._leases.name)
-        self._elsewhere = spending.time_spent(memory, but=self._leases.name)
+        self._before = budget.time_spent(memory, self._leases.name)
+        self._elsewhere = budget.time_spent(memory, but=self._leases.name)
 
     @property
     def seconds_spent(self) -> float:
@@ -105,7 +105,7 @@ class Driver:
     def spent(self) -> str | None:
         """Why no trial is begun any more, as a sentence; None while there is budget and hope."""
         if self._memory.is_shared:
-            self._elsewhere = spending.time_spent(self._memory, but=self._leases.name)
+            self._elsewhere = budget.time_spent(self._memory, but=self._leases.name)
         begun = [record for record in self.records() if record.state != "waiting"]
         images = sum(record.images_trained for record in begun)
         used = budget.Spending(len(begun), images, self.seconds_spent, self.device_seconds_spent)
@@ -235,13 +235,13 @@ class Driver:
         return self._memory.records()
 
     @property
-    def _own(self) -> spending.Spent:
+    def _own(self) -> budget.Spent:
         seconds = self._before.seconds + self._clock() - self._began
-        return spending.Spent(seconds, self._before.device_seconds + self._device_clock())
+        return budget.Spent(seconds, self._before.device_seconds + self._device_clock())
 
     def _remember_time(self) -> None:
         self._noted = self._clock()
-        spending.remember_time(self._memory, self._leases.name, self._own)
+        budget.remember_time(self._memory, self._leases.name, self._own)
 
     def _values(self, number: int) -> dict[str, Value]:
         """The trial's values; what is missing is drawn by a fresh sampler seeded by study seed and number."""

@@ -16,14 +16,14 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.address import is_server
-from search.board import Board
-from search.endurance import Endurance
+from search.dashboard_notes import Board
 from search.importance import importances
-from search.lessons import FromAll
 from search.record import CARD, plain, to_record
+from search.retry import Endurance
+from search.samplers import FromAll
 from search.space import SuggestingTrial
 from search.storage import StorageError, make_folder, open_storage, redacted, translated
+from search.storage_url import is_server
 from search.trial import End, Failed, Finished, Infeasible, Pruned, State, TrialRecord, Value
 
 CONSTRAINT = "infeasible"

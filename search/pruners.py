@@ -128,7 +128,7 @@ def _wilcoxon(settings: PrunerSettings, horizon_images: int) -> BasePruner:
 
 def _pace(settings: PrunerSettings, horizon_images: int) -> BasePruner:
     """Stops a trial that would not reach the best even if it went on improving as fast as now."""
-    from search.pace import PacePruner
+    from search.pace_pruner import PacePruner
 
     return PacePruner(horizon_images)
 

@@ -18,11 +18,11 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateF
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
-from search.address import EndedError as EndedError
-from search.address import StorageError as StorageError
-from search.address import redacted as redacted
-from search.endurance import Endurance, enduring, is_rpc_error, waiting_for_room
-from search.urls import make_url
+from search.retry import Endurance, enduring, is_rpc_error, waiting_for_room
+from search.storage_url import EndedError as EndedError
+from search.storage_url import StorageError as StorageError
+from search.storage_url import make_url
+from search.storage_url import redacted as redacted
 
 BUSY_SECONDS = 30
 """How long SQLite waits for another process, such as the dashboard, that holds the database."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studies.problems import StudyError
+from studies.errors import StudyError
 from trainer.files import appearing, patiently, write_whole
 
 

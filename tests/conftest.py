@@ -19,9 +19,10 @@ from hypothesis import settings
 if TYPE_CHECKING:
     import torch
 
-    from trainer.base_model import BaseModel
+    from trainer.bases.base_model import BaseModel
     from trainer.data.caches import TensorCache
-    from trainer.data.dataset import Dataset, Encoded
+    from trainer.data.dataset import Dataset
+    from trainer.data.encoded import Encoded
     from trainer.plan import TrainingPlan
 
 settings.register_profile("steady", deadline=None, max_examples=60, derandomize=True, database=None)
@@ -52,7 +53,7 @@ def pristine_base(assets: Path) -> BaseModel:
     """The micro Stable Diffusion in float32 on the CPU; never wrap its layers, take ``fresh_base``."""
     import torch
 
-    from trainer import base_model
+    from trainer.bases import base_model
 
     return base_model.load(assets / "micro-sd", device=torch.device("cpu"))
 
@@ -120,7 +121,7 @@ def load_base() -> Callable[..., BaseModel]:
     """``load_base(folder, dtype=float32, **plan)``: a base whose layers a bank may wrap."""
     import torch
 
-    from trainer import base_model
+    from trainer.bases import base_model
     from trainer.plans.base import BasePlan
 
     loaded: dict[str, BaseModel] = {}
@@ -180,7 +181,7 @@ def tensor_cache(tmp_path_factory: pytest.TempPathFactory) -> TensorCache:
 @pytest.fixture(scope="session")
 def encode(tensor_cache: TensorCache) -> Callable[[Dataset, BaseModel], Encoded]:
     """``encode(dataset, base)``."""
-    from trainer.data.dataset import Encoded
+    from trainer.data.encoded import Encoded
 
     return lambda dataset, base: Encoded(dataset, base, tensor_cache)
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from trainer import network_rules, optimisers
+from trainer.plans import network
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import ComputePlan
 from trainer.plans.data import DataPlan
@@ -16,6 +16,7 @@ from trainer.plans.network import LoraPlan
 from trainer.plans.noise import NoisePlan
 from trainer.plans.optimiser import EmaPlan, OptimiserPlan
 from trainer.plans.schedule import SchedulePlan
+from trainer.training import optimisers
 
 
 class TrainingPlan(Frozen):
@@ -34,7 +35,7 @@ class TrainingPlan(Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        rates = network_rules.rate_problems(self.lora, self.optimiser)
+        rates = network.rate_problems(self.lora, self.optimiser)
         if problems := [*rates, *self._rate_problems(), *self._device_problems()]:
             raise ValueError("; ".join(problems))
         return self

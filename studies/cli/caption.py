@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from studies.terminal import tell
+from studies.text.terminal import tell
 
 
 @click.command(name="caption")
@@ -26,8 +26,8 @@ def command(folder: Path, model: str, trigger: str) -> None:
       lorasearch caption images/10_sks --trigger sks
       lorasearch caption images --model ~/models/blip-large
     """
-    from studies.captioning import describer, uncaptioned, write
-    from studies.problems import StudyError
+    from studies.commands.caption import describer, uncaptioned, write
+    from studies.errors import StudyError
 
     images = uncaptioned(folder)
     if not images:

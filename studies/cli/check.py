@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from studies.terminal import tell
+from studies.text.terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from studies.image_check import Finding
-    from studies.spec import StudySpec
+    from studies.commands.check import Finding
+    from studies.spec.study_file import StudySpec
     from trainer.data.dataset import Dataset
 
 
@@ -43,9 +43,9 @@ def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -
       lorasearch check my-character.toml --trigger "sks girl" --sheet problems.png
       lorasearch check my-character.toml --json | jq .images.findings
     """
-    from studies import image_check
-    from studies.problems import StudyError
-    from studies.study import examine
+    from studies.commands import check
+    from studies.errors import StudyError
+    from studies.study.study import examine
 
     try:
         spec, dataset = examine(study_file)
@@ -58,7 +58,7 @@ def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -
             raise SystemExit(2) from error
         raise
     words = trigger or _commonest(dataset)
-    found = image_check.findings(dataset, image_check.sights(dataset), words)
+    found = check.findings(dataset, check.sights(dataset), words)
     if sheet is not None and found:
         _write_sheet(sheet, found, err=as_json)
     if as_json:
@@ -72,11 +72,12 @@ def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -
 
 def _broken(study_file: Path) -> list[Finding]:
     """The images that cannot be opened; none if the study file itself is at fault."""
-    from studies import image_check, spec
-    from studies.problems import StudyError
+    from studies.commands import check
+    from studies.errors import StudyError
+    from studies.spec.study_file import load
 
     try:
-        return image_check.broken(spec.load(study_file))
+        return check.broken(load(study_file))
     except StudyError:
         return []
 
@@ -103,13 +104,13 @@ def _tell(spec: StudySpec, dataset: Dataset, found: Sequence[Finding], trigger: 
 
 
 def _notes(dataset: Dataset, found: Sequence[Finding]) -> list[str]:
-    from studies.image_check import told
+    from studies.commands.check import told
 
     return [*dataset.warnings, *told(found)]
 
 
 def _commonest(dataset: Dataset) -> str:
-    from studies.survey import trigger
+    from studies.commands.survey import trigger
 
     captions = [e.caption for i, e in enumerate(dataset.examples) if i not in dataset.regularisation]
     return trigger(captions) or ""
@@ -126,16 +127,15 @@ def _sides(dataset: Dataset) -> dict[str, int]:
 
 
 def _plain(found: Sequence[Finding]) -> dict[str, Any]:
-    from studies.image_check import counts
+    from studies.commands.check import counts
 
     return {"counts": dict(counts(found)), "findings": [finding.plain() for finding in found]}
 
 
 def _write_sheet(path: Path, found: Sequence[Finding], err: bool) -> None:
-    from studies.image_check import by_image
-    from studies.problem_sheet import problem_sheet
-    from studies.problems import StudyError
-    from studies.sheets import save_png
+    from studies.commands.check import by_image
+    from studies.errors import StudyError
+    from studies.images import problem_sheet, save_png
 
     problems = by_image(found)
     try:

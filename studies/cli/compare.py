@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from studies.terminal import cell, plain
+from studies.text.terminal import cell, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,11 +31,11 @@ def command(workspaces: tuple[Path, ...], as_json: bool) -> None:
       lorasearch compare workspaces/mycat workspaces/mycat-lion
       lorasearch compare workspaces/mycat-* --json | jq .pairs
     """
-    from studies.comparison import compare, side
-    from studies.glance import glance, told
+    from studies.commands.compare import compare, side
+    from studies.study.open import open_readonly, told
 
     with told():
-        studies = [glance(workspace) for workspace in workspaces]
+        studies = [open_readonly(workspace) for workspace in workspaces]
         names = _names([study.spec.study.name for study in studies], workspaces)
         found = compare([side(study, name) for study, name in zip(studies, names, strict=True)])
     if as_json:
@@ -58,7 +58,8 @@ def _names(names: Sequence[str], workspaces: Sequence[Path]) -> list[str]:
 
 
 def _tables(found: Mapping[str, Any]) -> Iterator[Table]:
-    from studies.words import METRICS, duration, estimate, value
+    from studies.report.findings import METRICS
+    from studies.text.format import duration, estimate, value
 
     studies = found["studies"]
     names = [one["study"] for one in studies]
@@ -101,7 +102,7 @@ def _table(title: str, names: Sequence[str]) -> Table:
 
 
 def _setting(chosen: object) -> str:
-    from studies.words import value
+    from studies.text.format import value
 
     if isinstance(chosen, dict):
         return ", ".join(f"{name} {_setting(one)}" for name, one in chosen.items() if one is not None)
@@ -111,7 +112,8 @@ def _setting(chosen: object) -> str:
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    from studies.words import METRICS, error, signed
+    from studies.report.findings import METRICS
+    from studies.text.format import error, signed
 
     if not found["comparable"]:
         yield f"Their scores cannot be compared: {'; '.join(found['reasons'])}."

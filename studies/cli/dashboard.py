@@ -34,15 +34,15 @@ def command(workspace: Path, port: int, host: str, no_browser: bool) -> None:
       lorasearch dashboard workspaces/quickstart
       lorasearch dashboard workspaces/quickstart --port 8090 --no-browser
     """
-    from studies import dashboard
-    from studies.glance import glance, standing, told
-    from studies.terminal import tell
-    from studies.visitors import local
+    from studies.commands import dashboard
+    from studies.commands.dashboard import local
+    from studies.study.open import open_readonly, read_selection, told
+    from studies.text.terminal import tell
 
     with told():
-        study = glance(workspace)
+        study = open_readonly(workspace)
         server = dashboard.serve(study.workspace, port, host)
-        dashboard.annotate(study, standing(study.workspace))
+        dashboard.annotate(study, read_selection(study.workspace))
     if not local(host):
         tell(
             f"warning: on {host} the dashboard is open to everyone who reaches this machine; it has no log-in and can "

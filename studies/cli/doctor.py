@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from studies.terminal import plain, tell
+from studies.text.terminal import plain, tell
 
 
 @click.command(name="doctor")
@@ -37,7 +37,7 @@ def command(storage: str | None, workspace: Path, as_json: bool) -> None:
     """
     import warnings
 
-    from studies.health import checks
+    from studies.commands.doctor import checks
 
     warnings.filterwarnings("ignore")
     found = list(checks(workspace, storage))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from studies.terminal import tell
+from studies.text.terminal import tell
 
 if TYPE_CHECKING:
-    from studies.glance import Glance
+    from studies.study.open import Glance
     from trainer.plan import TrainingPlan
 
 Layout = Literal["kohya", "diffusers", "peft"]
@@ -44,10 +44,11 @@ def command(
       lorasearch export workspaces/quickstart ./loras --format peft
       lorasearch export workspaces/quickstart ./kohya --sd-scripts
     """
-    from studies.glance import glance, told
-    from studies.usage import advice, read_metadata
+    from studies.report.usage import advice
+    from studies.study.open import open_readonly, told
+    from trainer.lora_files.file import read_metadata
 
-    study = glance(workspace)
+    study = open_readonly(workspace)
     source = _best(study)
     if sd_scripts:
         _write_recipe(source, dest.expanduser(), name or study.spec.study.name, force)
@@ -81,10 +82,10 @@ def _copy(source: Path, target: Path, force: bool) -> None:
 def _convert(source: Path, target: Path, layout: Layout, facts: dict[str, str], force: bool) -> None:
     from tempfile import TemporaryDirectory
 
-    from studies.problems import StudyError
+    from studies.errors import StudyError
     from trainer.bases.errors import BaseModelError
-    from trainer.lora_formats.conversion import convert
-    from trainer.lora_formats.low_rank import LoraFileError
+    from trainer.lora_files.conversion import convert
+    from trainer.lora_files.layers import LoraFileError
 
     base = _plan(source, facts).base
     with TemporaryDirectory() as folder:
@@ -98,11 +99,11 @@ def _convert(source: Path, target: Path, layout: Layout, facts: dict[str, str], 
 
 def _write_recipe(source: Path, folder: Path, name: str, force: bool) -> None:
     """Two TOML files in ``folder``."""
-    from studies.glance import told
-    from studies.problems import StudyError
+    from studies.errors import StudyError
     from studies.sd_scripts.exporting import export
-    from studies.usage import read_metadata
+    from studies.study.open import told
     from trainer.files import write_whole
+    from trainer.lora_files.file import read_metadata
 
     _target(folder, name, name, "peft")
     with told():
@@ -123,7 +124,7 @@ def _write_recipe(source: Path, folder: Path, name: str, force: bool) -> None:
 
 
 def _plan(source: Path, facts: dict[str, str]) -> TrainingPlan:
-    from studies.problems import StudyError
+    from studies.errors import StudyError
     from trainer.plan import TrainingPlan
 
     if "lorasearch_plan" not in facts:
@@ -132,7 +133,7 @@ def _plan(source: Path, facts: dict[str, str]) -> TrainingPlan:
 
 
 def _best(study: Glance) -> Path:
-    from studies.problems import StudyError
+    from studies.errors import StudyError
 
     workspace = study.workspace
     if not workspace.selection.exists():
@@ -147,8 +148,8 @@ def _best(study: Glance) -> Path:
 
 def _target(dest: Path, name: str | None, study: str, layout: Layout) -> Path:
     """``dest`` itself if it ends in .safetensors, else a file (for PEFT a folder) in that folder."""
-    from studies.names import file_problem
-    from studies.problems import StudyError
+    from studies.errors import StudyError
+    from studies.spec.paths import file_problem
 
     if name is not None and (problem := file_problem(name)):
         raise StudyError(f"--name must be a plain file name, but got {name[:80]!r}: {problem}.")
@@ -173,7 +174,7 @@ def _same(first: Path, second: Path) -> bool:
 
 
 def _refuse(target: Path) -> None:
-    from studies.problems import StudyError
+    from studies.errors import StudyError
 
     raise StudyError(
         f"{target}: another file is there already; choose another --name, or add --force to overwrite it."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from studies.terminal import tell
+from studies.text.terminal import tell
 
 if TYPE_CHECKING:
     from studies.sd_scripts.importing import Recipe
@@ -42,7 +42,7 @@ def command(
       lorasearch import config.toml dataset.toml -o my-character.toml
       lorasearch import lora.toml --base ~/models/sd15.safetensors --images ./train/aki
     """
-    from studies.problems import StudyError
+    from studies.errors import StudyError
     from studies.sd_scripts import importing, study_file
 
     if dataset is not None and images is not None:
@@ -61,14 +61,14 @@ def command(
 def _write(recipe: Recipe, target: Path, text: str, listed: Path | None, force: bool) -> None:
     import json
 
-    from studies import spec
-    from studies.problems import StudyError
+    from studies.errors import StudyError
+    from studies.spec.study_file import parse
     from trainer.files import write_whole
 
     files = {target: text}
     if listed is not None:
         files[listed] = json.dumps(recipe.images.concepts, ensure_ascii=False, indent=2) + "\n"
-    spec.parse(text, target.parent.resolve(), str(target))
+    parse(text, target.parent.resolve(), str(target))
     for path, content in files.items():
         if path.exists() and not force and path.read_bytes() != content.encode():
             raise StudyError(f"{path}: another file is there already; choose another -o, or add --force.")

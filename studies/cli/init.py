@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from studies.terminal import tell
+from studies.text.terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from studies.starter import Started
+    from studies.commands.init import Started
 
 
 @click.command(name="init")
@@ -49,9 +49,8 @@ def command(folder: Path, base: str, clip: str, out: Path | None, gpu_minutes: f
       lorasearch init images/mycat --base ~/models/sdxl.safetensors --gpu-minutes 240
       lorasearch init images/mycat --base ./micro-sd --clip ./micro-clip --out studies/mycat.toml
     """
-    from studies.quiet import quiet
-    from studies.starter import start
-    from studies.trouble import in_sentences
+    from studies.commands.init import start
+    from studies.errors import in_sentences, quiet
 
     quiet()
     with in_sentences():

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from studies.cli.options import page_language
-from studies.language import translator
-from studies.terminal import WIDE, cell, plain, screen, tell
+from studies.text.i18n import translator
+from studies.text.terminal import WIDE, cell, plain, screen, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -98,7 +98,7 @@ def command(
       lorasearch judge out/*.safetensors --base sd15 --data train --held-out more --clip openai/clip-vit-large-patch14
       lorasearch judge run-a/*.safetensors run-b/*.safetensors --base sd15 --data train --json | jq .winner
     """
-    from studies.judge_request import Request
+    from studies.commands.judge import Request
 
     request = Request(
         files, base, data, out, held_out, clip, resolution, cast("Precision | None", precision), clip_skip, seed,
@@ -108,15 +108,16 @@ def command(
 
 
 def _judge(request: Any, language: str, as_json: bool) -> None:
-    from studies import judge_request, judged_page, judgement
-    from studies.quiet import quiet
-    from studies.trouble import in_sentences
+    from studies.commands import judge
+    from studies.errors import in_sentences, quiet
+    from studies.report import judged_page
+    from studies.selection import judgement
     from studies.workspace import write_json
     from trainer.files import write_whole
 
     quiet()
     with in_sentences():
-        asked = judge_request.examine(request)
+        asked = judge.examine(request)
         for warning in asked.case.images.warnings:
             tell(f"note: {warning}", err=True)
         found = judgement.reach(asked.case, _teller())
@@ -148,7 +149,7 @@ def _table(document: Mapping[str, Any], wide: bool) -> Table:
     from rich import box
     from rich.table import Table
 
-    from studies.words import estimate
+    from studies.text.format import estimate
 
     several, clip = len(document["runs"]) > 1, wide and document["clip"] is not None
     table = Table(box=box.SIMPLE_HEAD)
@@ -170,7 +171,7 @@ def _table(document: Mapping[str, Any], wide: bool) -> Table:
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
-    from studies.words import estimate
+    from studies.text.format import estimate
 
     winner, images = document["winner"], document["images"]
     yield f"Best: {winner['label']}: {winner['file']}"

@@ -10,9 +10,9 @@ import sys
 
 import click
 
-from studies.problems import StudyError
-from studies.stopping import as_interrupts
-from studies.terminal import tell
+from studies.errors import StudyError
+from studies.runner.signals import as_interrupts
+from studies.text.terminal import tell
 
 COMMANDS = {
     "doctor": "What this machine can do, and what is missing or in the way.",

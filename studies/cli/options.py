@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from studies.language import LANGUAGES
+from studies.text.i18n import LANGUAGES
 
 page_language = click.option(
     "--lang",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from studies.terminal import tell
+from studies.text.terminal import tell
 
 if TYPE_CHECKING:
-    from studies.forecast import Forecast
+    from studies.commands.plan import Forecast
 
 
 @click.command(name="plan")
@@ -40,7 +40,7 @@ def command(
       lorasearch plan my-character.toml --measure --json
       lorasearch plan --images 25
     """
-    from studies.problems import StudyError
+    from studies.errors import StudyError
 
     if (study_file is None) == (images is None):
         raise StudyError("Give either a study file or --images; `lorasearch plan --help` shows both.")
@@ -58,7 +58,7 @@ def _calculate(images: int, batch: int | None, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from studies.advice import IMAGES, propose
+    from studies.commands.rules_of_thumb import IMAGES, propose
 
     found = propose(images, batch)
     if as_json:
@@ -75,10 +75,9 @@ def _calculate(images: int, batch: int | None, as_json: bool) -> None:
 def _study(study_file: Path, measure: bool, as_json: bool) -> None:
     import json
 
-    from studies.forecast import forecast
-    from studies.quiet import quiet
-    from studies.study import examine
-    from studies.trouble import in_sentences
+    from studies.commands.plan import forecast
+    from studies.errors import in_sentences, quiet
+    from studies.study.study import examine
 
     quiet()
     with in_sentences():
@@ -94,7 +93,7 @@ def _study(study_file: Path, measure: bool, as_json: bool) -> None:
 
 
 def _amounts(found: Forecast) -> list[str]:
-    from studies.amount import span, written
+    from studies.commands.rules_of_thumb import span, written
 
     def spanned(field: str) -> str:
         return written(span(found.trials, lambda one: int(getattr(one, field))))
@@ -141,7 +140,7 @@ def _memory(found: Forecast) -> list[str]:
 def _time(found: Forecast) -> list[str]:
     if not found.readings:
         return ["Time: unknown without --measure."]
-    from studies.words import duration
+    from studies.text.format import duration
 
     last = found.readings[-1]
     speed = f"{last.images_per_second:.3g} images/s with {last.size} trial{'s' * (last.size > 1)} at a time"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from studies.terminal import tell
+from studies.text.terminal import tell
 
 if TYPE_CHECKING:
-    from studies.planning import Planner
-    from studies.spec import StudySpec
+    from studies.spec.planner import Planner
+    from studies.spec.study_file import StudySpec
 
 
 @click.command(name="probe")
@@ -33,11 +33,10 @@ def command(study_file: Path, write: bool, steps: int | None, as_json: bool) -> 
       lorasearch probe my-character.toml
       lorasearch probe my-character.toml --write
     """
-    from studies.planning import Planner
-    from studies.probe_run import plain
-    from studies.quiet import quiet
-    from studies.study import examine
-    from studies.trouble import in_sentences
+    from studies.errors import in_sentences, quiet
+    from studies.spec.planner import Planner
+    from studies.study.probe import plain
+    from studies.study.study import examine
 
     quiet()
     with in_sentences():
@@ -53,7 +52,7 @@ def _follow(planner: Planner, steps: int) -> Any:
     from rich.console import Console
     from rich.progress import Progress
 
-    from studies.probe_run import run_probe
+    from studies.commands.probe import run_probe
 
     console = Console(stderr=True)
     repetitions = planner.spec.probe.repetitions
@@ -69,9 +68,9 @@ def _follow(planner: Planner, steps: int) -> Any:
 def _tell(spec: StudySpec, result: dict[str, Any], steps: int, as_json: bool) -> None:
     import json
 
-    from studies.probe_run import advice, rule
-    from studies.probing import chart, standing
-    from trainer.probe import conversions
+    from studies.commands.probe import advice, rule
+    from studies.study.probe import chart, standing
+    from trainer.training.probe import conversions
 
     rate = result["rate"]
     if as_json:
@@ -94,10 +93,9 @@ def _tell(spec: StudySpec, result: dict[str, Any], steps: int, as_json: bool) ->
 
 
 def _write(study_file: Path, spec: StudySpec, result: dict[str, Any]) -> None:
-    from studies.probing import FIELD, range_around, recipe_rates
-    from studies.problems import StudyError
-    from studies.rate_line import line
-    from studies.rewriting import rewrite
+    from studies.commands.probe import line, rewrite
+    from studies.errors import StudyError
+    from studies.study.probe import FIELD, range_around, recipe_rates
 
     if not result["flat"]:
         raise StudyError(f"{study_file}: nothing was written, because there is no plateau to centre on.")

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from studies.cli.options import page_language
-from studies.language import translator
-from studies.terminal import tell
+from studies.text.i18n import translator
+from studies.text.terminal import tell
 
 
 @click.command(name="report")
@@ -25,13 +25,13 @@ def command(workspace: Path, language: str) -> None:
       lorasearch report workspaces/quickstart --lang zh
       xdg-open "$(lorasearch report workspaces/quickstart)"
     """
-    from studies import report
-    from studies.glance import standing, told
-    from studies.study import reopen
-    from studies.verdict import provisional
+    from studies.report import page
+    from studies.selection.selection import provisional
+    from studies.study.open import read_selection, told
+    from studies.study.study import reopen
 
     with told():
         study = reopen(workspace)
-        verdict = standing(study.workspace) or provisional(study)
-        path = report.write(study, verdict, translator(language))
+        verdict = read_selection(study.workspace) or provisional(study)
+        path = page.write(study, verdict, translator(language))
     tell(str(path))

@@ -70,7 +70,7 @@ def command(
       lorasearch run my-character.toml --storage postgresql://me@db/studies --runner gpu-1
       lorasearch run my-character.toml --engine ray --workers 4
     """
+    from studies.commands.run import launch
     from studies.engines.choice import Choice
-    from studies.launch import launch
 
     launch(study_file, workspace, log, tensorboard, storage, runner, Choice(engine, ray_address, workers))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from studies.terminal import tell
+from studies.text.terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,14 +34,14 @@ def command(workspace: Path, weights: str | None, as_json: bool) -> None:
       lorasearch select workspaces/quickstart --weights validation=1,clip_image=2
       lorasearch select workspaces/quickstart --json | jq .winner.params
     """
-    from studies.glance import glance, standing, told
+    from studies.study.open import open_readonly, read_selection, told
 
     with told():
-        study = glance(workspace)
+        study = open_readonly(workspace)
         if weights is not None:
             verdict = _provisional(workspace, _weights(weights))
         else:
-            verdict = standing(study.workspace) or _provisional(workspace, None)
+            verdict = read_selection(study.workspace) or _provisional(workspace, None)
         trials = len(study.memory.records())
     if as_json:
         import json
@@ -54,8 +54,8 @@ def command(workspace: Path, weights: str | None, as_json: bool) -> None:
 
 def _provisional(workspace: Path, weights: Mapping[str, float] | None) -> dict[str, Any]:
     """The choice from stored scores; this needs the whole study, and torch with it."""
-    from studies.study import reopen
-    from studies.verdict import provisional
+    from studies.selection.selection import provisional
+    from studies.study.study import reopen
 
     return provisional(reopen(workspace), weights)
 
@@ -63,7 +63,7 @@ def _provisional(workspace: Path, weights: Mapping[str, float] | None) -> dict[s
 def _weights(text: str) -> dict[str, float]:
     """Weights from ``metric=number,metric=number``."""
     from search.objective import weight_problems
-    from studies.problems import StudyError
+    from studies.errors import StudyError
 
     found: dict[str, float] = {}
     for part in text.split(","):
@@ -80,7 +80,8 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def _lines(verdict: Mapping[str, Any], trials: int, root: Path, weighed: bool) -> Iterator[str]:
-    from studies.words import estimate, ruling, value
+    from studies.report.findings import ruling
+    from studies.text.format import estimate, value
 
     winner, final = verdict["winner"], verdict["confirmation"]
     title = "Winner" if final else "By these weights" if weighed else "Leader so far"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from studies.terminal import WIDE, cell, plain, screen, tell
+from studies.text.terminal import WIDE, cell, plain, screen, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,10 +60,11 @@ def command(workspace: Path, watch: bool, interval: float, as_json: bool) -> Non
 
 
 def _look(workspace: Path) -> dict[str, Any]:
-    from studies.glance import glance, status, told
+    from studies.commands.status import status
+    from studies.study.open import open_readonly, told
 
     with told():
-        return status(glance(workspace))
+        return status(open_readonly(workspace))
 
 
 def _watch(workspace: Path, interval: float, as_json: bool, console: Console) -> None:
@@ -130,7 +131,7 @@ def _table(trials: list[dict[str, Any]], console: Console) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from studies.words import estimate, signed
+    from studies.text.format import estimate, signed
 
     styles = {"finished": "green", "running": "cyan", "infeasible": "red", "failed": "red"}
     table = Table(box=box.SIMPLE_HEAD)
@@ -156,14 +157,14 @@ def _table(trials: list[dict[str, Any]], console: Console) -> Table:
 
 
 def _parameters(trial: Mapping[str, Any]) -> str:
-    from studies.words import value
+    from studies.text.format import value
 
     text = ", ".join(f"{name.rsplit('.', 1)[-1]} {value(v)}" for name, v in trial["params"].items())
     return f"{text} ({trial['reason']})" if trial["reason"] else text
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
-    from studies.words import duration, estimate, signed
+    from studies.text.format import duration, estimate, signed
 
     states = ", ".join(f"{count} {state}" for state, count in found["states"].items()) or "no trial yet"
     lines = [f"{found['study']}: {states}; {found['checkpoints']} checkpoints scored."]

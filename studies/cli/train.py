@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from studies.terminal import tell
+from studies.text.terminal import tell
 
 if TYPE_CHECKING:
-    from studies.plan_file import PlanFile
-    from studies.training import Training
+    from studies.commands.train import Training
+    from studies.spec.plan_file import PlanFile
 
 
 @click.command(name="train")
@@ -41,10 +41,9 @@ def command(plan_file: Path, settings: tuple[str, ...], out: Path, hold_out: boo
       lorasearch train my-character.toml --out loras/my-character
       lorasearch train study.toml --set optimiser.unet_lr=1e-4 --set lora.rank=32 --out loras/by-hand
     """
-    from studies.plan_file import load
-    from studies.quiet import quiet
-    from studies.training import open_training
-    from studies.trouble import in_sentences
+    from studies.commands.train import open_training
+    from studies.errors import in_sentences, quiet
+    from studies.spec.plan_file import load
 
     quiet()
     with in_sentences():
@@ -60,7 +59,7 @@ def _train(training: Training) -> Path:
     from rich.console import Console
     from rich.progress import Progress
 
-    from studies.training import train
+    from studies.commands.train import train
     from trainer.outcome import EpochEnd
 
     console = Console()
@@ -83,7 +82,7 @@ def _train(training: Training) -> Path:
 
 
 def _notes(file: PlanFile, training: Training) -> list[str]:
-    from studies.words import value
+    from studies.text.format import value
 
     notes = []
     if file.unset:

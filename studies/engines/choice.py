@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from studies.problems import StudyError
+from studies.errors import StudyError
 
 if TYPE_CHECKING:
-    from studies.engine import Equipped
-    from studies.study import Study
-    from studies.watch import Watch
+    from studies.engines.engine import Equipped
+    from studies.runner.progress import Watch
+    from studies.study.study import Study
 
 _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
@@ -50,14 +50,14 @@ INLINE = Choice()
 
 @contextmanager
 def _inline(_choice: Choice, study: Study, watch: Watch) -> Iterator[Equipped]:
-    from studies.worker import Worker
+    from studies.engines.worker import Worker
 
     yield Worker(study.spec, study.workspace, study.dataset, study.seed, watch.stepped)
 
 
 @contextmanager
 def _ray(choice: Choice, study: Study, watch: Watch) -> Iterator[Equipped]:
-    from studies.engines.cluster import cluster
+    from studies.engines.ray_cluster import cluster
 
     watch.phase("starting Ray and its workers")
     with cluster(choice.address, choice.workers):

@@ -12,15 +12,15 @@ import ray
 from ray import exceptions
 
 from search.trial import Proposal
-from studies.engine import Blown, Event, Exam, Returned
-from studies.engines.cluster import silence_at
-from studies.engines.hand import ADVANCE, Hand, Order, Report
-from studies.planning import Planner
-from studies.problems import StudyError
+from studies.engines.engine import Blown, Event, Exam, Returned
+from studies.engines.ray_actor import ADVANCE, Hand, Order, Report
+from studies.engines.ray_cluster import silence_at
+from studies.errors import StudyError
+from studies.spec.planner import Planner
 
 if TYPE_CHECKING:
-    from studies.study import Study
-    from trainer.pack_size import Reading
+    from studies.study.study import Study
+    from trainer.training.pack_size import Reading
 
 RESTARTS = 3
 """How often a worker that died is started anew."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from studies.sd_scripts.recipe import located
 from studies.sd_scripts.settings import Settings
-from trainer.data import metadata
-from trainer.data.sources import Source, image_files, in_folder
+from trainer.data import caption_table
+from trainer.data.folders import Source, image_files, in_folder
 
 _RULES = {
     "shuffle_caption": "shuffle_caption",
@@ -181,7 +181,7 @@ def _count(s: Settings, subset: Subset, place: Path, folder: Path) -> int:
         return len(images)
     file = located(subset.metadata, folder)
     try:
-        return len(metadata.needed(file, images))
+        return len(caption_table.needed(file, images))
     except ValueError as error:
         s.problems.append(f"{subset.name}: metadata_file {file} {error}.")
         return 0

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from studies.problems import StudyError
+from studies.errors import StudyError
 from studies.sd_scripts.names import OPTIMISERS, PLAN
 from studies.sd_scripts.optimiser import UNTOLD
 from studies.sd_scripts.recipe import TRANSFORMERS
 from studies.sd_scripts.settings import FIELDS
 from studies.sd_scripts.subsets import tables, text
-from studies.toml_text import comment, section, value
-from trainer.data.sources import in_concepts, in_folder
-from trainer.optimisers import OPTIMISERS as KINDS
+from studies.spec.toml import comment, section, value
+from trainer.data.folders import in_concepts, in_folder
 from trainer.plan import TrainingPlan
+from trainer.training.optimisers import OPTIMISERS as KINDS
 
 _SECTIONS = ("model", "additional_network", "optimizer", "dataset", "training", "saving")
 _HEAD = {

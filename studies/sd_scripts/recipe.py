@@ -8,12 +8,12 @@ import shlex
 from pathlib import Path
 from typing import Any, get_args
 
-from studies.names import path_problem
-from studies.problems import StudyError, shown
+from studies.errors import StudyError, shown
 from studies.sd_scripts import blocks
 from studies.sd_scripts.optimiser import literal, tidy
 from studies.sd_scripts.settings import FIELDS, Settings
-from trainer.bases import sources
+from studies.spec.paths import path_problem
+from trainer.bases import find
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import Family
 from trainer.bases.hub import is_name
@@ -60,7 +60,7 @@ def base(s: Settings, folder: Path) -> Family | None:
         return None
     s.put("base.path", str(path), "pretrained_model_name_or_path")
     try:
-        return sources.find(BasePlan(path=path)).family
+        return find.find(BasePlan(path=path)).family
     except BaseModelError as error:
         s.problems.append(f"pretrained_model_name_or_path: {error} Another one can be given with --base.")
         return None

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from studies.fields import searchable
 from studies.sd_scripts.keys import HARMLESS, NO_EFFECT, NOT_SUPPORTED
 from studies.sd_scripts.names import PLAN
+from studies.spec.plan_fields import searchable
 from trainer.plan import TrainingPlan
 
 

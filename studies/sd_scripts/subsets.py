@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.toml_text import comment, section
-from trainer.data.sources import Source
+from studies.spec.toml import comment, section
+from trainer.data.folders import Source
 
 
 def tables(sources: Sequence[Source], repeats: int | None) -> list[dict[str, Any]]:

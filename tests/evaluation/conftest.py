@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from evaluation.subject import Subject
-from trainer.adapters import AdapterBank, Shape
-from trainer.base_model import BaseModel
-from trainer.data.dataset import Dataset, Encoded
-from trainer.pack import bank_for
+from trainer.adapters.bank import AdapterBank, Shape
+from trainer.bases.base_model import BaseModel
+from trainer.data.dataset import Dataset
+from trainer.data.encoded import Encoded
+from trainer.training.pack import bank_for
 
 SUBJECTS = (Subject(0), Subject(None), Subject(1), Subject(2, clip_skip=2))
 

@@ -16,12 +16,13 @@ from evaluation.rendering import RenderSettings, render
 from evaluation.subject import Subject
 from evaluation.validation import cells, measure
 from tests.evaluation.conftest import fill
-from trainer import noise
-from trainer.adapters import AdapterBank, Shape
-from trainer.base_model import BaseModel
-from trainer.data.dataset import Dataset, Encoded
-from trainer.pack import bank_for
+from trainer.adapters.bank import AdapterBank, Shape
+from trainer.bases.base_model import BaseModel
+from trainer.data.dataset import Dataset
+from trainer.data.encoded import Encoded
 from trainer.seeds import generator
+from trainer.training import noise
+from trainer.training.pack import bank_for
 
 Load = Callable[..., BaseModel]
 SETTINGS = RenderSettings(steps=4, guidance=3.0, width=64, height=64)

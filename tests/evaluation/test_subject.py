@@ -8,8 +8,9 @@ import torch
 
 from evaluation.subject import embed
 from tests.evaluation.conftest import SUBJECTS, Stand
-from trainer.data.dataset import Encoded, Handling
-from trainer.prompts import PromptRules
+from trainer.bases.prompts import PromptRules
+from trainer.data.dataset import Handling
+from trainer.data.encoded import Encoded
 
 
 def test_only_a_trained_text_encoder_reads_differently(stand: Stand) -> None:

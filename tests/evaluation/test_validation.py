@@ -11,8 +11,9 @@ from diffusers import DDPMScheduler
 
 from evaluation.validation import cells, measure
 from tests.evaluation.conftest import SUBJECTS, Stand
-from trainer.base_model import BaseModel
-from trainer.data.dataset import Dataset, Encoded
+from trainer.bases.base_model import BaseModel
+from trainer.data.dataset import Dataset
+from trainer.data.encoded import Encoded
 
 
 def test_a_pack_of_subjects_is_measured_as_each_alone(stand: Stand) -> None:

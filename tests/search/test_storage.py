@@ -5,13 +5,13 @@ from typing import Any
 import grpc
 import pytest
 
-from search.address import EndedError
 from search.driver import Driver
 from search.memory import Memory
 from search.settings import SearchSettings
-from search.sharing import Shared
+from search.shared_leases import Shared
 from search.space import parse_space
 from search.storage import StorageError, open_storage, reach, redacted, translated
+from search.storage_url import EndedError
 from search.trial import Finished, Point
 from tests.proxy import proxied
 from tests.search.conftest import SPACE, Clock

@@ -16,13 +16,14 @@ from safetensors.torch import save_file
 from search.memory import Memory
 from search.samplers import Draw, make_sampler
 from search.trial import End, Failed, Finished, Infeasible, Proposal, Pruned
-from studies import sheets, study
-from studies.attributes import short
-from studies.cards import BARRED, all_barred, facts, objective
-from studies.engine import Exam
-from studies.glance import PROMPTS
-from studies.study import SPREADS, Study
-from studies.verdict import Verdict, conclude, provisional
+from studies.engines.engine import Exam
+from studies.images import save_png, sheet, strip
+from studies.report.notes import short
+from studies.selection.checkpoint import BARRED, all_barred, facts, objective
+from studies.selection.selection import Verdict, conclude, provisional
+from studies.study import study
+from studies.study.open import PROMPTS
+from studies.study.study import SPREADS, Study
 from studies.workspace import Workspace, copy_whole, write_json
 
 HOSTILE = "<script>alert('caption')</script>"
@@ -291,7 +292,7 @@ def save_strip(path: Path, shade: int, count: int) -> None:
     """Pictures side by side, each of its own colour."""
     images = torch.stack([torch.full((3, 64, 64), 0.1 * shade + 0.1 * i) for i in range(count)])
     images[:, shade % 3, 16:48, 16:48] = 0.9
-    sheets.save_png(path, sheets.strip(images))
+    save_png(path, strip(images))
 
 
 def save_lora(path: Path) -> None:
@@ -306,5 +307,5 @@ def attach_sheet(opened: Study, number: int, epochs: int) -> None:
     """The contact sheet, as the runner attaches it."""
     rows = [("base", opened.workspace.base_renders)]
     rows += [(f"epoch {e}", opened.workspace.renders(number, e)) for e in range(1, epochs + 1)]
-    sheets.save_png(opened.workspace.sheet(number), sheets.sheet(rows, opened.prompt_count))
+    save_png(opened.workspace.sheet(number), sheet(rows, opened.prompt_count))
     opened.memory.board.attach(number, opened.workspace.sheet(number))

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from jinja2 import nodes
 
-from studies import report
+from studies.report import page
 
-STUDIES = Path(report.__file__).parent
+STUDIES = Path(page.__file__).parents[1]
 CALLS = ("say", "marked", "_", "self.say")
 
 
 def of_template() -> set[str]:
     """First arguments of ``_`` in the pages' templates."""
-    environment = report.environment()
-    sources = [path.read_text(encoding="utf-8") for path in (STUDIES / "templates").glob("*.html.j2")]
+    environment = page.environment()
+    sources = [path.read_text(encoding="utf-8") for path in (STUDIES / "report" / "templates").glob("*.html.j2")]
     return {
         call.args[0].value
         for source in sources

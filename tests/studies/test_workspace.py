@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from studies.problems import StudyError
+from studies.errors import StudyError
 from studies.workspace import Workspace, copy_whole, write_json
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.data.dataset import Encoded
+from trainer.data.encoded import Encoded
 from trainer.outcome import Event
-from trainer.pack import Pack
 from trainer.plan import TrainingPlan
 from trainer.plans.compute import ComputePlan
+from trainer.training.pack import Pack
 
 State = Mapping[str, Tensor]
 

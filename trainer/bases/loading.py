@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from trainer.bases.families import TEXT_PARTS
-from trainer.bases.sources import Source, variant
+from trainer.bases.find import Source, variant
 from trainer.bases.tokenizer import clip_tokenizer
 
 PADDING = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")}

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from trainer.bases.sources import Source
+from trainer.bases.find import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainer.adapters.targets import convolution_targets, text_targets, unet_targets
 from trainer.bases.families import TEXT_PARTS
-from trainer.bases.sources import Source
-from trainer.targets import convolution_targets, text_targets, unet_targets
+from trainer.bases.find import Source
 
 
 def networks(source: Source) -> dict[str, nn.Module]:

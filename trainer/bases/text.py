@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.errors import BaseModelError
-from trainer.prompts import PromptRules, embed
+from trainer.bases.prompts import PromptRules, embed
 
 
 @dataclass(frozen=True, slots=True)

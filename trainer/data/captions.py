@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from trainer.data.sources import NO_RULES, CaptionRules
+from trainer.data.folders import NO_RULES, CaptionRules
 from trainer.plans.data import DataPlan
 from trainer.seeds import generator
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from trainer.data import guard
-from trainer.data.sources import FILEWORDS, NO_RULES, CaptionRules, Source, in_concepts, in_folder
+from trainer.data.folders import FILEWORDS, NO_RULES, CaptionRules, Source, in_concepts, in_folder
 
 MINIMUM_IMAGES = 3
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF")

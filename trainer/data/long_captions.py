@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from trainer.bases.prompts import WINDOW, PromptRules, token_counts
 from trainer.data.dataset import Dataset
-from trainer.prompts import WINDOW, PromptRules, token_counts
 
 _LENGTHS = (75, 150, 225)
 

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainer import optimisers
 from trainer.plans.fields import Frozen, shared
+from trainer.training import optimisers
 
 OptimiserName = Literal[
     "adamw",

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.studies.cli.conftest import Run
-from tests.trainer.test_captioner import make_captioner
+from tests.trainer.bases.test_captioner import make_captioner
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from optuna_dashboard import get_note
 
-from studies import dashboard
-from studies.notes import escaped
+from studies.commands import dashboard
+from studies.report.notes import escaped
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented
 

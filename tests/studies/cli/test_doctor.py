@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studies.health import Check
+from studies.commands.doctor import Check
 from tests.studies.cli.conftest import Run
 
 
@@ -42,7 +42,7 @@ def test_this_machine_is_looked_at(run: Run, tmp_path: Path) -> None:
 
 def test_problems_end_with_code_one_and_show_their_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [Check("disk", "problem", "no room", "make room"), Check("GPU", "ok", "one")]
-    monkeypatch.setattr("studies.health.checks", lambda workspace, storage: iter(lines))
+    monkeypatch.setattr("studies.commands.doctor.checks", lambda workspace, storage: iter(lines))
     code, out, _ = run("doctor")
     assert code == 1
     assert "problem  disk          no room" in out and "make room" in out

@@ -11,12 +11,12 @@ import torch
 from studies.sd_scripts.importing import read as read_configuration
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented, invent
-from trainer import lora_file
-from trainer.adapters import Shape
-from trainer.base_model import BaseModel
-from trainer.lora_formats import files, kohya, low_rank
-from trainer.pack import bank_for
+from trainer.adapters.bank import Shape
+from trainer.bases.base_model import BaseModel
+from trainer.lora_files import file, formats, kohya
+from trainer.lora_files.layers import from_state
 from trainer.plan import TrainingPlan
+from trainer.training.pack import bank_for
 
 
 def test_copies_into_a_folder_under_the_studys_name(finished: Invented, tmp_path: Path, run: Run) -> None:
@@ -78,10 +78,10 @@ def with_lora(
     base = load_base(micro_sdxl)
     bank = bank_for(base, 1)
     bank.open(0, Shape(2, 0.5, ("unet", "text_encoder", "text_encoder_2")), seed=0)
-    layers = low_rank.from_state(bank.state(0), bank.scales(0), bank.kernels)
+    layers = from_state(bank.state(0), bank.scales(0), bank.kernels)
     plan = make_plan(path=micro_sdxl, text_encoder=True)
     facts = {"lorasearch_plan": plan.model_dump_json(), "ss_output_name": "x"}
-    lora_file.write(finished.workspace.best, kohya.write(layers, base.kohya_names), facts, "fp16")
+    file.write(finished.workspace.best, kohya.write(layers, base.kohya_names), facts, "fp16")
     return finished, base, layers
 
 
@@ -92,8 +92,8 @@ def test_other_formats_hold_the_same_lora(layout: str, with_lora: Any, tmp_path:
     assert code == 0, err
     target = tmp_path / ("mine" if layout == "peft" else "mine.safetensors")
     assert f"Copied to {target}" in out
-    assert files.detect(target) == layout
-    found = files.read(target, base.kohya_names, layers)
+    assert formats.detect(target) == layout
+    found = formats.read(target, base.kohya_names, layers)
     assert found.keys() == layers.keys()
     for name, layer in layers.items():
         assert found[name].alpha == 1.0
@@ -138,7 +138,7 @@ def with_recipe(tmp_path: Path) -> Any:
         {"base": {"path": base}, "data": {"folder": folder.parent}, "ema": {"decay": 0.9}}
     )
     facts = {"lorasearch_plan": plan.model_dump_json()}
-    lora_file.write(finished.workspace.best, {"x.alpha": torch.tensor(1.0)}, facts, "fp16")
+    file.write(finished.workspace.best, {"x.alpha": torch.tensor(1.0)}, facts, "fp16")
     return finished, plan
 
 

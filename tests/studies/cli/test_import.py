@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studies import spec
+from studies.spec import study_file
 from tests.studies.cli.conftest import Run
 from tests.studies.conftest import ASSETS
 
@@ -51,7 +51,7 @@ def test_writes_a_study_that_loads_and_names_what_it_left_out(config: Path, run:
     ]
     text = Path("aki.toml").read_text()
     assert "#   nonsense: unknown\n" in text
-    study = spec.load(Path("aki.toml"))
+    study = study_file.load(Path("aki.toml"))
     assert study.study.name == "aki"
     assert study.plan["data"]["folder"] == str(config.parent / "train")
     assert study.budget.images_per_trial == 4 * 3 * 10
@@ -78,7 +78,7 @@ def test_concepts_are_written_beside_the_study(config: Path, run: Run) -> None:
     assert code == 0, err
     (concept,) = json.loads(Path("deep/study.concepts.json").read_text())
     assert concept["instance_prompt"] == "sks"
-    study = spec.load(Path("deep/study.toml"))
+    study = study_file.load(Path("deep/study.toml"))
     assert study.plan["data"]["concepts"] == str(config.parent / "deep" / "study.concepts.json")
 
 
@@ -123,6 +123,6 @@ def test_importing_needs_no_torch(config: Path) -> None:
         f"read(Path({str(config)!r}))\n"
         "print([m for m in ('torch', 'optuna') if m in sys.modules])"
     )
-    home = Path(spec.__file__).parents[1]
+    home = Path(study_file.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

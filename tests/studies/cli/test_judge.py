@@ -14,7 +14,7 @@ from tests.studies.cli.conftest import Run
 def test_all_problems_are_told_at_once_before_the_base_is_loaded(
     tmp_path: Path, assets: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.base_model.load", lambda *_: pytest.fail("the base was loaded"))
+    monkeypatch.setattr("trainer.bases.base_model.load", lambda *_: pytest.fail("the base was loaded"))
     pickle = tmp_path / "old.ckpt"
     pickle.write_bytes(b"\x80")
     code, out, err = run(
@@ -68,10 +68,12 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
     asked.case, asked.out = Found(), tmp_path / "out"
     asked.case.images = Found()
     asked.case.images.warnings = ("look out",)
-    monkeypatch.setattr("studies.judge_request.examine", lambda request: asked)
-    monkeypatch.setattr("studies.judgement.reach", lambda case, told: found)
-    monkeypatch.setattr("studies.judgement.csv", lambda document: b"run\n")
-    monkeypatch.setattr("studies.judged_page.write", lambda path, judged, case, say: path.write_text("page"))
+    monkeypatch.setattr("studies.commands.judge.examine", lambda request: asked)
+    monkeypatch.setattr("studies.selection.judgement.reach", lambda case, told: found)
+    monkeypatch.setattr("studies.selection.judgement.csv", lambda document: b"run\n")
+    monkeypatch.setattr(
+        "studies.report.judged_page.write", lambda path, judged, case, say: path.write_text("page")
+    )
     (tmp_path / "out").mkdir()
     words = ("judge", "cat.safetensors", "--base", "b", "--data", "d")
     code, out, err = run(*words)

@@ -1,4 +1,4 @@
-"""What ``lorasearch probe`` says and writes; the probe itself is tested in tests/trainer/test_probe.py."""
+"""What ``lorasearch probe`` says and writes; the probe itself is tested in tests/trainer/training/test_probe.py."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from search.memory import Memory
-from studies import probe_run, study
-from studies.probing import REMEMBERED
+from studies.commands import probe as probe_run
+from studies.study import study
+from studies.study.probe import REMEMBERED
 from tests.studies.cli.conftest import Run
 from tests.studies.conftest import write_study
-from trainer.probe import Course, Plateau, Probe
+from trainer.training.probe import Course, Plateau, Probe
 
 FLAT = Probe(tuple(Course((1e-6, rate, rate), Plateau(rate, 3, True), None) for rate in (1e-3, 4e-3)))
 RISING = Probe((Course((1e-6, 2e-6), Plateau(2e-6, 2, False), None),))
@@ -102,7 +103,7 @@ def test_a_real_probe_takes_its_steps(study_file: Path, run: Run) -> None:
 def test_a_study_that_asks_for_it_begins_with_a_probe_once(
     study_file: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import probe
+    from trainer.training import probe
 
     called: list[int] = []
 

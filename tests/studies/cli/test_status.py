@@ -46,15 +46,17 @@ def test_watching_a_study_that_has_ended_shows_it_once(finished: Invented, run: 
 def test_watching_goes_on_until_the_verdict(
     unfinished: Invented, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from studies import glance
 
-    looks, real = [0], glance.status
+    from studies.commands import status as command
+    from studies.study.open import Glance
 
-    def status(study: glance.Glance) -> dict[str, Any]:
+    looks, real = [0], command.status
+
+    def status(study: Glance) -> dict[str, Any]:
         looks[0] += 1
         return real(study) | {"ended": looks[0] == 4, "checkpoints": 10 + looks[0] // 2}
 
-    monkeypatch.setattr("studies.glance.status", status)
+    monkeypatch.setattr("studies.commands.status.status", status)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     code, out, _ = run("status", unfinished.workspace.root, "--watch", "--json")
     assert code == 0 and looks[0] == 4
@@ -66,9 +68,10 @@ def test_the_live_page_shows_what_runs_and_the_best(unfinished: Invented) -> Non
     from rich.console import Console
 
     from studies.cli.status import MOST_ROWS, _foremost, _page
-    from studies.glance import glance, status
+    from studies.commands.status import status
+    from studies.study.open import open_readonly
 
-    found = status(glance(unfinished.workspace.root))
+    found = status(open_readonly(unfinished.workspace.root))
     console = Console(width=150, record=True, file=io.StringIO())
     console.print(_page(found, console))
     text = console.export_text()
@@ -83,9 +86,10 @@ def test_a_narrow_terminal_has_a_line_a_trial_and_the_best_ones_parameters(finis
     from rich.console import Console
 
     from studies.cli.status import _page
-    from studies.glance import glance, status
+    from studies.commands.status import status
+    from studies.study.open import open_readonly
 
-    found = status(glance(finished.workspace.root))
+    found = status(open_readonly(finished.workspace.root))
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(_page(found, console))
     lines = [line for line in console.export_text().splitlines() if line.strip()]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.studies.cli.conftest import Run
 from tests.studies.conftest import write_study
-from trainer import lora_file
+from trainer.lora_files import file
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_a_study_s_plan_is_trained_with_the_values_that_are_set(
     assert "lora.rank" not in out
     assert "epoch 1/2: 24 images seen, 6 steps, training loss 0." in out
     assert out.endswith(f"Trained: {tmp_path / 'out' / 'small.safetensors'}\n")
-    facts = lora_file.read(tmp_path / "out" / "small.safetensors").metadata
+    facts = file.read(tmp_path / "out" / "small.safetensors").metadata
     assert (facts["ss_network_dim"], facts["ss_total_batch_size"], facts["ss_seed"]) == ("3", "4", "5")
     code, out, _ = run(*words)
     assert code == 0

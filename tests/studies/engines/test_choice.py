@@ -10,8 +10,8 @@ import pytest
 from studies.cli.main import cli
 from studies.engines import choice
 from studies.engines.choice import ENGINES, Choice
-from studies.engines.cluster import cluster
-from studies.problems import StudyError
+from studies.engines.ray_cluster import cluster
+from studies.errors import StudyError
 
 
 def test_the_command_line_offers_every_engine() -> None:

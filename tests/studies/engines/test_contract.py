@@ -11,20 +11,20 @@ import torch
 
 from benchmarks.chaos import distance
 from search.trial import Proposal
-from studies import study
-from studies.engine import Blown, Equipped, Exam, Scored
 from studies.engines.choice import Choice, opened
-from studies.planning import Planner
-from studies.study import Study
-from studies.worker import Worker
+from studies.engines.engine import Blown, Equipped, Exam, Scored
+from studies.engines.worker import Worker
+from studies.spec.planner import Planner
+from studies.study import study
+from studies.study.study import Study
 from tests.studies.conftest import write_study
 from tests.studies.silent import Silent
-from trainer import base_model
+from trainer.bases import base_model
 from trainer.data.caches import TensorCache
-from trainer.data.dataset import Encoded
-from trainer.lora_file import read, slot_keys
+from trainer.data.encoded import Encoded
+from trainer.lora_files.file import read, slot_keys
 from trainer.outcome import EpochEnd
-from trainer.pack import Pack
+from trainer.training.pack import Pack
 
 GENTLE = {"optimiser.unet_lr": 1e-3, "lora.rank": 4, "data.batch_size": 2, "data.repeats": 2}
 BRISK = {**GENTLE, "optimiser.unet_lr": 3e-3, "lora.rank": 2, "lora.text_encoder": True}

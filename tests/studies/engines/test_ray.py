@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 
 from search.trial import Proposal
-from studies import study
-from studies.engine import Returned, Scored
 from studies.engines.choice import Choice, opened
-from studies.engines.cluster import close, cluster
-from studies.problems import StudyError
-from studies.runner import Runner
-from studies.study import Study
+from studies.engines.engine import Returned, Scored
+from studies.engines.ray_cluster import close, cluster
+from studies.errors import StudyError
+from studies.runner.runner import Runner
+from studies.study import study
+from studies.study.study import Study
 from tests.studies.conftest import write_study
 from tests.studies.engines.test_contract import BRISK, GENTLE, far, to_the_end, trained_alone
+from tests.studies.runner.test_runner import run
 from tests.studies.silent import Silent
-from tests.studies.test_runner import run
 
 OUTSIDE = """
 import os, sys

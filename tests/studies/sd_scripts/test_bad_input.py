@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from studies import spec
-from studies.problems import StudyError
+from studies.errors import StudyError
 from studies.sd_scripts import importing, study_file
 from studies.sd_scripts.settings import known_keys
+from studies.spec.study_file import parse
 from tests.studies.conftest import ASSETS
 
 WEIRD: list[Any] = [3, -1, 0, 2.5, float("inf"), "x", "", True, [], ["a=b"], [[1]], {"a": 1}, "\0", 10**30]
@@ -34,7 +34,7 @@ def survives(tables: dict[str, Any], monkeypatch: pytest.MonkeyPatch, dataset: b
         recipe = importing.read(Path("config"), Path("dataset") if dataset else None)
     except StudyError:
         return
-    spec.parse(study_file.text(recipe, "config", "c.json"), Path("/"))
+    parse(study_file.text(recipe, "config", "c.json"), Path("/"))
 
 
 @pytest.mark.parametrize("value", WEIRD, ids=repr)

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from studies.problems import StudyError
+from studies.errors import StudyError
 from studies.sd_scripts import blocks
 from studies.sd_scripts.importing import Recipe, read
-from studies.toml_text import key, value
+from studies.spec.toml import key, value
 from tests.studies.conftest import ASSETS
+from trainer.adapters.shape import inside
+from trainer.adapters.targets import convolution_targets, unet_targets
 from trainer.bases import skeleton
-from trainer.bases.sources import CONFIGS, Source
-from trainer.lora_formats.kohya import Names
-from trainer.shape import inside
-from trainer.targets import convolution_targets, unet_targets
+from trainer.bases.find import CONFIGS, Source
+from trainer.lora_files.kohya import Names
 
 
 @pytest.fixture

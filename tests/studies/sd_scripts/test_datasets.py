@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from studies.problems import StudyError
+from studies.errors import StudyError
 from studies.sd_scripts.importing import Recipe, read
 from tests.studies.conftest import ASSETS
 from trainer.data import images as images_module
-from trainer.data.sources import in_concepts
+from trainer.data.folders import in_concepts
 
 Pictures = Callable[..., Path]
 CONFIG = f'pretrained_model_name_or_path = "{ASSETS / "micro-sd"}"\nmax_train_epochs = 3\nkeep_tokens = 0\n'

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from studies.problems import StudyError
+from studies.errors import StudyError
 from studies.sd_scripts.importing import Recipe, read
 from studies.sd_scripts.settings import FIELDS
-from studies.toml_text import key, value
+from studies.spec.toml import key, value
 from tests.studies.conftest import ASSETS
 
 MICRO = str(ASSETS / "micro-sd")

@@ -182,7 +182,7 @@ def test_regularisation_folder_comes_back(pictures: Pictures, tmp_path: Path) ->
 
 
 def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
-    from studies.problems import StudyError
+    from studies.errors import StudyError
 
     with pytest.raises(StudyError, match="there is no such image folder"):
         export(make(tmp_path / "gone", {}), {}, "mine", "d.toml")

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from studies import spec
-from studies.fields import build
 from studies.sd_scripts.datasets import Images
 from studies.sd_scripts.importing import Recipe
 from studies.sd_scripts.settings import FIELDS, Unmet
 from studies.sd_scripts.study_file import space, study_name, text
+from studies.spec import study_file
+from studies.spec.plan_fields import build
 
 
 def recipe(values: dict[str, Any] | None = None, **more: Any) -> Recipe:
@@ -37,7 +37,7 @@ RECIPES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("values", RECIPES, ids=lambda v: ", ".join(v) or "plain")
 def test_the_study_loads_and_its_first_trial_is_the_recipe(values: dict[str, Any]) -> None:
     made = recipe(values)
-    study = spec.parse(text(made, "config.toml"), Path("/"))
+    study = study_file.parse(text(made, "config.toml"), Path("/"))
     (first,) = study.first
     assert build(study.plan, first) == made.plan.model_copy(update={"seed": 0})
     assert study.study.seed == 3
@@ -69,7 +69,7 @@ def test_rates_that_do_not_act_are_not_searched() -> None:
 
 
 def test_the_horizon_is_images_times_epochs() -> None:
-    assert spec.parse(text(recipe(), "x"), Path("/")).budget.images_per_trial == 400
+    assert study_file.parse(text(recipe(), "x"), Path("/")).budget.images_per_trial == 400
 
 
 def test_what_was_not_honoured_stands_at_the_top() -> None:
@@ -79,7 +79,7 @@ def test_what_was_not_honoured_stands_at_the_top() -> None:
 
 def test_judge_and_save_sections_are_written() -> None:
     made = text(recipe(judge={"prompts": ['a "dog"', "b\\c"], "steps": 20}, save={"precision": "no"}), "x")
-    study = spec.parse(made, Path("/"))
+    study = study_file.parse(made, Path("/"))
     assert study.judge.prompts == ('a "dog"', "b\\c")
     assert study.save.precision == "no"
 

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainer import base_model
-from trainer.base_model import BaseModel, BaseModelError
-from trainer.bases import attention
+from trainer.bases import attention, base_model
+from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.plans.compute import Attention, ComputePlan
 
 KINDS: tuple[Attention, ...] = ("xformers", "flash")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from trainer.bases import skeleton, sources
+from trainer.adapters.targets import convolution_targets
+from trainer.bases import find, skeleton
 from trainer.bases.families import Family, misfits
-from trainer.bases.sources import Source
+from trainer.bases.find import Source
 from trainer.bases.tokenizer import MERGES, clip_tokenizer
-from trainer.lora_formats.kohya import Names
-from trainer.targets import convolution_targets
+from trainer.lora_files.kohya import Names
 
 PARAMETERS = {
     "sd1": {"unet": 859_520_964, "text_encoder": 123_060_480},
@@ -32,7 +32,7 @@ FAMILIES: tuple[Family, ...] = ("sd1", "sd2", "sdxl")
 
 
 def source(family: Family) -> Source:
-    return Source(family, sources.CONFIGS / family, None, None, "epsilon", False)
+    return Source(family, find.CONFIGS / family, None, None, "epsilon", False)
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +135,10 @@ def test_everything_in_the_folder_is_package_data() -> None:
     root = Path(__file__).parents[3]
     packaging = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = packaging["package-data"]["trainer.bases"]
-    shipped = [file for file in sources.CONFIGS.rglob("*") if file.is_file()]
+    shipped = [file for file in find.CONFIGS.rglob("*") if file.is_file()]
     reached = {file for pattern in patterns for file in (root / "trainer" / "bases").glob(pattern)}
     assert set(shipped) <= reached
-    assert {"trainer.bases", "trainer.lora_formats"} <= set(packaging["packages"])
+    assert {"trainer.bases", "trainer.lora_files"} <= set(packaging["packages"])
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from trainer import base_model
-from trainer.base_model import BaseModelError
-from trainer.bases import hub
+from trainer.bases import base_model, hub
+from trainer.bases.base_model import BaseModelError
 from trainer.plans.base import BasePlan
 
 NAME = Path("someone/micro")

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from tests.trainer.driving import pack, relative_difference, state, steps, train
-from trainer import base_model, losses
-from trainer.base_model import BaseModel, BaseModelError
+from trainer.bases import base_model
+from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.bases.schedule import ending_in_noise
-from trainer.data.dataset import Dataset, Encoded
+from trainer.data.dataset import Dataset
+from trainer.data.encoded import Encoded
 from trainer.plan import TrainingPlan
 from trainer.plans.base import BasePlan
+from trainer.training import losses
 
 Load = Callable[..., BaseModel]
 

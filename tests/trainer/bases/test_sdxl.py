@@ -12,15 +12,17 @@ from PIL import Image
 from torch import Tensor
 
 from tests.trainer.driving import equal, pack, relative_difference, state, steps, train
-from tests.trainer.test_pack import with_peft
-from trainer import base_model, noise
-from trainer.base_model import BaseModel, BaseModelError
+from tests.trainer.training.test_pack import with_peft
+from trainer.bases import base_model
+from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.bases.conditioning import Framing
-from trainer.data.dataset import Dataset, Encoded
-from trainer.data.stream import epoch_batches
-from trainer.pack import bank_for
+from trainer.data.dataset import Dataset
+from trainer.data.encoded import Encoded
+from trainer.data.order import epoch_batches
 from trainer.plan import TrainingPlan
 from trainer.plans.base import BasePlan
+from trainer.training import noise
+from trainer.training.pack import bank_for
 
 Load = Callable[..., BaseModel]
 Encode = Callable[[Dataset, BaseModel], Encoded]
@@ -236,7 +238,7 @@ def test_both_encoders_are_parts_of_the_bank(load_base: Load, micro_sdxl: Path) 
 def test_a_resumed_trial_goes_on_as_if_it_had_not_stopped(
     load_base: Load, micro_sdxl: Path, few_dataset: Dataset, encode: Encode, make_plan: Plans, tmp_path: Path
 ) -> None:
-    from trainer.checkpoints import save_state
+    from trainer.training.checkpoints import save_state
 
     plan = make_plan(text_encoder=True, text2_lr_over_unet_lr=0.2, epochs=9)
     length = len(few_dataset.split.train)

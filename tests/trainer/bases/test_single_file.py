@@ -12,9 +12,8 @@ from safetensors.torch import save_file
 
 from tests import ldm
 from tests.bases import FULL, build_sd, build_sdxl
-from trainer import base_model
-from trainer.base_model import BaseModelError
-from trainer.bases import headers, sources
+from trainer.bases import base_model, checkpoint_header, find
+from trainer.bases.base_model import BaseModelError
 from trainer.bases.conditioning import Framing
 from trainer.plans.base import BasePlan
 
@@ -49,7 +48,7 @@ def micro_configs(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.
                 target = tmp_path / "configs" / family / file.relative_to(folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, target)
-    monkeypatch.setattr(sources, "CONFIGS", tmp_path / "configs")
+    monkeypatch.setattr(find, "CONFIGS", tmp_path / "configs")
 
 
 @torch.no_grad()
@@ -210,4 +209,7 @@ def test_a_file_without_a_vae_is_told(assets: Path, tmp_path: Path) -> None:
 
 
 def test_headers_give_names_and_shapes(tmp_path: Path) -> None:
-    assert headers.shapes(write(tmp_path / "x.safetensors", {"a": (2, 3), "b": ()})) == {"a": (2, 3), "b": ()}
+    assert checkpoint_header.shapes(write(tmp_path / "x.safetensors", {"a": (2, 3), "b": ()})) == {
+        "a": (2, 3),
+        "b": (),
+    }

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data.captions import spoken, tags_of
-from trainer.data.sources import NO_RULES, CaptionRules
+from trainer.data.folders import NO_RULES, CaptionRules
 from trainer.plans.data import DataPlan
 
 TAGS = st.lists(st.text("abc ", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=8)

@@ -13,14 +13,15 @@ import torch
 from PIL import Image, ImageOps
 
 from tests.conftest import read_dataset
-from trainer.base_model import BaseModel
+from trainer.bases.base_model import BaseModel
+from trainer.bases.prompts import PromptRules
 from trainer.data import dataset
+from trainer.data.augmentation import View, drawn, show
 from trainer.data.caches import TensorCache
-from trainer.data.dataset import Dataset, Encoded, pixels
+from trainer.data.dataset import Dataset, pixels
+from trainer.data.encoded import Encoded
 from trainer.data.images import DataError, open_rgb
-from trainer.data.views import View, drawn, show
 from trainer.plans.data import DataPlan
-from trainer.prompts import PromptRules
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.bad_input.scene import bomb
 from trainer.data import guard, images
+from trainer.data.folders import SUFFIXES
 from trainer.data.images import DataError, open_rgb
-from trainer.data.sources import SUFFIXES
 
 
 @pytest.fixture

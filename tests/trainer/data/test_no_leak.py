@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer.data import dataset as datasets
+from trainer.data import dataset
 from trainer.data.images import DataError
 from trainer.data.split import Look, Split, folds, groups, look, near_duplicates, split
 from trainer.plans.data import DataPlan
@@ -145,7 +145,7 @@ def test_files_are_split_alike_after_they_were_moved(folder: Path, tmp_path: Pat
         shutil.copy(image.with_suffix(".txt"), moved / f"{place:02}.txt")
     for count in (0, 3):
         first, again = (
-            datasets.read(DataPlan(folder=where, resolution=64), (0.2, 0.2), 7, count)
+            dataset.read(DataPlan(folder=where, resolution=64), (0.2, 0.2), 7, count)
             for where in (folder, moved.parent)
         )
         for one, other in zip((first.split, *first.folds), (again.split, *again.folds), strict=True):
@@ -154,7 +154,7 @@ def test_files_are_split_alike_after_they_were_moved(folder: Path, tmp_path: Pat
 
 
 def test_a_data_set_tells_its_groups(folder: Path) -> None:
-    found = datasets.read(DataPlan(folder=folder, resolution=64), (0.2, 0.2), 7)
+    found = dataset.read(DataPlan(folder=folder, resolution=64), (0.2, 0.2), 7)
     names = [example.path.stem for example in found.examples]
     joined = {tuple(sorted(names[i] for i in group)) for group in found.together if len(group) > 1}
     assert joined == {(str(number), f"copy {number}") for number in range(4)}
@@ -168,4 +168,4 @@ def test_copies_of_two_pictures_cannot_be_split(tmp_path: Path) -> None:
             changed(original(number), change).save(made / f"{number} {change}.png")
             (made / f"{number} {change}.txt").write_text("a thing")
     with pytest.raises(DataError, match="only 2 different image"):
-        datasets.read(DataPlan(folder=tmp_path, resolution=64), (0.15, 0.15), 0)
+        dataset.read(DataPlan(folder=tmp_path, resolution=64), (0.15, 0.15), 0)

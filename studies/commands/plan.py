@@ -1,0 +1,192 @@
+"""What a study will do, need and cost, before anything starts."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from studies.commands.rules_of_thumb import Amount, Rule, Span, amounts, rules, span
+from studies.errors import memory_told
+from studies.spec.plan_fields import extremes
+from studies.spec.planner import Planner
+from studies.spec.study_file import StudySpec
+from studies.study.folds import sides_of
+from trainer.bases import base_model
+from trainer.data.caches import TensorCache
+from trainer.data.dataset import Dataset
+from trainer.data.encoded import Encoded
+from trainer.lora_files import merging
+from trainer.plans.optimiser import OptimiserPlan
+from trainer.training import optimisers, pack_size
+from trainer.training.footprint import Footprint, footprint
+from trainer.training.pack import Pack
+from trainer.training.pack_size import Reading
+
+OUT_OF_MEMORY = (
+    "Not even one trial of this study fits into memory: lower its largest rank, batch size or "
+    "resolution, or set compute.gradient_checkpointing = true."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Everything that ``lorasearch plan`` tells of a study."""
+
+    name: str
+    training: int
+    """Images."""
+    validation: int
+    test: int
+    trials: tuple[Amount, ...]
+    """Every rhythm that a trial may have."""
+    trainings: int
+    """How often each trial is trained: once without each fold, or once."""
+    most_trials: int | None
+    """None where only images or minutes limit the study."""
+    image_budget: int | None
+    memory: Footprint
+    """Of the heaviest trial."""
+    pack: int
+    """Trials in memory at a time."""
+    file_bytes: int
+    """Of the largest checkpoint's LoRA file, but for its metadata."""
+    rules: tuple[Rule, ...]
+    notes: tuple[str, ...]
+    readings: tuple[Reading, ...]
+    """Measured speeds by pack size; empty where none was measured."""
+
+    @property
+    def study_images(self) -> Span | None:
+        """Images that the whole study trains on, if nothing is pruned; None where only minutes limit it."""
+        low, high = span(self.trials, lambda one: one.images * self.trainings)
+        if self.most_trials is None:
+            return None if self.image_budget is None else (self.image_budget, self.image_budget)
+        found = self.most_trials * low, self.most_trials * high
+        return found if self.image_budget is None else _capped(found, self.image_budget)
+
+    @property
+    def study_checkpoints(self) -> Span | None:
+        """Checkpoints of the whole study, if nothing is pruned; None where trials are not limited."""
+        if self.most_trials is None:
+            return None
+        low, high = span(self.trials, lambda one: one.epochs)
+        return self.most_trials * low, self.most_trials * high
+
+    @property
+    def seconds(self) -> tuple[float, float] | None:
+        """Training time of the study at the measured speed, without judging; None where unknown."""
+        if not self.readings or self.study_images is None:
+            return None
+        rate = self.readings[-1].images_per_second
+        return self.study_images[0] / rate, self.study_images[1] / rate
+
+    def plain(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "study": self.name,
+            "images": {"training": self.training, "validation": self.validation, "test": self.test},
+            "trial": {
+                "images_per_epoch": span(self.trials, lambda one: one.images_per_epoch),
+                "repeats": span(self.trials, lambda one: one.repeats),
+                "epochs": span(self.trials, lambda one: one.epochs),
+                "checkpoints": span(self.trials, lambda one: one.epochs),
+                "batch_size": span(self.trials, lambda one: one.batch_size),
+                "steps_per_epoch": span(self.trials, lambda one: one.steps_per_epoch),
+                "steps": span(self.trials, lambda one: one.steps),
+                "images_seen": span(self.trials, lambda one: one.images),
+            },
+            "whole": {
+                "trials": self.most_trials,
+                "images_seen": self.study_images,
+                "checkpoints": self.study_checkpoints,
+                "file_bytes": self.file_bytes,
+            },
+            "memory": {
+                **asdict(self.memory),
+                "trial_bytes": self.memory.trial_bytes,
+                "pack": self.pack,
+                "total_bytes": self.memory.total(self.pack),
+            },
+            "time": {"seconds": self.seconds, "readings": [asdict(reading) for reading in self.readings]},
+            "rules": [asdict(rule) for rule in self.rules],
+            "notes": list(self.notes),
+        }
+
+
+def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
+    """Counts, and measures where asked to.
+
+    Raises:
+        StudyError: not even one trial fits into memory.
+    """
+    planner = Planner(spec, dataset, max(spec.study.seed, 0))
+    readings = _measured(planner) if measure else ()
+    found = amounts(planner)
+    memory = footprint(planner.heaviest(), _optimisers(planner))
+    images = len(dataset.split.train)
+    longest = max(found, key=lambda one: one.steps)
+    return Forecast(
+        name=spec.study.name,
+        training=images,
+        validation=len(dataset.split.validation),
+        test=len(dataset.split.test),
+        trials=tuple(found),
+        trainings=len(sides_of(dataset, planner.plan({}).data.fold)),
+        most_trials=spec.budget.trials,
+        image_budget=spec.budget.images,
+        memory=memory,
+        pack=_pack(spec, readings),
+        file_bytes=memory.lora_parameters * base_model.DTYPES[spec.save.precision].itemsize,
+        rules=tuple(rules(images, longest, max(one.batch_size for one in found))),
+        notes=tuple(_notes(spec)),
+        readings=readings,
+    )
+
+
+def _pack(spec: StudySpec, readings: tuple[Reading, ...]) -> int:
+    if spec.pack.size != "auto":
+        return spec.pack.size
+    return pack_size.choose(readings) if readings else 1
+
+
+def _measured(planner: Planner) -> tuple[Reading, ...]:
+    """Trains a few real steps and throws them away; a cache in a temporary folder is all that is written."""
+    plan, pack = planner.heaviest(), planner.spec.pack
+    most = pack.most if pack.size == "auto" else pack.size
+    base = merging.loaded(plan)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
+        with memory_told(OUT_OF_MEMORY):
+            readings = pack_size.measure(Pack(base, data, most, plan.compute), plan, most)
+    if pack.size == "auto":
+        chosen = pack_size.choose(readings)
+        return tuple(reading for reading in readings if reading.size <= chosen)
+    return readings
+
+
+def _optimisers(planner: Planner) -> list[OptimiserPlan]:
+    """Every optimiser that the study tries."""
+    parameter = planner.spec.space.parameters.get("optimiser.name")
+    if parameter is None:
+        return []
+    plan = planner.plan({}).optimiser
+    return [plan.model_copy(update={"name": name}) for name in extremes(parameter)]
+
+
+def _notes(spec: StudySpec) -> list[str]:
+    """What a study asks that will not act as its author may think."""
+    parameter = spec.space.parameters.get("optimiser.name")
+    fixed = spec.plan.get("optimiser", {}).get("name", "adamw")
+    names = getattr(parameter, "choices", (fixed,))
+    adaptive = [str(name) for name in names if optimisers.OPTIMISERS[str(name)].adaptive]
+    if not adaptive or "optimiser.unet_lr" not in spec.search.space:
+        return []
+    who = " and ".join(adaptive)
+    verb = "finds its" if len(adaptive) == 1 else "find their"
+    return [f"{who} {verb} own learning rate: optimiser.unet_lr has no effect on such trials."]
+
+
+def _capped(found: Span, limit: int) -> Span:
+    return min(found[0], limit), min(found[1], limit)

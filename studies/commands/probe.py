@@ -1,0 +1,132 @@
+"""Trains the learning-rate probe of a study and writes its rate into the study file."""
+
+from __future__ import annotations
+
+import copy
+import re
+import tempfile
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from studies.errors import StudyError, memory_told
+from studies.spec import study_file, toml
+from studies.spec.planner import Planner
+from studies.study.probe import FIELD, Range, probed_plan
+from trainer.data.caches import TensorCache
+from trainer.data.encoded import Encoded
+from trainer.files import write_whole
+from trainer.lora_files import merging
+from trainer.training import probe
+from trainer.training.pack import Pack
+from trainer.training.probe import Probe
+
+OUT_OF_MEMORY = (
+    "Memory ran out: lower the rank, batch size or resolution of the probed plan, or set "
+    "compute.gradient_checkpointing = true."
+)
+
+
+def run_probe(planner: Planner, steps: int, on_step: Callable[[int, int, float], None]) -> Probe:
+    """Loads the base model and follows the probe; what is written goes into a temporary folder.
+
+    Args:
+        planner: of the study.
+        steps: most optimiser steps.
+        on_step: is told the repetition, its steps and its rate.
+
+    Raises:
+        StudyError: memory ran out.
+    """
+    plan, repetitions = probed_plan(planner), planner.spec.probe.repetitions
+    base = merging.loaded(plan)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
+        with memory_told(OUT_OF_MEMORY):
+            return probe.follow(
+                Pack(base, data, repetitions, plan.compute), plan, repetitions, steps, on_step
+            )
+
+
+def rule() -> str:
+    """When a rate counts as flat, and what follows from it, in words."""
+    return (
+        f"a rate is flat once it has grown by at most {probe.GROWTH:.0%} over {probe.PATIENCE} optimiser steps "
+        f"and is at least {probe.DEPARTURE:g} times its first value; the learning rate is the geometric mean of the "
+        f"plateaus divided by {probe.MARGIN:g}, since against grids the plateau lay 2 to 3 times above the best rate"
+    )
+
+
+def advice(result: dict[str, Any], steps: int) -> str:
+    """What to do where no plateau was found."""
+    if any(course["trouble"] for course in result["courses"]):
+        return (
+            "A repetition ended early; look at the images, or lower optimiser.max_grad_norm, and probe again."
+        )
+    return (
+        f"Not flat yet after {steps} steps: the estimate still grows, so the last rate is a lower bound at best. "
+        f"Probe longer with --steps {2 * steps} (in a study file: [probe] steps = {2 * steps})."
+    )
+
+
+_KEY = ("search", "space", FIELD)
+
+
+def line(found: Range) -> str:
+    """The range as a line under [search.space]."""
+    return f'"{FIELD}" = {{ low = {found[0]:g}, high = {found[1]:g}, log = true }}'
+
+
+def with_range(text: str, found: Range) -> str | None:
+    """The text with the range in place of its own, or added; None where that cannot be done safely.
+
+    Safely means: read as TOML, the text differs by that range alone.
+    """
+    known, lines = toml.lines(text), text.splitlines(keepends=True)
+    if _KEY in known:
+        for end, value in zip(("low", "high"), found, strict=True):
+            place = known.get((*_KEY, end), known[_KEY]) - 1
+            lines[place] = re.sub(rf"(\b{end}\s*=\s*)[^\s,}}#]+", rf"\g<1>{value:g}", lines[place], count=1)
+    elif _KEY[:2] in known:
+        place = known[_KEY[:2]]
+        ending = "\r\n" if lines[place - 1].endswith("\r\n") else "\n"
+        if not lines[place - 1].endswith(("\n", "\r")):
+            lines[place - 1] += ending
+        lines.insert(place, line(found) + ending)
+    edited = "".join(lines)
+    return edited if _differs_by_the_range(text, edited, found) else None
+
+
+def _differs_by_the_range(before: str, after: str, found: Range) -> bool:
+    try:
+        expected, now = copy.deepcopy(tomllib.loads(before)), tomllib.loads(after)
+        entry = expected["search"]["space"].setdefault(FIELD, {"log": True})
+        if "choices" in entry:
+            return False
+        entry.update(low=found[0], high=found[1])
+    except (tomllib.TOMLDecodeError, KeyError, AttributeError, TypeError):
+        return False
+    return now == expected
+
+
+def rewrite(path: Path, found: Range) -> None:
+    """Writes the file whole, or leaves it as it is.
+
+    Raises:
+        StudyError: the line cannot be edited safely; it is told for pasting.
+    """
+    by_hand = f"put this line under [search.space] by hand: {line(found)}"
+    try:
+        raw = path.read_bytes()
+        marked = raw.startswith(b"\xef\xbb\xbf")
+        edited = with_range(raw.decode("utf-8-sig"), found)
+        if edited is None:
+            raise StudyError(f"{path}: its range of learning rates cannot be edited safely; {by_hand}")
+        try:
+            study_file.parse(edited, path.parent.resolve(), str(path))
+        except StudyError as error:
+            raise StudyError([f"{path}: nothing was written; {by_hand}", *error.problems]) from error
+        write_whole(path.resolve(), (b"\xef\xbb\xbf" if marked else b"") + edited.encode())
+    except OSError as error:
+        raise StudyError(f"{path}: the file cannot be written ({error.strerror}); {by_hand}") from error

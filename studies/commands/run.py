@@ -1,0 +1,171 @@
+"""Runs a study file from start to report in this process."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search.storage import StorageError
+from studies.commands import dashboard
+from studies.engines.choice import INLINE, Choice
+from studies.engines.choice import opened as engine_of
+from studies.engines.engine import Equipped
+from studies.errors import StudyError, in_sentences, quiet
+from studies.report import page
+from studies.report.summary import summary
+from studies.runner import progress
+from studies.runner.runner import Runner
+from studies.runner.tensorboard import Events, Recorded
+from studies.spec import study_file
+from studies.study import study
+from studies.study.probe import FIELD, REMEMBERED, as_remembered
+from studies.study.study import Study
+from studies.text.terminal import plain
+from studies.workspace import default_root
+from trainer.files import waiting_for_room
+from trainer.training import pack_size
+
+_PACK_SIZE = "pack_size"
+_NOTES = "notes_written"
+_SECONDS = "seconds_last_run"
+
+
+def launch(
+    path: Path,
+    root: Path | None,
+    log: bool,
+    tensorboard: bool = False,
+    storage: str | None = None,
+    runner: str | None = None,
+    engine: Choice = INLINE,
+) -> None:
+    """Opens, searches, chooses and reports; prints what happens.
+
+    Args:
+        path: of the study file.
+        root: of the workspace; None takes the default.
+        log: whether events are lines even on a terminal.
+        tensorboard: whether curves are written for TensorBoard, too.
+        storage: the database as on the command line; None takes the study file's.
+        runner: this runner's name where several share the study; None takes the machine's.
+        engine: where trials are trained.
+
+    Raises:
+        StudyError: with what is wrong and what to do.
+    """
+    engine.check()
+    quiet()
+    began = time.monotonic()
+    console = Console(stderr=False)
+    folder = root or default_root(study_file.load(path).study.name)
+
+    def told(text: str) -> None:
+        console.print(f"note: {text}", markup=False)
+
+    with _resumable(), waiting_for_room(told), study.running(path, folder, storage, runner, told) as opened:
+        for note in opened.dataset.warnings:
+            console.print(plain(f"note: {note}"), markup=False)
+        events = Events(opened.workspace.tensorboard, opened.memory.records()) if tensorboard else None
+        seen = _watch(opened, console, log)
+        with seen, in_sentences(), _resumable():
+            verdict = _run(opened, Recorded(seen, events) if events else seen, engine, began)
+        if events:
+            events.close()
+        seconds = opened.memory.recall(_SECONDS)
+        console.print(summary(opened, verdict, seconds), markup=False, highlight=False, soft_wrap=True)
+
+
+def _run(opened: Study, seen: progress.Watch, engine: Choice, began: float) -> Mapping[str, Any]:
+    with engine_of(engine, opened, seen) as worker:
+        worker.limit_pack(_pack_size(opened, worker, seen))
+        opened = probed(opened, worker, seen)
+        verdict = Runner(opened, worker, seen).run()
+        seen.phase("writing the report")
+        opened.memory.remember(_SECONDS, {**worker.seconds, "wall": time.monotonic() - began})
+        _annotate(opened, verdict)
+        page.write(opened, verdict)
+    return verdict
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Says of a database that failed how to go on once it works again."""
+    try:
+        yield
+    except StorageError as error:
+        raise StudyError(
+            f"{str(error).rstrip('.')}. Once it works, run the same command again to go on."
+        ) from None
+
+
+def _annotate(opened: Study, verdict: Mapping[str, Any]) -> None:
+    """Writes the dashboard's notes; where runners share the study, one does."""
+
+    def write() -> None:
+        dashboard.annotate(opened, verdict)
+        opened.memory.remember(_NOTES, verdict["trials"])
+
+    if opened.memory.is_shared:
+        opened.leases.once("notes", lambda: opened.memory.recall(_NOTES) == verdict["trials"], write)
+    else:
+        write()
+
+
+def _pack_size(opened: Study, worker: Equipped, seen: progress.Watch) -> int:
+    """The study file's, or the one that this runner measured when it began: a resumed study keeps it."""
+    asked = opened.spec.pack.size
+    if asked != "auto":
+        return asked
+    key = f"{_PACK_SIZE}/{opened.leases.name}" if opened.memory.is_shared else _PACK_SIZE
+    recorded: int | None = opened.memory.recall(key)
+    if recorded is None:
+        seen.phase("measuring how many trials to train at a time")
+        readings = worker.measure_pack()
+        recorded = pack_size.choose(readings)
+        opened.memory.remember(key, recorded)
+        rates = ", ".join(f"{r.size}: {r.images_per_second:.3g}" for r in readings)
+        seen.phase(f"a pack of {recorded} (images/s by size: {rates})")
+    return recorded
+
+
+def probed(opened: Study, worker: Equipped, seen: progress.Watch) -> Study:
+    """The study around the learning rate that its probe finds when it begins, or has found."""
+    if not opened.spec.probe.enabled:
+        return opened
+
+    def probe() -> None:
+        if opened.memory.records():
+            raise StudyError(
+                "probe.enabled was set after this study began, and would change the range that its trials came "
+                "from; unset it, or start a new study under another name."
+            )
+        seen.phase("probing the learning rate")
+        opened.memory.remember(REMEMBERED, worker.probe())
+
+    opened.leases.once("probe", lambda: opened.memory.recall(REMEMBERED) is not None, probe)
+    result = opened.memory.recall(REMEMBERED)
+    spec = as_remembered(opened.spec, opened.memory)
+    if result["flat"]:
+        chosen = spec.search.space[FIELD]
+        seen.phase(
+            f"the probe's learning rate is {result['rate']:.3g}: {FIELD} is searched from {chosen['low']:g} to "
+            f"{chosen['high']:g}"
+        )
+    else:
+        seen.phase(f"the probe found no plateau: {FIELD} is searched in the study file's range")
+    return replace(opened, spec=spec)
+
+
+def _watch(opened: Study, console: Console, log: bool) -> progress.LineLog | progress.Bars:
+    if log or not sys.stdout.isatty():
+        return progress.LineLog(console)
+    budget = opened.spec.budget
+    images = budget.images or (budget.trials or 0) * budget.images_per_trial
+    return progress.Bars(console, budget.trials, images)

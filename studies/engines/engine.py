@@ -1,0 +1,107 @@
+"""What a runner may ask of whatever trains and judges its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from search.trial import Proposal
+
+if TYPE_CHECKING:
+    from trainer.training.pack_size import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A checkpoint was written and scored."""
+
+    trial: int
+    epoch: int
+    images_seen: int
+    card: Mapping[str, Any]
+    """Facts and scores as JSON values; see ``studies.cards``."""
+    last: bool
+    """Whether the trial has reached its horizon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blown:
+    """A trial diverged or renders nothing; it has left its slot."""
+
+    trial: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A trial had to leave its slot; it waits to be admitted again."""
+
+    trial: int
+    reason: str = "memory is full, the pack goes on smaller"
+
+
+Event = Scored | Blown | Returned
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """What checkpoints are judged on a second time."""
+
+    side: str
+    """"validation" or "test"."""
+    timesteps: int
+    prompt_count: int
+    """How many captions are taken where the study gives no prompts."""
+    seeds_per_prompt: int
+    label: str
+    """Seeds everything drawn, so that another label measures afresh."""
+    outside: int = 0
+    """How many prompts outside the data set are rendered."""
+
+
+class Engine(Protocol):
+    """Trains and judges; decides nothing."""
+
+    def admit(self, proposal: Proposal, cards: Sequence[Mapping[str, Any]]) -> None:
+        """Takes a trial in, from its last epoch end if it was resumed; ``cards`` are those already stored."""
+
+    def drop(self, trial: int) -> None:
+        """Frees the slot of a trial that need not go on."""
+
+    def advance(self) -> list[Event]:
+        """Trains until something happened."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another trial can be admitted."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no trial is in training."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Working time of all devices in this run, by kind of work."""
+
+    def settle(self, proposal: Proposal, epoch: int) -> None:
+        """Makes the LoRA file of a trial at an epoch if it is not there; nothing may be in training."""
+
+    def spreads(self) -> dict[str, float]:
+        """Of each metric how much a difference to the base model moves when it is measured again."""
+
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+        """Scores (trial, epoch) checkpoints from their files; nothing may be in training."""
+
+
+class Equipped(Engine, Protocol):
+    """An engine as a launch finds it: how much it trains at a time is still to be said."""
+
+    def measure_pack(self) -> tuple[Reading, ...]:
+        """How fast packs of growing size train the study's heaviest trial; nothing may be in training."""
+
+    def probe(self) -> dict[str, Any]:
+        """The learning-rate probe of the study's first recipe, as JSON values; nothing may be in training."""
+
+    def limit_pack(self, size: int) -> None:
+        """Trains at most so many trials at a time on each device from now on."""

@@ -1,0 +1,162 @@
+"""Judges checkpoints: those that are in the pack, and those that lie in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from evaluation.encoders import ClipEncoder, ImageEncoder
+from evaluation.flexibility_prompts import outside
+from evaluation.judge import Judge, Panel
+from evaluation.metrics.log_ratio import by_image
+from evaluation.pooling import pooled
+from evaluation.rendering import RenderSettings
+from evaluation.scorecard import ScoreCard
+from evaluation.subject import Subject
+from search.objective import spread
+from studies.engines.engine import Exam
+from studies.spec.sections import JudgeSection, cues
+from studies.spec.study_file import StudySpec
+from studies.study.folds import Side, prompts_of, shared_out
+from trainer.adapters.bank import AdapterBank
+from trainer.data.dataset import WHOLE
+from trainer.data.encoded import Encoded
+from trainer.lora_files.file import load_slot, read
+from trainer.plan import TrainingPlan
+from trainer.seeds import derive
+from trainer.training.run import shape_of
+
+
+class Examiner:
+    """Makes the panels of a study and judges on them.
+
+    Args:
+        spec: the study file.
+        sides: what the runs of a trial have not seen; a judge is kept for each.
+        data: the encoded data set and its base model.
+        bank: where subjects are; nothing may be in training while files are judged.
+        template: the plan that all trials share; its seed seeds all that is drawn.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        sides: Sequence[Side],
+        data: Encoded,
+        bank: AdapterBank,
+        template: TrainingPlan,
+    ) -> None:
+        self._spec, self._sides, self._template = spec, tuple(sides), template
+        self._data, self._bank = data, bank
+        encoder, device = spec.judge.image_encoder, data.base.device
+        self._clip = ClipEncoder(spec.judge.clip, device) if spec.judge.clip else None
+        self._eye = ImageEncoder(encoder, device) if encoder else None
+        self.judges = self._validating(self._everyday("search"))
+        """One for each side, for every day of the search."""
+
+    def spreads(self) -> dict[str, float]:
+        """How much a difference in each metric moves when it is measured again with other seeds."""
+        again = self._validating(self._everyday("again"))
+        found = spreads(self.judges, again)
+        if self._spec.objective.get("flexibility"):
+            asked = [
+                [judge.flexibility_of_base() or [] for judge in judges] for judges in (self.judges, again)
+            ]
+            found["flexibility"] = spread(*map(_flat, asked))
+        return found
+
+    def examine(self, files: Sequence[Sequence[Path]], exam: Exam) -> list[ScoreCard]:
+        """Scores checkpoints from their files: what is judged is what is handed over.
+
+        Args:
+            files: of each checkpoint the file of every side, or one file for a test.
+            exam: what they are judged on.
+        """
+        if exam.side == "test":
+            whole = WHOLE if len(self._sides) > 1 else self._sides[0].fold
+            return self._read(self._judge(exam, whole, exam.prompt_count), [of[0] for of in files])
+        judges = self._validating(exam)
+        cards = [self._read(judge, [of[place] for of in files]) for place, judge in enumerate(judges)]
+        return [of[0] if len(of) == 1 else pooled(of) for of in zip(*cards, strict=True)]
+
+    def _read(self, judge: Judge, files: Sequence[Path]) -> list[ScoreCard]:
+        subjects = []
+        for slot, file in enumerate(files):
+            lora = read(file)
+            plan = TrainingPlan.model_validate_json(lora.metadata["lorasearch_plan"])
+            self._bank.open(slot, shape_of(plan), 0)
+            load_slot(self._bank, slot, lora.tensors, self._data.base.kohya_names)
+            subjects.append(Subject(slot, plan.base.clip_skip))
+        scored = judge.score(subjects, asked=range(len(subjects)))
+        for slot in range(len(files)):
+            self._bank.close(slot)
+        return [card for card, _ in scored]
+
+    def _everyday(self, label: str) -> Exam:
+        """What every checkpoint of the search is judged on."""
+        judge = self._spec.judge
+        counts = judge.timesteps, judge.prompt_count, judge.seeds_per_prompt
+        return Exam("validation", *counts, label, judge.outside_prompt_count)
+
+    def _validating(self, exam: Exam) -> list[Judge]:
+        """A judge for each side."""
+        count = shared_out(exam.prompt_count, len(self._sides))
+        return [self._judge(exam, side.fold, count) for side in self._sides]
+
+    def _judge(self, exam: Exam, fold: int | None, prompt_count: int) -> Judge:
+        panel = self._panel(exam, fold, prompt_count)
+        return Judge(self._data, self._bank, panel, self._clip, self._eye)
+
+    def _panel(self, exam: Exam, fold: int | None, prompt_count: int) -> Panel:
+        judge, examples = self._spec.judge, self._data.dataset.examples
+        split = self._data.dataset.fold(fold).split
+        held_out = split.test if exam.side == "test" else split.validation
+        captions = [example.caption for example in examples]
+        prompts = prompts_of(Side(fold, tuple(captions[i] for i in held_out)), judge.prompts, prompt_count)
+        return Panel(
+            held_out=held_out,
+            seen=split.train[: judge.seen_images] if exam.label == "search" else (),
+            prompts=prompts * exam.seeds_per_prompt,
+            timesteps=exam.timesteps,
+            seed=derive(self._template.seed, "exam", exam.label),
+            settings=settings_of(judge, self._template.data.resolution),
+            max_rows=judge.max_rows,
+            training=split.train,
+            outside=outside(cues(judge), captions, exam.outside),
+        )
+
+
+def settings_of(judge: JudgeSection, side: int) -> RenderSettings:
+    """How pictures of so many pixels a side are sampled for the judge."""
+    return RenderSettings(judge.steps, judge.guidance, side, side, judge.negative_prompt, guided=judge.guided)
+
+
+def spreads(first: Sequence[Judge], again: Sequence[Judge]) -> dict[str, float]:
+    """How much a difference in each metric moves between two measurements with different seeds.
+
+    Of pictures it is the base model's own figure that is measured twice: a LoRA's pictures share little with the
+    base model's. Losses on the same cells share nearly all of their noise, so it is a difference that is measured
+    twice, that which captions make.
+
+    Args:
+        first: judges of the same images as ``again``, side by side.
+        again: with other seeds.
+    """
+    both = (first, again)
+    gains = [[by_image(judge.caption_gain()).tolist() for judge in judges] for judges in both]
+    found = {"validation": spread(*map(_flat, gains))}
+    for name in first[0].base.figures:
+        values = [[judge.base.figures[name][0].tolist() for judge in judges] for judges in both]
+        found[name] = spread(*map(_flat, values))
+    return found
+
+
+def renders_of_base(judges: Sequence[Judge]) -> list[Tensor]:
+    """The base model's pictures for each side's prompts: shape (renders, 3, height, width)."""
+    return [judge.base.renders[0] for judge in judges]
+
+
+def _flat(parts: Sequence[Sequence[float]]) -> list[float]:
+    return [value for part in parts for value in part]

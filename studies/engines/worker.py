@@ -1,0 +1,281 @@
+"""One device at work: the resident base model, its pack and its judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, assert_never
+
+import torch
+
+from evaluation.scorecard import ScoreCard
+from evaluation.subject import Subject
+from search.trial import Proposal
+from studies.engines.engine import Blown, Event, Exam, Returned, Scored
+from studies.engines.judges import Examiner, renders_of_base
+from studies.errors import StudyError
+from studies.images import save_png, strip
+from studies.spec.planner import Planner
+from studies.spec.study_file import StudySpec
+from studies.study.folds import Cohorts, Part, sides_of
+from studies.study.probe import plain, probed_plan
+from studies.workspace import Workspace
+from trainer.data.caches import TensorCache
+from trainer.data.dataset import WHOLE, Dataset
+from trainer.data.encoded import Encoded
+from trainer.lora_files import merging
+from trainer.outcome import Diverged, EpochEnd, OutOfMemory
+from trainer.plan import TrainingPlan
+from trainer.training import pack_size, probe
+from trainer.training.checkpoints import save_state
+from trainer.training.pack import Pack
+from trainer.training.pack_size import Reading
+from trainer.training.run import TrainingRun
+from trainer.training.saving import save_lora
+
+
+class Worker:
+    """Trains and judges trials in one process on one device; knows nothing of the study's memory."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        workspace: Workspace,
+        dataset: Dataset,
+        seed: int,
+        on_step: Callable[[int, float], None],
+    ) -> None:
+        self._spec, self._workspace = spec, workspace
+        self._planner = Planner(spec, dataset, seed)
+        template = self._planner.plan({})
+        self._base = merging.loaded(template)
+        self._data = Encoded(dataset, self._base, TensorCache(workspace.cache))
+        self._cohorts = Cohorts(sides_of(dataset, template.data.fold))
+        most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size
+        probes = spec.probe.repetitions if spec.probe.enabled else 0
+        rooms = most, spec.confirm.finalists, probes, len(self._cohorts.sides)
+        self._pack = Pack(self._base, self._data, max(rooms), template.compute)
+        self._pack.limit = most
+        self._plans: dict[int, TrainingPlan] = {}
+        self._waiting: list[Event] = []
+        self._on_step = on_step
+        self.seconds = {"training": 0.0, "judging": 0.0}
+        """Time spent; for reports only, nothing depends on it."""
+        with self._timed("judging"):
+            self._examiner = Examiner(spec, self._cohorts.sides, self._data, self._pack.bank, template)
+        bare = torch.cat(renders_of_base(self._examiner.judges))
+        if len(bare):
+            save_png(workspace.base_renders, strip(bare))
+
+    def measure_pack(self) -> tuple[Reading, ...]:
+        """How fast packs of growing size train the study's heaviest trial."""
+        return pack_size.measure(self._pack, self._planner.heaviest(), self._spec.pack.most)
+
+    def probe(self) -> dict[str, Any]:
+        """The learning-rate probe of the study's first recipe, as JSON values; nothing may be in training."""
+        settings, limit = self._spec.probe, self._pack.limit
+        with self._timed("training"):
+            found = probe.follow(self._pack, probed_plan(self._planner), settings.repetitions, settings.steps)
+        self._pack.limit = limit
+        return plain(found)
+
+    def limit_pack(self, size: int) -> None:
+        """Trains at most so many trials at a time from now on."""
+        self._pack.limit = size
+
+    @property
+    def capacity(self) -> int:
+        """How many trials can be trained at a time."""
+        return max(1, self._pack.limit // len(self._cohorts.sides))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another trial can be admitted; an empty pack takes one in any case."""
+        return not self._pack.runs or self._pack.limit - len(self._pack.runs) >= len(self._cohorts.sides)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no trial is in training."""
+        return not self._pack.runs and not self._waiting
+
+    def admit(self, proposal: Proposal, cards: Sequence[Mapping[str, Any]]) -> None:
+        """Takes a trial in, each of its runs from its last epoch end if there is one."""
+        number = proposal.number
+        self._plans[number] = self._planner.plan(proposal.values)
+        stored = {card["epoch"]: card for card in cards}
+        runs = [self._begin(run, proposal.resumed) for run in self._cohorts.runs(number)]
+        at = runs[0].progress
+        if at.epoch in stored and all(run.progress.epoch == at.epoch for run in runs):
+            card = stored[at.epoch]
+            self._waiting.append(Scored(number, at.epoch, card["images_seen"], card, runs[0].finished))
+            return
+        ends = [_end(run) for run in runs if run.progress.epoch and run.progress.epoch not in stored]
+        self._waiting += self._score(ends)
+
+    def _begin(self, run: int, resumed: bool) -> TrainingRun:
+        trial, fold = self._cohorts.trial(run), self._cohorts.fold(run)
+        state = self._workspace.state(trial, fold)
+        return self._pack.admit(run, self._plan(trial, fold), state if resumed and state.exists() else None)
+
+    def _plan(self, trial: int, fold: int | None) -> TrainingPlan:
+        plan = self._plans[trial]
+        if fold is None:
+            return plan
+        return plan.model_copy(update={"data": plan.data.model_copy(update={"fold": fold})})
+
+    def drop(self, trial: int) -> None:
+        """Frees the slots of a trial that need not go on."""
+        for run in self._cohorts.runs(trial):
+            if run in self._pack.runs:
+                self._pack.evict(run)
+        self._cohorts.forget(trial)
+        del self._plans[trial]
+
+    def advance(self) -> list[Event]:
+        """Trains until a checkpoint is scored or a trial leaves the pack."""
+        while not self._waiting:
+            ends: list[EpochEnd] = []
+            with self._timed("training"):
+                taken = self._pack.step()
+            self._on_step(self._pack.last_images, self._pack.last_loss)
+            for event in taken:
+                match event:
+                    case EpochEnd():
+                        self._write(event)
+                        ends.append(event)
+                    case Diverged(trial=run, reason=reason):
+                        self._leave(run, partial(Blown, reason=reason))
+                    case OutOfMemory(trial=run):
+                        self._put_out(run)
+                    case _:
+                        assert_never(event)
+            self._waiting += self._score([end for end in ends if end.trial in self._pack.runs])
+        events, self._waiting = self._waiting, []
+        return events
+
+    def _leave(self, run: int, told: Callable[[int], Event]) -> None:
+        """All runs of a trial leave the pack with one of them."""
+        trial = self._cohorts.trial(run)
+        if trial in self._plans:
+            self.drop(trial)
+            self._waiting.append(told(trial))
+
+    def _put_out(self, run: int) -> None:
+        """A run had to make room: its trial waits to come back, unless it was alone."""
+        alone = all(self._cohorts.trial(other) == self._cohorts.trial(run) for other in self._pack.runs)
+        if alone and len(self._cohorts.sides) > 1:
+            reason = (
+                f"its {len(self._cohorts.sides)} folds do not fit into memory together; set split.folds lower"
+            )
+            self._leave(run, partial(Blown, reason=reason))
+        else:
+            self._leave(run, Returned)
+
+    def spreads(self) -> dict[str, float]:
+        """How much each metric of the base model moves when it is measured again with other seeds."""
+        with self._timed("judging"):
+            return self._examiner.spreads()
+
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+        """Scores checkpoints from their files: what is judged is what is handed over."""
+        with self._timed("judging"):
+            cards = self._examiner.examine([self._files(exam, *of) for of in checkpoints], exam)
+        return [card.plain() for card in cards]
+
+    def _files(self, exam: Exam, trial: int, epoch: int) -> list[Path]:
+        if exam.side == "test":
+            return [self._workspace.lora(trial, epoch)]
+        return [self._workspace.lora(trial, epoch, side.fold) for side in self._cohorts.sides]
+
+    def settle(self, proposal: Proposal, epoch: int) -> None:
+        """Makes the file that is handed over: where trials hold out folds, it is trained on all of them."""
+        number, path = proposal.number, self._workspace.lora(proposal.number, epoch)
+        if path.exists():
+            return
+        self._plans[number] = self._planner.plan(proposal.values)
+        self._pack.admit(number, self._plan(number, WHOLE))
+        with self._timed("training"):
+            while number in self._pack.runs:
+                for event in self._pack.step():
+                    if isinstance(event, EpochEnd) and event.epoch == epoch:
+                        save_lora(path, self._pack, event, self._spec.save.precision)
+                        self._pack.evict(number)
+                    elif isinstance(event, Diverged):
+                        raise StudyError(
+                            f"Trial {number} diverged when it was trained on all folds ({event.reason}); "
+                            "lower the learning rate's range and run again."
+                        )
+        del self._plans[number]
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[what] += time.perf_counter() - began
+
+    def _write(self, end: EpochEnd) -> None:
+        """Puts the checkpoint on disk: the LoRA file first, then the state that claims it."""
+        run, bank = self._pack.runs[end.trial], self._pack.bank
+        trial, fold = self._cohorts.trial(end.trial), self._cohorts.fold(end.trial)
+        save_lora(self._workspace.lora(trial, end.epoch, fold), self._pack, end, self._spec.save.precision)
+        save_state(self._workspace.state(trial, fold), run, bank)
+
+    def _score(self, ends: Sequence[EpochEnd]) -> list[Event]:
+        """Judges the runs that are at an epoch end, all of a side in one pass; whole checkpoints are told."""
+        events: list[Event] = []
+        for place in range(len(self._cohorts.sides)):
+            of = sorted((e for e in ends if self._cohorts.place(e.trial) == place), key=lambda e: e.trial)
+            for part in self._judged(place, of):
+                whole = self._cohorts.add(part)
+                if whole is not None:
+                    events.append(self._told(whole))
+        return events
+
+    def _judged(self, place: int, ends: Sequence[EpochEnd]) -> list[Part]:
+        """Runs that have come to their last epoch leave the pack."""
+        if not ends:
+            return []
+        runs = [self._pack.runs[end.trial] for end in ends]
+        with self._timed("judging"), self._pack.shown([end.trial for end in ends]):
+            subjects = [Subject(run.slot, run.plan.base.clip_skip) for run in runs]
+            scored = self._examiner.judges[place].score(subjects, self._asked(ends))
+        for end in ends:
+            if end.last:
+                self._pack.evict(end.trial)
+        return [Part(end, scores, renders) for end, (scores, renders) in zip(ends, scored, strict=True)]
+
+    def _told(self, whole: Part) -> Event:
+        """What the runner hears of a trial's checkpoint."""
+        end, trial = whole.end, whole.end.trial
+        if len(whole.renders):
+            save_png(self._workspace.renders(trial, end.epoch), strip(whole.renders))
+        if reason := whole.scores.unusable:
+            self.drop(trial)
+            return Blown(trial, reason)
+        return Scored(trial, end.epoch, end.images_seen, self._card(end, whole.scores), end.last)
+
+    def _asked(self, ends: Sequence[EpochEnd]) -> list[int]:
+        """Who renders the prompts outside the data set: last checkpoints, or all if the objective weighs it."""
+        always = self._spec.objective.get("flexibility", 0) > 0
+        return [i for i, end in enumerate(ends) if end.last or always]
+
+    def _card(self, end: EpochEnd, scores: ScoreCard) -> dict[str, Any]:
+        return {
+            "epoch": end.epoch,
+            "images_seen": end.images_seen,
+            "runs": len(self._cohorts.sides),
+            "steps": end.steps,
+            "training_loss": end.training_loss,
+            "rank": self._plans[end.trial].lora.rank,
+            "file": self._workspace.relative(self._workspace.lora(end.trial, end.epoch)),
+            "scores": scores.plain(),
+        }
+
+
+def _end(run: TrainingRun) -> EpochEnd:
+    """Where a resumed run stands, as it was told when it came there."""
+    at = run.progress
+    return EpochEnd(run.trial, at.epoch, at.images_seen, at.steps, at.last_epoch_loss, run.finished)

@@ -1,0 +1,1 @@
+"""What a person reads: the page, plots, diagnosis, explanations."""

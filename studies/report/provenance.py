@@ -1,0 +1,127 @@
+"""How a study measured, what with, and where its time went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+from studies.report import findings
+from studies.spec.sections import JudgeSection
+from studies.study.study import Study
+from studies.text.format import duration
+from studies.text.i18n import Translator, marked
+from trainer.data.split import Split
+
+_PACKAGES = ("lorasearch", "torch", "diffusers", "transformers", "peft", "optuna")
+_TIMES = {
+    "training": marked("training"),
+    "judging": marked("judging"),
+    "rest": marked("loading and writing"),
+}
+
+
+def measured(study: Study, spreads: Mapping[str, float], say: Translator) -> list[tuple[str, str]]:
+    """Labels and texts: all that a reader needs to judge the figures.
+
+    Args:
+        study: opened.
+        spreads: noise of one measurement, by metric.
+        say: the language.
+    """
+    spec = study.spec
+    noise = [f"{findings.metric(name, say)} {spread:.2g}" for name, spread in spreads.items()]
+    return [
+        (say("Seed"), str(study.seed)),
+        (say("Base model"), str(spec.plan["base"]["path"])),
+        (say("Images"), _images(study.dataset.split, say)),
+        *_folds(study, say),
+        *judging(spec.judge, say),
+        (say("Search"), _search(study, say)),
+        (
+            say("Confirmation"),
+            say(
+                "{finalists} finalists, {timesteps} timesteps an image, {seeds} fresh seeds a prompt",
+                finalists=spec.confirm.finalists,
+                timesteps=spec.confirm.timesteps,
+                seeds=spec.confirm.seeds_per_prompt,
+            ),
+        ),
+        (say("Noise of one measurement"), say(", ").join(noise)),
+    ]
+
+
+def judging(judge: JudgeSection, say: Translator) -> list[tuple[str, str]]:
+    """Labels and texts: what every checkpoint was judged by."""
+    return [
+        (
+            say("Validation"),
+            say(
+                "{timesteps} timesteps an image with fixed noise; the mean of log(loss / base loss)",
+                timesteps=judge.timesteps,
+            ),
+        ),
+        (
+            say("Pictures"),
+            say(
+                "{steps} steps, guidance {guidance}, the same prompts and seeds for all",
+                steps=judge.steps,
+                guidance=f"{judge.guidance:g}",
+            ),
+        ),
+        (say("CLIP"), str(judge.clip or say("not used"))),
+        (say("Image encoder"), str(judge.image_encoder or say("CLIP's"))),
+    ]
+
+
+def _images(split: Split, say: Translator) -> str:
+    return say(
+        "{train} to train, {validation} to validate, {test} to test; near-duplicates are on one side",
+        train=len(split.train),
+        validation=len(split.validation),
+        test=len(split.test),
+    )
+
+
+def _folds(study: Study, say: Translator) -> list[tuple[str, str]]:
+    count = study.run_count
+    if count < 2:
+        return []
+    told = say(
+        "{count} folds: every trial is trained once without each, and scored on what it has not seen",
+        count=count,
+    )
+    return [(say("Small set"), told)]
+
+
+def _search(study: Study, say: Translator) -> str:
+    spec = study.spec
+    return say(
+        "{sampler} sampler, {pruner} pruner (first look at {first} images), at most {most} images a trial",
+        sampler=spec.search.sampler,
+        pruner=spec.pruner.name,
+        first=spec.pruner.min_images,
+        most=spec.budget.images_per_trial,
+    )
+
+
+def time_shares(seconds: Mapping[str, float] | None, say: Translator) -> list[tuple[str, str, float]]:
+    """What the last run's time went to: label, duration, share of the whole; empty where it is unknown."""
+    if not seconds or not seconds.get("wall"):
+        return []
+    wall = seconds["wall"]
+    known = {name: value for name, value in seconds.items() if name != "wall"}
+    parts = known | {"rest": max(0.0, wall - sum(known.values()))}
+    return [
+        (say(_TIMES.get(name, name)), duration(value, say), value / wall) for name, value in parts.items()
+    ]
+
+
+def versions() -> str:
+    """The packages that decide what comes out, with their versions."""
+    found = []
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)

@@ -1,0 +1,1 @@
+"""One run of a study: the loop, what a person sees of it, signals."""

@@ -1,0 +1,1 @@
+"""From scored checkpoints to the one that is handed over."""

@@ -1,0 +1,112 @@
+"""From a proposal to a training plan (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.space import Choice, Parameter
+from search.trial import Value
+from studies.errors import StudyError
+from studies.spec.plan_fields import build, extremes
+from studies.spec.study_file import StudySpec
+from trainer.data.dataset import Dataset
+from trainer.data.order import images_per_epoch
+from trainer.plan import TrainingPlan
+from trainer.plans.base import BasePlan
+from trainer.plans.compute import ComputePlan
+from trainer.plans.data import DataPlan
+
+_WEIGHTY = ("lora.rank", "lora.conv_rank", "lora.unet", "lora.text_encoder", "data.batch_size")
+"""Fields that decide how much memory a trial needs: the more, the more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Turns proposals into plans for one study and its data.
+
+    Epochs that neither the plan nor the space names follow from the image budget, so that repeats and batch
+    size change a trial's rhythm and not its length.
+    """
+
+    spec: StudySpec
+    dataset: Dataset
+    seed: int
+
+    @staticmethod
+    def base_plan(spec: StudySpec) -> BasePlan:
+        """The base section that all trials share."""
+        return build(spec.plan, {}).base
+
+    @staticmethod
+    def start_file(spec: StudySpec) -> Path | None:
+        """The LoRA from which all trials start."""
+        return build(spec.plan, {}).lora.start
+
+    @staticmethod
+    def compute_plan(spec: StudySpec) -> ComputePlan:
+        """The compute section that all trials share."""
+        return build(spec.plan, {}).compute
+
+    @staticmethod
+    def data_plan(spec: StudySpec) -> DataPlan:
+        """The data section that all trials share."""
+        return build(spec.plan, {}).data
+
+    def plan(self, values: Mapping[str, Value]) -> TrainingPlan:
+        """The plan that a proposal stands for."""
+        template: dict[str, Any] = {**self.spec.plan, "seed": self.seed}
+        plan = build(template, values)
+        if "epochs" in self.spec.plan["data"] or "data.epochs" in self.spec.search.space:
+            return plan
+        epochs = max(1, self.spec.budget.images_per_trial // self._epoch_images(plan.data.repeats))
+        return build(template, {**values, "data.epochs": epochs})
+
+    def heaviest(self) -> TrainingPlan:
+        """The plan of the space that needs most memory: largest rank and batch, everything switched on."""
+        weighty: dict[str, Value] = {}
+        for name, parameter in self.spec.space.parameters.items():
+            if name in _WEIGHTY:
+                weighty[name] = max(
+                    parameter.choices if isinstance(parameter, Choice) else extremes(parameter)
+                )
+        return self.plan(weighty)
+
+    def problems(self) -> list[str]:
+        """What the study asks that its data or its image budget cannot give."""
+        limit, problems = self.spec.budget.images_per_trial, []
+        epochs, repeats = self._largest("epochs"), self._largest("repeats")
+        one = self._epoch_images(repeats)
+        if epochs is not None and epochs * one > limit:
+            problems.append(
+                f"budget.images_per_trial = {limit} is less than {epochs} epochs of {one} images "
+                f"({epochs * one}); lower data.epochs or data.repeats, raise the budget, or leave data.epochs "
+                "out so that it follows from the budget."
+            )
+        elif one > limit:
+            problems.append(
+                f"budget.images_per_trial = {limit} is less than one epoch of {one} images "
+                f"({len(self.dataset.deck.cards)} training images x repeats {repeats or self.dataset.deck.repeats}); "
+                "raise it or lower data.repeats."
+            )
+        return problems
+
+    def check(self) -> None:
+        """Raises ``StudyError`` if there are problems."""
+        if problems := self.problems():
+            raise StudyError(problems)
+
+    def _epoch_images(self, repeats: int | None) -> int:
+        return images_per_epoch(self.dataset.deck, repeats)
+
+    def _largest(self, field: str) -> int | None:
+        """The largest value that a trial may have for ``data.<field>``; None if only the data decide."""
+        parameters: Mapping[str, Parameter] = self.spec.space.parameters
+        parameter = parameters.get(f"data.{field}")
+        if parameter is not None:
+            values = parameter.choices if isinstance(parameter, Choice) else extremes(parameter)
+            return max(int(value) for value in values)
+        fixed = self.spec.plan["data"].get(field)
+        return None if fixed is None else int(fixed)

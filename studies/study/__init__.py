@@ -1,0 +1,1 @@
+"""A study on disk and in its database: opened, shared, resumed."""

@@ -1,0 +1,1 @@
+"""How everything is worded: languages, figures, terminals."""

@@ -1,0 +1,51 @@
+"""What is told of a study before it starts."""
+
+from __future__ import annotations
+
+import json
+
+from studies.commands.plan import forecast
+from studies.study.study import examine
+
+
+def test_the_whole_study_is_its_trials_and_no_more_than_its_budget(small_study) -> None:
+    path = small_study(trials=4, images=32)
+    spec, dataset = examine(path)
+    found = forecast(spec, dataset, measure=False)
+    low, high = found.plain()["trial"]["images_seen"]
+    assert found.study_images == (4 * low, 4 * high)
+    assert found.study_checkpoints is not None
+    assert found.study_checkpoints[1] == 4 * max(one.epochs for one in found.trials)
+    assert found.seconds is None
+    assert found.pack == 3
+    path.write_text(path.read_text().replace("trials = 4", "trials = 4\nimages = 50"))
+    assert forecast(*examine(path), measure=False).study_images == (50, 50)
+    path.write_text(path.read_text().replace("trials = 4\n", ""))
+    endless = forecast(*examine(path), measure=False)
+    assert (endless.study_images, endless.study_checkpoints) == ((50, 50), None)
+    json.dumps(endless.plain())
+
+
+def test_a_file_is_as_large_as_its_weights_in_its_number_format(small_study) -> None:
+    spec, dataset = examine(small_study())
+    found = forecast(spec, dataset, measure=False)
+    assert found.file_bytes == 2 * found.memory.lora_parameters
+
+
+def test_measured_time_is_all_images_at_the_measured_speed(small_study) -> None:
+    path = small_study()
+    path.write_text(path.read_text().replace("size = 3", "size = 2"))
+    before = sorted(path.parent.rglob("*"))
+    found = forecast(*examine(path), measure=True)
+    assert sorted(path.parent.rglob("*")) == before
+    assert found.readings[-1].size == 2
+    assert found.seconds is not None and found.study_images is not None
+    assert found.seconds[1] == found.study_images[1] / found.readings[-1].images_per_second
+
+
+def test_an_optimiser_that_adapts_is_told_beside_a_searched_rate(small_study) -> None:
+    path = small_study()
+    assert forecast(*examine(path), measure=False).notes == ()
+    path.write_text(path.read_text().replace('"adamw", "lion"', '"adamw", "prodigy"'))
+    (note,) = forecast(*examine(path), measure=False).notes
+    assert note.startswith("prodigy finds its own learning rate")

@@ -1,0 +1,56 @@
+"""A range of learning rates put into the text of a study file."""
+
+from __future__ import annotations
+
+import pytest
+
+from studies.commands.probe import line, with_range
+
+NEW = (2e-4, 5e-3)
+BEFORE = """\
+# my study
+[search]
+sampler = "tpe"  # the usual
+[search.space]
+"lora.rank" = { choices = [2, 4] }
+"""
+INLINE = '"optimiser.unet_lr" = { low = 1e-5, high=1e-2 , log = true }  # low = guides'
+
+EDITED = [
+    (BEFORE + INLINE, BEFORE + '"optimiser.unet_lr" = { low = 0.0002, high=0.005 , log = true }  # low = guides'),
+    (
+        BEFORE + '[search.space."optimiser.unet_lr"]\nhigh = 0.1 # top\nlow = 0.01\nlog = true\n',
+        BEFORE + '[search.space."optimiser.unet_lr"]\nhigh = 0.005 # top\nlow = 0.0002\nlog = true\n',
+    ),
+    (
+        BEFORE + "'optimiser.unet_lr' = { when = { 'lora.rank' = [2] }, low = 1, high = 1 }\r\n",
+        BEFORE + "'optimiser.unet_lr' = { when = { 'lora.rank' = [2] }, low = 0.0002, high = 0.005 }\r\n",
+    ),
+    (
+        BEFORE,
+        BEFORE.replace("[search.space]\n", f"[search.space]\n{line(NEW)}\n"),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), EDITED)
+def test_the_range_changes_and_comments_stay(before: str, after: str) -> None:
+    assert with_range(before, NEW) == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[search]\nspace = { "optimiser.unet_lr" = { low = 1e-5, high = 1e-2 } }\n',
+        BEFORE + '"optimiser.unet_lr" = { choices = [1e-4, 1e-3] }\n',
+        BEFORE + '"optimiser.unet_lr" = { low = 1e-5, log = true }\n',
+        'note = """\n[search.space]\n"""\n[plan]\n',
+        "[search",
+    ],
+)
+def test_what_cannot_be_edited_safely_is_left_alone(text: str) -> None:
+    assert with_range(text, NEW) is None
+
+
+def test_the_line_to_paste_is_toml() -> None:
+    assert line(NEW) == '"optimiser.unet_lr" = { low = 0.0002, high = 0.005, log = true }'

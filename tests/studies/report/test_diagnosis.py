@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from search.trial import Point, State, TrialRecord
+from studies.report.diagnosis import diagnose, headline
+
+SPREAD = (-0.01, 0.0, 0.01, 0.0)
+"""How four validation images differ; their differences between epochs are far smaller."""
+
+
+def scores(validation: float, training: float | None, jitter: float = 0.0) -> dict[str, Any]:
+    by_image = [validation + s + jitter * (-1) ** i for i, s in enumerate(SPREAD)]
+    return {
+        "validation": {"mean": validation, "standard_error": 0.004},
+        "validation_by_timestep": [validation],
+        "validation_by_image": by_image,
+        "training": None if training is None else {"mean": training, "standard_error": 0.004},
+        "clip_image": None,
+        "clip_text": None,
+        "clip_image_value": None,
+        "clip_text_value": None,
+        "broken": 0,
+        "renders": 2,
+    }
+
+
+def trial(
+    validation: Sequence[float],
+    training: Sequence[float | None],
+    state: State = "finished",
+    jitter: float = 0.0,
+) -> TrialRecord:
+    cards = tuple(
+        {"epoch": i + 1, "images_seen": 10 * (i + 1), "objective": -v, "scores": scores(v, t, jitter * i)}
+        for i, (v, t) in enumerate(zip(validation, training, strict=True))
+    )
+    return TrialRecord(0, {}, state, cards, tuple(Point(c["images_seen"], c["objective"]) for c in cards))
+
+
+@pytest.mark.parametrize(
+    ("validation", "training", "condition", "epoch"),
+    [
+        ((-0.05, -0.08, -0.08), (-0.05, -0.09, -0.10), "healthy", None),
+        ((-0.05, -0.08, -0.03), (-0.05, -0.10, -0.20), "overfit", 2),
+        ((-0.001, -0.002, -0.001), (-0.001, -0.002, -0.003), "underfit", None),
+        ((-0.02, -0.04, -0.06), (-0.02, -0.04, -0.07), "unfinished", None),
+        ((-0.02, 0.5, 0.9), (-0.02, 0.6, 0.9), "diverged", None),
+        ((-0.02, 0.05, 0.1), (-0.02, 0.05, 0.1), "diverged", None),
+        ((-0.08, -0.06, -0.04), (-0.08, -0.06, -0.04), "diverged", 1),
+        ((0.01, 0.3, 0.9), (-0.1, -0.5, -0.9), "overfit", 1),
+    ],
+)
+def test_curves_tell_the_condition(
+    validation: Sequence[float], training: Sequence[float], condition: str, epoch: int | None
+) -> None:
+    found = diagnose(trial(validation, training))
+    assert found is not None
+    assert (found.condition, found.epoch) == (condition, epoch)
+
+
+def test_a_rise_within_the_noise_is_no_overfit() -> None:
+    found = diagnose(trial((-0.05, -0.08, -0.078), (-0.05, -0.10, -0.12), jitter=0.02))
+    assert found is not None and found.condition == "healthy"
+
+
+def test_a_trial_that_was_told_infeasible_has_diverged() -> None:
+    record = TrialRecord(0, {}, "infeasible", reason="The loss became nan after 170 images.")
+    found = diagnose(record)
+    assert found is not None
+    assert str(found) == "Diverged: the loss became nan after 170 images. Remedy: lower the learning rate."
+
+
+def test_what_did_not_fit_into_memory_has_not_diverged() -> None:
+    found = diagnose(TrialRecord(0, {}, "infeasible", reason="Its 5 folds do not fit into memory together."))
+    assert found is not None
+    assert str(found) == "Not trained to the end: its 5 folds do not fit into memory together."
+
+
+@pytest.mark.parametrize(
+    ("fall", "error", "condition"),
+    [
+        (0.03, 0.02, "unclear"),
+        (0.011, 0.004, "underfit"),
+        (0.005, 0.02, "underfit"),
+        (0.03, 0.005, "healthy"),
+    ],
+)
+def test_a_fall_that_may_be_noise_is_no_underfit(fall: float, error: float, condition: str) -> None:
+    trained = trial((-fall, -fall), (None, None))
+    for card in trained.cards:
+        card["scores"]["validation"]["standard_error"] = error
+    found = diagnose(trained)
+    assert found is not None and found.condition == condition
+
+
+def test_a_trial_that_follows_other_prompts_less_well_forgets() -> None:
+    healthy = trial((-0.05, -0.08, -0.08), (-0.05, -0.09, -0.10))
+    healthy.cards[-1]["scores"]["flexibility"] = {"mean": -12.0, "standard_error": 2.0}
+    found = diagnose(healthy)
+    assert found is not None
+    assert found.condition == "forgetting"
+    assert "12.0 points less well" in str(found)
+
+
+def test_nothing_is_said_before_the_first_checkpoint() -> None:
+    assert diagnose(TrialRecord(0, {}, "running")) is None
+
+
+def test_a_headline_counts_conditions() -> None:
+    found = [diagnose(trial((-0.05, -0.08, -0.08), (-0.05, -0.09, -0.10)))] * 2
+    assert headline([*found, None]) == "Of 2 trials: 2 healthy."

@@ -1,0 +1,43 @@
+import io
+
+from rich.console import Console
+
+from search.trial import TrialRecord
+from studies.runner.progress import Bars, LineLog
+from studies.text.format import described
+
+CARD = {
+    "epoch": 2,
+    "images_seen": 80,
+    "objective": 1.5,
+    "scores": {"validation": {"mean": -0.03, "standard_error": 0.01}, "clip_image": None},
+}
+
+
+def play(watch: LineLog | Bars) -> None:
+    with watch:
+        watch.phase("searching")
+        watch.started(0, {"optimiser.unet_lr": 0.00123, "lora.rank": 8}, resumed=False)
+        watch.stepped(4, 0.5)
+        watch.checkpoint(0, CARD)
+        watch.ended(TrialRecord(0, {}, "infeasible", reason="the loss became nan"))
+
+
+def test_the_log_has_a_line_for_every_event():
+    out = io.StringIO()
+    play(LineLog(Console(file=out, width=200)))
+    text = out.getvalue()
+    assert "trial   0 started: unet_lr 0.00123, rank 8" in text
+    assert "epoch  2,    80 images: validation -0.030 ± 0.010, objective +1.50" in text
+    assert "trial   0 infeasible: the loss became nan" in text
+
+
+def test_the_bars_show_the_best_so_far():
+    out = io.StringIO()
+    play(Bars(Console(file=out, width=200, force_terminal=True), trials=1, images=100))
+    assert "· best " in out.getvalue()
+    assert ": trial 0, epoch " in out.getvalue()
+
+
+def test_values_are_named_by_their_last_word():
+    assert described({"lora.rank": 8, "noise.offset": 0.05}) == "rank 8, offset 0.05"

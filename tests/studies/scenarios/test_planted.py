@@ -1,0 +1,99 @@
+"""Real trainings with a known illness, each diagnosed rightly."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from search.trial import TrialRecord
+from studies.engines.worker import Worker
+from studies.report.diagnosis import diagnose
+from studies.runner.runner import Runner
+from studies.study import study
+from tests.studies.conftest import ASSETS
+from tests.studies.silent import Silent
+
+TEXT = """
+[study]
+name = "planted"
+seed = 3
+[plan.base]
+path = "{assets}/micro-sd"
+[plan.data]
+folder = "images"
+resolution = 64
+repeats = 16
+[plan.lora]
+rank = 16
+alpha_over_rank = 1.0
+[split]
+validation = 0.33
+test = 0.15
+[budget]
+trials = 4
+images_per_trial = 1152
+[search]
+sampler = "random"
+pruner = {{ name = "none" }}
+[search.space]
+"optimiser.unet_lr" = {{ low = 1e-7, high = 1.0, log = true }}
+"data.epochs" = {{ low = 1, high = 6 }}
+[[first]]
+"optimiser.unet_lr" = 1e-6
+"data.epochs" = 2
+[[first]]
+"optimiser.unet_lr" = 1e-3
+"data.epochs" = 2
+[[first]]
+"optimiser.unet_lr" = 1e-3
+"data.epochs" = 6
+[[first]]
+"optimiser.unet_lr" = 3e-1
+"data.epochs" = 3
+[judge]
+clip = "{assets}/micro-clip"
+prompts = [
+    "fluentflat", "fluentflat, thing", "fluentflat, picture", "fluentflat, icon", "fluentflat, food",
+    "fluentflat, animal", "fluentflat, drawing", "fluentflat, object",
+]
+seeds_per_prompt = 2
+outside_prompt_count = 0
+steps = 6
+guidance = 3.0
+timesteps = 8
+seen_images = 6
+[guards]
+memorisation = "off"
+[pack]
+size = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[TrialRecord]:
+    """12 images to train on, which few passes learn by heart."""
+    folder = tmp_path_factory.mktemp("planted")
+    pictures = folder / "images" / "1_fluent"
+    pictures.mkdir(parents=True)
+    for picture in sorted((ASSETS / "demo").glob("*_*/*.png"))[:24]:
+        shutil.copy(picture, pictures)
+        shutil.copy(picture.with_suffix(".txt"), pictures)
+    path = folder / "planted.toml"
+    path.write_text(TEXT.format(assets=ASSETS))
+    opened = study.begin(path, folder / "ws")
+    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda *_: None)
+    worker.limit_pack(4)
+    Runner(opened, worker, Silent()).search()
+    return opened.memory.records()
+
+
+@pytest.mark.parametrize(("trial", "condition"), enumerate(["underfit", "overfit", "memorising", "diverged"]))
+def test_a_planted_illness_is_diagnosed(records: list[TrialRecord], trial: int, condition: str) -> None:
+    found = diagnose(records[trial])
+    assert found is not None
+    assert found.condition == condition, found
+
+
+def test_what_is_memorised_was_overfit_before(records: list[TrialRecord]) -> None:
+    assert "Overfit from epoch 1" in str(diagnose(records[2]))

@@ -1,0 +1,92 @@
+"""Guards by hand: what bars a checkpoint, and what that does to selection and to the search."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from evaluation.intervals import Estimate
+from evaluation.scorecard import ScoreCard
+from search.trial import TrialRecord
+from studies.selection.checkpoint import all_barred, candidates
+from studies.spec.guards import GuardsSection
+
+GUARDS = GuardsSection(memorisation=1.0, flexibility=4.0, standard_errors=2.0)
+
+
+def copied(rise: float) -> ScoreCard:
+    return scores(memorisation=(rise, 0.1), memorisation_level=(rise, 0.1))
+
+
+def scores(**figures: tuple[float, float]) -> ScoreCard:
+    estimates = {name: Estimate(mean=m, standard_error=e) for name, (m, e) in figures.items()}
+    facts: dict[str, Any] = {
+        "validation": Estimate(mean=-0.1, standard_error=0.01),
+        "validation_by_timestep": (-0.1,),
+        "validation_by_image": (-0.1,),
+        "training": None,
+        "clip_image": None,
+        "clip_text": None,
+        "broken": 0,
+        "renders": 4,
+    }
+    return ScoreCard(**(facts | estimates))
+
+
+@pytest.mark.parametrize(
+    ("figures", "barred"),
+    [
+        ({}, False),
+        ({"memorisation": (2.1, 0.5), "memorisation_level": (1.1, 0.5)}, True),
+        ({"memorisation": (1.9, 0.5), "memorisation_level": (1.1, 0.5)}, False),
+        ({"memorisation": (2.1, 0.5), "memorisation_level": (0.9, 0.5)}, False),
+        ({"memorisation": (-9.0, 0.1), "memorisation_level": (1.1, 0.5)}, False),
+        ({"memorisation": (99.0, math.inf), "memorisation_level": (9.0, math.inf)}, False),
+        ({"flexibility": (-6.1, 1.0)}, True),
+        ({"flexibility": (-5.9, 1.0)}, False),
+        ({"flexibility": (+9.0, 0.1)}, False),
+    ],
+)
+def test_a_checkpoint_is_barred_beyond_the_points_and_the_noise(
+    figures: dict[str, tuple[float, float]], barred: bool
+) -> None:
+    assert (GUARDS.barred(scores(**figures)) is not None) == barred
+
+
+def test_each_guard_can_be_off() -> None:
+    bad = copied(50.0).model_copy(update={"flexibility": Estimate(mean=-50.0, standard_error=0.1)})
+    assert "memorisation is 50.0 ± 0.1 points, 50.0 ± 0.1 above the base model's" in (
+        GUARDS.barred(bad) or ""
+    )
+    assert " and prompts outside the data set" in (GUARDS.barred(bad) or "")
+    off = GuardsSection(memorisation="off", flexibility="off")
+    assert off.barred(bad) is None
+    assert off.rule == ""
+    assert GuardsSection(memorisation="off").barred(copied(50.0)) is None
+
+
+def test_the_rule_is_told_in_words() -> None:
+    assert "exceeds 0, and the base model's by more than 1 points" in GUARDS.rule
+    assert "each beyond 2 standard errors" in GUARDS.rule
+
+
+def test_a_guard_is_a_number_or_off() -> None:
+    with pytest.raises(ValidationError, match="memorisation"):
+        GuardsSection.model_validate({"memorisation": "on"})
+
+
+def card(epoch: int, found: ScoreCard) -> dict[str, Any]:
+    return {"epoch": epoch, "images_seen": epoch * 10, "rank": 4, "scores": found.plain()}
+
+
+def test_candidates_carry_their_reason_and_a_trial_is_barred_only_as_a_whole() -> None:
+    fine, bad = copied(0.0), copied(9.0)
+    record = TrialRecord(0, {}, "finished", (card(1, fine), card(2, bad)))
+    found = candidates([record], {"validation": 0.01}, {"validation": 1.0}, GUARDS)
+    assert [c.barred is None for c in found] == [True, False]
+    assert all_barred(record, GUARDS) is None
+    assert "memorisation" in (all_barred(TrialRecord(1, {}, "finished", (card(2, bad),)), GUARDS) or "")
+    assert all_barred(TrialRecord(2, {}, "failed"), GUARDS) is None

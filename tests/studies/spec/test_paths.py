@@ -1,0 +1,68 @@
+"""Names that become files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from studies.errors import StudyError
+from studies.spec.paths import LONGEST, file_problem, reserved
+from studies.spec.sections import StudySection
+from studies.workspace import Workspace, default_root
+
+BAD = [
+    "",
+    " ",
+    ".",
+    "..",
+    "../x",
+    "a/b",
+    "a\\b",
+    "-rf",
+    ".hidden",
+    "x.",
+    "x ",
+    "nul",
+    "COM1.txt",
+    "a\0b",
+    "a\nb",
+]
+BAD += ["a:b", "a|b", "\u202egnp.exe", "a" * (LONGEST + 1), "ä" * LONGEST, "\udcff"]
+
+
+@pytest.mark.parametrize("name", BAD, ids=ascii)
+def test_names_that_leave_their_folder_or_confuse_are_refused(name: str) -> None:
+    assert file_problem(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["my character", "角色_v2", "a.b-c", "null", "comet", "x" * LONGEST, "(draft) 3+1"]
+)
+def test_names_of_any_script_are_taken(name: str) -> None:
+    assert file_problem(name) is None
+    assert (Path("/out") / name).resolve().parent == Path("/out")
+
+
+@pytest.mark.parametrize("name", [*BAD, "x" * 65])
+def test_no_study_name_leaves_the_workspaces(name: str) -> None:
+    with pytest.raises(ValueError):
+        StudySection(name=name)
+
+
+@pytest.mark.parametrize("name", ["a", "A1._-x", "9", "x" * 64, "null"])
+def test_every_allowed_study_name_is_a_folder_below_workspaces(name: str) -> None:
+    root = default_root(StudySection(name=name).name)
+    assert root.resolve().parent == Path("workspaces").resolve()
+    assert not reserved(name)
+
+
+@pytest.mark.parametrize("number", [0, 7, 10**9])
+def test_trials_files_lie_below_the_workspace(number: int, tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    files = [place.state(number), place.lora(number, 3), place.renders(number, 3), place.sheet(number)]
+    assert all(file.resolve().is_relative_to(tmp_path.resolve()) for file in files)
+
+
+def test_a_problem_ends_like_a_sentence() -> None:
+    assert StudyError(["it is broken", "why?", "see `x`"]).problems == ["it is broken.", "why?", "see `x`"]

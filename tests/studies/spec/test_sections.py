@@ -1,0 +1,39 @@
+"""Metrics that count must be measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from evaluation.flexibility_prompts import OBJECTS
+from studies.spec.sections import cues, weight_needs
+from studies.spec.study_file import JudgeSection
+
+
+@pytest.mark.parametrize(
+    ("weights", "judge", "problem"),
+    [
+        ({"validation": 1.0}, {}, None),
+        ({"clip_image": 1.0}, {}, "judge.clip"),
+        ({"clip_image": 1.0}, {"image_encoder": "d"}, None),
+        ({"clip_image": 1.0, "clip_text": 1.0}, {"image_encoder": "d"}, "weighs clip_text, but judge.clip"),
+        ({"clip_image": 0.0}, {}, None),
+        ({"diversity": 1.0}, {"clip": "c"}, "judge.seeds_per_prompt of at least 2, but got 1"),
+        ({"diversity": 1.0}, {"clip": "c", "seeds_per_prompt": 2}, None),
+        ({"flexibility": 1.0}, {"clip": "c"}, None),
+        ({"flexibility": 1.0}, {"clip": "c", "outside_prompt_count": 0}, "judge.outside_prompt_count"),
+        ({"memorisation": 1.0}, {"clip": "c"}, None),
+    ],
+)
+def test_a_weighted_metric_needs_what_measures_it(
+    weights: dict[str, float], judge: dict[str, Any], problem: str | None
+) -> None:
+    found = weight_needs(weights, JudgeSection(**judge))
+    assert bool(found) == (problem is not None)
+    assert problem is None or problem in found[0]
+
+
+def test_prompts_come_from_the_study_file_or_a_shipped_list() -> None:
+    assert cues(JudgeSection(outside_prompts="objects")) == OBJECTS
+    assert cues(JudgeSection(outside_prompts=("a cat",))) == ("a cat",)

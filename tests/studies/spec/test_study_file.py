@@ -1,0 +1,150 @@
+from pathlib import Path
+
+import pytest
+
+from studies.errors import StudyError
+from studies.spec import study_file
+
+LIBRARY = Path(__file__).resolve().parents[3] / "studies" / "library"
+GOOD = """\
+[study]
+name = "x"
+[plan.base]
+path = "base"
+[plan.data]
+folder = "images"
+[budget]
+trials = 4
+images_per_trial = 100
+[search.space]
+"optimiser.unet_lr" = { low = 1e-5, high = 1e-2, log = true }
+[objective]
+validation = 1.0
+"""
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(StudyError) as caught:
+        study_file.parse(text, Path("/data"), "study.toml")
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.glob("*.toml")), ids=lambda p: p.stem)
+def test_every_shipped_study_is_valid(path: Path):
+    assert study_file.load(path).study.name == path.stem
+
+
+def test_paths_are_relative_to_the_study_file():
+    parsed = study_file.parse(GOOD, Path("/data"))
+    assert parsed.plan["base"]["path"] == "/data/base"
+    assert parsed.plan["data"]["folder"] == "/data/images"
+
+
+def test_paths_of_other_loras_are_relative_to_the_study_file():
+    more = """
+[plan.base]
+path = "base"
+loras = [{ file = "other.safetensors", weight = 0.5 }]
+[plan.lora]
+start = "first.safetensors"
+"""
+    parsed = study_file.parse(GOOD.replace('[plan.base]\npath = "base"\n', more), Path("/data"))
+    assert parsed.plan["base"]["loras"] == [{"file": "/data/other.safetensors", "weight": 0.5}]
+    assert parsed.plan["lora"]["start"] == "/data/first.safetensors"
+
+
+def test_all_problems_are_listed_at_once_each_with_its_line():
+    bad = """\
+[study]
+name = "bad name"
+[plan.base]
+path = "base"
+[plan.data]
+folder = "images"
+resolutoin = 512
+[plan.lora]
+alpha_over_rank = 2.0
+[budget]
+images_per_trial = 100
+[search]
+sampler = "tpp"
+pruner = { name = "ashe" }
+[search.space]
+"optimiser.unet_lr" = { low = 1e-2, high = 1e-5, log = true }
+"lora.rnk" = { choices = [4, 8] }
+"data.resolution" = { choices = [512, 768] }
+"""
+    problems = "\n".join(problems_of(bad))
+    expected = [
+        "study.toml:2: study.name: must be 1-64 letters",
+        "study.toml:7: plan.data.resolutoin: the training plan has no such field; did you mean data.resolution?",
+        "study.toml:9: plan.lora.alpha_over_rank:",
+        "study.toml:10: budget:",
+        "Unknown sampler 'tpp'; choose one of: cmaes, gp, qmc, random, tpe.",
+        "low must not exceed high, but got low=0.01 and high=1e-05",
+        'study.toml:17: search.space."lora.rnk": the training plan has no such field; did you mean lora.rank?',
+        "is the same for all trials of a study and can't be searched",
+    ]
+    for sentence in expected:
+        assert sentence in problems
+
+
+def test_an_unknown_pruner_is_told_with_the_choices():
+    text = GOOD.replace("[search.space]", '[search]\npruner = { name = "ashe" }\n[search.space]')
+    (problem,) = problems_of(text)
+    assert (
+        "Unknown pruner 'ashe'; choose one of: asha, hyperband, median, none, pace, percentile, wilcoxon."
+        in problem
+    )
+
+
+def test_alpha_above_rank_is_refused_in_the_space_too():
+    (problem,) = problems_of(
+        GOOD.replace("[objective]", '"lora.alpha_over_rank" = { low = 0.5, high = 2.0 }\n[objective]')
+    )
+    assert '"lora.alpha_over_rank": 2.0: input should be less than or equal to 1' in problem
+
+
+def test_an_impossible_pair_is_named_with_both_values():
+    space = (
+        '"schedule.name" = { choices = ["constant", "cosine"] }\n'
+        '"schedule.warmup_share" = { low = 0.05, high = 0.1 }\n'
+    )
+    text = GOOD.replace("[objective]", space + "[objective]")
+    assert "warmup_share = 0.05 cannot act with name = 'constant'" in "\n".join(problems_of(text))
+
+
+def test_a_condition_makes_the_pair_possible():
+    space = (
+        '"schedule.name" = { choices = ["constant", "cosine"] }\n'
+        '"schedule.warmup_share" = { low = 0.05, high = 0.1, when = { "schedule.name" = "cosine" } }\n'
+    )
+    parsed = study_file.parse(GOOD.replace("[objective]", space + "[objective]"), Path("/data"))
+    assert "schedule.warmup_share" in parsed.space.parameters
+
+
+def test_a_field_that_is_fixed_and_searched_is_refused():
+    text = GOOD.replace("[budget]", "[plan.optimiser]\nunet_lr = 1e-4\n[budget]")
+    (problem,) = problems_of(text)
+    assert problem.startswith("study.toml:8: plan.optimiser.unet_lr: is both fixed here and searched")
+
+
+def test_a_first_recipe_outside_the_space_is_refused():
+    (problem,) = problems_of(GOOD + '[[first]]\n"optimiser.unet_lr" = 0.5\n')
+    assert problem.startswith("study.toml:14: first.0:")
+
+
+def test_a_clip_weight_needs_a_clip():
+    (problem,) = problems_of(GOOD + "clip_image = 0.5\n")
+    assert "judge.clip names no CLIP" in problem
+
+
+@pytest.mark.parametrize("text", ["[study", "name = = 1", "\x00"])
+def test_text_that_is_no_toml_is_one_sentence(text: str):
+    (problem,) = problems_of(text)
+    assert "not valid TOML" in problem
+
+
+def test_a_missing_file_is_a_sentence():
+    with pytest.raises(StudyError, match="there is no such study file"):
+        study_file.load(Path("/nowhere/study.toml"))

@@ -1,0 +1,205 @@
+"""The page in Chinese: nothing is left untranslated, and stored reasons are said anew from facts."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import string
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from search.patience import Patience, trial_stalled
+from search.trial import Point
+from studies.report import explanation
+from studies.report.page import write
+from studies.selection.selection import provisional
+from studies.text.chinese import SENTENCES
+from studies.text.i18n import ENGLISH, LANGUAGES, Translator, translator
+from tests.studies import sentences
+from tests.studies.invented import HOSTILE, TRAP, Invented, invent
+from tests.studies.report.test_page import Page
+from tests.studies.spec.test_guards import scores as card
+from trainer.training.run import TrainingRun
+
+CHINESE = translator("zh")
+KNOWN = (
+    "LoRA|WebUI|ComfyUI|CLIP|JavaScript|PED-ANOVA|Optuna|NaN|nan|alpha|dim|batch size|CFG|log|lorasearch|models|Lora|"
+    "loras|best|safetensors|select|weights|export|checkpoints|csv|adamw|lion|true|false|random|asha|someone/clip|ws|"
+    "webui|the disk was full|torch|cpu|diffusers|transformers|peft|optuna"
+)
+"""Proper nouns, values, commands and what a trial's own failure said."""
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Invented:
+    return invent(tmp_path_factory.mktemp("rich"), trials=12, rich=True)
+
+
+@pytest.fixture(scope="module")
+def page(rich: Invented) -> Page:
+    return Page(write(rich.study, rich.verdict, CHINESE).read_text(encoding="utf-8"))
+
+
+def places(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_every_sentence_has_a_translation_and_no_translation_is_left_over() -> None:
+    said = sentences.of_template() | set(sentences.of_code())
+    assert len(said) > 150
+    assert said - set(SENTENCES) == set()
+    assert set(SENTENCES) - said == set()
+
+
+@pytest.mark.parametrize("english", sorted(SENTENCES))
+def test_a_translation_has_the_same_places_and_marks(english: str) -> None:
+    assert places(SENTENCES[english]) == places(english)
+    tags = re.compile(r"</?\w+>")
+    assert sorted(tags.findall(SENTENCES[english])) == sorted(tags.findall(english))
+
+
+def test_the_chinese_page_has_no_english_left(rich: Invented, page: Page) -> None:
+    assert english_left(page, rich) == []
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_the_provisional_page_has_no_english_left(tmp_path: Path, clip: bool) -> None:
+    found = invent(tmp_path, trials=4, clip=clip, finished=False, rich=clip)
+    page = Page(write(found.study, found.verdict, CHINESE).read_text(encoding="utf-8"))
+    assert english_left(page, found) == []
+
+
+def test_rivals_and_barred_checkpoints_are_told_in_chinese(rich: Invented) -> None:
+    verdict = json.loads(json.dumps(rich.verdict))
+    verdict["confirmation"]["separable"] = False
+    for finalist in verdict["confirmation"]["finalists"]:
+        finalist["close"] = True
+    page = Page(write(rich.study, verdict, CHINESE).read_text(encoding="utf-8"))
+    words = " ".join(page.texts)
+    assert "难分高下" in words and "分不出高下" in words and "触发护栏" in words
+    assert english_left(page, rich) == []
+
+
+def english_left(page: Page, found: Invented) -> list[str]:
+    """Texts in which English words stand that are no names, values or commands."""
+    spoken = [*page.texts, *page.labels]
+    for plot in page.plots.values():
+        spoken += strings(json.loads(plot))
+    own = [*found.study.spec.search.space, str(found.workspace.root.parent), "sks thing", HOSTILE, TRAP]
+    own += [str(found.study.spec.plan["base"]["path"]), "invented", "sks", "thing", "number"]
+    own += [found.verdict["winner"]["file"], "lorasearch run"]
+    return [text for text in spoken if re.search(r"[A-Za-z]{3,}", _foreign(text, own))]
+
+
+def _foreign(text: str, own: list[str]) -> str:
+    for word in sorted(own, key=len, reverse=True):
+        text = text.replace(word, " ")
+    text = re.sub(r"%\{[^}]*\}|</?\w+>|[\w-]+\.(png|csv|safetensors)|(?:\w+\.)+\w*…?", " ", text)
+    text = re.sub(
+        r"\b(optimiser|lora|unet_lr|name|rank|text_encoder|text_lr_over_|encoder|text)\b", " ", text
+    )
+    return re.sub(rf"\b(?:{KNOWN})\b", " ", text)
+
+
+def strings(figure: dict[str, Any]) -> list[str]:
+    """What a person reads in a plot."""
+    layout = figure["layout"]
+    found = [axis["title"]["text"] for key, axis in layout.items() if "axis" in key and axis.get("title")]
+    found += [note["text"] for note in layout.get("annotations", [])]
+    for trace in figure["data"]:
+        found += [trace.get("name") or "", trace.get("hovertemplate") or ""]
+        text = trace.get("text") or []
+        found += [str(t) for t in (text if isinstance(text, list) else [text])]
+    return found
+
+
+def test_the_reason_and_the_rule_are_rebuilt_as_they_are_stored(rich: Invented) -> None:
+    spec = rich.study.spec
+    for verdict in (rich.verdict, provisional(rich.study)):
+        assert explanation.choice(verdict, spec.guards, 0.5, ENGLISH) == verdict["winner"]["reason"]
+        assert explanation.rule(spec.objective, spec.guards, 0.5, ENGLISH) == verdict["rule"]
+
+
+def test_rivals_and_barred_finalists_are_told_as_they_are_stored(rich: Invented) -> None:
+    from search.selection import decide
+    from studies.selection.checkpoint import candidate
+
+    spec, records = rich.study.spec, rich.study.memory.records()
+    finalists = [
+        {"trial": t, "epoch": 6, "images_seen": 480, "scores": records[t].cards[-1]["scores"]}
+        for t in (4, 5, 6)
+    ]
+    for finalist in finalists[1:]:
+        finalist["scores"] = {**finalist["scores"], "validation_by_image": [-0.1, 0.1]}
+    spreads, weights, guards = {"validation": 0.01}, {"validation": 1.0}, spec.guards
+    found = [
+        candidate(f["trial"], records[f["trial"]].cards[-1], facts_of(f), spreads, weights, guards)
+        for f in finalists
+    ]
+    decision = decide(found)
+    document = {
+        "winner": {"trial": decision.winner.trial, "epoch": 6},
+        "confirmation": {
+            "finalists": [
+                f
+                | {
+                    "close": c in decision.close,
+                    "barred": c.barred,
+                    "objective": {"mean": c.objective.mean, "standard_error": c.objective.standard_error},
+                }
+                for f, c in zip(finalists, found, strict=True)
+            ]
+        },
+    }
+    assert "Passed over: trial 4" in decision.reason
+    assert explanation.choice(document, guards, 1.0, ENGLISH) == decision.reason
+
+
+def facts_of(finalist: dict[str, Any]) -> Any:
+    from studies.selection.checkpoint import facts
+
+    return facts(finalist)
+
+
+def test_what_trainer_judge_and_search_store_is_recognised() -> None:
+    progress = SimpleNamespace(images_seen=80, running_loss=9.0)
+    scaler = SimpleNamespace(is_enabled=lambda: False)
+    plan = SimpleNamespace()
+    run: Any = SimpleNamespace(progress=progress, scaler=scaler, plan=plan)
+    stored = [TrainingRun.trouble(run, math.nan, 1.0), TrainingRun.trouble(run, 1.0, math.inf)]
+    stored.append(card(validation=(math.nan, 0.1)).unusable)
+    stored.append(card().model_copy(update={"broken": 3}).unusable)
+    curve = [Point(10, 1.0), Point(20, 0.5), Point(30, 0.4)]
+    stored.append(trial_stalled(curve, Patience(checkpoints=1)))
+    stored.append("No checkpoint had a finite objective.")
+    for reason in stored:
+        assert reason is not None
+        told = explanation.stored(reason, CHINESE)
+        assert re.search(r"[一-鿿]", told), reason
+        assert explanation.stored(reason, ENGLISH).lower() == reason.rstrip(".").lower()
+
+
+def test_a_failure_of_unknown_kind_is_shown_as_it_was_stored() -> None:
+    assert explanation.stored("The disk was full.", CHINESE) == "The disk was full."
+
+
+def test_values_that_look_like_places_stay_values() -> None:
+    say = Translator("xx", {"{name} wins": "gewinnt: {name}"})
+    assert say("{name} wins", name="{0}{name}") == "gewinnt: {0}{name}"
+
+
+def test_both_languages_show_the_same_figures(rich: Invented, page: Page) -> None:
+    english = Page(write(rich.study, rich.verdict).read_text(encoding="utf-8"))
+    figure = re.compile(r"[−+]\d+\.\d+")
+    assert sorted(figure.findall(" ".join(page.texts))) == sorted(figure.findall(" ".join(english.texts)))
+    assert page.pictures == english.pictures
+
+
+def test_an_unknown_language_is_no_choice() -> None:
+    assert set(LANGUAGES) == {"en", "zh"}
+    with pytest.raises(KeyError):
+        translator("fr")

@@ -1,0 +1,61 @@
+"""What LoRA files tell about their data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from trainer.data.dataset import Dataset
+from trainer.lora_files.metadata import data_facts
+from trainer.plans.data import DataPlan
+
+
+def test_the_entries_say_what_was_asked(few_dataset: Dataset) -> None:
+    asked: dict[str, Any] = {
+        "flip": True,
+        "random_crop": True,
+        "colour_jitter": 0.1,
+        "caption_dropout": 0.2,
+        "tag_dropout": 0.3,
+        "max_token_length": 150,
+        "cache_latents": "off",
+        "reg_folder": ".",
+        "prior_loss_weight": 0.5,
+    }
+    found = data_facts(DataPlan(folder=Path(), **asked), few_dataset)
+    assert {name: found[name] for name in WANTED} == WANTED
+    assert json.loads(str(found["ss_dataset_dirs"])) == {"1_fluent": {"n_repeats": 1, "img_count": 5}}
+
+
+WANTED = {
+    "ss_flip_aug": True,
+    "ss_random_crop": True,
+    "ss_color_aug": True,
+    "ss_caption_dropout_rate": 0.2,
+    "ss_caption_tag_dropout_rate": 0.3,
+    "ss_max_token_length": 150,
+    "ss_cache_latents": False,
+    "ss_prior_loss_weight": 0.5,
+    "ss_num_reg_images": 0,
+    "ss_reg_dataset_dirs": "{}",
+    "ss_bucket_info": None,
+    "ss_min_bucket_reso": None,
+}
+
+
+def test_buckets_are_counted_with_their_images(few_dataset: Dataset) -> None:
+    first = few_dataset.split.train[0]
+    sizes = tuple((96, 32) if i == first else (64, 64) for i in range(9))
+    original = few_dataset.examples[first].size
+    assert original[0] == original[1]
+    plan = DataPlan(folder=Path(), enable_bucket=True)
+    info = json.loads(str(data_facts(plan, replace(few_dataset, sizes=sizes))["ss_bucket_info"]))
+    assert info == {
+        "buckets": {
+            "0": {"resolution": [64, 64], "count": 4},
+            "1": {"resolution": [96, 32], "count": 1},
+        },
+        "mean_img_ar_error": 2 / 5,
+    }

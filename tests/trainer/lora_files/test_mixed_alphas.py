@@ -1,0 +1,56 @@
+"""LoRAs whose layers differ in rank and alpha, loaded by diffusers and PEFT: the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.evaluation.conftest import fill
+from tests.trainer.lora_files.test_formats import Case, picture, pipeline
+from trainer.adapters.bank import Shape
+from trainer.bases.base_model import BaseModel
+from trainer.lora_files.formats import Format
+from trainer.lora_files.layers import from_state
+from trainer.training.pack import bank_for
+
+SHAPES = {
+    "ranks": Shape(4, 0.35, ("unet",), block_ranks=(("mid_block", 2), ("up_blocks", 8))),
+    "text": Shape(4, 0.35, ("unet", "text_encoder"), block_ranks=(("mid_block", 2), ("up_blocks", 8))),
+    "convolutions": Shape(4, 0.5, ("unet",), conv_rank=3, conv_scale=0.2),
+}
+
+
+@pytest.fixture(scope="module", params=list(SHAPES))
+def mixed(request: pytest.FixtureRequest, load_base: Callable[..., BaseModel], assets: Path) -> Case:
+    base = load_base(assets / "micro-sd")
+    bank = bank_for(base, 2)
+    bank.open(0, SHAPES[request.param], seed=0)
+    fill(bank, 0)
+    layers = from_state(bank.state(0), bank.scales(0), bank.kernels)
+    return Case(assets / "micro-sd", base, bank, layers)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layout", ["kohya", "diffusers"])
+def test_diffusers_takes_every_layers_own_alpha(mixed: Case, layout: Format, tmp_path: Path) -> None:
+    path = mixed.write(tmp_path, layout)
+    pipe = pipeline(mixed)
+    bare = picture(pipe)
+    pipe.load_lora_weights(tmp_path, weight_name=path.name, adapter_name="ours")
+    drawn = picture(pipe)
+    for part in {name.partition(".")[0] for name in mixed.layers}:
+        loaded = getattr(pipe, part)
+        for name, layer in mixed.layers.items():
+            if name.startswith(part + "."):
+                inner = loaded.get_submodule(name.partition(".")[2])
+                up, down = inner.lora_B["ours"].weight, inner.lora_A["ours"].weight
+                theirs = inner.scaling["ours"] * up.flatten(1) @ down.flatten(1)
+                wanted = layer.scale * layer.up.flatten(1) @ layer.down.flatten(1)
+                torch.testing.assert_close(theirs, wanted)
+    assert float((drawn - bare).abs().max()) > 0.02
+    with mixed.bank.rows([0, 0]):
+        ours = picture(pipeline(mixed, banked=True))
+    assert float((drawn - ours).abs().max()) <= 1e-3

@@ -1,0 +1,1 @@
+"""The bank of low-rank factors, and what a slot may be."""

@@ -1,0 +1,308 @@
+"""Many LoRAs on one frozen model in one forward pass.
+
+``AdapterBank`` puts the low-rank terms of many trials ("slots") beside the frozen layers of a model. Each row
+of a batch belongs to one slot, or to none. All slots' weights lie in one resident tensor, and so do their
+gradients: a layer's term for any number of slots is two batched matrix products, nothing is stacked or split,
+and each slot's parameters are ordinary leaf tensors (views) that its own optimiser steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from trainer.adapters.convolution import BankedConv, LowRankConv, Window
+from trainer.adapters.grouping import Presentations, Slot, groups, runs
+from trainer.adapters.grouping import Row as Row
+from trainer.adapters.linear import BankedLinear, BankedPointwise, Group, Layer, LowRankLinear
+from trainer.adapters.lycoris import LycorisSlot
+from trainer.adapters.shape import Shape as Shape
+from trainer.adapters.shape import check_shape
+from trainer.seeds import generator
+
+_ALIGNED = 16
+"""Numbers to which a slot's row is padded, so that products round alike whichever slot a trial has."""
+
+
+class AdapterBank:
+    """LoRA slots beside the Linear and Conv2d layers of frozen models.
+
+    Args:
+        models: the frozen models by part name; their target layers are wrapped in place.
+        targets: names of the layers inside each model that get a low-rank term.
+        capacity: how many slots there may be; memory is taken as they are opened.
+        convolutions: names of the layers that only slots with a convolution rank adapt, 3x3 ones among them.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, nn.Module],
+        targets: Mapping[str, Sequence[str]],
+        capacity: int,
+        convolutions: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.capacity = capacity
+        self._layers: dict[str, Layer] = {}
+        self._open: dict[int, Slot] = {}
+        self._leaves: dict[int, dict[str, nn.Parameter]] = {}
+        self._inner: dict[str, nn.Module] = {}
+        self._unpacked: dict[int, LycorisSlot] = {}
+        self._active: tuple[Group, ...] = ()
+        self._alone: tuple[tuple[int, int, LycorisSlot, int | None], ...] = ()
+        self._partial = False
+        parameter = next(next(iter(models.values())).parameters())
+        self.device = parameter.device
+        self.dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+        self.anchor = torch.zeros((), device=self.device, requires_grad=True)
+        for part, model in models.items():
+            for name in targets[part]:
+                self._wrap(part, model, name, False)
+            for name in (convolutions or {}).get(part, ()):
+                self._wrap(part, model, name, True)
+        self._slots = 0
+        self._place(1)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of all adapted layers, ``<part>.<path>``."""
+        return tuple(self._layers)
+
+    @property
+    def kernels(self) -> dict[str, tuple[int, int]]:
+        """Height and width of the kernels of those adapted layers that are convolutions."""
+        found = (layer for layer in self._layers.values() if layer.pointwise or layer.kernel > 1)
+        return {layer.name: (layer.kernel, layer.kernel) for layer in found}
+
+    @contextmanager
+    def rows(self, rows: Sequence[Row], presentations: Presentations = None) -> Iterator[None]:
+        """Says which slot each row of the batch belongs to, for forward and backward passes inside.
+
+        Fastest when rows of a slot stand together and slots of equal batch size and rank are neighbours.
+
+        Args:
+            rows: slot of each row.
+            presentations: what each row presents, in training; its dropout is drawn by it. None drops nothing.
+        """
+        before = self._active, self._partial, self._alone
+        packed = [None if row in self._unpacked else row for row in rows]
+        self._active = groups(packed, presentations, self._open, self._weights)
+        self._partial = any(group.layers is not None for group in self._active)
+        self._alone = tuple(
+            (
+                places[0],
+                places[-1] + 1,
+                self._unpacked[slot],
+                None if presentations is None else presentations[places[0]],
+            )
+            for slot, places in runs(rows)
+            if slot in self._unpacked
+        )
+        try:
+            yield
+        finally:
+            self._active, self._partial, self._alone = before
+
+    def open(self, slot: int, shape: Shape, seed: int) -> None:
+        """Starts a new LoRA: A Kaiming-uniform with a = sqrt(5) (He et al. 2015), B zero, gradients zero.
+
+        The draw depends on seed and layer name alone; a smaller rank takes the first rows of a larger one.
+        """
+        if slot in self._open:
+            raise ValueError(f"slot {slot} is already open")
+        check_shape(shape, self._layers)
+        if not any(self._of(shape)):
+            raise ValueError("the LoRA adapts no layer at all; freeze fewer blocks")
+        if shape.algorithm != "lora":
+            self._open_unpacked(slot, shape, seed)
+            return
+        self._reserve(shape, max(slot + 1, self._slots))
+        self._weights[slot].zero_()
+        self._gradients[slot].zero_()
+        self._open[slot] = self._slot(shape, seed)
+        for layer, rank in self._of(shape):
+            bound = 1 / math.sqrt(layer.inputs)
+            draw = torch.rand(rank, layer.inputs, generator=generator(seed, layer.name))
+            layer.down[slot, :rank] = (draw * 2 - 1).to(layer.down) * bound
+        self._leaves[slot] = {}
+        self._bind(slot)
+
+    def frozen(self, layer: str) -> nn.Module:
+        """The base model's own Linear or Conv2d behind an adapted layer."""
+        return self._inner[layer]
+
+    def close(self, slot: int) -> None:
+        """Frees the slot."""
+        del self._open[slot], self._leaves[slot]
+        self._unpacked.pop(slot, None)
+
+    def discard(self, slot: int) -> None:
+        """Frees the slot if it is open."""
+        if slot in self._open:
+            self.close(slot)
+
+    def parameters(self, slot: int, part: str) -> list[nn.Parameter]:
+        """The leaf tensors of a slot in one part ("unet", "text_encoder"), in layer order."""
+        return [leaf for name, leaf in self._leaves[slot].items() if name.startswith(part + ".")]
+
+    def leaves(self, slot: int) -> Mapping[str, nn.Parameter]:
+        """The leaf tensors of a slot by name: ``<layer>.down`` (rank, inputs), ``<layer>.up`` (rank, outputs)."""
+        return self._leaves[slot]
+
+    def scales(self, slot: int) -> dict[str, float]:
+        """alpha / rank at each layer that the slot adapts."""
+        shape = self._open[slot].shape
+        return {layer.name: shape.scale_of(layer) for layer, _ in self._of(shape)}
+
+    def gradients(self, slot: int) -> Tensor:
+        """All gradients of the slot in one flat view; unused places are zero."""
+        alone = self._unpacked.get(slot)
+        return self._gradients[slot] if alone is None else alone.gradients
+
+    def state(self, slot: int) -> dict[str, Tensor]:
+        """Copies of ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (outputs, rank), on the CPU."""
+        return {
+            name: (leaf.detach().T if name.endswith(".up") else leaf.detach())
+            .to("cpu", copy=True)
+            .contiguous()
+            for name, leaf in self._leaves[slot].items()
+        }
+
+    def load(self, slot: int, state: Mapping[str, Tensor]) -> None:
+        """Puts weights from ``state`` into an open slot.
+
+        Raises:
+            ValueError: the names do not match the slot's layers.
+        """
+        leaves = self._leaves[slot]
+        if leaves.keys() != state.keys():
+            odd = sorted(leaves.keys() ^ state.keys())
+            raise ValueError(f"the LoRA's layers differ from the slot's: {', '.join(odd[:4])} …")
+        with torch.no_grad():
+            for name, leaf in leaves.items():
+                leaf.copy_(state[name].T if name.endswith(".up") else state[name])
+
+    def shape(self, slot: int) -> Shape:
+        """The shape that the slot was opened with."""
+        return self._open[slot].shape
+
+    def apply(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A frozen layer's output plus its rows' low-rank terms; x: shape (rows, tokens, inputs)."""
+        active = self._active
+        if layer.resnet or self._partial:
+            active = tuple(group for group in active if group.adapts(layer))
+        result: Tensor = LowRankLinear.apply(  # type: ignore[no-untyped-call]
+            x.contiguous(), self.anchor if active else None, weight, bias, layer, active
+        )
+        return result
+
+    def convolve(self, layer: Layer, x: Tensor, y: Tensor, window: Window) -> Tensor:
+        """A frozen 3x3 convolution's output y of x, plus its rows' low-rank terms."""
+        active = tuple(group for group in self._active if group.adapts(layer))
+        if not active:
+            return y
+        result: Tensor = LowRankConv.apply(x, y, self.anchor, layer, window, active)  # type: ignore[no-untyped-call]
+        return result
+
+    def finish(self, layer: Layer, x: Tensor, y: Tensor) -> Tensor:
+        """A layer's output y of x, with the terms of those rows whose slots are not packed."""
+        if not self._alone:
+            return y
+        parts, done = [], 0
+        for start, stop, slot, shown in self._alone:
+            parts += [y[done:start], slot.output(layer.name, x[start:stop], y[start:stop], shown)]
+            done = stop
+        return torch.cat([*parts, y[done:]])
+
+    def unpacked(self, slot: int) -> LycorisSlot | None:
+        """The slot's own modules, if its algorithm cannot be packed."""
+        return self._unpacked.get(slot)
+
+    def _open_unpacked(self, slot: int, shape: Shape, seed: int) -> None:
+        layers = {layer.name: (layer, self._inner[layer.name]) for layer, _ in self._of(shape)}
+        alone = LycorisSlot(shape, layers, seed, self._weights)
+        self._open[slot], self._unpacked[slot] = self._slot(shape, seed), alone
+        self._leaves[slot] = alone.leaves
+
+    def _wrap(self, part: str, model: nn.Module, name: str, resnet: bool) -> None:
+        parent_name, _, child = name.rpartition(".")
+        parent, full = model.get_submodule(parent_name), f"{part}.{name}"
+        inner = parent.get_submodule(child)
+        if isinstance(inner, nn.Linear):
+            layer = Layer(full, inner.in_features, inner.out_features, False, 1, resnet)
+            wrapped: nn.Module = BankedLinear(inner, layer, self.apply, self.finish)
+        elif isinstance(inner, nn.Conv2d) and inner.kernel_size == (1, 1):
+            layer = Layer(full, inner.in_channels, inner.out_channels, True, 1, resnet)
+            wrapped = BankedPointwise(inner, layer, self.apply, self.finish)
+        elif isinstance(inner, nn.Conv2d) and resnet:
+            side = inner.kernel_size[0]
+            layer = Layer(full, inner.in_channels * side**2, inner.out_channels, False, side, resnet)
+            wrapped = BankedConv(inner, layer, self.convolve, self.finish)
+        else:
+            raise TypeError(f"{name} is a {type(inner).__name__}; a LoRA layer must be Linear or 1x1 Conv2d")
+        self._layers[layer.name], self._inner[layer.name] = layer, inner
+        setattr(parent, child, wrapped)
+
+    def _of(self, shape: Shape) -> Iterator[tuple[Layer, int]]:
+        """The layers that a shape adapts, each with its rank."""
+        for layer in self._layers.values():
+            if rank := shape.rank_of(layer):
+                yield layer, rank
+
+    def _slot(self, shape: Shape, seed: int) -> Slot:
+        names = frozenset(layer.name for layer, _ in self._of(shape))
+        widest = max((rank for layer, rank in self._of(shape) if layer.kernel == 1), default=0)
+        whole = all(layer.resnet or layer.name in names for layer in self._layers.values())
+        return Slot(shape, seed, widest, None if whole else names)
+
+    def _reserve(self, shape: Shape, slots: int) -> None:
+        """Grows the resident tensors to so many slots, with room for this shape in each."""
+        short = [(layer, rank) for layer, rank in self._of(shape) if rank > layer.rank]
+        if not short and slots == self._slots:
+            return
+        before = {
+            slot: [(leaf.data, _gradient(leaf)) for leaf in leaves.values()]
+            for slot, leaves in self._leaves.items()
+            if slot not in self._unpacked
+        }
+        for layer, rank in short:
+            layer.rank = rank
+        self._place(slots)
+        for slot, leaves in before.items():
+            self._bind(slot)
+            for leaf, (value, gradient) in zip(self._leaves[slot].values(), leaves, strict=True):
+                leaf.data.copy_(value)
+                _gradient(leaf).copy_(gradient)
+
+    def _place(self, slots: int) -> None:
+        """Makes the resident tensors, zero, and shows every layer its part of them."""
+        self._slots = slots
+        width = sum(layer.rank * (layer.inputs + layer.outputs) for layer in self._layers.values())
+        width = -(-width // _ALIGNED) * _ALIGNED
+        self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
+        self._gradients = torch.zeros_like(self._weights)
+        offset = 0
+        for layer in self._layers.values():
+            for factor, size in (("down", layer.inputs), ("up", layer.outputs)):
+                place, shape = slice(offset, offset + layer.rank * size), (slots, layer.rank, size)
+                setattr(layer, factor, self._weights[:, place].view(shape))
+                setattr(layer, factor + "_grad", self._gradients[:, place].view(shape))
+                offset = place.stop
+
+    def _bind(self, slot: int) -> None:
+        """Points the slot's leaf tensors, and their gradients, at their place in the bank."""
+        shape, leaves = self._open[slot].shape, self._leaves[slot]
+        for layer, rank in self._of(shape):
+            for factor in ("down", "up"):
+                data = getattr(layer, factor)[slot, :rank]
+                leaf = leaves.setdefault(f"{layer.name}.{factor}", nn.Parameter(data))
+                leaf.data = data
+                leaf.grad = getattr(layer, factor + "_grad")[slot, :rank]
+
+
+def _gradient(leaf: nn.Parameter) -> Tensor:
+    assert leaf.grad is not None, "the bank presets the gradient of every leaf"
+    return leaf.grad

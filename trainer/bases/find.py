@@ -1,0 +1,255 @@
+"""Where a base model lies and what it is, found without loading it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from trainer.bases import checkpoint_header, hub
+from trainer.bases.errors import BaseModelError
+from trainer.bases.families import TEXT_PARTS, Family
+from trainer.plans.base import BasePlan
+from trainer.tensor_header import CONVERT, PICKLES
+
+CONFIGS = Path(__file__).parent / "configs"
+"""The shipped architecture configurations, a diffusers folder without weights for each family."""
+PIPELINES = {"StableDiffusionPipeline": "SD 1.x or 2.x", "StableDiffusionXLPipeline": "SDXL"}
+PREDICTIONS = ("epsilon", "v_prediction")
+_LATENTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A base model on disk."""
+
+    family: Family
+    configs: Path
+    """Folder with the configuration of each part; of a diffusers folder, the folder itself."""
+    file: Path | None
+    """The single file that holds the weights; None: they lie in ``configs``."""
+    vae: Path | None
+    """A separate VAE: a folder or a file."""
+    prediction_type: str
+    zero_terminal_snr: bool
+
+    @property
+    def weights(self) -> list[Path]:
+        """The files that hold the weights in use, but for a separate VAE's."""
+        if self.file is not None:
+            return [self.file]
+        parts = ("unet", "vae", *TEXT_PARTS[self.family])
+        return sorted(file for part in parts for file in _in_use(self.configs / part))
+
+
+def find(plan: BasePlan) -> Source:
+    """Looks a base model up; reads configurations and headers, no weights.
+
+    Raises:
+        BaseModelError: with what is wrong and what to do.
+    """
+    path = plan.path
+    if path.suffix.lower() in PICKLES and not path.is_dir():
+        raise BaseModelError(
+            f"{path}: base.path: pickle checkpoints can run code and are refused; {CONVERT}."
+        )
+    if path.is_file():
+        found = _file(path)
+    elif path.exists() or not hub.is_name(path):
+        found = _folder(path)
+    else:
+        parts = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "vae", "unet", "scheduler")
+        found = _folder(hub.fetch(path.as_posix(), parts, _complete))
+    return _as_asked(plan, found)
+
+
+def side_step(source: Source) -> int:
+    """Image sides must be multiples of this many pixels, so that every level of VAE and U-Net halves evenly."""
+    widths = [
+        _config(source.configs / part / "config.json")["block_out_channels"] for part in ("vae", "unet")
+    ]
+    return 1 << sum(len(found) - 1 for found in widths)
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal; of an unchanged file it is computed once."""
+    facts = file.stat()
+    return _hashed(file, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hashed(file: Path, size: int, changed: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def model_hash(source: Source) -> str:
+    """SHA-256 of a single file, or over names and contents of a folder's weight files."""
+    if source.file is not None:
+        return file_hash(source.file)
+    return joint_hash(source.configs, source.weights)
+
+
+def vae_hash(source: Source) -> str | None:
+    """The same of a separate VAE; None where there is none."""
+    if source.vae is None:
+        return None
+    if source.vae.is_file():
+        return file_hash(source.vae)
+    return joint_hash(source.vae, _in_use(source.vae))
+
+
+def variant(folder: Path) -> str | None:
+    """``fp16`` where a part's weights come in that precision only."""
+    names = [file.name for file in folder.glob("*.safetensors")]
+    return "fp16" if names and all(".fp16." in name or ".fp16-" in name for name in names) else None
+
+
+def joint_hash(root: Path, files: list[Path]) -> str:
+    """SHA-256 over the names, relative to a folder, and the contents of files in it."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(root)).encode())
+        digest.update(bytes.fromhex(file_hash(file)))
+    return digest.hexdigest()
+
+
+def _in_use(folder: Path) -> list[Path]:
+    """The weight files of a part that diffusers would load."""
+    half = variant(folder) is not None
+    return sorted(
+        file
+        for file in folder.glob("*.safetensors")
+        if "non_ema" not in file.name and (half or ".fp16" not in file.name)
+    )
+
+
+def _file(path: Path) -> Source:
+    if path.suffix != ".safetensors":
+        raise BaseModelError(
+            f"{path}: this is no base model; base.path wants a diffusers folder, a hub name or a .safetensors file."
+        )
+    tensors = checkpoint_header.shapes(path)
+    family = checkpoint_header.family(tensors, path)
+    configs = CONFIGS / family
+    prediction = "v_prediction" if checkpoint_header.said_to_predict_v(tensors) else _prediction(configs)
+    return Source(family, configs, path, None, prediction, checkpoint_header.said_to_end_in_noise(tensors))
+
+
+def _folder(path: Path) -> Source:
+    index = path / "model_index.json"
+    if not index.is_file():
+        raise BaseModelError(
+            f"{path}: there is no base model here; base.path must be a diffusers folder that holds "
+            "model_index.json and tokenizer, text_encoder, vae, unet, scheduler, a single .safetensors file, "
+            "or a hub name such as organisation/model."
+        )
+    name = _config(index).get("_class_name")
+    if name not in PIPELINES:
+        choices = " or ".join(f"{choice} ({title})" for choice, title in PIPELINES.items())
+        raise BaseModelError(f"{index}: _class_name must be {choices}, but got {name!r}.")
+    parts = _parts("sdxl" if PIPELINES[name] == "SDXL" else "sd1")
+    for part in parts:
+        folder = path / part
+        if not folder.is_dir():
+            raise BaseModelError(f"{path}: the base model lacks the folder {part}/; download it again.")
+        if part in ("vae", "unet") or part.startswith("text_encoder"):
+            _check_weights(folder)
+    unet = _config(path / "unet" / "config.json")
+    if unet.get("in_channels") != _LATENTS:
+        raise BaseModelError(
+            f"{path}: this U-Net takes {unet.get('in_channels')} channels (inpainting or editing models do), "
+            f"but a base model must take {_LATENTS}."
+        )
+    family: Family = (
+        "sdxl" if "text_encoder_2" in parts else "sd2" if unet.get("use_linear_projection") else "sd1"
+    )
+    schedule = _config(path / "scheduler" / "scheduler_config.json")
+    return Source(family, path, None, None, _prediction(path), bool(schedule.get("rescale_betas_zero_snr")))
+
+
+def _parts(family: Family) -> tuple[str, ...]:
+    second = ("tokenizer_2", "text_encoder_2") if family == "sdxl" else ()
+    return ("tokenizer", "text_encoder", *second, "vae", "unet", "scheduler")
+
+
+def _check_weights(folder: Path) -> None:
+    """Whole safetensors files, and no index that leads to others."""
+    files = _in_use(folder)
+    if not files:
+        pickles = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES)
+        beside = f", only {pickles[0]}; pickled weights can run code and are refused" if pickles else ""
+        raise BaseModelError(f"{folder}: there is no .safetensors file{beside}; {CONVERT}.")
+    for file in files:
+        checkpoint_header.shapes(file)
+    for index in sorted(folder.glob("*.safetensors.index*.json")):
+        named = _config(index).get("weight_map")
+        parts = set(map(str, named.values())) if isinstance(named, dict) else {""}
+        for part in sorted(parts):
+            if Path(part).name != part or not part.endswith(".safetensors"):
+                raise BaseModelError(
+                    f"{index}: weight_map names {part!r}, but may name .safetensors files of this folder only; "
+                    "download the model again."
+                )
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        _folder(folder)
+    except BaseModelError:
+        return False
+    return True
+
+
+def _as_asked(plan: BasePlan, found: Source) -> Source:
+    prediction = plan.prediction_type or found.prediction_type
+    if prediction not in PREDICTIONS:
+        raise BaseModelError(
+            f"{plan.path}: the base predicts {prediction!r}, which cannot be trained; "
+            f"choose among: {', '.join(PREDICTIONS)}."
+        )
+    terminal = found.zero_terminal_snr if plan.zero_terminal_snr is None else plan.zero_terminal_snr
+    if terminal and prediction != "v_prediction":
+        raise BaseModelError(
+            "base.zero_terminal_snr = true needs v-prediction, because pure noise says nothing about itself; "
+            "set base.prediction_type = 'v_prediction' if the base was trained so, or leave it out."
+        )
+    return Source(found.family, found.configs, found.file, _vae(plan.vae), prediction, terminal)
+
+
+def _vae(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    if path.suffix.lower() in PICKLES and not path.is_dir():
+        raise BaseModelError(f"{path}: base.vae: pickled weights can run code and are refused; {CONVERT}.")
+    if path.is_file():
+        if not any(name.endswith("encoder.conv_in.weight") for name in checkpoint_header.shapes(path)):
+            raise BaseModelError(
+                f"{path}: there is no VAE in this file; base.vae wants one, or a diffusers folder."
+            )
+        return path
+    if not (path / "config.json").is_file():
+        raise BaseModelError(
+            f"{path}: there is no VAE here; base.vae wants a diffusers folder with config.json, or a .safetensors file."
+        )
+    _check_weights(path)
+    return path
+
+
+def _prediction(configs: Path) -> str:
+    return str(_config(configs / "scheduler" / "scheduler_config.json").get("prediction_type", "epsilon"))
+
+
+def _config(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it holds no table")
+    except ValueError as error:
+        raise BaseModelError(f"{file}: this is not valid JSON ({error}); restore the file.") from error
+    except OSError as error:
+        raise BaseModelError(f"{file}: this configuration cannot be read ({error}); restore it.") from error
+    return config

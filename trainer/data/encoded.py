@@ -1,0 +1,103 @@
+"""A data set whose images and captions are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from trainer.bases.base_model import BaseModel
+from trainer.bases.conditioning import Conditioning, Framing
+from trainer.bases.prompts import WINDOW, PromptRules, windows_needed
+from trainer.data import images
+from trainer.data.augmentation import show
+from trainer.data.caches import TensorCache
+from trainer.data.dataset import ENCODED_AT_ONCE, RESIDENT_TEXTS, Dataset, Shown, framed, pixels
+
+
+@dataclass(slots=True)
+class Encoded:
+    """Latents and text embeddings of a data set on one base model."""
+
+    dataset: Dataset
+    base: BaseModel
+    cache: TensorCache
+    prompts: PromptRules = field(init=False)
+    """How all captions and prompts are read; what exceeds its windows is cut off."""
+    _latents: dict[Shown, Tensor] = field(default_factory=dict)
+    _texts: dict[tuple[str, int], Conditioning] = field(default_factory=dict)
+    """Least recently used first."""
+
+    def __post_init__(self) -> None:
+        handling = self.dataset.handling
+        rules = PromptRules(handling.max_token_length // WINDOW, handling.weighted_captions)
+        if rules.windows > 1 and not handling.pad_tokens:
+            captions = [example.caption for example in self.dataset.examples]
+            needed = windows_needed(self.base.tokenizer, captions, rules)
+            rules = PromptRules(needed, rules.weighted)
+        self.prompts = rules
+
+    def latents(self, example: int) -> Tensor:
+        """Of an example as it is: shape (4, h, w), on the base model's device."""
+        return self.presented([(example, self.dataset.view(example))])[0]
+
+    def presented(self, wanted: Sequence[Shown]) -> list[Tensor]:
+        """Latents of views of one size: each of shape (4, h, w), on the base model's device.
+
+        Plain and mirrored views are made once. Others are encoded now, those of all rows together, and equal
+        ones once: trials with the same augmentation share that work.
+        """
+        missing = [shown for shown in dict.fromkeys(wanted) if shown not in self._latents]
+        if not missing:
+            return [self._latents[shown] for shown in wanted]
+        keeps = self.dataset.handling.cache_latents != "off"
+        passing: list[Shown] = []
+        for shown in missing:
+            if keeps and shown[1].keepable:
+                self._latents[shown] = self._kept(shown)
+            else:
+                passing.append(shown)
+        fresh = self._fresh(passing)
+        return [fresh[shown] if shown in fresh else self._latents[shown] for shown in wanted]
+
+    def framing(self, example: int) -> Framing:
+        """How the example's plain view was scaled and cut."""
+        return framed(self.dataset.view(example))
+
+    def text(self, captions: Sequence[str], clip_skips: Sequence[int]) -> Conditioning:
+        """What the untrained text encoders say of n captions, on the base model's device."""
+        return Conditioning.stack([self._text(c, s) for c, s in zip(captions, clip_skips, strict=True)])
+
+    def _text(self, caption: str, clip_skip: int) -> Conditioning:
+        key = caption, clip_skip
+        embedding = self._texts.pop(key, None)
+        self._texts[key] = self._embed(caption, clip_skip) if embedding is None else embedding
+        if len(self._texts) > RESIDENT_TEXTS:
+            del self._texts[next(iter(self._texts))]
+        return self._texts[key]
+
+    @torch.no_grad()
+    def _embed(self, caption: str, clip_skip: int) -> Conditioning:
+        return self.base.encode_text([caption], [clip_skip], self.prompts)[0]
+
+    def _kept(self, shown: Shown) -> Tensor:
+        if self.dataset.handling.cache_latents == "memory":
+            return self._encode([shown])[0]
+        example, view = shown
+        facts = (self.dataset.examples[example].content, view.size, *(["flipped"] if view.flipped else []))
+        made = self.cache.get(("latents", self.base.fingerprint, *facts), lambda: self._encode([shown])[0])
+        return made.to(self.base.device)
+
+    def _fresh(self, passing: Sequence[Shown]) -> dict[Shown, Tensor]:
+        made: dict[Shown, Tensor] = {}
+        for start in range(0, len(passing), ENCODED_AT_ONCE):
+            chunk = passing[start : start + ENCODED_AT_ONCE]
+            made |= dict(zip(chunk, self._encode(chunk), strict=True))
+        return made
+
+    def _encode(self, shown: Sequence[Shown]) -> Tensor:
+        examples = self.dataset.examples
+        pictures = [show(images.open_same(examples[i]), view) for i, view in shown]
+        return self.base.encode_image(torch.stack([pixels(picture) for picture in pictures]))

@@ -1,0 +1,1 @@
+"""LoRA files: layouts, metadata, conversion, merging."""

@@ -1,0 +1,167 @@
+"""Kohya's keys, as A1111, Forge and ComfyUI read them (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from trainer.bases.families import Family
+from trainer.lora_files.layers import Layers, LoraFileError, LowRank, number, pair
+
+_TEXT = {
+    "sdxl": {"text_encoder": "lora_te1_text_model_", "text_encoder_2": "lora_te2_text_model_"},
+    "sd1": {"text_encoder": "lora_te_text_model_"},
+    "sd2": {"text_encoder": "lora_te_text_model_"},
+}
+"""Prefixes; text encoders are written with the ``text_model.`` that transformers dropped in 5.6."""
+_UNET = "lora_unet_"
+_FACTORS = {"lora_down.weight": "down", "lora_up.weight": "up"}
+_OTHERS = {
+    "hada_w1_a": "LoHa",
+    "lokr_w1": "LoKr",
+    "lokr_w1_a": "LoKr",
+    "dora_scale": "DoRA",
+    "oft_blocks": "OFT",
+}
+_RESNET = {
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+_OUTSIDE = {
+    "conv_in": "input_blocks.0.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
+_BLOCK = re.compile(r"(down_blocks|up_blocks)\.(\d+)\.(\w+?)\.(\d+)\.(.+)|mid_block\.(\w+?)\.(\d+)\.(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How kohya calls the layers of a base model.
+
+    SD 1.x and 2.x keep diffusers' block names; SDXL has those of Stability's own code ("SGM").
+    """
+
+    family: Family
+    layers_per_block: int = 2
+    attending: tuple[bool, ...] = ()
+    """Which up blocks have attention: their upsampler comes third, else second."""
+
+    @classmethod
+    def of(cls, family: Family, unet_config: Any) -> Self:
+        """The names that fit a U-Net's configuration."""
+        layers = unet_config["layers_per_block"]
+        attending = tuple("Attn" in kind for kind in unet_config["up_block_types"])
+        return cls(family, layers if isinstance(layers, int) else layers[0], attending)
+
+    def stem(self, layer: str) -> str:
+        """Kohya's name of a bank layer ``<part>.<path>``."""
+        part, _, path = layer.partition(".")
+        if part != "unet":
+            return _TEXT[self.family][part] + path.removeprefix("text_model.").replace(".", "_")
+        return _UNET + (self._sgm(path) if self.family == "sdxl" else path).replace(".", "_")
+
+    def layers(self, layers: Iterable[str]) -> dict[str, str]:
+        """Kohya's name -> bank layer; SDXL's also under diffusers' block names, which some tools write."""
+        found: dict[str, str] = {}
+        for layer in layers:
+            part, _, path = layer.partition(".")
+            if part == "unet":
+                found[_UNET + path.replace(".", "_")] = layer
+            found[self.stem(layer)] = layer
+        return found
+
+    def _sgm(self, path: str) -> str:
+        for ours, theirs in _OUTSIDE.items():
+            if path == ours:
+                return theirs
+        match = _BLOCK.fullmatch(path)
+        if match is None:
+            raise LoraFileError(f"kohya's format has no name for the layer {path!r}")
+        side, block, kind, place, rest, middle, middle_place, middle_rest = match.groups()
+        if middle is not None:
+            where = 1 if middle == "attentions" else 2 * int(middle_place)
+            return f"middle_block.{where}.{_inner(middle, middle_rest)}"
+        row = int(block) * (self.layers_per_block + 1) + int(place)
+        if side == "down_blocks":
+            if kind == "downsamplers":
+                return f"input_blocks.{(int(block) + 1) * (self.layers_per_block + 1)}.0.op"
+            return f"input_blocks.{row + 1}.{int(kind == 'attentions')}.{_inner(kind, rest)}"
+        if kind == "upsamplers":
+            last = int(block) * (self.layers_per_block + 1) + self.layers_per_block
+            return f"output_blocks.{last}.{1 + self.attending[int(block)]}.conv"
+        return f"output_blocks.{row}.{int(kind == 'attentions')}.{_inner(kind, rest)}"
+
+
+def write(layers: Mapping[str, LowRank], names: Names) -> dict[str, Tensor]:
+    """A LoRA's tensors under kohya's keys.
+
+    diffusers' loader (0.42) loses the alphas of attention projections that differ from the commonest of their model.
+    Where it would, all layers of that model are written with the commonest, and B makes up for it.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, layer in _evened(layers).items():
+        stem = names.stem(name)
+        tensors[f"{stem}.lora_down.weight"] = layer.down
+        tensors[f"{stem}.lora_up.weight"] = layer.up
+        tensors[f"{stem}.alpha"] = torch.tensor(float(layer.alpha))
+    return tensors
+
+
+def _evened(layers: Mapping[str, LowRank]) -> Mapping[str, LowRank]:
+    """The same deltas, with one alpha in each model whose attention layers would not keep their own."""
+    written = dict(layers)
+    for part in dict.fromkeys(name.partition(".")[0] for name in layers):
+        members = {name: layer for name, layer in layers.items() if name.startswith(f"{part}.")}
+        counts = Counter(layer.alpha for layer in members.values()).most_common(2)
+        common, leads = counts[0][0], len(counts) == 1 or counts[0][1] > counts[1][1]
+        attending = (layer for name, layer in members.items() if "attentions" in name.split("."))
+        if leads and all(layer.alpha == common for layer in attending):
+            continue
+        for name, layer in members.items():
+            written[name] = LowRank(layer.down, layer.up * (layer.alpha / common), common)
+    return written
+
+
+def read(tensors: Mapping[str, Tensor], known: Mapping[str, str]) -> Layers:
+    """The inverse of ``write``.
+
+    Args:
+        tensors: kohya keys.
+        known: kohya's name -> bank layer.
+
+    Raises:
+        LoraFileError: a key is unknown, of another algorithm, or names a layer that the base model lacks.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    alphas: dict[str, float] = {}
+    for key, value in tensors.items():
+        stem, _, kind = key.partition(".")
+        if stem not in known:
+            raise LoraFileError(f"the base model has no layer {stem!r}; was the LoRA made for another base?")
+        if kind == "alpha":
+            alphas[known[stem]] = number(key, value)
+        elif kind in _FACTORS:
+            found.setdefault(known[stem], {})[_FACTORS[kind]] = value
+        else:
+            algorithm = _OTHERS.get(kind)
+            what = f"this is a {algorithm} file" if algorithm else f"the key {key!r} is unknown"
+            raise LoraFileError(f"{what}; only LoRA factors lora_down and lora_up can be read")
+    return pair(found, alphas)
+
+
+def _inner(kind: str, rest: str) -> str:
+    if kind == "attentions":
+        return rest
+    return _RESNET[rest]

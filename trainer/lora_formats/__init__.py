@@ -1,1 +1,0 @@
-"""LoRA files in the three layouts that people use: kohya, diffusers, PEFT."""

@@ -1,0 +1,1 @@
+"""The pack: one loop that trains many trials on one resident base."""

@@ -1,0 +1,166 @@
+"""One step's batch: the rows of all runs that take part, run after run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.adapters.bank import AdapterBank, Row
+from trainer.bases.base_model import BaseModel
+from trainer.bases.conditioning import Conditioning
+from trainer.data.augmentation import drawn
+from trainer.data.captions import spoken
+from trainer.data.dataset import Shown, framed
+from trainer.data.encoded import Encoded
+from trainer.data.prior import prior_weight
+from trainer.plan import TrainingPlan
+from trainer.plans.noise import NoisePlan
+from trainer.training import losses, noise
+from trainer.training.run import TrainingRun
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One step's batch: the rows of all participating runs, run after run."""
+
+    runs: list[TrainingRun]
+    owner: list[int]
+    """Index into ``runs`` of each row."""
+    latents: Tensor
+    noise: Tensor
+    inputs: Tensor
+    timesteps: Tensor
+    alphas: Tensor
+    """alphas_cumprod at each row's timestep."""
+    captions: list[str]
+    priors: list[float | None]
+    """Each row's prior loss weight; None for training images."""
+    shown: list[Shown]
+
+    @property
+    def slots(self) -> list[Row]:
+        """Each row's slot of the bank."""
+        return [self.runs[i].slot for i in self.owner]
+
+    @property
+    def noise_plans(self) -> list[NoisePlan]:
+        """Each row's noise settings."""
+        return [self.runs[i].plan.noise for i in self.owner]
+
+    @property
+    def presentations(self) -> list[int]:
+        """Each row's position in its trial's order."""
+        return [shown for run in self.runs for shown in run.next_batch.presentations]
+
+
+def gather(runs: list[TrainingRun], data: Encoded, dtype: torch.dtype) -> Rows:
+    """The next batch of every run, noised.
+
+    Args:
+        runs: who takes part; their next images share a size.
+        data: the encoded data set and its base model.
+        dtype: of latents and noise.
+    """
+    base = data.base
+    draws, offsets, captions, priors = [], [], [], []
+    owner: list[int] = []
+    special: list[noise.Row] = []
+    shown = _shown(runs, data)
+    latents = data.presented(shown)
+    timesteps = len(base.alphas_cumprod)
+    for i, run in enumerate(runs):
+        batch = run.next_batch
+        for presentation, example in zip(batch.presentations, batch.examples, strict=True):
+            shape = tuple(latents[len(owner)].shape)
+            draws.append(noise.draw(run.plan.seed, presentation, shape, timesteps))
+            offsets.append(run.plan.noise.offset)
+            captions.append(_caption(data, run.plan, presentation, example))
+            weight = None if presentation >= 0 else prior_weight(run.plan.data, run.progress.epoch)
+            priors.append(weight)
+            owner.append(i)
+        if not run.plan.noise.plain:
+            special += noise.rows(run.plan, batch.presentations, len(owner) - len(batch.presentations))
+    clean = torch.stack(latents).to(dtype)
+    share = torch.tensor(offsets, dtype=dtype).view(-1, 1, 1, 1)
+    added = torch.stack([d.noise for d in draws]).to(dtype)
+    added += share * torch.stack([d.offset for d in draws]).to(dtype)
+    when = torch.tensor([d.timestep for d in draws])
+    met = noise.specialise(special, draws, latents, added, when, timesteps) if special else added
+    alphas = base.alphas_cumprod[when].to(base.device)
+    wanted = added.to(base.device)
+    met = wanted if met is added else met.to(base.device)
+    inputs, when = noise.noised(clean, met, alphas).to(base.dtype), when.to(base.device)
+    return Rows(runs, owner, clean, wanted, inputs, when, alphas, captions, priors, shown)
+
+
+def time_ids(rows: Rows, base: BaseModel) -> Tensor | None:
+    """SDXL's sizes of each row's picture, shape (n, 6); None for other families."""
+    if not base.wants_sizes:
+        return None
+    return base.time_ids([framed(view) for _, view in rows.shown])
+
+
+def text(rows: Rows, data: Encoded, bank: AdapterBank) -> Conditioning:
+    """Embeddings of all rows: cached where the text encoder is frozen, else encoded with gradients."""
+    base = data.base
+    skips = [rows.runs[i].plan.base.clip_skip for i in rows.owner]
+    states = [(rows.runs[i].trains_text, rows.runs[i].text_rests) for i in rows.owner]
+    trained = [row for row, state in enumerate(states) if state == (True, False)]
+    resting = [row for row, state in enumerate(states) if state == (True, True)]
+    frozen = [row for row, state in enumerate(states) if not state[0]]
+    presentations, parts = rows.presentations, []
+    for chosen, moves in ((trained, True), (resting, False)):
+        if chosen:
+            slots = [rows.runs[rows.owner[row]].slot for row in chosen]
+            shown = [presentations[row] for row in chosen] if moves else None
+            captions, own = [rows.captions[r] for r in chosen], [skips[r] for r in chosen]
+            with bank.rows(slots, shown), torch.set_grad_enabled(moves):
+                parts.append(base.encode_text(captions, own, data.prompts))
+    if frozen:
+        parts.append(data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
+    order = torch.tensor(trained + resting + frozen, device=base.device).argsort()
+    return Conditioning.cat(parts)[order]
+
+
+def coefficients(rows: Rows, prediction_type: str) -> Tensor:
+    """Each row's factor in the sum of all losses: its loss weight / its window's images * loss scale."""
+    factors = torch.ones(len(rows.owner), dtype=torch.float64)
+    for row, i in enumerate(rows.owner):
+        run, plan = rows.runs[i], rows.runs[i].plan.noise
+        if plan.min_snr_gamma is not None or plan.debiased:
+            factors[row] = losses.weight(rows.alphas[row].cpu(), plan, prediction_type)
+        prior = rows.priors[row]
+        factors[row] *= (1.0 if prior is None else prior) * run.scaler.get_scale() / run.window_images
+    return factors
+
+
+def means(values: Tensor, rows: Rows) -> list[float]:
+    """The mean of each run over its training images."""
+    trained = [
+        (i, value)
+        for i, value, prior in zip(rows.owner, values.tolist(), rows.priors, strict=True)
+        if prior is None
+    ]
+    sums, sizes = [0.0] * len(rows.runs), Counter(i for i, _ in trained)
+    for i, value in trained:
+        sums[i] += value / sizes[i]
+    return sums
+
+
+def _shown(runs: list[TrainingRun], data: Encoded) -> list[Shown]:
+    """Every row's example, and how its presentation shows it."""
+    examples, shown = data.dataset.examples, []
+    for run in runs:
+        batch, plan = run.next_batch, run.plan
+        for presentation, example in zip(batch.presentations, batch.examples, strict=True):
+            original = examples[example].size
+            shown.append((example, drawn(plan.data, plan.seed, presentation, original, batch.size)))
+    return shown
+
+
+def _caption(data: Encoded, plan: TrainingPlan, presentation: int, example: int) -> str:
+    shown = data.dataset.examples[example]
+    return spoken(shown.caption, shown.rules, plan.data, plan.seed, presentation)
