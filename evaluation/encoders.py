@@ -20,7 +20,7 @@ class EncoderError(Exception):
     """The encoder cannot be loaded; the message is one sentence with the remedy."""
 
 
-class Eye(Protocol):
+class ImageEncoder(Protocol):
     """Whatever embeds pictures."""
 
     def images(self, images: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class ClipEncoder:
         return _pooled(self._model.get_image_features(**inputs))
 
 
-class ImageEncoder:
+class VisionEncoder:
     """Embeds pictures alone, such as DINOv2 (Oquab et al. 2023): pooled output, else the first (CLS) token.
 
     Args:

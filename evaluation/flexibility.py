@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import torch
 
 from evaluation.encoders import ClipEncoder
-from evaluation.metrics import similarity
+from evaluation.image_scores import Renders
+from evaluation.metrics.table import METRICS
 from evaluation.rendering import RenderSettings, render
-from evaluation.scorecard import ScoreCard
-from evaluation.scoring import compared
+from evaluation.scorecard import Measured, ScoreCard
+from evaluation.scoring import compare
 from evaluation.subject import Subject
 from trainer.adapters.bank import AdapterBank
 from trainer.bases.prompts import words
@@ -47,9 +48,9 @@ class Flexibility:
         self._settings, self._max_rows = settings, max_rows
         self._texts = clip.texts([words(prompt, data.prompts) for prompt in prompts])
 
-    def read(self, subjects: Sequence[Subject]) -> torch.Tensor:
-        """Similarity of each render to its prompt, in points of 100: shape (subjects, prompts)."""
-        renders = render(
+    def read(self, subjects: Sequence[Subject]) -> dict[str, torch.Tensor]:
+        """The metrics of prompts outside the data set, by name: shape (subjects, prompts)."""
+        pictures = render(
             self._data,
             self._bank,
             subjects,
@@ -58,23 +59,27 @@ class Flexibility:
             self._settings,
             self._max_rows,
         )
-        embedded = self._clip.images(renders.flatten(0, 1))
-        return similarity.text_image(embedded, self._texts.repeat(len(subjects), 1)).view(len(subjects), -1)
+        embedded = self._clip.images(pictures.flatten(0, 1)).view(len(subjects), len(self._prompts), -1)
+        renders = Renders(pictures, self._prompts, read=embedded, texts=self._texts)
+        return {
+            name: values
+            for name, metric in METRICS.items()
+            if metric.outside and metric.measure and (values := metric.measure(renders)) is not None
+        }
 
     @cached_property
-    def base(self) -> list[float]:
+    def base(self) -> dict[str, list[float]]:
         """The bare base model's, one a prompt."""
-        found: list[float] = self.read([Subject(None)])[0].tolist()
-        return found
+        return {name: values[0].tolist() for name, values in self.read([Subject(None)]).items()}
 
     def added(self, cards: Sequence[ScoreCard], subjects: Sequence[Subject]) -> list[ScoreCard]:
-        """The subjects' cards with this figure."""
-        owners = range(len(self._prompts))
-        mean = sum(self.base) / len(self.base)
+        """The subjects' cards with these figures."""
+        found = self.read(subjects)
         return [
-            card.model_copy(
-                update=compared("flexibility", values, self.base, owners)
-                | {"base_values": {**card.base_values, "flexibility": mean}}
-            )
-            for card, values in zip(cards, self.read(subjects).tolist(), strict=True)
+            card.model_copy(update={"metrics": card.metrics | self._compared(found, i)})
+            for i, card in enumerate(cards)
         ]
+
+    def _compared(self, found: Mapping[str, torch.Tensor], i: int) -> dict[str, Measured]:
+        own = range(len(self._prompts))
+        return {name: compare(name, values[i].tolist(), self.base[name], own) for name, values in found.items()}

@@ -1,34 +1,72 @@
-"""The pictures that renders are compared with: held-out images and training images."""
+"""What renders are compared with: their prompts, held-out images and training images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from evaluation.encoders import Eye
-from evaluation.metrics import similarity
-from evaluation.metrics.diversity import diversity
+from evaluation.encoders import ImageEncoder
 from evaluation.metrics.memorisation import Side, memorisation
 from trainer.data import images
 from trainer.data.buckets import Size, fit
 from trainer.data.dataset import Dataset, pixels
 
 
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """What an image encoder says of some subjects' renders."""
+class Copies(NamedTuple):
+    """How near renders are to training images."""
 
-    figures: dict[str, Tensor]
-    """``clip_image`` and ``memorisation``: shape (subjects, renders); ``diversity``: (subjects, prompts)."""
-    nearest: Tensor | None
+    leaning: Tensor
+    """Nearness to training images over that to held-out ones, points of 100: shape (subjects, renders)."""
+    nearest: Tensor
     """The training example that each render is most like, shape (subjects, renders)."""
 
 
-class Gallery:
-    """Embeds the references once, then compares any renders with them.
+@dataclass(frozen=True)
+class Renders:
+    """Some subjects' renders as metrics see them."""
+
+    pictures: Tensor
+    """Shape (subjects, renders, 3, height, width), in [0, 1]."""
+    prompts: tuple[str, ...]
+    """What each shows."""
+    seen: Tensor | None = None
+    """In the image encoder's space: shape (subjects, renders, width); None where there is no encoder."""
+    read: Tensor | None = None
+    """In CLIP's space, shape (subjects, renders, width)."""
+    texts: Tensor | None = None
+    """The prompts there, shape (renders, width)."""
+    references: Tensor | None = None
+    """Held-out images in the image encoder's space, shape (images, width)."""
+    sides: tuple[Side, Side] | None = None
+    """Training and held-out images, which memorisation compares with."""
+    training: tuple[int, ...] = ()
+    """The examples of the training side."""
+
+    @property
+    def places(self) -> list[list[int]]:
+        """Which renders show each prompt."""
+        found: dict[str, list[int]] = {}
+        for place, prompt in enumerate(self.prompts):
+            found.setdefault(prompt, []).append(place)
+        return list(found.values())
+
+    @cached_property
+    def copies(self) -> Copies | None:
+        """How near they are to training images; None where those are unknown."""
+        if self.seen is None or self.sides is None:
+            return None
+        found = [memorisation(each, *self.sides) for each in self.seen]
+        nearest = torch.tensor(self.training)[torch.stack([places for _, places in found])]
+        return Copies(torch.stack([values for values, _ in found]), nearest)
+
+
+class ImageScores:
+    """Embeds the references once, then sets any renders beside them.
 
     In memorisation, a render is not compared with images whose caption is its prompt: a held-out image may
     be one, and would be near for its subject alone. Where that would leave fewer than two images on a side,
@@ -36,7 +74,7 @@ class Gallery:
 
     Args:
         dataset: where the images are.
-        eye: embeds pictures.
+        encoder: embeds pictures.
         held_out: examples that no trial was trained on.
         training: examples of the training side; none leave memorisation out.
         prompts: what each render shows.
@@ -46,41 +84,39 @@ class Gallery:
     def __init__(
         self,
         dataset: Dataset,
-        eye: Eye,
+        encoder: ImageEncoder,
         held_out: Sequence[int],
         training: Sequence[int],
         prompts: Sequence[str],
         size: Size,
     ) -> None:
         self._training = tuple(training)
-        self._held_out = eye.images(_pictures(dataset, held_out, size))
+        self._references = encoder.images(_pictures(dataset, held_out, size))
         self._prompts = tuple(prompts)
         self._sides: tuple[Side, Side] | None = None
         if training:
-            known = eye.images(_pictures(dataset, training, size))
+            known = encoder.images(_pictures(dataset, training, size))
             near, far = (_side(dataset, training, prompts), _side(dataset, held_out, prompts))
             whole = ~(_enough(*near) & _enough(*far))
             self._sides = (
                 Side(known, near[0], near[1] & ~whole[:, None]),
-                Side(self._held_out, far[0], far[1] & ~whole[:, None]),
+                Side(self._references, far[0], far[1] & ~whole[:, None]),
             )
 
-    def look(self, embedded: Tensor) -> Looks:
-        """Compares renders with the references and with each other.
+    def beside(
+        self, pictures: Tensor, seen: Tensor, read: Tensor | None = None, texts: Tensor | None = None
+    ) -> Renders:
+        """Renders beside the references.
 
         Args:
-            embedded: renders in the encoder's space, shape (subjects, renders, width).
+            pictures: shape (subjects, renders, 3, height, width).
+            seen: the same in the encoder's space, shape (subjects, renders, width).
+            read: the same in CLIP's space.
+            texts: the prompts in CLIP's space, shape (renders, width).
         """
-        subjects, renders = embedded.shape[:2]
-        alike = similarity.image_image(embedded.flatten(0, 1), self._held_out)
-        figures, nearest = {"clip_image": alike.view(subjects, renders)}, None
-        if self._sides is not None:
-            found = [memorisation(each, *self._sides) for each in embedded]
-            figures["memorisation"] = torch.stack([values for values, _ in found])
-            nearest = torch.tensor(self._training)[torch.stack([places for _, places in found])]
-        if several := [where for where in _places(self._prompts) if len(where) > 1]:
-            figures["diversity"] = torch.stack([diversity(embedded[:, where]) for where in several], dim=1)
-        return Looks(figures, nearest)
+        return Renders(
+            pictures, self._prompts, seen, read, texts, self._references, self._sides, self._training
+        )
 
 
 def _side(dataset: Dataset, examples: Sequence[int], prompts: Sequence[str]) -> tuple[list[int], Tensor]:
@@ -95,14 +131,6 @@ def _enough(groups: Sequence[int], left_out: Tensor) -> Tensor:
     """Whether each prompt has at least two groups left: shape (prompts,)."""
     left = [{group for group, out in zip(groups, row, strict=True) if not out} for row in left_out.tolist()]
     return torch.tensor([len(names) >= 2 for names in left])
-
-
-def _places(prompts: Sequence[str]) -> list[list[int]]:
-    """Which renders show each prompt."""
-    found: dict[str, list[int]] = {}
-    for place, prompt in enumerate(prompts):
-        found.setdefault(prompt, []).append(place)
-    return list(found.values())
 
 
 def _pictures(dataset: Dataset, examples: Sequence[int], size: Size) -> Tensor:

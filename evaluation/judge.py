@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from evaluation.encoders import ClipEncoder, Eye
+from evaluation.encoders import ClipEncoder, ImageEncoder
 from evaluation.flexibility import Flexibility
-from evaluation.image_scores import Gallery, Looks
-from evaluation.metrics import log_ratio, similarity
+from evaluation.image_scores import ImageScores, Renders
+from evaluation.metrics import log_ratio
+from evaluation.metrics.table import METRICS
 from evaluation.rendering import RenderSettings, render
 from evaluation.scorecard import ScoreCard
 from evaluation.scoring import Readings, card
@@ -52,7 +53,7 @@ class Judge:
         bank: where the subjects are.
         panel: what they are judged on.
         clip: None leaves the scores of text out.
-        eye: compares pictures; None takes CLIP, if there is one.
+        encoder: compares pictures; None takes CLIP, if there is one.
     """
 
     def __init__(
@@ -61,18 +62,18 @@ class Judge:
         bank: AdapterBank,
         panel: Panel,
         clip: ClipEncoder | None,
-        eye: Eye | None = None,
+        encoder: ImageEncoder | None = None,
     ) -> None:
         self._data, self._bank, self.panel, self._clip = data, bank, panel, clip
-        self._eye: Eye | None = eye or clip
+        self._encoder: ImageEncoder | None = encoder or clip
         self._held_out = self._cells(panel.held_out)
         self._seen = self._cells(panel.seen)
         self._seeds = [derive(panel.seed, "prompt", i) for i in range(len(panel.prompts))]
         self._owners = [panel.prompts.index(prompt) for prompt in panel.prompts]
         size = panel.settings.width, panel.settings.height
-        self._gallery = (
-            Gallery(data.dataset, self._eye, panel.held_out, panel.training, panel.prompts, size)
-            if self._eye and panel.prompts
+        self._images = (
+            ImageScores(data.dataset, self._encoder, panel.held_out, panel.training, panel.prompts, size)
+            if self._encoder and panel.prompts
             else None
         )
         said = [words(prompt, data.prompts) for prompt in panel.prompts]
@@ -106,9 +107,14 @@ class Judge:
         errors = measure(data, bank, subjects, self._held_out + self._seen, panel.max_rows)
         held_out = len(self._held_out)
         renders = self._render(subjects)
-        looks, text = self._looks(renders)
-        figures = looks.figures | ({} if text is None else {"clip_text": text})
-        return Readings(errors[:, :held_out], errors[:, held_out:], renders, figures, looks.nearest)
+        beside = self._beside(renders)
+        figures = {
+            name: values
+            for name, metric in METRICS.items()
+            if metric.measure and not metric.outside and (values := metric.measure(beside)) is not None
+        }
+        nearest = beside.copies.nearest if beside.copies else None
+        return Readings(errors[:, :held_out], errors[:, held_out:], renders, figures, nearest)
 
     def caption_gain(self) -> Tensor:
         """log(L without caption / L with it) of the base model: shape (held-out images, timesteps).
@@ -119,9 +125,9 @@ class Judge:
         errors = measure(self._data, self._bank, [Subject(None)], blank, self.panel.max_rows)
         return log_ratio.log_ratio(errors[0], self.base.losses[0])
 
-    def flexibility_of_base(self) -> list[float] | None:
-        """How well the base model follows the prompts outside the data set; None where there are none."""
-        return None if self._flexibility is None else self._flexibility.base
+    def outside_of_base(self) -> dict[str, list[float]]:
+        """The base model's figures on the prompts outside the data set, by metric; empty where there are none."""
+        return {} if self._flexibility is None else self._flexibility.base
 
     def _cells(self, examples: Sequence[int]) -> list[Cells]:
         return [cells(self._data, example, self.panel.timesteps, self.panel.seed) for example in examples]
@@ -134,15 +140,14 @@ class Judge:
             self._data, self._bank, subjects, panel.prompts, self._seeds, panel.settings, panel.max_rows
         )
 
-    def _looks(self, renders: Tensor) -> tuple[Looks, Tensor | None]:
-        """What the image encoder says, and CLIP's similarity to the prompts: shape (subjects, renders)."""
-        if self._eye is None or self._gallery is None:
-            return Looks({}, None), None
-        subjects, count = renders.shape[:2]
-        embedded = self._eye.images(renders.flatten(0, 1))
-        looks = self._gallery.look(embedded.view(subjects, count, -1))
-        if self._clip is None or self._prompts is None:
-            return looks, None
-        read = embedded if self._eye is self._clip else self._clip.images(renders.flatten(0, 1))
-        text = similarity.text_image(read, self._prompts.repeat(subjects, 1))
-        return looks, text.view(subjects, count)
+    def _beside(self, pictures: Tensor) -> Renders:
+        """Renders in the encoders' spaces, beside what they are compared with."""
+        if self._encoder is None or self._images is None:
+            return Renders(pictures, self.panel.prompts)
+        subjects, count = pictures.shape[:2]
+        seen = self._encoder.images(pictures.flatten(0, 1))
+        read = None
+        if self._clip is not None:
+            read = seen if self._encoder is self._clip else self._clip.images(pictures.flatten(0, 1))
+            read = read.view(subjects, count, -1)
+        return self._images.beside(pictures, seen.view(subjects, count, -1), read, self._prompts)

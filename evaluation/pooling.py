@@ -5,37 +5,31 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 from evaluation.intervals import Estimate, bootstrap, clustered
-from evaluation.scorecard import METRICS, ScoreCard
+from evaluation.scorecard import Measured, ScoreCard
 
 
 def pooled(cards: Sequence[ScoreCard]) -> ScoreCard:
     """Cards that were measured on different images and prompts, as one over all of them.
 
     Args:
-        cards: of trainings that differ only in what they held out, each judged on that; all have the same
-            metrics.
+        cards: of trainings that differ only in what they held out, each judged on that; what not all have is
+            left out.
     """
-    images = [value for card in cards for value in card.validation_by_image]
-    facts: dict[str, Any] = {}
-    for name in METRICS[1:]:
-        if all(getattr(card, f"{name}_by_prompt") is not None for card in cards):
-            facts |= _metric(name, cards)
-    levels = [card.memorisation_level for card in cards]
+    prompts = _renumbered([card.prompt_of_render for card in cards])
+    images = tuple(value for card in cards for value in card.validation_by_image)
     return ScoreCard(
-        validation=bootstrap(images),
+        metrics={
+            "validation": Measured(difference=bootstrap(images), cells=images),
+            **{name: _pooled([card.metrics[name] for card in cards], prompts) for name in _pictured(cards)},
+        },
         validation_by_timestep=_means([card.validation_by_timestep for card in cards]),
-        validation_by_image=tuple(images),
         training=_mean_of([card.training for card in cards]),
-        memorisation_level=_mean_of(levels),
-        base_values=_base_values(cards),
-        prompt_of_render=_renumbered([card.prompt_of_render for card in cards]),
+        prompt_of_render=prompts,
         nearest_training=_joined([card.nearest_training for card in cards]),
         broken=sum(card.broken for card in cards),
         renders=sum(card.renders for card in cards),
-        **facts,
     )
 
 
@@ -49,47 +43,52 @@ def repeated(cards: Sequence[ScoreCard]) -> ScoreCard:
     if len(cards) == 1:
         return first
     images = _means([card.validation_by_image for card in cards])
-    facts: dict[str, Any] = {}
-    for name in METRICS[1:]:
-        cells = [getattr(card, f"{name}_by_prompt") for card in cards]
-        if all(values is not None for values in cells):
-            means = _means(cells)
-            owners = (
-                first.prompt_of_render if len(means) == len(first.prompt_of_render) else range(len(means))
-            )
-            facts |= {
-                name: clustered(means, owners),
-                f"{name}_by_prompt": means,
-                f"{name}_value": statistics.fmean(getattr(card, f"{name}_value") for card in cards),
-            }
+    again = {name: _repeated([card.metrics[name] for card in cards], first) for name in _pictured(cards)}
     return first.model_copy(
         update={
-            "validation": bootstrap(images),
+            "metrics": {
+                **first.metrics,
+                "validation": Measured(difference=bootstrap(images), cells=images),
+                **again,
+            },
             "validation_by_timestep": _means([card.validation_by_timestep for card in cards]),
-            "validation_by_image": images,
-            "memorisation_level": _mean_of([card.memorisation_level for card in cards], independent=False),
-            "base_values": _base_values(cards),
             "broken": sum(card.broken for card in cards),
             "renders": sum(card.renders for card in cards),
-            **facts,
         }
     )
 
 
-def _metric(name: str, cards: Sequence[ScoreCard]) -> dict[str, Any]:
+def _pictured(cards: Sequence[ScoreCard]) -> list[str]:
+    """The metrics of renders that all cards have, cell by cell."""
+    return [
+        name
+        for name in cards[0].metrics
+        if name != "validation" and all(name in card.metrics and card.metrics[name].cells for card in cards)
+    ]
+
+
+def _pooled(parts: Sequence[Measured], prompts: tuple[int, ...]) -> Measured:
     """One metric over all prompts of all cards."""
-    cells = [getattr(card, f"{name}_by_prompt") for card in cards]
-    values = [value for part in cells for value in part]
-    rendered = sum(len(card.prompt_of_render) for card in cards)
-    renumbered = _renumbered([card.prompt_of_render for card in cards])
-    owners = renumbered if len(values) == rendered else range(len(values))
-    weights = [len(part) for part in cells]
-    figures = [getattr(card, f"{name}_value") for card in cards]
-    return {
-        name: clustered(values, owners),
-        f"{name}_by_prompt": tuple(values),
-        f"{name}_value": statistics.fmean(figures, weights),
-    }
+    cells = tuple(value for part in parts for value in part.cells)
+    owners = prompts if len(cells) == len(prompts) else range(len(cells))
+    return Measured(
+        difference=clustered(cells, owners),
+        cells=cells,
+        value=_mean([part.value for part in parts], [len(part.cells) for part in parts]),
+        base=_mean([part.base for part in parts]),
+        level=_mean_of([part.level for part in parts]),
+    )
+
+
+def _repeated(parts: Sequence[Measured], first: ScoreCard) -> Measured:
+    cells = _means([part.cells for part in parts])
+    return Measured(
+        difference=clustered(cells, first.owners(cells)),
+        cells=cells,
+        value=_mean([part.value for part in parts]),
+        base=_mean([part.base for part in parts]),
+        level=_mean_of([part.level for part in parts], independent=False),
+    )
 
 
 def _renumbered(parts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -110,6 +109,12 @@ def _means(rows: Sequence[Sequence[float]]) -> tuple[float, ...]:
     return tuple(statistics.fmean(column) for column in zip(*rows, strict=True))
 
 
+def _mean(values: Sequence[float | None], weights: Sequence[int] | None = None) -> float | None:
+    """The mean of single figures; None unless all are known."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known, weights) if known and len(known) == len(values) else None
+
+
 def _mean_of(estimates: Sequence[Estimate | None], independent: bool = True) -> Estimate | None:
     """The mean of several means; None unless all were measured."""
     known = [estimate for estimate in estimates if estimate is not None]
@@ -118,8 +123,3 @@ def _mean_of(estimates: Sequence[Estimate | None], independent: bool = True) -> 
     errors = [estimate.standard_error for estimate in known]
     error = math.hypot(*errors) / len(errors) if independent else max(errors)
     return Estimate(mean=statistics.fmean(estimate.mean for estimate in known), standard_error=error)
-
-
-def _base_values(cards: Sequence[ScoreCard]) -> dict[str, float]:
-    names = set.intersection(*(set(card.base_values) for card in cards))
-    return {name: statistics.fmean(card.base_values[name] for card in cards) for name in sorted(names)}

@@ -3,59 +3,43 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from evaluation.intervals import Estimate, by_owner
 
-METRICS = ("validation", "clip_image", "clip_text", "diversity", "memorisation", "flexibility")
-"""What is compared with the base model."""
 
-
-class ScoreCard(BaseModel):
-    """Scores of one checkpoint, each relative to the base model on the same cells, prompts and seeds."""
+class Measured(BaseModel):
+    """One metric of one checkpoint against the base model on the same cells, prompts and seeds."""
 
     model_config = ConfigDict(frozen=True)
 
-    validation: Estimate
-    """Mean log(L / L_base) over held-out images; negative is better."""
+    difference: Estimate
+    """Mean rise over the base model's figure, in the metric's unit."""
+    cells: tuple[float, ...] = ()
+    """The rise of each held-out image, render or prompt, in their order."""
+    value: float | None = None
+    """The figure itself; None where only differences mean something."""
+    base: float | None = None
+    """The base model's own figure."""
+    level: Estimate | None = None
+    """The figure itself with its error, where the metric tells it."""
+
+
+class ScoreCard(BaseModel):
+    """Scores of one checkpoint."""
+
+    model_config = ConfigDict(frozen=True)
+
+    metrics: dict[str, Measured]
+    """By name, in the order of ``evaluation.metrics.table``; ``validation`` is always there: mean log(L / L_base) over
+    held-out images, of which negative is better."""
     validation_by_timestep: tuple[float, ...]
-    """The same for each stratum of the noise schedule, clean to noisy."""
-    validation_by_image: tuple[float, ...]
-    """The same for each held-out image, in data set order."""
+    """Validation for each stratum of the noise schedule, clean to noisy."""
     training: Estimate | None
-    """The same over a few training images; far below ``validation`` means overfitting."""
-    clip_image: Estimate | None = None
-    """Mean rise of image-image similarity to the held-out images, in points of 100."""
-    clip_text: Estimate | None = None
-    """Mean rise of text-image similarity to the prompts, in points of 100."""
-    diversity: Estimate | None = None
-    """Mean rise of the diversity between seeds of one prompt, in points of 100; negative is collapse."""
-    memorisation: Estimate | None = None
-    """Mean rise of the nearness to training images over that to held-out ones, in points of 100."""
-    flexibility: Estimate | None = None
-    """Mean rise of text-image similarity on prompts that are not in the data set, in points of 100."""
-    clip_image_by_prompt: tuple[float, ...] | None = None
-    """The rise of image-image similarity of each render, in the order of prompts and seeds."""
-    clip_text_by_prompt: tuple[float, ...] | None = None
-    memorisation_by_prompt: tuple[float, ...] | None = None
-    diversity_by_prompt: tuple[float, ...] | None = None
-    """One a prompt that has several seeds."""
-    flexibility_by_prompt: tuple[float, ...] | None = None
-    """One a prompt outside the data set."""
-    clip_image_value: float | None = None
-    """Image-image similarity itself, -100 to 100."""
-    clip_text_value: float | None = None
-    diversity_value: float | None = None
-    """The diversity itself: 0 is mode collapse."""
-    memorisation_value: float | None = None
-    """Similarity to the nearest training image minus that to the nearest held-out one."""
-    memorisation_level: Estimate | None = None
-    """The same with its error: above 0, renders are nearer to what was trained on than to what was not."""
-    flexibility_value: float | None = None
-    base_values: dict[str, float] = {}
-    """The base model's own figures of the same kinds, by metric."""
+    """The same as validation over a few training images; far below it means overfitting."""
     prompt_of_render: tuple[int, ...] = ()
     """The prompt that each render shows, as a number; empty on old cards, where each stands for itself."""
     nearest_training: tuple[int, ...] | None = None
@@ -63,6 +47,24 @@ class ScoreCard(BaseModel):
     broken: int
     """Renders that are NaN, black or constant."""
     renders: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before_metrics_were_a_table(cls, stored: Any) -> Any:
+        """Reads cards of studies that had a field for each part of each metric."""
+        if not isinstance(stored, Mapping) or "metrics" in stored or "validation" not in stored:
+            return stored
+        return _from_fields(stored)
+
+    @property
+    def validation(self) -> Estimate:
+        """Mean log(L / L_base) over held-out images; negative is better."""
+        return self.metrics["validation"].difference
+
+    @property
+    def validation_by_image(self) -> tuple[float, ...]:
+        """The same for each held-out image, in data set order."""
+        return self.metrics["validation"].cells
 
     @property
     def unusable(self) -> str | None:
@@ -73,10 +75,13 @@ class ScoreCard(BaseModel):
             return f"{self.broken} of {self.renders} renders are black, constant or NaN"
         return None
 
+    def difference(self, name: str) -> Estimate | None:
+        """A metric's rise over the base model; None where it was not measured."""
+        return self.metrics[name].difference if name in self.metrics else None
+
     def differences(self) -> dict[str, Estimate]:
         """Every metric that was measured, as a difference to the base model."""
-        found = {name: getattr(self, name) for name in METRICS}
-        return {name: estimate for name, estimate in found.items() if estimate is not None}
+        return {name: found.difference for name, found in self.metrics.items()}
 
     def cells(self) -> dict[str, tuple[float, ...]]:
         """The independent values behind ``differences``: one a validation image or a prompt.
@@ -84,14 +89,41 @@ class ScoreCard(BaseModel):
         Renders of one prompt are not independent of each other: their mean is one value, unless there is one
         prompt only.
         """
-        found = {"validation": self.validation_by_image}
-        for name in METRICS[1:]:
-            values = getattr(self, f"{name}_by_prompt")
-            if values is not None:
-                paired = len(values) == len(self.prompt_of_render)
-                found[name] = by_owner(values, self.prompt_of_render if paired else range(len(values)))
-        return found
+        return {
+            name: found.cells if name == "validation" else by_owner(found.cells, self.owners(found.cells))
+            for name, found in self.metrics.items()
+            if found.cells
+        }
 
-    def plain(self) -> dict[str, Any]:
+    def owners(self, cells: tuple[float, ...]) -> tuple[int, ...]:
+        """The prompt that each of a metric's cells belongs to; its own where cells are no renders."""
+        return self.prompt_of_render if len(cells) == len(self.prompt_of_render) else tuple(range(len(cells)))
+
+    def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return self.model_dump(mode="json")
+
+
+_BEFORE = ("clip_image", "clip_text", "diversity", "memorisation", "flexibility")
+"""The metrics that had fields of their own."""
+
+
+def _from_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
+    base = stored.get("base_values") or {}
+    metrics: dict[str, Any] = {
+        "validation": {
+            "difference": stored["validation"],
+            "cells": stored.get("validation_by_image") or (),
+        }
+    }
+    for name in _BEFORE:
+        if stored.get(name) is not None:
+            metrics[name] = {
+                "difference": stored[name],
+                "cells": stored.get(f"{name}_by_prompt") or (),
+                "value": stored.get(f"{name}_value"),
+                "base": base.get(name),
+                "level": stored.get(f"{name}_level"),
+            }
+    kept = set(stored) & set(ScoreCard.model_fields)
+    return {"metrics": metrics, **{name: stored[name] for name in kept}}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from evaluation.intervals import bootstrap, by_owner, clustered
 from evaluation.metrics import log_ratio
 from evaluation.metrics.broken import broken
-from evaluation.scorecard import ScoreCard
+from evaluation.metrics.table import METRICS
+from evaluation.scorecard import Measured, ScoreCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Readings:
     renders: Tensor
     """Shape (subjects, renders, 3, height, width), in [0, 1]."""
     figures: Mapping[str, Tensor]
-    """Metrics of renders by name; shape (subjects, renders), of diversity (subjects, prompts)."""
+    """Metrics of renders by name; shape (subjects, renders), or (subjects, prompts)."""
     nearest: Tensor | None
     """The training example that each render is most like, shape (subjects, renders)."""
 
@@ -43,36 +43,43 @@ def card(readings: Readings, base: Readings, i: int, prompts: Sequence[int]) -> 
     seen = log_ratio.log_ratio(readings.seen_losses[i], base.seen_losses[0])
     pictures = readings.renders[i]
     images = [image for image in range(len(ratio)) for _ in range(ratio.shape[1])]
-    facts: dict[str, Any] = {"base_values": {}}
-    for name, values in readings.figures.items():
-        owners = prompts if values.shape[1] == len(prompts) else range(values.shape[1])
-        facts |= compared(name, values[i].tolist(), base.figures[name][0].tolist(), owners)
-        facts["base_values"] |= {name: _mean(base.figures[name][0].tolist(), owners)}
-        if name == "memorisation":
-            facts["memorisation_level"] = clustered(values[i].tolist(), owners)
+    validation = Measured(
+        difference=clustered(ratio.flatten().tolist(), images),
+        cells=tuple(log_ratio.by_image(ratio).tolist()),
+    )
+    compared = {
+        name: compare(name, values[i].tolist(), base.figures[name][0].tolist(), prompts)
+        for name, values in readings.figures.items()
+    }
     return ScoreCard(
-        validation=clustered(ratio.flatten().tolist(), images),
+        metrics={"validation": validation, **compared},
         validation_by_timestep=tuple(log_ratio.by_timestep(ratio).tolist()),
-        validation_by_image=tuple(log_ratio.by_image(ratio).tolist()),
         training=bootstrap(log_ratio.by_image(seen).tolist()) if len(seen) else None,
         broken=int(broken(pictures).sum()) if len(pictures) else 0,
         renders=len(pictures),
         prompt_of_render=tuple(prompts),
         nearest_training=None if readings.nearest is None else tuple(readings.nearest[i].tolist()),
-        **facts,
     )
 
 
-def compared(
-    name: str, values: Sequence[float], base: Sequence[float], owners: Sequence[int]
-) -> dict[str, Any]:
-    """A card's fields for one metric: the paired difference to the base with its error, and the value."""
+def compare(name: str, values: Sequence[float], base: Sequence[float], prompts: Sequence[int]) -> Measured:
+    """One metric of one subject: the paired difference to the base with its error, and the values.
+
+    Args:
+        name: of the metric.
+        values: one a render or prompt.
+        base: the bare base model's, in the same order.
+        prompts: the prompt that each render shows; where there are as many values as renders, they belong to them.
+    """
+    owners = prompts if len(values) == len(prompts) else range(len(values))
     rises = tuple(value - bare for value, bare in zip(values, base, strict=True))
-    return {
-        name: clustered(rises, owners),
-        f"{name}_by_prompt": rises,
-        f"{name}_value": _mean(values, owners),
-    }
+    return Measured(
+        difference=clustered(rises, owners),
+        cells=rises,
+        value=_mean(values, owners),
+        base=_mean(base, owners),
+        level=clustered(values, owners) if METRICS[name].level else None,
+    )
 
 
 def _mean(values: Sequence[float], owners: Sequence[int]) -> float:

@@ -6,15 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-DIRECTIONS: Mapping[str, int] = {
-    "validation": -1,
-    "clip_image": +1,
-    "clip_text": +1,
-    "diversity": +1,
-    "memorisation": -1,
-    "flexibility": +1,
-}
-"""Of each metric whether more is better (+1) or worse (-1)."""
+Directions = Mapping[str, int]
+"""Of each known metric whether more is better (+1) or worse (-1), by name."""
 
 SPREAD_FLOOR = 1e-4
 """Smallest spread, in the metric's own unit: a metric that repeats exactly must not outweigh all others."""
@@ -31,7 +24,7 @@ class Estimate:
     standard_error: float
 
 
-def weight_problems(weights: Weights, directions: Mapping[str, int] = DIRECTIONS) -> list[str]:
+def weight_problems(weights: Weights, directions: Directions) -> list[str]:
     """Everything wrong with a study's weights, as sentences; empty if nothing is."""
     problems = [
         f"Unknown metric {name!r}; choose among: {', '.join(sorted(directions))}."
@@ -52,7 +45,7 @@ def combine(
     differences: Mapping[str, Estimate],
     spreads: Mapping[str, float],
     weights: Weights,
-    directions: Mapping[str, int] = DIRECTIONS,
+    directions: Directions,
 ) -> Estimate:
     """The weighted mean of differences from the base model, each in units of its metric's spread.
 
@@ -91,7 +84,7 @@ def weighted(
     cells: Mapping[str, Sequence[float]],
     spreads: Mapping[str, float],
     weights: Weights,
-    directions: Mapping[str, int] = DIRECTIONS,
+    directions: Directions,
 ) -> dict[str, tuple[float, ...]]:
     """Single differences in the objective's unit: the means of all metrics add up to the objective.
 
@@ -114,7 +107,7 @@ def shares(
     differences: Sequence[Mapping[str, Estimate]],
     spreads: Mapping[str, float],
     weights: Weights,
-    directions: Mapping[str, int] = DIRECTIONS,
+    directions: Directions,
 ) -> dict[str, float]:
     """Each metric's share in the objective's variance over checkpoints: which metric ruled the study.
 
@@ -169,7 +162,7 @@ def _parts(
     differences: Mapping[str, Estimate],
     spreads: Mapping[str, float],
     weights: Weights,
-    directions: Mapping[str, int],
+    directions: Directions,
 ) -> dict[str, Estimate]:
     """What each weighted metric adds to the objective, with its standard error."""
     return {
@@ -179,7 +172,7 @@ def _parts(
 
 
 def _factors(
-    spreads: Mapping[str, float], weights: Weights, directions: Mapping[str, int]
+    spreads: Mapping[str, float], weights: Weights, directions: Directions
 ) -> dict[str, float]:
     """What one unit of each weighted metric is worth in the objective."""
     total = math.fsum(weights.values())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from search.objective import DIRECTIONS
+from search.objective import Directions
 from search.selection import Candidate
 
 
 def front(
-    candidates: Iterable[Candidate], metrics: Sequence[str], directions: Mapping[str, int] = DIRECTIONS
+    candidates: Iterable[Candidate], metrics: Sequence[str], directions: Directions
 ) -> list[Candidate]:
     """The candidates that no other beats in every metric at once.
 
@@ -34,7 +34,7 @@ def front(
 
 
 def _point(
-    candidate: Candidate, metrics: Sequence[str], directions: Mapping[str, int]
+    candidate: Candidate, metrics: Sequence[str], directions: Directions
 ) -> tuple[float, ...] | None:
     """The figures in the order of ``metrics``, each turned so that more is better."""
     if any(name not in candidate.scores for name in metrics):

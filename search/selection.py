@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from search.objective import DIRECTIONS, Estimate, Weights
+from search.objective import Estimate
 from search.small_samples import standard_error
+from search.trial import Reason
 
 CLEAR = 2.0
 """Standard errors of the difference at which a finalist is measured no more."""
@@ -43,7 +44,7 @@ class Candidate:
     objective: Estimate
     scores: Mapping[str, Estimate] = field(default_factory=dict)
     cells: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    barred: str | None = None
+    barred: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,12 @@ class Decision:
         best: the one with the highest objective, often the same.
         separable: false when a checkpoint of another trial than the winner's lies within one standard error
             of the best, so that fresh measurements might have chosen that trial.
-        reason: the choice in plain English, with its numbers.
     """
 
     close: Sequence[Candidate]
     winner: Candidate
     best: Candidate
     separable: bool
-    reason: str
 
 
 def earliest(candidates: Iterable[Candidate], preference: float = 1.0) -> Candidate:
@@ -130,7 +129,7 @@ def decide(
 ) -> Decision:
     """Chooses among finalists that were measured again with fresh seeds.
 
-    A barred finalist is passed over, unless all are barred; the reason says either.
+    A barred finalist is passed over, unless all are barred.
 
     Args:
         confirmed: all finalists.
@@ -140,51 +139,11 @@ def decide(
     Raises:
         NothingToSelect: none is finite.
     """
-    everyone = list(confirmed)
-    free = _finite(everyone)
-    finite = free if ahead is None else _finite(ahead)
+    finite = _finite(confirmed if ahead is None else ahead)
     close = _within(finite, 1.0)
     best, winner = close[0], earliest(finite, preference)
     rivals = [candidate for candidate in close if candidate.trial != winner.trial]
-    told = _reason(winner, best, len(free), margin(preference))
-    reason = told + _inseparable(rivals) + _guarded(winner, everyone)
-    return Decision(close, winner, best, not rivals, reason)
-
-
-def margin(preference: float) -> str:
-    """A preference in words: "one standard error", "half a standard error", "2 standard errors"."""
-    return {1.0: "one standard error", 0.5: "half a standard error"}.get(
-        preference, f"{preference:g} standard errors"
-    )
-
-
-def rule_text(
-    weights: Weights,
-    directions: Mapping[str, int] = DIRECTIONS,
-    guards: str = "",
-    preference: float = 1.0,
-) -> str:
-    """The rule of selection in words, for reports and `selection.json`.
-
-    Args:
-        weights: of the metrics in the objective.
-        directions: of each metric whether more is better.
-        guards: what bars checkpoints, in words.
-        preference: standard errors that are given away for an earlier checkpoint.
-    """
-    metrics = ", ".join(
-        f"{name} with weight {weight:g} ({'higher' if directions[name] > 0 else 'lower'} is better)"
-        for name, weight in weights.items()
-        if weight > 0
-    )
-    return (
-        "The objective is the weighted mean of each metric's difference from the base model without LoRA, "
-        f"in units of that metric's measurement noise: {metrics}. Among all checkpoints of all trials, the "
-        "winner is the earliest (fewest images seen, then smaller rank, then lower trial number) whose "
-        f"objective lies within {margin(preference)} of the best, the error of their difference on the same "
-        "images and seeds; finalists are measured again with fresh seeds before the choice."
-        + (f" {guards}" if guards else "")
-    )
+    return Decision(close, winner, best, not rivals)
 
 
 def _finite(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -223,46 +182,3 @@ def lead(best: Candidate, other: Candidate) -> Estimate:
 
 def _earliness(candidate: Candidate) -> tuple[int, int, int, int]:
     return candidate.images_seen, candidate.rank, candidate.trial, candidate.epoch
-
-
-def _guarded(winner: Candidate, everyone: Sequence[Candidate]) -> str:
-    """What the guards did among the finalists."""
-    if winner.barred is not None:
-        return (
-            f" A guard bars every one of them, so that none could be preferred; of this one, {winner.barred}."
-        )
-    barred = [c for c in everyone if c.barred is not None]
-    if not barred:
-        return ""
-    return f" Passed over: {'; '.join(f'{_named(c)}, because {c.barred}' for c in barred)}."
-
-
-def _named(candidate: Candidate) -> str:
-    return f"trial {candidate.trial}, epoch {candidate.epoch}"
-
-
-def _figures(candidate: Candidate) -> str:
-    estimate = candidate.objective
-    return (
-        f"objective {estimate.mean:.3f} ± {estimate.standard_error:.3f} after {candidate.images_seen} images"
-    )
-
-
-def _reason(winner: Candidate, best: Candidate, finalists: int, within: str) -> str:
-    name = _named(winner)
-    text = f"{name[0].upper()}{name[1:]} ({_figures(winner)}) "
-    if winner == best:
-        text += f"is the best of {finalists} confirmed checkpoints; none within {within} is earlier."
-    else:
-        text += (
-            f"is the earliest of {finalists} confirmed checkpoints within {within} of the best, "
-            f"{_named(best)} ({_figures(best)})."
-        )
-    return text
-
-
-def _inseparable(rivals: Sequence[Candidate]) -> str:
-    if not rivals:
-        return ""
-    others = "; ".join(f"{_named(rival)} ({_figures(rival)})" for rival in rivals)
-    return f" It cannot be told apart from {others}: the difference lies within one standard error."

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from evaluation.scorecard import ScoreCard
 from search.trial import Proposal
+from studies.spec.sections import ConfirmSection, JudgeSection
+from studies.study.trial import Checkpoint
 
 if TYPE_CHECKING:
     from trainer.training.pack_size import Reading
@@ -16,11 +19,7 @@ if TYPE_CHECKING:
 class Scored:
     """A checkpoint was written and scored."""
 
-    trial: int
-    epoch: int
-    images_seen: int
-    card: Mapping[str, Any]
-    """Facts and scores as JSON values; see ``studies.cards``."""
+    checkpoint: Checkpoint
     last: bool
     """Whether the trial has reached its horizon."""
 
@@ -59,14 +58,32 @@ class Exam:
     outside: int = 0
     """How many prompts outside the data set are rendered."""
 
+    @classmethod
+    def everyday(cls, judge: JudgeSection, label: str, outside: int = 0) -> Self:
+        """What every checkpoint is judged on."""
+        counts = judge.timesteps, judge.prompt_count, judge.seeds_per_prompt
+        return cls("validation", *counts, label, outside)
+
+    @classmethod
+    def thorough(cls, confirm: ConfirmSection, side: str, label: str, care: int = 1) -> Self:
+        """What finalists are judged on, with so many times the timesteps, seeds and other prompts."""
+        return cls(
+            side,
+            care * confirm.timesteps,
+            confirm.prompt_count,
+            care * confirm.seeds_per_prompt,
+            label,
+            care * confirm.outside_prompt_count,
+        )
+
 
 class Engine(Protocol):
     """Trains and judges; decides nothing."""
 
-    def admit(self, proposal: Proposal, cards: Sequence[Mapping[str, Any]]) -> None:
-        """Takes a trial in, from its last epoch end if it was resumed; ``cards`` are those already stored."""
+    def admit(self, proposal: Proposal, stored: Sequence[Checkpoint]) -> None:
+        """Takes a trial in, from its last epoch end if it was resumed; ``stored`` are known already."""
 
-    def drop(self, trial: int) -> None:
+    def stop(self, trial: int) -> None:
         """Frees the slot of a trial that need not go on."""
 
     def advance(self) -> list[Event]:
@@ -84,13 +101,13 @@ class Engine(Protocol):
     def seconds(self) -> Mapping[str, float]:
         """Working time of all devices in this run, by kind of work."""
 
-    def settle(self, proposal: Proposal, epoch: int) -> None:
+    def retrain_on_all(self, proposal: Proposal, epoch: int) -> None:
         """Makes the LoRA file of a trial at an epoch if it is not there; nothing may be in training."""
 
-    def spreads(self) -> dict[str, float]:
+    def measurement_noise(self) -> dict[str, float]:
         """Of each metric how much a difference to the base model moves when it is measured again."""
 
-    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
         """Scores (trial, epoch) checkpoints from their files; nothing may be in training."""
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from evaluation.encoders import ClipEncoder, ImageEncoder
+from evaluation.encoders import ClipEncoder, VisionEncoder
 from evaluation.flexibility_prompts import outside
 from evaluation.judge import Judge, Panel
 from evaluation.metrics.log_ratio import by_image
+from evaluation.metrics.table import METRICS
 from evaluation.pooling import pooled
 from evaluation.rendering import RenderSettings
 from evaluation.scorecard import ScoreCard
@@ -21,7 +22,7 @@ from studies.spec.sections import JudgeSection, cues
 from studies.spec.study_file import StudySpec
 from studies.study.folds import Side, prompts_of, shared_out
 from trainer.adapters.bank import AdapterBank
-from trainer.data.dataset import WHOLE
+from trainer.data.dataset import WHOLE, Dataset
 from trainer.data.encoded import Encoded
 from trainer.lora_files.file import load_slot, read
 from trainer.plan import TrainingPlan
@@ -29,7 +30,7 @@ from trainer.seeds import derive
 from trainer.training.run import shape_of
 
 
-class Examiner:
+class StudyJudges:
     """Makes the panels of a study and judges on them.
 
     Args:
@@ -52,19 +53,18 @@ class Examiner:
         self._data, self._bank = data, bank
         encoder, device = spec.judge.image_encoder, data.base.device
         self._clip = ClipEncoder(spec.judge.clip, device) if spec.judge.clip else None
-        self._eye = ImageEncoder(encoder, device) if encoder else None
+        self._encoder = VisionEncoder(encoder, device) if encoder else None
         self.judges = self._validating(self._everyday("search"))
         """One for each side, for every day of the search."""
 
-    def spreads(self) -> dict[str, float]:
+    def measurement_noise(self) -> dict[str, float]:
         """How much a difference in each metric moves when it is measured again with other seeds."""
         again = self._validating(self._everyday("again"))
-        found = spreads(self.judges, again)
-        if self._spec.objective.get("flexibility"):
-            asked = [
-                [judge.flexibility_of_base() or [] for judge in judges] for judges in (self.judges, again)
-            ]
-            found["flexibility"] = spread(*map(_flat, asked))
+        found = measurement_noise(self.judges, again)
+        for name, metric in METRICS.items():
+            if metric.outside and self._spec.objective.get(name):
+                asked = [[judge.outside_of_base()[name] for judge in judges] for judges in (self.judges, again)]
+                found[name] = spread(*map(_flat, asked))
         return found
 
     def examine(self, files: Sequence[Sequence[Path]], exam: Exam) -> list[ScoreCard]:
@@ -96,9 +96,7 @@ class Examiner:
 
     def _everyday(self, label: str) -> Exam:
         """What every checkpoint of the search is judged on."""
-        judge = self._spec.judge
-        counts = judge.timesteps, judge.prompt_count, judge.seeds_per_prompt
-        return Exam("validation", *counts, label, judge.outside_prompt_count)
+        return Exam.everyday(self._spec.judge, label, self._spec.judge.outside_prompt_count)
 
     def _validating(self, exam: Exam) -> list[Judge]:
         """A judge for each side."""
@@ -107,25 +105,42 @@ class Examiner:
 
     def _judge(self, exam: Exam, fold: int | None, prompt_count: int) -> Judge:
         panel = self._panel(exam, fold, prompt_count)
-        return Judge(self._data, self._bank, panel, self._clip, self._eye)
+        return Judge(self._data, self._bank, panel, self._clip, self._encoder)
 
     def _panel(self, exam: Exam, fold: int | None, prompt_count: int) -> Panel:
-        judge, examples = self._spec.judge, self._data.dataset.examples
-        split = self._data.dataset.fold(fold).split
-        held_out = split.test if exam.side == "test" else split.validation
-        captions = [example.caption for example in examples]
-        prompts = prompts_of(Side(fold, tuple(captions[i] for i in held_out)), judge.prompts, prompt_count)
-        return Panel(
-            held_out=held_out,
-            seen=split.train[: judge.seen_images] if exam.label == "search" else (),
-            prompts=prompts * exam.seeds_per_prompt,
-            timesteps=exam.timesteps,
-            seed=derive(self._template.seed, "exam", exam.label),
-            settings=settings_of(judge, self._template.data.resolution),
-            max_rows=judge.max_rows,
-            training=split.train,
-            outside=outside(cues(judge), captions, exam.outside),
-        )
+        dataset = self._data.dataset.fold(fold)
+        template = self._template
+        return panel(self._spec.judge, dataset, exam, prompt_count, template.seed, template.data.resolution)
+
+
+def panel(
+    judge: JudgeSection, dataset: Dataset, exam: Exam, prompt_count: int, seed: int, resolution: int
+) -> Panel:
+    """What checkpoints are judged on.
+
+    Args:
+        judge: how, in general.
+        dataset: whose split says what is held out.
+        exam: how thoroughly this time.
+        prompt_count: how many captions of held-out images are rendered where ``judge`` gives no prompts.
+        seed: from which all that is drawn derives.
+        resolution: side of the renders in pixels.
+    """
+    split = dataset.split
+    held_out = split.test if exam.side == "test" else split.validation
+    captions = [example.caption for example in dataset.examples]
+    prompts = prompts_of([captions[i] for i in held_out], judge.prompts, prompt_count)
+    return Panel(
+        held_out=held_out,
+        seen=split.train[: judge.seen_images] if exam.label == "search" else (),
+        prompts=prompts * exam.seeds_per_prompt,
+        timesteps=exam.timesteps,
+        seed=derive(seed, "exam", exam.label),
+        settings=settings_of(judge, resolution),
+        max_rows=judge.max_rows,
+        training=split.train,
+        outside=outside(cues(judge), captions, exam.outside),
+    )
 
 
 def settings_of(judge: JudgeSection, side: int) -> RenderSettings:
@@ -133,7 +148,7 @@ def settings_of(judge: JudgeSection, side: int) -> RenderSettings:
     return RenderSettings(judge.steps, judge.guidance, side, side, judge.negative_prompt, guided=judge.guided)
 
 
-def spreads(first: Sequence[Judge], again: Sequence[Judge]) -> dict[str, float]:
+def measurement_noise(first: Sequence[Judge], again: Sequence[Judge]) -> dict[str, float]:
     """How much a difference in each metric moves between two measurements with different seeds.
 
     Of pictures it is the base model's own figure that is measured twice: a LoRA's pictures share little with the

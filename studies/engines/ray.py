@@ -153,17 +153,17 @@ class RayEngine:
                 totals[kind] += value
         return totals
 
-    def admit(self, proposal: Proposal, cards: Sequence[Mapping[str, Any]]) -> None:
+    def admit(self, proposal: Proposal, stored: Sequence[Checkpoint]) -> None:
         """Gives a trial to the worker with the most room, the first of them where several have it."""
         post = max(self._posts, key=lambda post: (post.room, -post.number))
         post.trials.add(proposal.number)
-        post.orders.append(("admit", (proposal, [dict(card) for card in cards])))
+        post.orders.append(("admit", (proposal, list(stored))))
 
-    def drop(self, trial: int) -> None:
+    def stop(self, trial: int) -> None:
         """Frees the slot of a trial that need not go on."""
         post = next(post for post in self._posts if trial in post.trials)
         post.trials.remove(trial)
-        post.orders.append(("drop", (trial,)))
+        post.orders.append(("stop", (trial,)))
 
     def advance(self) -> list[Event]:
         """Lets every worker with trials train until one reports; nothing has happened where one has only started.
@@ -179,18 +179,18 @@ class RayEngine:
         events, self._waiting = self._waiting, []
         return events
 
-    def settle(self, proposal: Proposal, epoch: int) -> None:
+    def retrain_on_all(self, proposal: Proposal, epoch: int) -> None:
         """Makes the LoRA file of a trial at an epoch if it is not there, on the first worker."""
-        self._ask("settle", proposal, epoch)
+        self._ask("retrain_on_all", proposal, epoch)
 
-    def spreads(self) -> dict[str, float]:
+    def measurement_noise(self) -> dict[str, float]:
         """How much each metric of the base model moves when it is measured again, on the first worker."""
-        found: dict[str, float] = self._ask("spreads")
+        found: dict[str, float] = self._ask("measurement_noise")
         return found
 
-    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
         """Scores checkpoints from their files, on the first worker: all in the same pass, as ever."""
-        cards: list[Mapping[str, Any]] = self._ask("examine", list(checkpoints), exam)
+        cards: list[ScoreCard] = self._ask("examine", list(checkpoints), exam)
         return cards
 
     def _ask(self, name: str, *arguments: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,14 @@ from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
 from search.trial import Proposal
 from studies.engines.engine import Blown, Event, Exam, Returned, Scored
-from studies.engines.judges import Examiner, renders_of_base
+from studies.engines.judges import StudyJudges, renders_of_base
 from studies.errors import StudyError
 from studies.images import save_png, strip
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
 from studies.study.folds import Cohorts, Part, sides_of
 from studies.study.probe import plain, probed_plan
+from studies.study.trial import Checkpoint
 from studies.workspace import Workspace
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import WHOLE, Dataset
@@ -65,8 +66,8 @@ class Worker:
         self.seconds = {"training": 0.0, "judging": 0.0}
         """Time spent; for reports only, nothing depends on it."""
         with self._timed("judging"):
-            self._examiner = Examiner(spec, self._cohorts.sides, self._data, self._pack.bank, template)
-        bare = torch.cat(renders_of_base(self._examiner.judges))
+            self._judges = StudyJudges(spec, self._cohorts.sides, self._data, self._pack.bank, template)
+        bare = torch.cat(renders_of_base(self._judges.judges))
         if len(bare):
             save_png(workspace.base_renders, strip(bare))
 
@@ -101,18 +102,17 @@ class Worker:
         """Whether no trial is in training."""
         return not self._pack.runs and not self._waiting
 
-    def admit(self, proposal: Proposal, cards: Sequence[Mapping[str, Any]]) -> None:
+    def admit(self, proposal: Proposal, stored: Sequence[Checkpoint]) -> None:
         """Takes a trial in, each of its runs from its last epoch end if there is one."""
         number = proposal.number
         self._plans[number] = self._planner.plan(proposal.values)
-        stored = {card["epoch"]: card for card in cards}
+        known = {checkpoint.epoch: checkpoint for checkpoint in stored}
         runs = [self._begin(run, proposal.resumed) for run in self._cohorts.runs(number)]
         at = runs[0].progress
-        if at.epoch in stored and all(run.progress.epoch == at.epoch for run in runs):
-            card = stored[at.epoch]
-            self._waiting.append(Scored(number, at.epoch, card["images_seen"], card, runs[0].finished))
+        if at.epoch in known and all(run.progress.epoch == at.epoch for run in runs):
+            self._waiting.append(Scored(known[at.epoch], runs[0].finished))
             return
-        ends = [_end(run) for run in runs if run.progress.epoch and run.progress.epoch not in stored]
+        ends = [_end(run) for run in runs if run.progress.epoch and run.progress.epoch not in known]
         self._waiting += self._score(ends)
 
     def _begin(self, run: int, resumed: bool) -> TrainingRun:
@@ -126,7 +126,7 @@ class Worker:
             return plan
         return plan.model_copy(update={"data": plan.data.model_copy(update={"fold": fold})})
 
-    def drop(self, trial: int) -> None:
+    def stop(self, trial: int) -> None:
         """Frees the slots of a trial that need not go on."""
         for run in self._cohorts.runs(trial):
             if run in self._pack.runs:
@@ -160,7 +160,7 @@ class Worker:
         """All runs of a trial leave the pack with one of them."""
         trial = self._cohorts.trial(run)
         if trial in self._plans:
-            self.drop(trial)
+            self.stop(trial)
             self._waiting.append(told(trial))
 
     def _put_out(self, run: int) -> None:
@@ -174,23 +174,22 @@ class Worker:
         else:
             self._leave(run, Returned)
 
-    def spreads(self) -> dict[str, float]:
+    def measurement_noise(self) -> dict[str, float]:
         """How much each metric of the base model moves when it is measured again with other seeds."""
         with self._timed("judging"):
-            return self._examiner.spreads()
+            return self._judges.measurement_noise()
 
-    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
         """Scores checkpoints from their files: what is judged is what is handed over."""
         with self._timed("judging"):
-            cards = self._examiner.examine([self._files(exam, *of) for of in checkpoints], exam)
-        return [card.plain() for card in cards]
+            return self._judges.examine([self._files(exam, *of) for of in checkpoints], exam)
 
     def _files(self, exam: Exam, trial: int, epoch: int) -> list[Path]:
         if exam.side == "test":
             return [self._workspace.lora(trial, epoch)]
         return [self._workspace.lora(trial, epoch, side.fold) for side in self._cohorts.sides]
 
-    def settle(self, proposal: Proposal, epoch: int) -> None:
+    def retrain_on_all(self, proposal: Proposal, epoch: int) -> None:
         """Makes the file that is handed over: where trials hold out folds, it is trained on all of them."""
         number, path = proposal.number, self._workspace.lora(proposal.number, epoch)
         if path.exists():
@@ -241,7 +240,7 @@ class Worker:
         runs = [self._pack.runs[end.trial] for end in ends]
         with self._timed("judging"), self._pack.shown([end.trial for end in ends]):
             subjects = [Subject(run.slot, run.plan.base.clip_skip) for run in runs]
-            scored = self._examiner.judges[place].score(subjects, self._asked(ends))
+            scored = self._judges.judges[place].score(subjects, self._asked(ends))
         for end in ends:
             if end.last:
                 self._pack.evict(end.trial)
@@ -253,26 +252,27 @@ class Worker:
         if len(whole.renders):
             save_png(self._workspace.renders(trial, end.epoch), strip(whole.renders))
         if reason := whole.scores.unusable:
-            self.drop(trial)
+            self.stop(trial)
             return Blown(trial, reason)
-        return Scored(trial, end.epoch, end.images_seen, self._card(end, whole.scores), end.last)
+        return Scored(self._checkpoint(end, whole.scores), end.last)
 
     def _asked(self, ends: Sequence[EpochEnd]) -> list[int]:
         """Who renders the prompts outside the data set: last checkpoints, or all if the objective weighs it."""
         always = self._spec.objective.get("flexibility", 0) > 0
         return [i for i, end in enumerate(ends) if end.last or always]
 
-    def _card(self, end: EpochEnd, scores: ScoreCard) -> dict[str, Any]:
-        return {
-            "epoch": end.epoch,
-            "images_seen": end.images_seen,
-            "runs": len(self._cohorts.sides),
-            "steps": end.steps,
-            "training_loss": end.training_loss,
-            "rank": self._plans[end.trial].lora.rank,
-            "file": self._workspace.relative(self._workspace.lora(end.trial, end.epoch)),
-            "scores": scores.plain(),
-        }
+    def _checkpoint(self, end: EpochEnd, scores: ScoreCard) -> Checkpoint:
+        return Checkpoint(
+            trial=end.trial,
+            epoch=end.epoch,
+            images_seen=end.images_seen,
+            runs=len(self._cohorts.sides),
+            steps=end.steps,
+            training_loss=end.training_loss,
+            rank=self._plans[end.trial].lora.rank,
+            file=self._workspace.relative(self._workspace.lora(end.trial, end.epoch)),
+            scores=scores,
+        )
 
 
 def _end(run: TrainingRun) -> EpochEnd:

@@ -1,71 +1,75 @@
-"""Every scored checkpoint of a study as one table (pure)."""
+"""Every scored checkpoint as one table (pure)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from evaluation.scorecard import METRICS, ScoreCard
-from search.trial import TrialRecord
-from studies.selection.checkpoint import Card, facts
+from evaluation.intervals import Estimate
+from evaluation.metrics.table import METRICS
+from search.trial import Value
+from studies.report.explanation import sentence
+from studies.study.trial import Checkpoint, Trial
 
-Row = dict[str, Any]
-"""One checkpoint: plain columns, None where nothing was measured."""
-
-
-def rows(records: Sequence[TrialRecord]) -> list[Row]:
-    """One row a checkpoint, the highest objective first; checkpoints without one last."""
-    found = [_row(record, card) for record in records for card in record.cards]
-    return sorted(found, key=lambda row: _rank(row["objective"]))
+Cell = Value | None
+Row = dict[str, Cell]
+"""A checkpoint's columns; None where nothing was measured."""
 
 
-def csv(records: Sequence[TrialRecord], parameters: Sequence[str]) -> bytes:
+def ranked(trials: Sequence[Trial]) -> list[tuple[Trial, Checkpoint]]:
+    """Every checkpoint with its trial, the highest objective first; those without one last."""
+    everyone = [(trial, checkpoint) for trial in trials for checkpoint in trial.checkpoints]
+    return sorted(everyone, key=lambda pair: _rank(pair[1].objective))
+
+
+def csv(trials: Sequence[Trial], parameters: Sequence[str]) -> bytes:
     """The table with the trials' values beside it, as UTF-8 CSV.
 
     Args:
-        records: all trials.
+        trials: all of them.
         parameters: names of the searched parameters, one column each.
     """
     import pandas
 
-    values = {record.number: record.values for record in records}
-    table = rows(records)
-    columns = [*table[0], *parameters] if table else []
-    frame = pandas.DataFrame([row | values[row["trial"]] for row in table], columns=columns)
+    rows = [to_row(trial, checkpoint) | dict(trial.values) for trial, checkpoint in ranked(trials)]
+    own = [name for name in rows[0] if name not in parameters] if rows else []
+    frame = pandas.DataFrame(rows, columns=[*own, *parameters] if rows else [])
     text: str = frame.to_csv(index=False)
     return text.encode()
 
 
-def gap(scores: ScoreCard) -> float | None:
-    """Validation minus training log ratio: how much better the images are known that were trained on."""
-    return None if scores.training is None else scores.validation.mean - scores.training.mean
-
-
-def _row(record: TrialRecord, card: Card) -> Row:
-    scores = facts(card)
+def to_row(trial: Trial, checkpoint: Checkpoint) -> Row:
+    """A checkpoint's columns."""
+    scores = checkpoint.scores
+    differences = {name: scores.difference(name) for name in METRICS} | {"training": scores.training}
+    pictured = {name: scores.metrics.get(name) for name, metric in METRICS.items() if metric.measure}
     row: Row = {
-        "trial": record.number,
-        "state": record.state,
-        "epoch": int(card["epoch"]),
-        "images_seen": card["images_seen"],
-        "steps": card.get("steps"),
+        "trial": trial.number,
+        "state": trial.state,
+        "epoch": checkpoint.epoch,
+        "images_seen": checkpoint.origin.images_seen if checkpoint.origin else checkpoint.images_seen,
+        "steps": checkpoint.steps,
     }
-    for name in (*METRICS, "training"):
-        estimate = getattr(scores, name)
-        row[name] = estimate.mean if estimate else None
-        known = estimate is not None and math.isfinite(estimate.standard_error)
-        row[f"{name}_error"] = estimate.standard_error if known else None
+    for name, estimate in differences.items():
+        row |= _with_error(name, estimate)
+    row |= {"training_gap": checkpoint.training_gap}
+    row |= {f"{name}_value": found.value if found else None for name, found in pictured.items()}
+    row |= {f"{name}_base": found.base if found else None for name, found in pictured.items()}
     return row | {
-        "training_gap": gap(scores),
-        **{f"{name}_value": getattr(scores, f"{name}_value") for name in METRICS[1:]},
-        **{f"{name}_base": scores.base_values.get(name) for name in METRICS[1:]},
         "broken_renders": scores.broken,
-        "objective": card.get("objective"),
-        "objective_error": card.get("objective_error"),
-        "barred": card.get("barred"),
-        "training_loss": card.get("training_loss"),
-        "file": card.get("file"),
+        "objective": checkpoint.objective,
+        "objective_error": checkpoint.objective_error,
+        "barred": sentence(checkpoint.barred) if checkpoint.barred else None,
+        "training_loss": checkpoint.training_loss,
+        "file": checkpoint.file,
+    }
+
+
+def _with_error(name: str, estimate: Estimate | None) -> Row:
+    known = estimate is not None and math.isfinite(estimate.standard_error)
+    return {
+        name: estimate.mean if estimate else None,
+        f"{name}_error": estimate.standard_error if estimate and known else None,
     }
 
 

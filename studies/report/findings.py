@@ -5,28 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from evaluation.intervals import Estimate
-from search.objective import DIRECTIONS
+from evaluation.metrics.table import METRICS, Metric, Tone
+from evaluation.scorecard import Measured, ScoreCard
 from studies.text.format import error, figure, signed
 from studies.text.i18n import ENGLISH, Translator, marked
 
 NOTICEABLE = 2.0
 """Standard errors that a difference must reach before it is called one."""
-
-
-METRICS = {
-    "validation": marked("validation loss"),
-    "clip_image": marked("CLIP image similarity"),
-    "clip_text": marked("CLIP text similarity"),
-    "diversity": marked("diversity between seeds"),
-    "memorisation": marked("memorisation"),
-    "flexibility": marked("following of prompts outside the data set"),
-}
-
-
-Tone = Literal["good", "bad", "neutral"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +30,21 @@ class Finding:
     """The base model's own value and the LoRA's; empty where the figure has none."""
 
 
-def findings(scores: Mapping[str, Any], images: int, side: Side, say: Translator = ENGLISH) -> list[Finding]:
+def findings(scores: ScoreCard, images: int, side: Side, say: Translator = ENGLISH) -> list[Finding]:
     """What a score card says of a LoRA against the base model.
 
     Args:
-        scores: JSON of a card.
+        scores: of a checkpoint.
         images: how many held-out images it was measured on.
         side: what to call them: "test" or "validation".
         say: the language.
     """
-    found = [_loss(Estimate.model_validate(scores["validation"]), images, side, say)]
-    return found + [_other(name, scores, say) for name in _OTHERS if scores.get(name)]
+    where = say(_SIDES[side][images != 1], images=images)
+    others = [(METRICS[name], found) for name, found in scores.metrics.items() if name in METRICS]
+    return [
+        _loss(row, found.difference, where, say) if row.measure is None else _of_pictures(row, found, say)
+        for row, found in others
+    ]
 
 
 def ruling(shares: Mapping[str, float], say: Translator = ENGLISH) -> str:
@@ -75,125 +67,44 @@ def ruling(shares: Mapping[str, float], say: Translator = ENGLISH) -> str:
     return text
 
 
-def checkpoint(trial: int, epoch: int, say: Translator) -> str:
-    """What a checkpoint is called."""
-    return say("trial {trial}, epoch {epoch}", trial=trial, epoch=epoch)
-
-
-def earlier_tests(verdict: Mapping[str, Any], say: Translator = ENGLISH) -> str:
-    """That earlier choices met the test images too; empty where none did."""
-    others = say("; ").join(
-        checkpoint(trial, epoch, say) for trial, epoch in verdict.get("tested_before", [])
-    )
-    return say("Earlier choices met these images too: {others}.", others=others) if others else ""
-
-
-def _loss(found: Estimate, images: int, side: Side, say: Translator) -> Finding:
+def _loss(row: Metric, found: Estimate, where: str, say: Translator) -> Finding:
     """A log ratio as the change in per cent that it stands for."""
     change, noise = math.expm1(found.mean), math.exp(found.mean) * found.standard_error
-    tone = _tone(-found.mean, found.standard_error)
-    where = say(_SIDES[side][images != 1], images=images)
-    meaning = say(_LOSS[tone], where=where)
-    return Finding(say("Loss"), f"{signed(100 * change, 1)} %", f"± {error(100 * noise, 1)}", meaning, tone)
+    tone = _tone(row.direction * found.mean, found.standard_error)
+    meaning = say(row.meanings[tone], where=where)
+    return Finding(say(row.title), f"{signed(100 * change, 1)} %", f"± {error(100 * noise, 1)}", meaning, tone)
 
 
 Side = Literal["test", "validation"]
-
-
 _SIDES: Mapping[Side, tuple[str, str]] = {
     "test": (marked("{images} test image"), marked("{images} test images")),
     "validation": (marked("{images} validation image"), marked("{images} validation images")),
 }
 
 
-_LOSS: Mapping[Tone, str] = {
-    "good": marked("The loss on {where} is this much lower than without the LoRA."),
-    "bad": marked(
-        "The loss on {where} is higher than without the LoRA: the training images may be learnt by heart."
-    ),
-    "neutral": marked("The loss on {where} cannot be told from that without the LoRA."),
-}
-
-
-_OTHERS: Mapping[str, tuple[str, Mapping[Tone, str]]] = {
-    "clip_image": (
-        marked("Likeness (CLIP)"),
-        {
-            "good": marked(
-                "Its pictures are closer to your held-out images than the base model's, in points of 100."
-            ),
-            "bad": marked(
-                "Its pictures are further from your held-out images than the base model's, in points of 100."
-            ),
-            "neutral": marked(
-                "Its pictures are as close to your held-out images as the base model's, within the error."
-            ),
-        },
-    ),
-    "clip_text": (
-        marked("Prompt following (CLIP)"),
-        {
-            "good": marked("It follows the prompts better than the base model, in points of 100."),
-            "bad": marked("It follows the prompts less well than the base model, in points of 100."),
-            "neutral": marked("It follows the prompts as well as the base model, within the error."),
-        },
-    ),
-    "diversity": (
-        marked("Diversity"),
-        {
-            "good": marked("Its pictures of one prompt differ more from seed to seed than the base model's."),
-            "bad": marked("Its pictures of one prompt differ less from seed to seed than the base model's."),
-            "neutral": marked("Its pictures of one prompt differ from seed to seed as the base model's do."),
-        },
-    ),
-    "memorisation": (
-        marked("Memorisation"),
-        {
-            "good": marked(
-                "Its pictures lean less to the training images than the base model's, in points of 100."
-            ),
-            "bad": marked(
-                "Its pictures copy the training images more than the base model's, in points of 100."
-            ),
-            "neutral": marked("Its pictures lean to the training images no more than the base model's."),
-        },
-    ),
-    "flexibility": (
-        marked("Flexibility"),
-        {
-            "good": marked(
-                "It follows prompts outside the data set better than the base model, in points of 100."
-            ),
-            "bad": marked(
-                "It follows prompts outside the data set less well than the base model, in points of 100."
-            ),
-            "neutral": marked(
-                "It follows prompts outside the data set as well as the base model, within the error."
-            ),
-        },
-    ),
-}
-
-
-def _other(name: str, scores: Mapping[str, Any], say: Translator) -> Finding:
-    (label, meanings), found = _OTHERS[name], Estimate.model_validate(scores[name])
-    tone = _tone(DIRECTIONS[name] * found.mean, found.standard_error)
+def _of_pictures(row: Metric, found: Measured, say: Translator) -> Finding:
+    rise = found.difference
+    tone = _tone(row.direction * rise.mean, rise.standard_error)
     return Finding(
-        say(label),
-        signed(found.mean, 2),
-        f"± {error(found.standard_error, 2)}",
-        say(meanings[tone]),
+        say(row.title),
+        signed(rise.mean, row.digits),
+        f"± {error(rise.standard_error, row.digits)}",
+        say(row.meanings[tone]),
         tone,
-        _against(scores.get(f"{name}_value"), scores.get("base_values", {}).get(name), say),
+        _against(found, row.digits, say),
     )
 
 
-def _against(value: float | None, base: float | None, say: Translator) -> str:
-    if value is None:
+def _against(found: Measured, digits: int, say: Translator) -> str:
+    if found.value is None:
         return ""
-    if base is None:
-        return say("Its value is {value}.", value=figure(value, 2))
-    return say("Base model {base}, with the LoRA {value}.", base=figure(base, 2), value=figure(value, 2))
+    if found.base is None:
+        return say("Its value is {value}.", value=figure(found.value, digits))
+    return say(
+        "Base model {base}, with the LoRA {value}.",
+        base=figure(found.base, digits),
+        value=figure(found.value, digits),
+    )
 
 
 def _tone(gain: float, error: float) -> Tone:
@@ -204,4 +115,4 @@ def _tone(gain: float, error: float) -> Tone:
 
 def metric(name: str, say: Translator = ENGLISH) -> str:
     """A metric as people call it."""
-    return say.pattern(METRICS.get(name, name))
+    return say.pattern(METRICS[name].label if name in METRICS else name)

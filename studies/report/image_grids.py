@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from evaluation.scorecard import ScoreCard
-from search.trial import TrialRecord
 from studies import images as pictures
 from studies.images import data_uri
-from studies.selection.checkpoint import Card, facts
+from studies.selection.document import Finalist
 from studies.study.study import Study
+from studies.study.trial import Checkpoint, Trial
 from trainer.data import images
 from trainer.data.buckets import fit
 from trainer.data.dataset import Dataset
@@ -27,7 +26,7 @@ class Evidence:
     """What a person can judge by eye, as ``data:`` URIs."""
 
     study: Study
-    champion: TrialRecord
+    champion: Trial
 
     @cached_property
     def prompts(self) -> tuple[str, ...]:
@@ -43,48 +42,76 @@ class Evidence:
         """A checkpoint's strip; empty where it has none."""
         return pictures.tiles(self.study.workspace.renders(trial, epoch), len(self.prompts))
 
-    def grid(self) -> dict[str, Any]:
+    def grid(self) -> Grid:
         """The winner's trial: the base, every epoch, the held-out images."""
-        rows = [
-            {"card": card, "tiles": self.strip(self.champion.number, card["epoch"])}
-            for card in self.champion.cards
-        ]
-        return {
-            "prompts": self.prompts,
-            "base": self.base,
-            "rows": [row for row in rows if row["tiles"]],
-            "originals": [original(self.study.dataset, i) for i in self.study.originals],
-        }
+        rows = [(one, self.strip(one.trial, one.epoch)) for one in self.champion.checkpoints]
+        return Grid(
+            prompts=self.prompts,
+            base=self.base,
+            rows=[Row(checkpoint, tiles) for checkpoint, tiles in rows if tiles],
+            originals=[original(self.study.dataset, i) for i in self.study.originals],
+        )
 
-    def side_by_side(self, finalists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """A row a prompt, a column a finalist, the base first; empty where fewer than two have pictures."""
-        found = [(f, self.strip(f["trial"], f["epoch"])) for f in finalists]
+    def side_by_side(self, finalists: Sequence[Finalist]) -> SideBySide | None:
+        """A row a prompt, a column a finalist, the base first; None where fewer than two have pictures."""
+        found = [(f, self.strip(f.trial, f.epoch)) for f in finalists]
         found = [(finalist, tiles) for finalist, tiles in found if tiles]
         if len(found) < 2:
-            return {}
+            return None
         strips = [*([self.base] if self.base else []), *(tiles for _, tiles in found)]
-        return {
-            "has_base": bool(self.base),
-            "finalists": [finalist for finalist, _ in found],
-            "rows": [
-                {"prompt": prompt, "tiles": [strip[i] for strip in strips]}
-                for i, prompt in enumerate(self.prompts)
-            ],
-        }
+        return SideBySide(
+            has_base=bool(self.base),
+            finalists=[finalist for finalist, _ in found],
+            rows=[(prompt, [strip[i] for strip in strips]) for i, prompt in enumerate(self.prompts)],
+        )
 
-    def pairs(self, card: Card) -> list[dict[str, Any]]:
-        """Renders of a checkpoint beside the training image that each is most like, the most alike first.
-
-        Args:
-            card: of the winner's checkpoint.
-        """
-        tiles = self.strip(self.champion.number, card["epoch"])
-        return pairs(facts(card), tiles, self.prompts, self.study.dataset)
+    def pairs(self, checkpoint: Checkpoint) -> list[Pair]:
+        """Renders of the winner's checkpoint beside the training image that each is most like."""
+        tiles = self.strip(checkpoint.trial, checkpoint.epoch)
+        return pairs(checkpoint.scores, tiles, self.prompts, self.study.dataset)
 
 
-def pairs(
-    scores: ScoreCard, tiles: Sequence[str], prompts: Sequence[str], dataset: Dataset
-) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A checkpoint's pictures, one a prompt."""
+
+    checkpoint: Checkpoint
+    tiles: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What checkpoints draw, prompt by prompt."""
+
+    prompts: Sequence[str]
+    base: list[str]
+    rows: list[Row]
+    originals: list[str | None]
+    """The held-out image whose caption each prompt is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Finalists' pictures in columns."""
+
+    has_base: bool
+    finalists: list[Finalist]
+    rows: list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A render beside the training image that it is most like."""
+
+    render: str
+    original: str
+    prompt: str
+    name: str
+    rise: float | None
+    """How much more it leans to training images than the base model's render, in points; None where unknown."""
+
+
+def pairs(scores: ScoreCard, tiles: Sequence[str], prompts: Sequence[str], dataset: Dataset) -> list[Pair]:
     """Renders beside the training image that each is most like, the most alike first.
 
     Args:
@@ -93,23 +120,18 @@ def pairs(
         prompts: of each render.
         dataset: with the training images.
     """
-    nearest, rises = scores.nearest_training or (), scores.memorisation_by_prompt or ()
+    nearest = scores.nearest_training or ()
+    leaning = scores.metrics.get("memorisation")
+    rises = leaning.cells if leaning else ()
     if not nearest or len(tiles) != len(nearest):
         return []
     known = len(rises) == len(nearest)
     order = sorted(range(len(nearest)), key=lambda i: -rises[i]) if known else range(len(nearest))
-    found = [
-        {
-            "render": tiles[i],
-            "original": original(dataset, nearest[i]),
-            "prompt": prompts[i],
-            "name": dataset.examples[nearest[i]].path.name,
-            "rise": rises[i] if known else None,
-        }
+    return [
+        Pair(tiles[i], shown, prompts[i], dataset.examples[nearest[i]].path.name, rises[i] if known else None)
         for i in order
-        if 0 <= nearest[i] < len(dataset.examples)
-    ]
-    return [pair for pair in found if pair["original"]][:MOST_PAIRS]
+        if 0 <= nearest[i] < len(dataset.examples) and (shown := original(dataset, nearest[i]))
+    ][:MOST_PAIRS]
 
 
 def original(dataset: Dataset, index: int) -> str | None:

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from evaluation.scorecard import METRICS, ScoreCard
+from evaluation.metrics.table import METRICS
+from evaluation.scorecard import ScoreCard
 from search.dashboard_notes import PICTURE
 from search.memory import Memory
-from search.trial import End, Infeasible, TrialRecord
+from search.trial import End, Infeasible
 from studies.report import findings
+from studies.report.choice import reason
 from studies.report.diagnosis import diagnose, headline
-from studies.selection.checkpoint import Card, facts
+from studies.report.explanation import rule, sentence
+from studies.selection.document import Finalist, Selection
+from studies.study.trial import Checkpoint, Trial
 from studies.text import format
 from studies.text.format import estimate, figure, signed
 
 
-def short(record: TrialRecord, end: End) -> dict[str, str | int]:
+def short(trial: Trial, end: End) -> dict[str, str | int]:
     """Attributes of a trial that is about to end; only what is known.
 
     Args:
-        record: with all its cards, still running.
+        trial: with all its checkpoints, still running.
         end: how it ends.
     """
-    scored = [card for card in record.cards if card["objective"] is not None]
     found: dict[str, str | int] = {}
-    if scored:
-        best = max(scored, key=lambda card: float(card["objective"]))
-        found["best_epoch"] = int(best["epoch"])
-        found["best_validation"] = estimate(best["scores"]["validation"], 4)
+    if trial.best:
+        found["best_epoch"] = trial.best.epoch
+        found["best_validation"] = estimate(trial.best.scores.validation, 4)
     if isinstance(end, Infeasible):
-        record = replace(record, state="infeasible", reason=end.reason)
-    diagnosis = diagnose(record)
+        trial = replace(trial, state="infeasible", reason=end.reason)
+    diagnosis = diagnose(trial)
     if diagnosis is not None:
         found["diagnosis"] = diagnosis.sentence
     return found
@@ -54,65 +55,60 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", _ADDRESS.sub(_JOINER, " ".join(text.split())))
 
 
-def study_note(verdict: Mapping[str, Any], records: Sequence[TrialRecord]) -> str:
+def study_note(selection: Selection, trials: Sequence[Trial]) -> str:
     """The verdict, how the finalists fared and what the trials suffer from."""
-    winner, confirmation = verdict["winner"], verdict["confirmation"]
+    winner, confirmation = selection.winner, selection.confirmation
     lines = [
-        f"## {'Use' if confirmation else 'So far'}: trial {winner['trial']}, epoch {winner['epoch']}",
-        escaped(winner["reason"]),
+        f"## {'Use' if confirmation else 'So far'}: trial {winner.trial}, epoch {winner.epoch}",
+        escaped(reason(selection)),
         "",
         "| parameter | value |",
         "|---|---|",
-        *(
-            f"| {escaped(name)} | {escaped(format.value(value))} |"
-            for name, value in winner["params"].items()
-        ),
+        *(f"| {escaped(name)} | {escaped(format.value(value))} |" for name, value in winner.params.items()),
         "",
     ]
-    if verdict["test"]:
-        lines += ["### On test images, against the base model", *_figures(verdict["test"]), ""]
+    if selection.test:
+        lines += ["### On test images, against the base model", *_figures(selection.test), ""]
     if confirmation:
-        if not confirmation["separable"]:
+        if not confirmation.separable:
             lines += ["**Not separable**: fresh seeds cannot tell the winner from every other trial.", ""]
-        lines += ["### Finalists, judged again", *_finalists(confirmation["finalists"]), ""]
-    lines += [headline([diagnose(record) for record in records]), ""]
-    return "\n".join([*lines, findings.ruling(verdict["shares_of_variance"]), "", escaped(verdict["rule"])])
+        lines += ["### Finalists, judged again", *_finalists(confirmation.finalists), ""]
+    lines += [headline([diagnose(trial) for trial in trials]), ""]
+    return "\n".join(
+        [*lines, findings.ruling(selection.shares_of_variance), "", escaped(rule(selection.rule))]
+    )
 
 
 def trial_note(
-    record: TrialRecord,
-    verdict: Mapping[str, Any] | None = None,
+    trial: Trial,
+    selection: Selection | None = None,
     prompts: Sequence[str] = (),
     has_sheet: bool = False,
 ) -> str:
     """A trial's diagnosis, its best checkpoint's figures, its pictures, all its checkpoints.
 
     Args:
-        record: the trial.
-        verdict: what the study says; None before there is a verdict.
+        trial: of which the note is.
+        selection: what the study says; None before there is a verdict.
         prompts: of the contact sheet's columns.
         has_sheet: whether the trial has one.
     """
-    diagnosis = diagnose(record)
+    diagnosis = diagnose(trial)
     lines = [f"## {diagnosis.condition.capitalize()}", ""] if diagnosis else []
-    if verdict is not None and verdict["winner"]["trial"] == record.number:
-        lines += [
-            f"**The winner, at epoch {verdict['winner']['epoch']}.** {escaped(verdict['winner']['reason'])}",
-            "",
-        ]
+    if selection is not None and selection.winner.trial == trial.number:
+        epoch = selection.winner.epoch
+        lines += [f"**The winner, at epoch {epoch}.** {escaped(reason(selection))}", ""]
     if diagnosis is not None:
         lines += [escaped(diagnosis.sentence), ""]
         lines += [f"**Remedy:** {escaped(diagnosis.remedy)}.", ""] if diagnosis.remedy else []
-    if record.reason:
-        lines += [f"It ended as {record.state}: {escaped(record.reason)}", ""]
-    scored = [card for card in record.cards if card["objective"] is not None]
-    if scored:
-        best = max(scored, key=lambda card: float(card["objective"]))
-        title = f"### Best: epoch {best['epoch']} of {len(record.cards)}, {best['images_seen']} images"
-        lines += [title, *_figures(best["scores"]), ""]
+    if trial.reason:
+        lines += [f"It ended as {trial.state}: {escaped(sentence(trial.reason))}", ""]
+    if best := trial.best:
+        title = f"### Best: epoch {best.epoch} of {len(trial.checkpoints)}, {best.images_seen} images"
+        lines += [title, *_figures(best.scores), ""]
     if has_sheet:
         lines += _sheet(prompts)
-    return "\n".join(lines + _checkpoints(record.cards))
+    return "\n".join(lines + _checkpoints(trial.checkpoints))
 
 
 def _sheet(prompts: Sequence[str]) -> list[str]:
@@ -125,57 +121,53 @@ def _sheet(prompts: Sequence[str]) -> list[str]:
     return lines
 
 
-def _figures(scores: Mapping[str, Any]) -> list[str]:
+def _figures(scores: ScoreCard) -> list[str]:
     """A row a metric: the difference from the base model with its error, both values."""
-    card = ScoreCard.model_validate(scores)
-    rows = [f"| {findings.METRICS['validation']} (log ratio) | {estimate(card.validation, 4)} | – | – |"]
-    for name in METRICS[1:]:
-        difference = getattr(card, name)
-        if difference is not None:
-            base = figure(card.base_values.get(name), 2)
-            value = figure(getattr(card, f"{name}_value"), 2)
-            rows.append(f"| {findings.METRICS[name]} | {estimate(difference, 2)} | {value} | {base} |")
+    rows = []
+    for name, metric in METRICS.items():
+        if found := scores.metrics.get(name):
+            label = metric.label if metric.measure else f"{metric.label} (log ratio)"
+            own = f"{figure(found.value, metric.digits)} | {figure(found.base, metric.digits)}"
+            rows.append(f"| {label} | {estimate(found.difference, metric.digits)} | {own} |")
     return ["| figure | against the base model | with the LoRA | base model |", "|---|---:|---:|---:|", *rows]
 
 
-def _checkpoints(cards: Sequence[Card]) -> list[str]:
-    if not cards:
+def _checkpoints(checkpoints: Sequence[Checkpoint]) -> list[str]:
+    if not checkpoints:
         return []
     lines = [
         "### Every checkpoint",
         "| epoch | images | objective | validation |",
         "|---:|---:|---:|---:|",
     ]
-    for card in cards:
-        objective = signed(card["objective"], 2) + (" (barred)" if card.get("barred") else "")
-        validation = estimate(facts(card).validation, 4)
-        lines.append(f"| {card['epoch']} | {card['images_seen']} | {objective} | {validation} |")
+    for one in checkpoints:
+        objective = signed(one.objective, 2) + (" (barred)" if one.barred else "")
+        validation = estimate(one.scores.validation, 4)
+        lines.append(f"| {one.epoch} | {one.images_seen} | {objective} | {validation} |")
     return lines
 
 
-def _finalists(finalists: Sequence[Mapping[str, Any]]) -> list[str]:
+def _finalists(finalists: Sequence[Finalist]) -> list[str]:
     return [
         "| trial | epoch | objective in the search | judged again | |",
         "|---:|---:|---:|---:|---|",
         *(
-            f"| {f['trial']} | {f['epoch']} | {estimate(f['objective_before'], 2)} "
-            f"| {estimate(f['objective'], 2)} | {'barred: ' + escaped(f['barred']) if f.get('barred') else ''} |"
+            f"| {f.trial} | {f.epoch} | {estimate(f.objective_before, 2)} | {estimate(f.objective, 2)} "
+            f"| {'barred: ' + escaped(sentence(f.barred)) if f.barred else ''} |"
             for f in finalists
         ),
     ]
 
 
-def note_trial(
-    memory: Memory, record: TrialRecord, verdict: Mapping[str, Any] | None, prompts: Sequence[str]
-) -> None:
+def note_trial(memory: Memory, trial: Trial, selection: Selection | None, prompts: Sequence[str]) -> None:
     """Diagnosis, scores and contact sheet; nothing for a trial that has neither a checkpoint nor a reason.
 
     Args:
         memory: of the study.
-        record: the trial.
-        verdict: the content of selection.json; None before there is one.
+        trial: of which the note is.
+        selection: what the study says; None before there is a verdict.
         prompts: what each picture of the sheet shows.
     """
-    if record.cards or record.reason:
-        has_sheet = memory.board.artifact_count(record.number) > 0
-        memory.board.note(trial_note(record, verdict, prompts, has_sheet), record.number)
+    if trial.checkpoints or trial.reason:
+        has_sheet = memory.board.artifact_count(trial.number) > 0
+        memory.board.note(trial_note(trial, selection, prompts, has_sheet), trial.number)

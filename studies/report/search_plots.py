@@ -10,12 +10,15 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search.objective import DIRECTIONS
+from evaluation.metrics.table import METRICS
 from search.parameter import Choice, Parameter, Real
-from search.trial import TrialRecord
 from search.trial import Value as Chosen
-from studies.report.findings import checkpoint, metric
+from studies.report.choice import checkpoint
+from studies.report.findings import metric
 from studies.report.plot_style import ACCENT, QUIET, SECOND, Figure, laid_out, marker, safe, window_of
+from studies.selection import document
+from studies.selection.document import Selection
+from studies.study.trial import Trial
 from studies.text.format import estimate, value
 from studies.text.i18n import ENGLISH, Translator, marked
 
@@ -48,14 +51,14 @@ def importance(shares: Mapping[str, float], say: Translator = ENGLISH) -> Figure
 
 
 def slices(
-    records: Sequence[TrialRecord],
+    trials: Sequence[Trial],
     name: str,
     parameter: Parameter,
     winner: int,
     say: Translator = ENGLISH,
 ) -> Figure | None:
     """Each trial's best objective against one parameter; None if fewer than two trials had it."""
-    points = [(r, r.values[name], best(r)) for r in records if r.curve and name in r.values]
+    points = [(r, r.values[name], best(r)) for r in trials if r.best and name in r.values]
     if len(points) < 2:
         return None
     figure = go.Figure()
@@ -65,7 +68,7 @@ def slices(
             go.Scatter(
                 x=[_on_axis(v, parameter) for _, v, _ in chosen],
                 y=[objective for *_, objective in chosen],
-                text=[say("trial {trial}", trial=record.number) for record, *_ in chosen],
+                text=[say("trial {trial}", trial=trial.number) for trial, *_ in chosen],
                 name=say(label),
                 mode="markers",
                 marker=marker(symbol, colour, size),
@@ -78,7 +81,7 @@ def slices(
 
 
 def parallel(
-    records: Sequence[TrialRecord],
+    trials: Sequence[Trial],
     parameters: Mapping[str, Parameter],
     winner: int,
     say: Translator = ENGLISH,
@@ -88,68 +91,66 @@ def parallel(
     Drawn with plain lines: plotly's own parallel coordinates need WebGL and code made at run time, which a
     page that forbids both, a printer or an old phone does not show.
     """
-    scored = [record for record in records if record.curve]
+    scored = [trial for trial in trials if trial.best]
     if len(scored) < 2 or not parameters:
         return None
-    reached = [best(record) for record in scored]
+    reached = [best(trial) for trial in scored]
     low, high = _cut(reached)
     figure = go.Figure()
-    for record in sorted(scored, key=lambda r: (r.number == winner, best(r))):
-        places = [_place(record.values[n], p) if n in record.values else None for n, p in parameters.items()]
-        end = min(1.0, max(0.0, (best(record) - low) / (high - low)))
-        figure.add_trace(_thread(record, [*places, end], list(parameters), record.number == winner, say))
+    for trial in sorted(scored, key=lambda r: (r.number == winner, best(r))):
+        places = [_place(trial.values[n], p) if n in trial.values else None for n, p in parameters.items()]
+        end = min(1.0, max(0.0, (best(trial) - low) / (high - low)))
+        figure.add_trace(_thread(trial, [*places, end], list(parameters), trial.number == winner, say))
     return _posts(figure, parameters, (low, high), say)
 
 
-def pareto(verdict: Mapping[str, Any], metrics: Sequence[str], say: Translator = ENGLISH) -> Figure | None:
+def pareto(selection: Selection, metrics: Sequence[str], say: Translator = ENGLISH) -> Figure | None:
     """All checkpoints in two metrics, with the front of those that none beats in every compared metric.
 
     Args:
-        verdict: the content of selection.json.
+        selection: with its candidates.
         metrics: the two to draw.
         say: the language.
     """
     if len(metrics) != 2:
         return None
-    everyone = [c for c in verdict["candidates"] if all(c["scores"].get(name) for name in metrics)]
-    front = {(c["trial"], c["epoch"]) for c in verdict.get("pareto", ())}
-    winner = (verdict["winner"]["trial"], verdict["winner"]["epoch"])
+    everyone = [c for c in selection.candidates if all(c.scores.difference(name) for name in metrics)]
+    front = {(one.trial, one.epoch) for one in selection.pareto}
+    winner = selection.winner.key
     groups = [
-        (say("dominated"), marker("circle", QUIET, 6), [c for c in everyone if _key(c) not in front]),
-        (say("Pareto front"), marker("circle", ACCENT, 9), [c for c in everyone if _key(c) in front]),
-        (say("chosen checkpoint"), marker("star", SECOND, 16), [c for c in everyone if _key(c) == winner]),
+        (say("dominated"), marker("circle", QUIET, 6), [c for c in everyone if c.key not in front]),
+        (say("Pareto front"), marker("circle", ACCENT, 9), [c for c in everyone if c.key in front]),
+        (say("chosen checkpoint"), marker("star", SECOND, 16), [c for c in everyone if c.key == winner]),
     ]
     figure = go.Figure()
     for label, looks, chosen in groups:
         figure.add_trace(_dots(chosen, metrics, label, looks, say))
-    x, y = ([c["scores"][name]["mean"] for c in everyone] for name in metrics)
+    x, y = ([c.scores.metrics[name].difference.mean for c in everyone] for name in metrics)
     titles = [say("{metric}<br>difference to base", metric=metric(name, say)) for name in metrics]
-    laid_out(figure, titles[0], titles[1], window_of(y, DIRECTIONS[metrics[1]] < 0))
+    down = [METRICS[name].direction < 0 for name in metrics]
+    laid_out(figure, titles[0], titles[1], window_of(y, down[1]))
     figure.update_layout(margin={"b": 62})
-    return figure.update_xaxes(range=window_of(x, DIRECTIONS[metrics[0]] < 0), title_standoff=14)
+    return figure.update_xaxes(range=window_of(x, down[0]), title_standoff=14)
 
 
-def best(record: TrialRecord) -> float:
-    """A trial's highest objective."""
-    return max(point.objective for point in record.curve)
-
-
-def _key(candidate: Mapping[str, Any]) -> tuple[int, int]:
-    return candidate["trial"], candidate["epoch"]
+def best(trial: Trial) -> float:
+    """A scored trial's highest objective."""
+    assert trial.objective is not None
+    return trial.objective
 
 
 def _dots(
-    chosen: Sequence[Mapping[str, Any]],
+    chosen: Sequence[document.Choice],
     metrics: Sequence[str],
     label: str,
     looks: Mapping[str, Any],
     say: Translator,
 ) -> Figure:
-    x, y = ([c["scores"][name] for c in chosen] for name in metrics)
+    x, y = ([c.scores.metrics[name].difference for c in chosen] for name in metrics)
     return go.Scatter(
-        x=[found["mean"] for found in x],
-        y=[found["mean"] for found in y],
-        text=[checkpoint(c["trial"], c["epoch"], say) for c in chosen],
+        x=[found.mean for found in x],
+        y=[found.mean for found in y],
+        text=[checkpoint(c.trial, c.epoch, say) for c in chosen],
         name=label,
         mode="markers",
         marker=looks,
@@ -159,28 +160,28 @@ def _dots(
 
 
 def _thread(
-    record: TrialRecord,
+    trial: Trial,
     places: Sequence[float | None],
     names: Sequence[str],
     won: bool,
     say: Translator,
 ) -> Figure:
     """One trial's line; where a parameter did not apply it goes straight on."""
-    told = [f"{safe(n)} = {safe(value(record.values[n]))}" if n in record.values else "–" for n in names]
-    told.append(f"{say(_BEST)} {best(record):.2f}")
+    told = [f"{safe(n)} = {safe(value(trial.values[n]))}" if n in trial.values else "–" for n in names]
+    told.append(f"{say(_BEST)} {best(trial):.2f}")
     colour = SECOND if won else _shade(places[-1] or 0.0)
     return go.Scatter(
         x=list(range(len(places))),
         y=list(places),
         text=told,
-        name=say("trial {trial}", trial=record.number),
+        name=say("trial {trial}", trial=trial.number),
         mode="lines+markers",
         connectgaps=True,
         opacity=1 if won else 0.3 + 0.7 * (places[-1] or 0.0),
         line={"color": colour, "width": 3.5 if won else 1.6},
         marker={"size": 7 if won else 4},
         showlegend=False,
-        hovertemplate=say("trial {trial}: {text}", trial=record.number, text="%{text}") + "<extra></extra>",
+        hovertemplate=say("trial {trial}: {text}", trial=trial.number, text="%{text}") + "<extra></extra>",
     )
 
 
@@ -252,10 +253,10 @@ def _cut(reached: Sequence[float]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _group(record: TrialRecord, winner: int) -> str:
-    if record.number == winner:
+def _group(trial: Trial, winner: int) -> str:
+    if trial.number == winner:
         return "winner"
-    return "pruned" if record.state == "pruned" else "others"
+    return "pruned" if trial.state == "pruned" else "others"
 
 
 def _axis(figure: Figure, parameter: Parameter) -> Figure:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
-from evaluation.intervals import Estimate
-from studies.report.findings import earlier_tests
+from evaluation.metrics.table import METRICS
+from evaluation.scorecard import ScoreCard
+from studies.report.choice import earlier_tests, reason
+from studies.selection.document import Selection
 from studies.study.study import Study
 from studies.text.format import described, error
 
 
-def summary(study: Study, verdict: Mapping[str, Any], seconds: Mapping[str, float] | None) -> str:
+def summary(study: Study, selection: Selection, seconds: Mapping[str, float] | None) -> str:
     """What was found, why it was chosen, how it does on test images, and where the files are."""
-    winner, workspace = verdict["winner"], study.workspace
+    winner, workspace = selection.winner, study.workspace
     states = Counter(record.state for record in study.memory.records())
     lines = [
         "",
         f"{sum(states.values())} trials ({', '.join(f'{n} {state}' for state, n in sorted(states.items()))}), "
-        f"{len(verdict['candidates'])} checkpoints scored"
+        f"{len(selection.candidates)} checkpoints scored"
         + (f" in {_time(seconds['wall'])}" if seconds else ""),
-        f"Winner: trial {winner['trial']}, epoch {winner['epoch']} ({winner['images_seen']} images seen)",
-        f"  {described(winner['params'])}",
-        f"  {winner['reason']}",
+        f"Winner: trial {winner.trial}, epoch {winner.epoch} ({winner.images_seen} images seen)",
+        f"  {described(winner.params)}",
+        f"  {reason(selection)}",
     ]
-    if verdict["test"]:
+    if selection.test:
         lines += [
             "On test images that the search never used, against the base model:",
-            *_scores(verdict["test"]),
-            *([f"  {before}"] if (before := earlier_tests(verdict)) else []),
+            *_scores(selection.test),
+            *([f"  {before}"] if (before := earlier_tests(selection)) else []),
         ]
     if seconds and seconds["wall"]:
         share = seconds["judging"] / seconds["wall"]
@@ -41,22 +42,13 @@ def summary(study: Study, verdict: Mapping[str, Any], seconds: Mapping[str, floa
     return "\n".join(lines)
 
 
-def _scores(scores: Mapping[str, Any]) -> list[str]:
-    labels = {
-        "validation": ("validation loss, mean log ratio", "negative is better", 4),
-        "clip_image": ("CLIP image-image similarity", "positive is better", 2),
-        "clip_text": ("CLIP text-image similarity", "positive is better", 2),
-        "diversity": ("diversity between seeds", "positive is better", 2),
-        "memorisation": ("memorisation", "negative is better", 2),
-        "flexibility": ("prompts outside the data set", "positive is better", 2),
-    }
+def _scores(scores: ScoreCard) -> list[str]:
     lines = []
-    for name, (label, hint, digits) in labels.items():
-        if scores.get(name):
-            found = Estimate.model_validate(scores[name])
-            lines.append(
-                f"  {label:<32} {found.mean:+.{digits}f} ± {error(found.standard_error, digits)}  ({hint})"
-            )
+    for name, metric in METRICS.items():
+        if found := scores.difference(name):
+            hint = "positive is better" if metric.direction > 0 else "negative is better"
+            figures = f"{found.mean:+.{metric.digits}f} ± {error(found.standard_error, metric.digits)}"
+            lines.append(f"  {metric.long:<32} {figures}  ({hint})")
     return lines
 
 

@@ -8,11 +8,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search.objective import DIRECTIONS
-from search.trial import State, TrialRecord
+from evaluation.intervals import Estimate
+from evaluation.metrics.table import METRICS
+from search.trial import State
 from studies.report.findings import metric as metric_name
+from studies.report.page import Plot
 from studies.report.plot_style import ACCENT, BAD, QUIET, SECOND, Figure, laid_out, marker, safe, window_of
-from studies.selection.checkpoint import facts
+from studies.selection.document import Key, Selection
+from studies.study.trial import Checkpoint, Trial
 from studies.text.format import value
 from studies.text.i18n import ENGLISH, Translator, marked
 
@@ -34,44 +37,44 @@ _IMAGES = marked("training images seen")
 
 
 def curves(
-    records: Sequence[TrialRecord],
-    winner: Mapping[str, Any],
+    trials: Sequence[Trial],
+    winner: Key,
     metric: str = "validation",
     say: Translator = ENGLISH,
 ) -> Figure:
     """A metric of all trials against images seen, from the base model on; the winner drawn last, with errors.
 
     Args:
-        records: all trials.
-        winner: the verdict's winner.
+        trials: all of them.
+        winner: the chosen checkpoint.
         metric: one of the score card's.
         say: the language.
     """
     figure = go.Figure()
-    drawn = [(record, _points(record, metric)) for record in records]
-    drawn = [(record, points) for record, points in drawn if len(points) > 1]
-    kept = [p for record, points in drawn if record.number == winner["trial"] for p in points]
-    for record, points in sorted(drawn, key=lambda pair: pair[0].number == winner["trial"]):
-        draw = _winner_line if record.number == winner["trial"] else _quiet_line
-        figure.add_trace(draw(record, points, say))
+    drawn = [(trial, _points(trial, metric)) for trial in trials]
+    drawn = [(trial, points) for trial, points in drawn if len(points) > 1]
+    kept = [p for trial, points in drawn if trial.number == winner.trial for p in points]
+    for trial, points in sorted(drawn, key=lambda pair: pair[0].number == winner.trial):
+        draw = _winner_line if trial.number == winner.trial else _quiet_line
+        figure.add_trace(draw(trial, points, say))
     for state in _ENDS:
-        ended = [(record.number, points[-1]) for record, points in drawn if record.state == state]
+        ended = [(trial.number, points[-1]) for trial, points in drawn if trial.state == state]
         if ended:
             figure.add_trace(_ends(state, ended, say))
-    figure.add_trace(_star([p for p in kept if p[3] == winner["epoch"]], say))
+    figure.add_trace(_star([p for p in kept if p[3] == winner.epoch], say))
     title = (
         say(_LOSS)
         if metric == "validation"
         else say("{metric}<br>points above base", metric=metric_name(metric, say))
     )
     heights = [point[1] for _, points in drawn for point in points]
-    window = window_of(heights, DIRECTIONS[metric] < 0, kept)
+    window = window_of(heights, METRICS[metric].direction < 0, kept)
     return laid_out(figure, say(_IMAGES), title, window)
 
 
-def training_gap(record: TrialRecord, winner: Mapping[str, Any], say: Translator = ENGLISH) -> Figure | None:
+def training_gap(trial: Trial, winner: Key, say: Translator = ENGLISH) -> Figure | None:
     """The winner's loss on held-out and on training images; None where training images were not measured."""
-    held_out, seen = _points(record, "validation"), _points(record, "training")
+    held_out, seen = _points(trial, "validation"), _points(trial, "training")
     if len(seen) < 2:
         return None
     figure = go.Figure()
@@ -90,7 +93,7 @@ def training_gap(record: TrialRecord, winner: Mapping[str, Any], say: Translator
                 hovertemplate=say("{images} images: {figure}", images="%{x}", figure="%{y:.4f}"),
             )
         )
-    figure.add_trace(_star([p for p in held_out if p[3] == winner["epoch"]], say))
+    figure.add_trace(_star([p for p in held_out if p[3] == winner.epoch], say))
     heights = [point[1] for point in (*held_out, *seen)]
     return laid_out(figure, say(_IMAGES), say(_LOSS), window_of(heights, True, [*held_out, *seen]))
 
@@ -114,55 +117,60 @@ Point = tuple[int, float, float, int]
 """Images seen, mean, standard error, epoch."""
 
 
-def _points(record: TrialRecord, metric: str) -> list[Point]:
+def _points(trial: Trial, metric: str) -> list[Point]:
     """The base model's 0 at 0 images, then every checkpoint on which the metric was measured."""
     points: list[Point] = [(0, 0.0, 0.0, 0)]
-    for card in record.cards:
-        estimate = getattr(facts(card), metric)
-        if estimate is not None and math.isfinite(estimate.mean):
-            error = estimate.standard_error if math.isfinite(estimate.standard_error) else 0.0
-            points.append((card["images_seen"], estimate.mean, error, card["epoch"]))
+    for checkpoint in trial.checkpoints:
+        found = _measured(checkpoint, metric)
+        if found is not None and math.isfinite(found.mean):
+            error = found.standard_error if math.isfinite(found.standard_error) else 0.0
+            points.append((checkpoint.images_seen, found.mean, error, checkpoint.epoch))
     return points
 
 
-def _quiet_line(record: TrialRecord, points: Sequence[Point], say: Translator) -> Figure:
+def _measured(checkpoint: Checkpoint, metric: str) -> Estimate | None:
+    """A metric of a checkpoint, or the loss on its training images."""
+    return checkpoint.scores.training if metric == "training" else checkpoint.scores.difference(metric)
+
+
+def _quiet_line(trial: Trial, points: Sequence[Point], say: Translator) -> Figure:
     return go.Scatter(
         x=[p[0] for p in points],
         y=[p[1] for p in points],
         text=[str(p[3]) for p in points],
-        name=say("trial {trial}", trial=record.number),
+        name=say("trial {trial}", trial=trial.number),
         mode="lines+markers",
         line={"color": QUIET, "width": 1.2},
         marker={"size": 3.5},
         opacity=0.7,
         showlegend=False,
-        hovertemplate=_hover(record, say),
+        hovertemplate=_hover(trial, say),
     )
 
 
-def _winner_line(record: TrialRecord, points: Sequence[Point], say: Translator) -> Figure:
+def _winner_line(trial: Trial, points: Sequence[Point], say: Translator) -> Figure:
     return go.Scatter(
         x=[p[0] for p in points],
         y=[p[1] for p in points],
         text=[str(p[3]) for p in points],
         error_y=_bars(points),
-        name=say("trial {trial}", trial=record.number),
+        name=say("trial {trial}", trial=trial.number),
         mode="lines+markers",
         line={"color": ACCENT, "width": 3},
         marker={"size": 6},
-        hovertemplate=_hover(record, say),
+        hovertemplate=_hover(trial, say),
     )
 
 
-def _hover(record: TrialRecord, say: Translator) -> str:
+def _hover(trial: Trial, say: Translator) -> str:
     head = say(
         "trial {trial}, epoch {epoch}, {images} images: {figure}",
-        trial=record.number,
+        trial=trial.number,
         epoch="%{text}",
         images="%{x}",
         figure="%{y:.4f}",
     )
-    values = [f"{safe(name)} = {safe(value(chosen))}" for name, chosen in record.values.items()]
+    values = [f"{safe(name)} = {safe(value(chosen))}" for name, chosen in trial.values.items()]
     return "<br>".join([head, *values]) + "<extra></extra>"
 
 
@@ -194,3 +202,51 @@ def _star(points: Sequence[Point], say: Translator) -> Figure:
 
 def _bars(points: Sequence[Point]) -> dict[str, Any]:
     return {"array": [p[2] for p in points], "thickness": 1.2, "width": 4}
+
+
+def run_curve(selection: Selection, run: str, say: Translator = ENGLISH) -> Figure | None:
+    """The validation of a run's files by epoch, with bars of one standard error; None where nothing is finite."""
+    files = [one for one in selection.candidates if one.origin and one.origin.run == run]
+    found = [(one, one.scores.validation) for one in files if math.isfinite(one.scores.validation.mean)]
+    if not found:
+        return None
+    points = [(one.epoch, e.mean, e.standard_error, one.epoch) for one, e in found]
+    points = [(x, y, error if math.isfinite(error) else 0.0, epoch) for x, y, error, epoch in points]
+    line = go.Scatter(
+        x=[p[0] for p in points],
+        y=[p[1] for p in points],
+        error_y=_bars(points),
+        mode="lines+markers",
+        line={"color": ACCENT, "width": 3},
+        marker={"size": 6},
+        hovertemplate=say("epoch {label}", label="%{x}") + ": %{y:.4f}<extra></extra>",
+    )
+    figure = go.Figure(line)
+    if won := [p for p, (one, _) in zip(points, found, strict=True) if one.key == selection.winner.key]:
+        figure.add_trace(_star(won, say))
+    heights = [p[1] for p in points]
+    unit = say("Epoch") if files[0].origin and files[0].origin.unit == "epoch" else say("step")
+    return laid_out(figure, unit, say(_LOSS), window_of(heights, True, points)).update_layout(showlegend=False)
+
+
+def study_plots(drawn: Mapping[str, Figure], say: Translator) -> list[Plot]:
+    """How a study's trials went: the headings of what was drawn."""
+    plots = [
+        Plot("curves", say("Validation loss of all trials"), 400),
+        Plot(
+            "gap",
+            say("The chosen trial and its training images"),
+            376,
+            say("Where the dotted line falls away from the other, the LoRA learns its images by heart."),
+        ),
+        Plot("clip", say("CLIP likeness to the held-out images"), 340, say("Higher is better.")),
+    ]
+    return [plot for plot in plots if plot.id in drawn]
+
+
+def run_plots(selection: Selection, drawn: Mapping[str, Figure], say: Translator) -> list[Plot]:
+    """How the runs of judged files went."""
+    runs = [run.run for run in selection.files.runs if run.files > 1] if selection.files else []
+    title = say("Validation by epoch")
+    names = [f"{title}: {run}" if len(runs) > 1 else title for run in runs]
+    return [Plot(f"run-{i}", name, 340) for i, name in enumerate(names) if f"run-{i}" in drawn]

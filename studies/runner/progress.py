@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -17,37 +17,82 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from search.trial import TrialRecord
-from studies.text.format import described
+from evaluation.intervals import Estimate
+from search.trial import Reason, Value
+from studies.report.explanation import sentence
+from studies.study.trial import Checkpoint, Trial
+from studies.text.format import described, error
 from studies.text.terminal import plain
 
 
-class Watch(Protocol):
-    """Is told what happens; changes nothing."""
+class Listener:
+    """Is told what happens in a run; changes nothing. Whoever listens overrides what it wants to hear."""
 
     def phase(self, text: str) -> None:
         """A new part of the work begins."""
 
-    def started(self, number: int, values: Mapping[str, Any], resumed: bool) -> None:
+    def started(self, number: int, values: Mapping[str, Value], resumed: bool) -> None:
         """A trial was admitted."""
 
     def stepped(self, images: int, loss: float) -> None:
         """The pack took a step over so many images with this mean squared error."""
 
-    def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
         """A checkpoint was scored."""
 
-    def returned(self, number: int, reason: str) -> None:
+    def requeued(self, number: int, reason: Reason) -> None:
         """A trial left its slot and waits to be admitted again."""
 
     def lost(self, number: int) -> None:
         """A trial left its slot because another runner has taken it over, or somebody has ended it."""
 
-    def ended(self, record: TrialRecord) -> None:
+    def ended(self, trial: Trial) -> None:
         """A trial has ended."""
 
 
-class LineLog:
+class Listeners(Listener):
+    """Several, each told everything, in their order."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def phase(self, text: str) -> None:
+        """Passes it on."""
+        for one in self._listeners:
+            one.phase(text)
+
+    def started(self, number: int, values: Mapping[str, Value], resumed: bool) -> None:
+        """Passes it on."""
+        for one in self._listeners:
+            one.started(number, values, resumed)
+
+    def stepped(self, images: int, loss: float) -> None:
+        """Passes it on."""
+        for one in self._listeners:
+            one.stepped(images, loss)
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Passes it on."""
+        for one in self._listeners:
+            one.checkpoint(checkpoint)
+
+    def requeued(self, number: int, reason: Reason) -> None:
+        """Passes it on."""
+        for one in self._listeners:
+            one.requeued(number, reason)
+
+    def lost(self, number: int) -> None:
+        """Passes it on."""
+        for one in self._listeners:
+            one.lost(number)
+
+    def ended(self, trial: Trial) -> None:
+        """Passes it on."""
+        for one in self._listeners:
+            one.ended(trial)
+
+
+class LineLog(Listener):
     """One line per event, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
@@ -64,28 +109,26 @@ class LineLog:
         """Prints it."""
         self._line(text)
 
-    def started(self, number: int, values: Mapping[str, Any], resumed: bool) -> None:
+    def started(self, number: int, values: Mapping[str, Value], resumed: bool) -> None:
         """Prints the trial's values."""
         self._line(f"trial {number:>3} {'resumed' if resumed else 'started'}: {described(values)}")
 
-    def stepped(self, images: int, loss: float) -> None:
-        """Says nothing: steps are too many."""
-
-    def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Prints the scores."""
-        self._line(f"trial {number:>3} {scores_line(card)}")
+        self._line(f"trial {checkpoint.trial:>3} {scores_line(checkpoint)}")
 
-    def returned(self, number: int, reason: str) -> None:
+    def requeued(self, number: int, reason: Reason) -> None:
         """Prints it."""
-        self._line(f"trial {number:>3} waits: {reason}")
+        self._line(f"trial {number:>3} waits: {sentence(reason)}")
 
     def lost(self, number: int) -> None:
         """Prints it."""
         self._line(f"trial {number:>3} is no longer this runner's: another took it over, or it was ended")
 
-    def ended(self, record: TrialRecord) -> None:
+    def ended(self, trial: Trial) -> None:
         """Prints how and why."""
-        self._line(f"trial {record.number:>3} {record.state}{': ' + record.reason if record.reason else ''}")
+        why = f": {sentence(trial.reason)}" if trial.reason else ""
+        self._line(f"trial {trial.number:>3} {trial.state}{why}")
 
     def _line(self, text: str) -> None:
         seconds = int(time.monotonic() - self._began)
@@ -97,7 +140,7 @@ class LineLog:
         )
 
 
-class Bars:
+class Bars(Listener):
     """Live bars: trials ended, images trained, and what was found so far."""
 
     def __init__(self, console: Console, trials: int | None, images: int) -> None:
@@ -133,7 +176,7 @@ class Bars:
         """Prints it above the bars."""
         self._console.print(plain(text), style="bold", markup=False)
 
-    def started(self, number: int, values: Mapping[str, Any], resumed: bool) -> None:
+    def started(self, number: int, values: Mapping[str, Value], resumed: bool) -> None:
         """Counts the trial in."""
         self._states["training"] = self._states.get("training", 0) + 1
         self._note()
@@ -143,26 +186,28 @@ class Bars:
         self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
         self._bars.update(self._images, advance=images, note=f"training loss {self._loss:.3f}")
 
-    def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keeps the best in view."""
-        objective = card.get("objective")
+        objective = checkpoint.objective
         if objective is not None and (self._best is None or objective > self._best[0]):
-            self._best = objective, f"best {objective:+.2f}: trial {number}, epoch {card['epoch']}"
+            where = f"trial {checkpoint.trial}, epoch {checkpoint.epoch}"
+            self._best = objective, f"best {objective:+.2f}: {where}"
             self._note()
 
-    def returned(self, number: int, reason: str) -> None:
+    def requeued(self, number: int, reason: Reason) -> None:
         """Counts the trial out for now."""
         self._states["training"] -= 1
         self._note()
 
     def lost(self, number: int) -> None:
         """Counts the trial out."""
-        self.returned(number, "")
+        self._states["training"] -= 1
+        self._note()
 
-    def ended(self, record: TrialRecord) -> None:
+    def ended(self, trial: Trial) -> None:
         """Counts the trial out."""
         self._states["training"] -= 1
-        self._states[record.state] = self._states.get(record.state, 0) + 1
+        self._states[trial.state] = self._states.get(trial.state, 0) + 1
         self._bars.advance(self._trials)
         self._note()
 
@@ -172,18 +217,18 @@ class Bars:
         self._bars.update(self._trials, note=" · ".join(parts))
 
 
-def scores_line(card: Mapping[str, Any]) -> str:
+def scores_line(checkpoint: Checkpoint) -> str:
     """A checkpoint's epoch, images and scores on one line."""
-    scores = card["scores"]
-    text = f"epoch {card['epoch']:>2}, {card['images_seen']:>5} images: validation {_estimate(scores['validation'], 3)}"
+    scores = checkpoint.scores
+    text = f"epoch {checkpoint.epoch:>2}, {checkpoint.images_seen:>5} images"
+    text += f": validation {_estimate(scores.validation, 3)}"
     for name in ("clip_image", "clip_text"):
-        if scores.get(name):
-            text += f", {name.replace('_', ' ')} {_estimate(scores[name], 1)}"
-    objective = card.get("objective")
-    text = text if objective is None else f"{text}, objective {objective:+.2f}"
-    return f"{text}, barred" if card.get("barred") else text
+        if rise := scores.difference(name):
+            text += f", {name.replace('_', ' ')} {_estimate(rise, 1)}"
+    if checkpoint.objective is not None:
+        text += f", objective {checkpoint.objective:+.2f}"
+    return f"{text}, barred" if checkpoint.barred else text
 
 
-def _estimate(estimate: Mapping[str, float | None], digits: int) -> str:
-    error = estimate["standard_error"]
-    return f"{estimate['mean']:+.{digits}f} ± {'?' if error is None else format(error, f'.{digits}f')}"
+def _estimate(found: Estimate, digits: int) -> str:
+    return f"{found.mean:+.{digits}f} ± {error(found.standard_error, digits)}"

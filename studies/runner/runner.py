@@ -8,16 +8,20 @@ from contextlib import suppress
 from typing import assert_never
 
 from search.driver import Driver
-from search.trial import End, Finished, Infeasible, Point, Pruned
+from search.trial import End, Finished, Infeasible, Point, Pruned, Reason
 from studies import images
 from studies.engines.engine import Blown, Engine, Returned, Scored
+from studies.report.choice import explained
 from studies.report.notes import note_trial, short
 from studies.runner import signals
 from studies.runner.progress import Watch
-from studies.selection.checkpoint import BARRED, all_barred, facts, objective
-from studies.selection.selection import Verdict, conclude
+from studies.selection import document
+from studies.selection.document import Selection
+from studies.selection.rule import Rule
+from studies.selection.selection import conclude
 from studies.study.open import PROMPTS
 from studies.study.study import SPREADS, Study
+from studies.study.trial import Trial
 
 
 class Runner:
@@ -44,11 +48,11 @@ class Runner:
             lambda: sum(engine.seconds.values()),
             leases=study.leases,
         )
-        self._spreads: dict[str, float] = self._memory.recall(SPREADS) or {}
+        self._rule = Rule.of(study.spec, self._memory.recall(SPREADS))
         self._waits = False
         self._stop = signals.Stop()
 
-    def run(self) -> Verdict:
+    def run(self) -> Selection:
         """Trains until the budget is spent, then selects, confirms, tests and writes the best file.
 
         Raises:
@@ -59,11 +63,13 @@ class Runner:
         if self._stop.asked:
             raise KeyboardInterrupt
         self._watch.phase("judging the finalists again with fresh seeds, then the winner on test images")
-        return conclude(self._study, self._engine)
+        selection = explained(conclude(self._study, self._engine))
+        document.write(self._study.workspace, selection)
+        return selection
 
     def search(self) -> None:
         """Trains until the budget is spent, or until each trial's epoch ends where a signal asks for an end."""
-        if not self._spreads:
+        if not self._rule.spreads:
             self._watch.phase("measuring the base model")
             self._measure_base()
         self._memory.remember(PROMPTS, self._study.prompts)
@@ -91,10 +97,10 @@ class Runner:
 
     def _measure_base(self) -> None:
         def measure() -> None:
-            self._memory.remember(SPREADS, self._engine.spreads())
+            self._memory.remember(SPREADS, self._engine.measurement_noise())
 
         self._study.leases.once("spreads", lambda: bool(self._memory.recall(SPREADS)), measure)
-        self._spreads = self._memory.recall(SPREADS)
+        self._rule = Rule.of(self._study.spec, self._memory.recall(SPREADS))
 
     def _others_train(self) -> bool:
         """Waits a little if other runners still train, to take over what they may leave."""
@@ -119,69 +125,69 @@ class Runner:
         self._waits = False
         if self._study.depot and proposal.resumed:
             self._study.depot.fetch(self._study.workspace.trial(proposal.number))
-        cards = self._memory.record(proposal.number).cards
-        self._engine.admit(proposal, cards)
+        self._engine.admit(proposal, self._trial(proposal.number).checkpoints)
         self._watch.started(proposal.number, proposal.values, proposal.resumed)
         return True
 
     def _scored(self, event: Scored) -> None:
         """To pruner and sampler a barred checkpoint is worth no more than the base model."""
-        spec, scores = self._study.spec, facts(event.card)
-        found, barred = objective(scores, self._spreads, spec.objective), spec.guards.barred(scores)
+        found, trial = self._rule.objective(event.checkpoint.scores), event.checkpoint.trial
+        barred = self._rule.guards.barred(event.checkpoint.scores)
         worth = found.mean if barred is None else min(found.mean, 0.0)
-        card = {**event.card, "objective": worth, "objective_error": found.standard_error, "barred": barred}
+        checkpoint = event.checkpoint.model_copy(
+            update={"objective": worth, "objective_error": found.standard_error, "barred": barred}
+        )
         if self._study.depot:
-            self._study.depot.push(self._study.workspace.trial(event.trial))
-        verdict = self._driver.report(event.trial, card, Point(event.images_seen, worth))
+            self._study.depot.push(self._study.workspace.trial(trial))
+        verdict = self._driver.report(trial, checkpoint.to_json(), Point(checkpoint.images_seen, worth))
         if verdict == "lost":
-            self._engine.drop(event.trial)
-            self._watch.lost(event.trial)
+            self._engine.stop(trial)
+            self._watch.lost(trial)
             return
-        self._watch.checkpoint(event.trial, card)
+        self._watch.checkpoint(checkpoint)
         if event.last or verdict == "finish":
-            self._engine.drop(event.trial)
-            self._end(event.trial, Finished())
+            self._engine.stop(trial)
+            self._end(trial, Finished())
         elif verdict == "prune":
-            self._engine.drop(event.trial)
-            self._end(event.trial, Pruned())
+            self._engine.stop(trial)
+            self._end(trial, Pruned())
         elif self._stop.asked:
-            self._engine.drop(event.trial)
+            self._engine.stop(trial)
 
-    def _end(self, trial: int, end: End) -> None:
+    def _end(self, number: int, end: End) -> None:
         """Stores the pictures, then the end: an ended trial can't be edited.
 
         A trial whose checkpoints are all barred is infeasible, never pruned: the sampler learns to avoid it.
         """
-        if not self._driver.holds(trial):
-            self._watch.lost(trial)
+        if not self._driver.holds(number):
+            self._watch.lost(number)
             return
+        trial = self._trial(number)
         self._attach_sheet(trial)
-        barred = all_barred(self._memory.record(trial), self._study.spec.guards)
+        barred = self._rule.all_barred(trial.checkpoints)
         if barred is not None and isinstance(end, (Finished, Pruned)):
-            end = Infeasible(f"{BARRED}: {barred}")
-        self._describe(trial, end)
-        if not self._driver.tell(trial, end):
-            self._watch.lost(trial)
+            end = Infeasible(barred)
+        for key, text in short(trial, end).items():
+            self._memory.annotate(number, key, text)
+        if not self._driver.tell(number, end):
+            self._watch.lost(number)
             return
-        self._study.discard_state(trial)
-        record = self._memory.record(trial)
-        note_trial(self._memory, record, None, self._study.prompts)
-        self._watch.ended(record)
+        self._study.discard_state(number)
+        ended = self._trial(number)
+        note_trial(self._memory, ended, None, self._study.prompts)
+        self._watch.ended(ended)
 
-    def _describe(self, trial: int, end: End) -> None:
-        """Stores what the dashboard's tables show of the trial in a few words."""
-        for key, text in short(self._memory.record(trial), end).items():
-            self._memory.annotate(trial, key, text)
+    def _trial(self, number: int) -> Trial:
+        return Trial.of(self._memory.record(number))
 
-    def _attach_sheet(self, trial: int) -> None:
+    def _attach_sheet(self, trial: Trial) -> None:
         workspace = self._study.workspace
-        cards = self._memory.record(trial).cards
         rows = [("base", workspace.base_renders)]
-        rows += [(f"epoch {card['epoch']}", workspace.renders(trial, card["epoch"])) for card in cards]
+        rows += [(f"epoch {one.epoch}", workspace.renders(one.trial, one.epoch)) for one in trial.checkpoints]
         rows = [(label, path) for label, path in rows if path.exists()]
         if len(rows) < 2:
             return
-        columns = self._study.prompt_count
-        images.save_png(workspace.sheet(trial), images.sheet(rows, columns))
+        sheet = workspace.sheet(trial.number)
+        images.save_png(sheet, images.sheet(rows, self._study.prompt_count))
         with suppress(OSError):
-            self._memory.board.attach(trial, workspace.sheet(trial))
+            self._memory.board.attach(trial.number, sheet)

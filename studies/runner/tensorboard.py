@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evaluation.scorecard import METRICS
-from search.trial import TrialRecord
+from evaluation.metrics.table import METRICS
 from studies.errors import StudyError
-from studies.runner.progress import Watch
-from studies.selection.checkpoint import Card, facts
+from studies.runner.progress import Listener
+from studies.study.trial import Checkpoint, Trial
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-def scalars(card: Card) -> dict[str, float]:
-    """What is drawn of a checkpoint, by tag; only what was measured.
-
-    Args:
-        card: a stored one.
-    """
-    scores = facts(card)
+def scalars(checkpoint: Checkpoint) -> dict[str, float]:
+    """What is drawn of a checkpoint, by tag; only what was measured."""
+    scores = checkpoint.scores
     found: dict[str, float | None] = {
-        "loss/training": card.get("training_loss"),
+        "loss/training": checkpoint.training_loss,
         "loss/validation_log_ratio": scores.validation.mean,
         "loss/training_log_ratio": scores.training.mean if scores.training else None,
-        "objective": card.get("objective"),
+        "objective": checkpoint.objective,
     }
-    for name in METRICS[1:]:
-        estimate = getattr(scores, name)
-        found[f"against_base/{name}"] = estimate.mean if estimate else None
-    return {tag: float(value) for tag, value in found.items() if value is not None}
+    for name, metric in METRICS.items():
+        if metric.measure and (rise := scores.difference(name)):
+            found[f"against_base/{name}"] = rise.mean
+    return {tag: value for tag, value in found.items() if value is not None}
 
 
 class Events:
@@ -40,36 +35,36 @@ class Events:
 
     Args:
         folder: of all runs.
-        records: trials with their stored cards.
+        trials: with their stored checkpoints.
 
     Raises:
         StudyError: tensorboard is not installed.
     """
 
-    def __init__(self, folder: Path, records: Iterable[TrialRecord]) -> None:
+    def __init__(self, folder: Path, trials: Iterable[Trial]) -> None:
         self._writer_type = _writer_type()
         self._folder = folder
         self._writers: dict[int, SummaryWriter] = {}
         self._written: set[tuple[int, int]] = set()
         for old in folder.glob("trial-*/events.out.tfevents.*"):
             old.unlink()
-        for record in records:
-            for card in record.cards:
-                self.write(record.number, card)
-            if record.state != "running":
-                self.close(record.number)
+        for trial in trials:
+            for checkpoint in trial.checkpoints:
+                self.write(checkpoint)
+            if trial.state != "running":
+                self.close(trial.number)
 
-    def write(self, number: int, card: Card) -> None:
-        """Adds a checkpoint to a trial's run, unless it is there."""
-        place = number, int(card["epoch"])
-        if place in self._written:
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Adds a checkpoint to its trial's run, unless it is there."""
+        if checkpoint.key in self._written:
             return
-        self._written.add(place)
+        self._written.add(checkpoint.key)
+        number = checkpoint.trial
         if number not in self._writers:
             self._writers[number] = self._writer_type(str(self._folder / f"trial-{number:04d}"))
         writer = self._writers[number]
-        for tag, value in scalars(card).items():
-            writer.add_scalar(tag, value, global_step=int(card["images_seen"]))
+        for tag, value in scalars(checkpoint).items():
+            writer.add_scalar(tag, value, global_step=checkpoint.images_seen)
         writer.flush()
 
     def close(self, number: int | None = None) -> None:
@@ -79,46 +74,23 @@ class Events:
                 self._writers.pop(each).close()
 
 
-class Recorded:
-    """A watch whose checkpoints are written as events, too.
+class Curves(Listener):
+    """Writes checkpoints as events.
 
     Args:
-        watch: is told everything.
-        events: where checkpoints go.
+        events: where they go.
     """
 
-    def __init__(self, watch: Watch, events: Events) -> None:
-        self._watch, self._events = watch, events
+    def __init__(self, events: Events) -> None:
+        self._events = events
 
-    def phase(self, text: str) -> None:
-        """Passes it on."""
-        self._watch.phase(text)
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Writes it."""
+        self._events.write(checkpoint)
 
-    def started(self, number: int, values: Mapping[str, Any], resumed: bool) -> None:
-        """Passes it on."""
-        self._watch.started(number, values, resumed)
-
-    def stepped(self, images: int, loss: float) -> None:
-        """Passes it on."""
-        self._watch.stepped(images, loss)
-
-    def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
-        """Writes the checkpoint."""
-        self._events.write(number, card)
-        self._watch.checkpoint(number, card)
-
-    def returned(self, number: int, reason: str) -> None:
-        """Passes it on."""
-        self._watch.returned(number, reason)
-
-    def lost(self, number: int) -> None:
-        """Passes it on."""
-        self._watch.lost(number)
-
-    def ended(self, record: TrialRecord) -> None:
+    def ended(self, trial: Trial) -> None:
         """Ends the trial's files."""
-        self._events.close(record.number)
-        self._watch.ended(record)
+        self._events.close(trial.number)
 
 
 def _writer_type() -> type[SummaryWriter]:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
 
 from evaluation.pooling import repeated
 from evaluation.scorecard import ScoreCard
 from search.selection import Candidate, Decision, contenders, decide, shortlist
+from studies.selection import document
+from studies.selection.document import Finalist, Key, estimated
 from studies.spec.sections import ConfirmSection
 
 SHORTLISTS = 3
-"""How many lists of finalists are heard at most while guards bar all of them."""
+"""How many lists of finalists are judged again at most while guards bar all of them."""
 
-
-class Court(Protocol):
-    """Who measures, and what a measurement makes of a candidate."""
-
-    def measure(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
-        """Cards with the seeds of that label, in the order of the finalists."""
-
-    def again(self, finalist: Candidate, fresh: ScoreCard) -> Candidate:
-        """The finalist with its fresh scores."""
+Measure = Callable[[Sequence[Candidate], str], Sequence[ScoreCard]]
+"""Cards with the seeds of a label, in the order of the finalists."""
+Again = Callable[[Candidate, ScoreCard], Candidate]
+"""A finalist with its fresh scores."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class Confirmed:
     """What it has come to; the sequences run side by side, one entry a finalist."""
 
     decision: Decision
@@ -38,41 +34,68 @@ class Hearing:
     rounds: Sequence[int]
     """How often each was measured again."""
 
+    def told(self) -> document.Confirmation:
+        """As the document has it."""
+        side_by_side = zip(self.finalists, self.confirmed, self.scores, self.rounds, strict=True)
+        return document.Confirmation(
+            separable=self.decision.separable,
+            best=Key.of(self.decision.best),
+            rounds=max(self.rounds),
+            finalists=tuple(
+                Finalist(
+                    trial=before.trial,
+                    epoch=before.epoch,
+                    images_seen=before.images_seen,
+                    objective_before=estimated(before),
+                    objective=estimated(after),
+                    close=after in self.decision.close,
+                    barred=after.barred,
+                    rounds=rounds,
+                    scores=scores,
+                )
+                for before, after, scores, rounds in side_by_side
+            ),
+        )
 
-def hear(court: Court, everyone: Sequence[Candidate], confirm: ConfirmSection) -> Hearing:
-    """Hears the shortlist; while guards bar all who were heard, also those who come next.
+
+def confirm(
+    everyone: Sequence[Candidate], settings: ConfirmSection, measure: Measure, again: Again
+) -> Confirmed:
+    """Judges the shortlist again; while guards bar all of it, also those who come next.
 
     Raises:
         NothingToSelect: nobody has a finite objective.
     """
-    heard, left = list[Hearing](), list(everyone)
-    while left and len(heard) < SHORTLISTS and all(hearing.decision.winner.barred for hearing in heard):
-        finalists = shortlist(left, confirm.finalists)
-        heard.append(_measured(court, finalists, confirm))
+    lists, left = list[Confirmed](), list(everyone)
+    while left and len(lists) < SHORTLISTS and all(one.decision.winner.barred for one in lists):
+        finalists = shortlist(left, settings.finalists)
+        lists.append(_measured(finalists, settings, measure, again))
         left = [candidate for candidate in left if candidate.barred is None and candidate not in finalists]
-    confirmed = list(chain.from_iterable(hearing.confirmed for hearing in heard))
-    return Hearing(
-        decide(confirmed, contenders(confirmed), confirm.preference),
-        list(chain.from_iterable(hearing.finalists for hearing in heard)),
+    confirmed = list(chain.from_iterable(one.confirmed for one in lists))
+    return Confirmed(
+        decide(confirmed, contenders(confirmed), settings.preference),
+        list(chain.from_iterable(one.finalists for one in lists)),
         confirmed,
-        list(chain.from_iterable(hearing.scores for hearing in heard)),
-        list(chain.from_iterable(hearing.rounds for hearing in heard)),
+        list(chain.from_iterable(one.scores for one in lists)),
+        list(chain.from_iterable(one.rounds for one in lists)),
     )
 
 
-def _measured(court: Court, finalists: Sequence[Candidate], confirm: ConfirmSection) -> Hearing:
+def _measured(
+    finalists: Sequence[Candidate], settings: ConfirmSection, measure: Measure, again: Again
+) -> Confirmed:
     """One list; from the second round on only those are measured that are not yet clearly behind."""
-    heard: list[list[ScoreCard]] = [[] for _ in finalists]
+    measured: list[list[ScoreCard]] = [[] for _ in finalists]
     going = list(range(len(finalists)))
-    for number in range(1, confirm.rounds + 1):
+    for number in range(1, settings.rounds + 1):
         label = "confirmation" if number == 1 else f"confirmation {number}"
-        for i, card in zip(going, court.measure([finalists[i] for i in going], label), strict=True):
-            heard[i].append(card)
-        cards = [repeated(of) for of in heard]
-        confirmed = [court.again(f, card) for f, card in zip(finalists, cards, strict=True)]
+        for i, card in zip(going, measure([finalists[i] for i in going], label), strict=True):
+            measured[i].append(card)
+        cards = [repeated(of) for of in measured]
+        confirmed = [again(f, card) for f, card in zip(finalists, cards, strict=True)]
         ahead = contenders(confirmed)
-        decision = decide(confirmed, ahead, confirm.preference)
+        decision = decide(confirmed, ahead, settings.preference)
         if decision.separable:
             break
         going = [i for i, finalist in enumerate(confirmed) if finalist in ahead]
-    return Hearing(decision, finalists, confirmed, cards, [len(of) for of in heard])
+    return Confirmed(decision, finalists, confirmed, cards, [len(of) for of in measured])

@@ -1,109 +1,167 @@
-"""From all score cards to the best file: shortlist, confirmation, test, selection.json."""
+"""From scored checkpoints to the one that is handed over: shortlist, confirmation, test.
+
+One flow for a study and for files that ``judge`` is given: only who measures differs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from evaluation.scorecard import ScoreCard
-from search.objective import Weights, shares
-from search.pareto import front
-from search.selection import Candidate, contenders, decide, earliest, margin
-from search.trial import Proposal, TrialRecord
+from search.objective import Weights
+from search.selection import Candidate, NothingToSelect, contenders, decide, earliest
+from search.trial import Proposal, Value
 from studies.engines.engine import Engine, Exam
 from studies.errors import StudyError
-from studies.selection.checkpoint import candidate, candidates, facts, plain
-from studies.selection.confirmation import Hearing, hear
-from studies.spec.study_file import StudySpec
-from studies.study.open import stands
+from studies.selection import document
+from studies.selection.confirmation import Confirmed, confirm
+from studies.selection.document import Key, Selection, Winner, considered
+from studies.selection.rule import Rule
 from studies.study.study import SPREADS, VERDICT, Study
-from studies.workspace import copy_whole, write_json
+from studies.study.trial import Checkpoint, Trial, read_trials
+from studies.workspace import copy_whole
 
 TEST_CARE = 4
 """How many times the confirmation's timesteps, seeds and other prompts the winner, alone, meets in the test."""
 TESTED = "tested"
 """Where the memory keeps what the test images said of every checkpoint that ever won."""
-Verdict = dict[str, Any]
-"""The content of selection.json."""
+
+
+class Judge(Protocol):
+    """Whoever measures finalists again."""
+
+    def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
+        """Cards with the seeds of that label, in the order of the finalists."""
+
+    def test(self, winner: Candidate) -> Tested | None:
+        """The winner on images that nothing was chosen by; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Court:
-    """What a choice is made from."""
+class Tested:
+    """What the test images said."""
 
-    study: Study
-    records: Sequence[TrialRecord]
-    spreads: Mapping[str, float]
-
-    def card(self, choice: Candidate) -> Mapping[str, Any]:
-        cards = self.records[choice.trial].cards
-        return next(card for card in cards if card["epoch"] == choice.epoch)
-
-    def again(self, choice: Candidate, fresh: ScoreCard) -> Candidate:
-        spec = self.study.spec
-        return candidate(choice.trial, self.card(choice), fresh, self.spreads, spec.objective, spec.guards)
-
-    def everyone(self) -> list[Candidate]:
-        spec = self.study.spec
-        return candidates(self.records, self.spreads, spec.objective, spec.guards)
+    scores: ScoreCard
+    before: tuple[Key, ...] = ()
+    """Other checkpoints that have met these images."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Bench:
-    """The court with an engine that measures."""
+class Selector:
+    """Who may win, and by what rule."""
 
-    court: _Court
-    engine: Engine
+    name: str
+    seed: int
+    trials: int
+    rule: Rule
+    checkpoints: Sequence[Checkpoint]
 
-    def measure(self, finalists: Sequence[Candidate], label: str) -> list[ScoreCard]:
-        _bring(self.court.study, finalists)
-        keys = [(finalist.trial, finalist.epoch) for finalist in finalists]
-        found = self.engine.examine(keys, _exam(self.court.study.spec, "validation", label))
-        return [ScoreCard.model_validate(scores) for scores in found]
+    def choose(self, judge: Judge) -> Selection:
+        """Judges the best again with fresh seeds, chooses, and tests the choice once.
 
-    def again(self, finalist: Candidate, fresh: ScoreCard) -> Candidate:
-        return self.court.again(finalist, fresh)
+        Raises:
+            NothingToSelect: no checkpoint is usable.
+        """
+        everyone = self._candidates()
+        found = confirm(everyone, self.rule.confirm, judge.confirm, self._again)
+        winner = found.decision.winner
+        tested = judge.test(winner)
+        return self.told(everyone, winner, found).model_copy(
+            update={
+                "test": tested.scores if tested else None,
+                "tested_before": tested.before if tested else (),
+            }
+        )
+
+    def provisional(self) -> Selection:
+        """The choice by the search's scores alone.
+
+        Raises:
+            NothingToSelect: no checkpoint is usable.
+        """
+        everyone = self._candidates()
+        return self.told(everyone, earliest(everyone, self.rule.confirm.preference))
+
+    def weigh(self, finalists: Sequence[document.Finalist]) -> Selection:
+        """As ``provisional``; where the leader was judged again, it is chosen among the finalists by what was found then.
+
+        Raises:
+            NothingToSelect: no checkpoint is usable.
+        """
+        found = self.provisional()
+        fresh = {one.key: one.scores for one in finalists}
+        if found.winner.key not in fresh:
+            return found
+        again = [self.rule.candidate(c, fresh[c.key]) for c in self.checkpoints if c.key in fresh]
+        decision = decide(again, contenders(again), self.rule.confirm.preference)
+        return self.told(self._candidates(), decision.winner)
+
+    def told(
+        self, everyone: Sequence[Candidate], choice: Candidate, confirmed: Confirmed | None = None
+    ) -> Selection:
+        """The document of a choice."""
+        by_key = {(one.trial, one.epoch): one for one in everyone}
+        winner = considered(self._checkpoint(choice), choice)
+        return Selection(
+            name=self.name,
+            seed=self.seed,
+            trials=self.trials,
+            rule=self.rule,
+            winner=Winner(**dict(winner)),
+            confirmation=confirmed.told() if confirmed else None,
+            shares_of_variance=self.rule.shares(everyone),
+            pareto=tuple(Key.of(one) for one in self.rule.front(list(everyone))),
+            candidates=tuple(considered(one, by_key.get(one.key)) for one in self.checkpoints),
+        )
+
+    def _candidates(self) -> list[Candidate]:
+        found = self.rule.candidates(self.checkpoints)
+        if not found:
+            raise NothingToSelect("No checkpoint has a finite objective, so there is nothing to select.")
+        return found
+
+    def _checkpoint(self, candidate: Candidate) -> Checkpoint:
+        return next(one for one in self.checkpoints if one.key == (candidate.trial, candidate.epoch))
+
+    def _again(self, finalist: Candidate, fresh: ScoreCard) -> Candidate:
+        return self.rule.candidate(self._checkpoint(finalist), fresh)
 
 
-def conclude(study: Study, engine: Engine) -> Verdict:
+def conclude(study: Study, engine: Engine) -> Selection:
     """Chooses among all checkpoints, confirms with fresh seeds, tests once, and writes best.safetensors.
 
-    A verdict that already stands on the same trials, by the same rule, is not reached again; of several runners one
-    reaches it. A checkpoint meets the test images once: where it wins again, what was measured then counts.
+    A choice that already stands on the same trials, by the same rule, is not made again; of several runners one
+    makes it. A checkpoint meets the test images once: where it wins again, what was measured then counts.
 
     Raises:
         NothingToSelect: no checkpoint is usable.
     """
 
-    def reach() -> None:
-        study.memory.remember(VERDICT, _reach(_court(study, study.memory.records()), engine))
+    def standing() -> Selection | None:
+        found = document.parse(study.memory.recall(VERDICT))
+        rule = Rule.of(study.spec)
+        return found if found and found.stands(rule, len(study.memory.records())) else None
 
-    study.leases.once("verdict", lambda: _stands(study), reach)
-    standing: Verdict = study.memory.recall(VERDICT)
-    file = study.workspace.root / standing["winner"]["file"]
+    def reach() -> None:
+        trials = read_trials(study.memory)
+        selector = _selector(study, trials)
+        selection = with_parameters(selector.choose(_StudyJudge(study, engine, trials)), trials)
+        study.memory.remember(VERDICT, selection.to_json())
+
+    study.leases.once("verdict", lambda: standing() is not None, reach)
+    found = document.parse(study.memory.recall(VERDICT))
+    assert found is not None
+    file = study.workspace.root / found.winner.file
     if study.depot:
         _gather(study, file)
     copy_whole(file, study.workspace.best)
-    write_json(study.workspace.selection, standing)
-    return standing
+    return found
 
 
-def _stands(study: Study) -> bool:
-    return stands(study.memory.recall(VERDICT), study.spec, len(study.memory.records()))
-
-
-def _gather(study: Study, best: Path) -> None:
-    """Brings what the report shows of other runners' trials: the best file, renders and artifacts."""
-    assert study.depot is not None
-    study.depot.fetch(best.parent, best.name)
-    study.depot.fetch(study.workspace.artifacts)
-    for record in study.memory.records():
-        study.depot.fetch(study.workspace.trial(record.number), "*.png")
-
-
-def provisional(study: Study, weights: Weights | None = None) -> Verdict:
+def provisional(study: Study, weights: Weights | None = None) -> Selection:
     """A choice from stored scores alone: nothing is judged again, nothing tested.
 
     With weights: where the leader by them was judged again for the study's verdict, the choice is made among the
@@ -117,71 +175,87 @@ def provisional(study: Study, weights: Weights | None = None) -> Verdict:
         NothingToSelect: no checkpoint is usable yet.
         StudyError: a weighted metric was not measured in this study.
     """
+    trials = read_trials(study.memory)
+    selector = _selector(study, trials, weights)
+    if weights is None:
+        return with_parameters(selector.provisional(), trials)
+    _check_measured(selector.rule)
+    standing = document.parse(study.memory.recall(VERDICT))
+    return with_parameters(selector.weigh(standing.finalists if standing else ()), trials)
+
+
+def with_parameters(selection: Selection, trials: Sequence[Trial]) -> Selection:
+    """The selection with the searched parameters of the winner's trial."""
+    params: dict[str, Value] = dict(trials[selection.winner.trial].values)
+    return selection.model_copy(update={"winner": selection.winner.model_copy(update={"params": params})})
+
+
+def _selector(study: Study, trials: Sequence[Trial], weights: Weights | None = None) -> Selector:
+    rule = Rule.of(study.spec, study.memory.recall(SPREADS))
     if weights is not None:
-        _check_measured(study, weights)
-        study = replace(study, spec=study.spec.model_copy(update={"objective": dict(weights)}))
-    court = _court(study, study.memory.records())
-    everyone = court.everyone()
-    preference = study.spec.confirm.preference
-    choice = earliest(everyone, preference)
-    reason = f"The earliest checkpoint within {margin(preference)} of the best so far; not yet confirmed."
-    if choice.barred is not None:
-        reason += f" A guard bars every checkpoint so far; of this one, {choice.barred}."
-    heard = _heard(court, everyone) if weights else []
-    if any((choice.trial, choice.epoch) == (one.trial, one.epoch) for one in heard):
-        decision = decide(heard, contenders(heard), preference)
-        choice, reason = decision.winner, decision.reason
-    return _document(court, everyone, choice, reason) | {"confirmation": None, "test": None}
+        rule = rule.model_copy(update={"weights": dict(weights)})
+    checkpoints = [checkpoint for trial in trials for checkpoint in trial.checkpoints]
+    return Selector(study.spec.study.name, study.seed, len(trials), rule, checkpoints)
 
 
-def _heard(court: _Court, everyone: Sequence[Candidate]) -> list[Candidate]:
-    """The finalists of the standing verdict with what was measured when they were judged again."""
-    standing: Verdict = court.study.memory.recall(VERDICT) or {"confirmation": {"finalists": []}}
-    fresh = {
-        (f["trial"], f["epoch"]): ScoreCard.model_validate(f["scores"])
-        for f in standing["confirmation"]["finalists"]
-    }
-    return [court.again(c, fresh[c.trial, c.epoch]) for c in everyone if (c.trial, c.epoch) in fresh]
-
-
-def _check_measured(study: Study, weights: Weights) -> None:
-    measured = study.memory.recall(SPREADS) or {}
-    missing = [name for name, weight in weights.items() if weight > 0 and name not in measured]
+def _check_measured(rule: Rule) -> None:
+    missing = [name for name, weight in rule.weights.items() if weight > 0 and name not in rule.spreads]
     if missing:
         raise StudyError(
-            f"{', '.join(missing)} was not measured in this study; weigh only: {', '.join(sorted(measured))}."
+            f"{', '.join(missing)} was not measured in this study; weigh only: {', '.join(sorted(rule.spreads))}."
         )
 
 
-def _court(study: Study, records: Sequence[TrialRecord]) -> _Court:
-    return _Court(study, records, study.memory.recall(SPREADS) or {})
+@dataclass(frozen=True, slots=True)
+class _StudyJudge:
+    """A study's engine, which measures finalists from their files."""
+
+    study: Study
+    engine: Engine
+    trials: Sequence[Trial]
+
+    def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
+        _bring(self.study, finalists)
+        keys = [(finalist.trial, finalist.epoch) for finalist in finalists]
+        return self.engine.examine(keys, Exam.thorough(self.study.spec.confirm, "validation", label))
+
+    def test(self, winner: Candidate) -> Tested:
+        """The file that is handed over on the test images, once."""
+        study, key = self.study, Key.of(winner)
+        self.engine.retrain_on_all(
+            Proposal(winner.trial, dict(self.trials[winner.trial].values)), winner.epoch
+        )
+        if study.depot:
+            study.depot.push(study.workspace.trial(winner.trial))
+        exam = Exam.thorough(study.spec.confirm, "test", "test", TEST_CARE)
+        met = [_Met.of(entry) for entry in study.memory.recall(TESTED) or []]
+        before = tuple(dict.fromkeys(one.key for one in met if one.key != key))
+        care = exam.timesteps, exam.prompt_count
+        known = next((one.scores for one in met if one.key == key and one.care == care), None)
+        if known is None:
+            (known,) = self.engine.examine([(key.trial, key.epoch)], exam)
+            met.append(_Met(key, care, known))
+            study.memory.remember(TESTED, [one.to_json() for one in met])
+        return Tested(known, before)
 
 
-def _reach(court: _Court, engine: Engine) -> Verdict:
-    spec = court.study.spec
-    everyone = court.everyone()
-    hearing = hear(_Bench(court, engine), everyone, spec.confirm)
-    winner = hearing.decision.winner
-    engine.settle(Proposal(winner.trial, dict(court.records[winner.trial].values)), winner.epoch)
-    if depot := court.study.depot:
-        depot.push(court.study.workspace.trial(winner.trial))
-    document = _document(court, everyone, winner, hearing.decision.reason)
-    tested = _tested(court, engine, winner)
-    return document | {"asked": spec.asked, "confirmation": _confirmation(hearing), **tested}
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """A checkpoint that has met the test images."""
 
+    key: Key
+    care: tuple[int, int]
+    """Timesteps an image, and how many captions were rendered."""
+    scores: ScoreCard
 
-def _tested(court: _Court, engine: Engine, winner: Candidate) -> Verdict:
-    """The winner's scores on the test images, and which other checkpoints have met these images before."""
-    study, key = court.study, (winner.trial, winner.epoch)
-    exam = _exam(study.spec, "test", "test", TEST_CARE)
-    met: list[dict[str, Any]] = study.memory.recall(TESTED) or []
-    one = {"trial": winner.trial, "epoch": winner.epoch, "care": [exam.timesteps, exam.prompt_count]}
-    standing = next((entry["scores"] for entry in met if one.items() <= entry.items()), None)
-    if standing is None:
-        (standing,) = engine.examine([key], exam)
-        study.memory.remember(TESTED, [*met, one | {"scores": standing}])
-    before = dict.fromkeys((entry["trial"], entry["epoch"]) for entry in met)
-    return {"test": standing, "tested_before": [list(other) for other in before if other != key]}
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> _Met:
+        key = Key(trial=stored["trial"], epoch=stored["epoch"])
+        timesteps, prompts = stored["care"]
+        return cls(key, (timesteps, prompts), ScoreCard.model_validate(stored["scores"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.key.model_dump(), "care": list(self.care), "scores": self.scores.to_json()}
 
 
 def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
@@ -201,78 +275,10 @@ def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
             )
 
 
-def _exam(spec: StudySpec, side: str, label: str, care: int = 1) -> Exam:
-    confirm = spec.confirm
-    return Exam(
-        side,
-        care * confirm.timesteps,
-        confirm.prompt_count,
-        care * confirm.seeds_per_prompt,
-        label,
-        care * confirm.outside_prompt_count,
-    )
-
-
-def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, reason: str) -> Verdict:
-    card, spec = court.card(choice), court.study.spec
-    return {
-        "study": spec.study.name,
-        "seed": court.study.seed,
-        "trials": len(court.records),
-        "rule": spec.rule,
-        "winner": {
-            "trial": choice.trial,
-            "epoch": choice.epoch,
-            "images_seen": choice.images_seen,
-            "file": card["file"],
-            "params": court.records[choice.trial].values,
-            "scores": card["scores"],
-            "objective": plain(choice),
-            "reason": reason,
-        },
-        "spreads": dict(court.spreads),
-        "shares_of_variance": shares([c.scores for c in everyone], court.spreads, spec.objective),
-        "pareto": [{"trial": c.trial, "epoch": c.epoch} for c in front(everyone, _compared(spec, everyone))],
-        "candidates": [
-            {
-                "trial": c.trial,
-                "epoch": c.epoch,
-                "images_seen": c.images_seen,
-                "objective": plain(c),
-                "barred": c.barred,
-                "scores": facts(court.card(c)).plain(),
-            }
-            for c in everyone
-        ],
-    }
-
-
-def _compared(spec: StudySpec, everyone: Sequence[Candidate]) -> list[str]:
-    """The weighted metrics, between which a front is drawn; all that were measured where only one is."""
-    weighted = [name for name, weight in spec.objective.items() if weight > 0]
-    everywhere = set.intersection(*(set(candidate.scores) for candidate in everyone))
-    return weighted if len(weighted) > 1 else sorted(everywhere)
-
-
-def _confirmation(hearing: Hearing) -> dict[str, Any]:
-    decision = hearing.decision
-    heard = zip(hearing.finalists, hearing.confirmed, hearing.scores, hearing.rounds, strict=True)
-    return {
-        "separable": decision.separable,
-        "reason": decision.reason,
-        "rounds": max(hearing.rounds),
-        "finalists": [
-            {
-                "trial": before.trial,
-                "epoch": before.epoch,
-                "images_seen": before.images_seen,
-                "objective_before": plain(before),
-                "objective": plain(after),
-                "close": after in decision.close,
-                "barred": after.barred,
-                "rounds": rounds,
-                "scores": scores.plain(),
-            }
-            for before, after, scores, rounds in heard
-        ],
-    }
+def _gather(study: Study, best: Path) -> None:
+    """Brings what the report shows of other runners' trials: the best file, renders and artifacts."""
+    assert study.depot is not None
+    study.depot.fetch(best.parent, best.name)
+    study.depot.fetch(study.workspace.artifacts)
+    for record in study.memory.records():
+        study.depot.fetch(study.workspace.trial(record.number), "*.png")

@@ -40,9 +40,9 @@ def shared_out(count: int, sides: int) -> int:
     return -(-count // sides)
 
 
-def prompts_of(side: Side, given: Sequence[str], count: int) -> tuple[str, ...]:
-    """The study file's own prompts, or the first captions of a side."""
-    return tuple(given) or side.captions[:count]
+def prompts_of(captions: Sequence[str], given: Sequence[str], count: int) -> tuple[str, ...]:
+    """The study file's own prompts, or the first captions of what is held out."""
+    return tuple(given) or tuple(captions[:count])
 
 
 def _captions(dataset: Dataset, fold: int | None) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class Study:
         return tuple(
             prompt
             for side, count in self._sides
-            for prompt in prompts_of(side, judge.prompts, count) * judge.seeds_per_prompt
+            for prompt in prompts_of(side.captions, judge.prompts, count) * judge.seeds_per_prompt
         )
 
     def discard_state(self, trial: int) -> None:

@@ -1,0 +1,241 @@
+"""A choice in words: what checkpoints are called, why the winner won, what became of the others (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evaluation.intervals import Estimate
+from search.trial import Reason
+from studies.report.diagnosis import diagnose
+from studies.report.explanation import margin, rule, sentence
+from studies.selection.document import Choice, Explanation, Finalist, Key, Selection
+from studies.study.trial import Checkpoint, Origin, Trial
+from studies.text.i18n import ENGLISH, Translator
+
+
+def explained(selection: Selection) -> Selection:
+    """The document with its English explanation."""
+    files = selection.files is not None
+    told = Explanation(
+        reason=reason(selection),
+        rule=rule(selection.rule),
+        verdicts={one.file: verdict(selection, one) for one in selection.candidates} if files else {},
+        diagnoses=diagnoses(selection),
+    )
+    return selection.model_copy(update={"explanation": told})
+
+
+def checkpoint(trial: int, epoch: int, say: Translator) -> str:
+    """What a study's checkpoint is called."""
+    return say("trial {trial}, epoch {epoch}", trial=trial, epoch=epoch)
+
+
+def earlier_tests(selection: Selection, say: Translator = ENGLISH) -> str:
+    """That earlier choices met the test images too; empty where none did."""
+    others = say("; ").join(checkpoint(key.trial, key.epoch, say) for key in selection.tested_before)
+    return say("Earlier choices met these images too: {others}.", others=others) if others else ""
+
+
+def named(selection: Selection, key: Key, say: Translator = ENGLISH) -> str:
+    """What a checkpoint is called; files by their run, where there are several, and their number."""
+    if selection.files is None:
+        return checkpoint(key.trial, key.epoch, say)
+    origin = selection.candidates[key.trial].origin
+    assert origin is not None
+    label = labelled(origin, say)
+    return label if len(selection.files.runs) == 1 else say("{run}, {label}", run=origin.run, label=label)
+
+
+def labelled(origin: Origin, say: Translator = ENGLISH) -> str:
+    """What a file is called among those of its run."""
+    if origin.label == "last":
+        return say("the last epoch")
+    return say("epoch {label}", label=origin.label) if origin.unit == "epoch" else origin.label
+
+
+def reason(selection: Selection, say: Translator = ENGLISH) -> str:
+    """Why the winner won."""
+    within = margin(selection.rule.confirm.preference, say)
+    if not selection.final:
+        return _provisional(selection, within, say)
+    return _of_files(selection, within, say) if selection.files else _of_study(selection, within, say)
+
+
+def verdict(selection: Selection, choice: Choice, say: Translator = ENGLISH) -> str:
+    """What became of a file: the last column of a table."""
+    again = selection.finalist(choice)
+    match selection.verdict(choice):
+        case "best":
+            return say("best")
+        case "unusable":
+            trouble = choice.scores.unusable
+            return say("unusable: {reason}", reason=sentence(trouble, say) if trouble else "")
+        case "barred":
+            barred = again.barred if again and again.barred else choice.barred
+            return say("barred: {reason}", reason=_told(barred, say))
+        case "behind":
+            return say("behind")
+        case "close":
+            return say("as good, but later")
+        case "judged_again":
+            return say("behind, judged again")
+
+
+def diagnoses(selection: Selection, say: Translator = ENGLISH) -> dict[str, str]:
+    """What the curve of each run of several files says."""
+    runs: dict[str, list[Choice]] = {}
+    for one in selection.candidates:
+        if one.origin:
+            runs.setdefault(one.origin.run, []).append(one)
+    found = {run: diagnose(as_trial(of)) for run, of in runs.items() if len(of) > 1}
+    return {run: one.advised(say) for run, one in found.items() if one is not None}
+
+
+def as_trial(files: Sequence[Choice], number: int = 0) -> Trial:
+    """The files of one run as a trial with a checkpoint each."""
+    return Trial(number, {}, "finished", tuple(as_checkpoint(one) for one in files))
+
+
+def as_checkpoint(choice: Choice) -> Checkpoint:
+    """A checkpoint as the choice weighed it."""
+    weighed = choice.objective
+    return Checkpoint(
+        trial=choice.trial,
+        epoch=choice.epoch,
+        images_seen=choice.images_seen,
+        rank=choice.rank,
+        file=choice.file,
+        scores=choice.scores,
+        objective=weighed.mean if weighed else None,
+        objective_error=weighed.standard_error if weighed else None,
+        barred=choice.barred,
+        origin=choice.origin,
+    )
+
+
+def _provisional(selection: Selection, within: str, say: Translator) -> str:
+    text = say(
+        "The earliest checkpoint within {margin} of the best so far; not yet confirmed.", margin=within
+    )
+    if selection.winner.barred is None:
+        return text
+    return text + say(
+        " A guard bars every checkpoint so far; of this one, {reason}.",
+        reason=_told(selection.winner.barred, say),
+    )
+
+
+def _of_study(selection: Selection, within: str, say: Translator) -> str:
+    assert selection.confirmation is not None
+    winner, best = _winner(selection), selection.close[0]
+    free = [f for f in selection.finalists if f.barred is None] or selection.finalists
+    text = _merit(winner, best, len(free), within, say)
+    if rivals := [f for f in selection.close if f.trial != winner.trial]:
+        text += say(
+            " It cannot be told apart from {others}: the difference lies within one standard error.",
+            others=say("; ").join(_seen(rival, say) for rival in rivals),
+        )
+    return text + _guarded(winner, selection.finalists, say)
+
+
+def _merit(winner: Finalist, best: Finalist, count: int, within: str, say: Translator) -> str:
+    name = _capital(_seen(winner, say))
+    if winner.key == best.key:
+        return say(
+            "{name} is the best of {count} confirmed checkpoints; none within {margin} is earlier.",
+            margin=within,
+            name=name,
+            count=count,
+        )
+    return say(
+        "{name} is the earliest of {count} confirmed checkpoints within {margin} of the best, {best}.",
+        margin=within,
+        name=name,
+        count=count,
+        best=_seen(best, say),
+    )
+
+
+def _guarded(winner: Finalist, finalists: Sequence[Finalist], say: Translator) -> str:
+    if winner.barred is not None:
+        return _all_barred(winner.barred, say)
+    passed = [
+        say(
+            "{name}, because {reason}",
+            name=checkpoint(f.trial, f.epoch, say),
+            reason=_told(f.barred, say),
+        )
+        for f in finalists
+        if f.barred is not None
+    ]
+    return say(" Passed over: {names}.", names=say("; ").join(passed)) if passed else ""
+
+
+def _of_files(selection: Selection, within: str, say: Translator) -> str:
+    assert selection.confirmation is not None
+    winner, best = _winner(selection), selection.confirmation.best
+    name, count = named(selection, winner, say), len(selection.finalists)
+    called = _weighed(name, winner.objective, say)
+    if name.startswith(("epoch ", "step ", "the last")):
+        called = _capital(called)
+    if count == 1:
+        text = say("{name} is the only one that can be chosen.", name=called)
+    elif winner.trial == best.trial:
+        text = say(
+            "{name} is the best of {count} that were judged again with fresh seeds.", name=called, count=count
+        )
+    else:
+        again = selection.finalist(best)
+        assert again is not None
+        text = say(
+            "{name} is the earliest of {count} that were judged again within {margin} of the best, {best}.",
+            margin=within,
+            name=called,
+            count=count,
+            best=_weighed(named(selection, best, say), again.objective, say),
+        )
+    if rivals := [f for f in selection.close if f.trial not in (winner.trial, best.trial)]:
+        names = say("; ").join(named(selection, f, say) for f in rivals)
+        text += say(" Nor can it be told apart from {names}.", names=names)
+    if winner.barred is not None:
+        text += _all_barred(winner.barred, say)
+    if winner.objective.mean <= 0:
+        text += say(" It is no better than the base model without a LoRA.")
+    return text
+
+
+def _winner(selection: Selection) -> Finalist:
+    """The winner as it was judged again."""
+    found = selection.finalist(selection.winner)
+    assert found is not None
+    return found
+
+
+def _all_barred(barred: Reason, say: Translator) -> str:
+    return say(
+        " A guard bars every one of them, so that none could be preferred; of this one, {reason}.",
+        reason=_told(barred, say),
+    )
+
+
+def _told(barred: Reason | None, say: Translator) -> str:
+    return sentence(barred, say) if barred else ""
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _seen(finalist: Finalist, say: Translator) -> str:
+    objective = finalist.objective
+    return say(
+        "{name} (objective {objective} after {images} images)",
+        name=checkpoint(finalist.trial, finalist.epoch, say),
+        objective=f"{objective.mean:.3f} ± {objective.standard_error:.3f}",
+        images=finalist.images_seen,
+    )
+
+
+def _weighed(name: str, objective: Estimate, say: Translator) -> str:
+    figures = f"{objective.mean:.2f} ± {objective.standard_error:.2f}"
+    return say("{name} (objective {figures})", name=name, figures=figures)

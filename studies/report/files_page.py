@@ -1,0 +1,150 @@
+"""What the page of judged files says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from studies import images
+from studies.report import choice, findings, image_grids, page, plots, provenance
+from studies.report.explanation import rule, sentence
+from studies.report.page import Flag, Grid, GridRow, Page, Table, TableRow
+from studies.report.study_page import columns
+from studies.report.trial_plots import run_plots
+from studies.selection.document import Selection
+from studies.selection.file_judge import JudgedFiles, JudgeRequest
+from studies.text.i18n import ENGLISH, Translator
+
+
+def write(path: Path, judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLISH) -> None:
+    """Writes the page, whole or not at all."""
+    page.write(path, content(judged, request, say), say)
+
+
+def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLISH) -> Page:
+    """The page's sections."""
+    selection, split = judged.selection, request.images.dataset.split
+    winner, side = selection.winner, "test" if selection.test else "validation"
+    tiles = [_tiles(renders) for renders in judged.renders]
+    drawn = plots.of_files(selection, say)
+    everyone = [choice.as_checkpoint(one) for one in selection.candidates]
+    return Page(
+        name=winner.origin.run if winner.origin else selection.name,
+        kind=say("LoRA judgement"),
+        headline=say("Use {winner}.", winner=choice.named(selection, winner, say)),
+        reason=choice.reason(selection, say),
+        selection=selection,
+        file=winner.file,
+        flags=_flags(request, say),
+        lines=[f"{run}: {told}" for run, told in choice.diagnoses(selection, say).items()],
+        findings=findings.findings(
+            selection.test or winner.scores,
+            len(split.test if selection.test else split.validation),
+            "test" if side == "test" else "validation",
+            say,
+        ),
+        findings_note=say("± is one standard error; a difference below two of them is not called one."),
+        grid=_grid(judged, request, tiles, say),
+        plots=drawn,
+        curves=run_plots(selection, drawn, say),
+        pairs=image_grids.pairs(
+            winner.scores, tiles[winner.trial], judged.prompts, request.images.dataset
+        ),
+        rule=rule(selection.rule, say),
+        ruling=findings.ruling(selection.shares_of_variance, say),
+        table=Table(
+            title=say("All files"),
+            text="",
+            rows=[_row(selection, i, say) for i in range(len(everyone))],
+            columns=columns(everyone, say),
+            outcome=say("Verdict"),
+            ranks=True,
+            note=say(
+                "Validation: mean of log(loss / base loss), lower is better. CLIP and memorisation: points of 100 "
+                "above the base model. ± is one standard error."
+            ),
+        ),
+        warnings=[sentence(warning, say) for warning in request.images.warnings],
+        measured=_measured(request, say),
+    )
+
+
+def _flags(request: JudgeRequest, say: Translator) -> list[Flag]:
+    if request.images.never_trained_on:
+        return []
+    return [
+        Flag(
+            say("may have been trained on"),
+            page.html(
+                say,
+                "The images that this judgement rests on may have been used in training; then later epochs look "
+                "better than they are. Judge again with images that were never trained on (<code>--held-out</code>).",
+            ),
+        )
+    ]
+
+
+def _row(selection: Selection, i: int, say: Translator) -> TableRow:
+    one = selection.candidates[i]
+    return TableRow(
+        name=choice.named(selection, one, say),
+        checkpoint=choice.as_checkpoint(one),
+        objective=one.objective.mean if one.objective else None,
+        images=one.origin.images_seen if one.origin else one.images_seen,
+        outcome=choice.verdict(selection, one, say),
+        won=one.key == selection.winner.key,
+        barred=one.barred is not None,
+    )
+
+
+def _grid(
+    judged: JudgedFiles, request: JudgeRequest, tiles: Sequence[Sequence[str]], say: Translator
+) -> Grid | None:
+    if not judged.prompts:
+        return None
+    dataset, selection = request.images.dataset, judged.selection
+    held_out = dataset.split.validation[: len(judged.prompts)]
+    originals, base = [image_grids.original(dataset, i) for i in held_out], say("base model")
+    names = [choice.named(selection, one, say) for one in selection.candidates]
+    rows = [GridRow(base, [say("without LoRA")], _tiles(judged.base_renders), base)]
+    rows += [
+        GridRow(name, [], tiles[i], name, won=i == selection.winner.trial) for i, name in enumerate(names)
+    ]
+    rows.append(GridRow(say("held-out image"), [], originals, say("held-out image"), ruled=True))
+    return Grid(say("Pictures"), "", judged.prompts, rows)
+
+
+def _tiles(renders: Tensor) -> list[str]:
+    return [images.data_uri(images.strip(picture[None])) for picture in renders]
+
+
+def _measured(request: JudgeRequest, say: Translator) -> list[tuple[str, str]]:
+    confirm, split = request.confirm, request.images.dataset.split
+    return [
+        (say("Base model"), str(request.base.path)),
+        (
+            say("Images"),
+            say(
+                "{choose} to choose by, {test} to test the choice on, {train} that pictures are compared with for "
+                "memorisation; near-duplicates are on one side",
+                choose=len(split.validation),
+                test=len(split.test),
+                train=len(split.train),
+            ),
+        ),
+        (say("Resolution"), say("{size} pixels", size=request.resolution)),
+        *provenance.judging(request.judge, say),
+        (
+            say("Judged again"),
+            say(
+                "{files} files at a time, up to {rounds} rounds of {timesteps} timesteps an image and {seeds} fresh "
+                "seeds a prompt",
+                rounds=confirm.rounds,
+                files=confirm.finalists,
+                timesteps=confirm.timesteps,
+                seeds=confirm.seeds_per_prompt,
+            ),
+        ),
+    ]

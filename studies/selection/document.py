@@ -1,0 +1,279 @@
+"""What a choice came to: one document for a study and for files that ``judge`` is given."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evaluation.intervals import Estimate
+from evaluation.scorecard import ScoreCard
+from search.selection import Candidate
+from search.trial import Value
+from studies.errors import StudyError
+from studies.selection.rule import Rule
+from studies.study.trial import Checkpoint, MaybeReason, Origin
+from studies.workspace import Workspace, write_json
+
+FORMAT = 2
+"""Of the document; 1 had sentences in place of values."""
+
+Verdict = Literal["best", "close", "judged_again", "behind", "barred", "unusable"]
+"""What became of a checkpoint: ``close`` is within one standard error of the best but later."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Key(_Frozen):
+    """Names a checkpoint."""
+
+    trial: int
+    epoch: int
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> Self:
+        """That of a candidate."""
+        return cls(trial=candidate.trial, epoch=candidate.epoch)
+
+
+class Choice(Key):
+    """A checkpoint as the choice saw it in the search."""
+
+    images_seen: int
+    rank: int
+    file: str
+    """In a study, relative to its workspace."""
+    scores: ScoreCard
+    objective: Estimate | None
+    """By the rule; None where the checkpoint is unusable."""
+    barred: MaybeReason = None
+    origin: Origin | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """By what it is found."""
+        return self.trial, self.epoch
+
+
+class Winner(Choice):
+    """The checkpoint that is handed over; its objective is that of the confirmation, if there was one."""
+
+    params: dict[str, Value] = {}
+    """The searched parameters of its trial."""
+
+
+class Finalist(Key):
+    """A checkpoint that was judged again."""
+
+    images_seen: int
+    objective_before: Estimate
+    """In the search."""
+    objective: Estimate
+    """Judged again with fresh seeds."""
+    close: bool
+    """Whether it lies within one standard error of the best."""
+    barred: MaybeReason
+    rounds: int
+    """How often it was measured again."""
+    scores: ScoreCard
+    """The fresh ones."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """By what it is found."""
+        return self.trial, self.epoch
+
+
+class Confirmation(_Frozen):
+    """How the finalists fared when they were judged again."""
+
+    separable: bool
+    """Whether no other trial's checkpoint lies within one standard error of the best."""
+    best: Key
+    """The highest objective, often the winner's."""
+    rounds: int
+    finalists: tuple[Finalist, ...]
+
+
+class Images(_Frozen):
+    """How many images stand on each side."""
+
+    train: int
+    validation: int
+    test: int
+    never_trained_on: bool = True
+    """Whether it is certain that no checkpoint was trained on the held-out ones."""
+
+
+class Run(_Frozen):
+    """Files that belong together."""
+
+    run: str
+    files: int
+
+
+class Files(_Frozen):
+    """What ``judge`` was asked about."""
+
+    base: str
+    clip: str | None
+    resolution: int
+    """Side of images and renders in pixels."""
+    runs: tuple[Run, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Explanation(_Frozen):
+    """The document in English, for people who read it; it is made from the values, and never read back."""
+
+    reason: str
+    rule: str
+    verdicts: dict[str, str] = {}
+    """Of each judged file, by its path."""
+    diagnoses: dict[str, str] = {}
+    """Of each judged run of several files."""
+
+
+class Selection(_Frozen):
+    """Which checkpoint wins, by what rule, and all that it was compared with."""
+
+    format: Literal[2] = FORMAT
+    name: str
+    """The study's, or the first run's."""
+    seed: int
+    trials: int
+    """How many the choice was made among."""
+    rule: Rule
+    winner: Winner
+    confirmation: Confirmation | None = None
+    """None where the choice is made from the search's scores alone."""
+    test: ScoreCard | None = None
+    """The winner on images that nothing was chosen by."""
+    tested_before: tuple[Key, ...] = ()
+    """Other checkpoints that have met these images."""
+    shares_of_variance: dict[str, float]
+    """Each metric's share in the differences between checkpoints."""
+    pareto: tuple[Key, ...]
+    candidates: tuple[Choice, ...] = Field(min_length=1)
+    """Every scored checkpoint."""
+    images: Images | None = None
+    files: Files | None = None
+    """None for a study."""
+    explanation: Explanation | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether finalists were judged again."""
+        return self.confirmation is not None
+
+    @property
+    def finalists(self) -> tuple[Finalist, ...]:
+        """Those that were judged again."""
+        return self.confirmation.finalists if self.confirmation else ()
+
+    @property
+    def rivals(self) -> list[Finalist]:
+        """Finalists of other trials that cannot be told from the best, the best first."""
+        close = [f for f in self.close if f.trial != self.winner.trial]
+        return close if self.confirmation and not self.confirmation.separable else []
+
+    @property
+    def close(self) -> list[Finalist]:
+        """Finalists within one standard error of the best, the best first."""
+        return sorted((f for f in self.finalists if f.close), key=lambda f: -f.objective.mean)
+
+    @property
+    def finest(self) -> ScoreCard:
+        """The winner's scores with the most timesteps: those of the confirmation, if there was one."""
+        again = self.finalist(self.winner)
+        return again.scores if again else self.winner.scores
+
+    def finalist(self, of: Key) -> Finalist | None:
+        """A checkpoint as it was judged again; None if it was not."""
+        return next((f for f in self.finalists if (f.trial, f.epoch) == (of.trial, of.epoch)), None)
+
+    def verdict(self, choice: Choice) -> Verdict:
+        """What became of a checkpoint."""
+        again = self.finalist(choice)
+        if choice.key == self.winner.key:
+            return "best"
+        if choice.objective is None:
+            return "unusable"
+        if choice.barred or (again and again.barred):
+            return "barred"
+        if again is None:
+            return "behind"
+        return "close" if again.close else "judged_again"
+
+    def stands(self, rule: Rule, trials: int) -> bool:
+        """Whether it was made among so many trials, by the rule as it is now."""
+        return self.trials == trials and self.rule.asked == rule.asked
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return self.model_dump(mode="json")
+
+
+def considered(checkpoint: Checkpoint, candidate: Candidate | None) -> Choice:
+    """A checkpoint as the choice saw it.
+
+    Args:
+        checkpoint: with the search's scores.
+        candidate: the same in the choice's terms; None where it is unusable.
+    """
+    return Choice(
+        trial=checkpoint.trial,
+        epoch=checkpoint.epoch,
+        images_seen=checkpoint.images_seen,
+        rank=checkpoint.rank,
+        file=checkpoint.file,
+        scores=checkpoint.scores,
+        objective=estimated(candidate) if candidate else None,
+        barred=candidate.barred if candidate else None,
+        origin=checkpoint.origin,
+    )
+
+
+def estimated(candidate: Candidate) -> Estimate:
+    """A candidate's objective as documents hold it."""
+    return Estimate(mean=candidate.objective.mean, standard_error=candidate.objective.standard_error)
+
+
+def parse(stored: Any) -> Selection | None:
+    """A stored document; None where there is none, or one of another format."""
+    try:
+        return Selection.model_validate(stored)
+    except ValidationError:
+        return None
+
+
+def read(workspace: Workspace) -> Selection | None:
+    """The content of selection.json; None before the study's first choice.
+
+    Raises:
+        StudyError: the file is broken, or of another version.
+    """
+    path = workspace.selection
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"{path}: the verdict cannot be read ({error}); `lorasearch run` writes it again."
+        ) from error
+    found = parse(stored)
+    if found is None:
+        raise StudyError(
+            f"{path}: the verdict was written by another version of lorasearch, or changed; `lorasearch run` on the "
+            "study file reaches it again from what is stored, without training anew."
+        )
+    return found
+
+
+def write(workspace: Workspace, selection: Selection) -> None:
+    """Writes selection.json, whole or not at all."""
+    write_json(workspace.selection, selection.to_json())

@@ -1,0 +1,103 @@
+"""By what checkpoints are compared, and which may win (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from evaluation.metrics.table import directions
+from evaluation.scorecard import ScoreCard
+from search.objective import Estimate, combine, shares, weighted
+from search.pareto import front
+from search.selection import Candidate
+from search.trial import Reason
+from studies.spec.guards import GuardsSection
+from studies.spec.sections import ConfirmSection
+from studies.spec.study_file import StudySpec
+from studies.study.trial import Checkpoint
+
+
+class Rule(BaseModel):
+    """The study file's weights and guards, with the noise that weights are in units of."""
+
+    model_config = ConfigDict(frozen=True)
+
+    weights: dict[str, float]
+    """How much each metric counts, by name."""
+    guards: GuardsSection
+    confirm: ConfirmSection
+    """How finalists are judged again; its ``preference`` is what is given away for an earlier checkpoint."""
+    spreads: dict[str, float]
+    """How much a difference in each metric moves when it is measured again."""
+
+    @classmethod
+    def of(cls, spec: StudySpec, spreads: Mapping[str, float] | None = None) -> Self:
+        """That of a study file; without spreads it compares nothing yet."""
+        return cls(weights=spec.objective, guards=spec.guards, confirm=spec.confirm, spreads=dict(spreads or {}))
+
+    @property
+    def asked(self) -> tuple[dict[str, float], GuardsSection, ConfirmSection]:
+        """What a person asked for, apart from what was measured."""
+        return self.weights, self.guards, self.confirm
+
+    def objective(self, scores: ScoreCard) -> Estimate:
+        """The figure by which checkpoints are compared; higher is better, 0 is the base model."""
+        return combine(self.differences(scores), self.spreads, self.weights, directions())
+
+    def differences(self, scores: ScoreCard) -> dict[str, Estimate]:
+        """The metrics that were measured, in the search's terms.
+
+        Where an error is unknown, as that of a single render, the spread of the base model's figure stands for it.
+        """
+        return {
+            name: Estimate(e.mean, e.standard_error if math.isfinite(e.standard_error) else self._spread(name))
+            for name, e in scores.differences().items()
+        }
+
+    def candidate(self, checkpoint: Checkpoint, scores: ScoreCard | None = None) -> Candidate:
+        """A checkpoint as the choice sees it.
+
+        Args:
+            checkpoint: that may win.
+            scores: fresher ones than it has.
+        """
+        found = scores or checkpoint.scores
+        return Candidate(
+            trial=checkpoint.trial,
+            epoch=checkpoint.epoch,
+            images_seen=checkpoint.images_seen,
+            rank=checkpoint.rank,
+            objective=self.objective(found),
+            scores=self.differences(found),
+            cells=weighted(found.cells(), self.spreads, self.weights, directions()),
+            barred=self.guards.barred(found),
+        )
+
+    def candidates(self, checkpoints: Iterable[Checkpoint]) -> list[Candidate]:
+        """Every usable checkpoint."""
+        return [self.candidate(one) for one in checkpoints if one.scores.unusable is None]
+
+    def all_barred(self, checkpoints: Sequence[Checkpoint]) -> Reason | None:
+        """Why no checkpoint of a trial may win, told of its last one; None if one may."""
+        reasons = [self.guards.barred(one.scores) for one in checkpoints]
+        last = reasons[-1] if reasons and all(reasons) else None
+        return Reason("barred", {"by": last.code, **last.values}) if last else None
+
+    def shares(self, everyone: Iterable[Candidate]) -> dict[str, float]:
+        """Each weighted metric's share in the differences between candidates."""
+        return shares([one.scores for one in everyone], self.spreads, self.weights, directions())
+
+    def front(self, everyone: list[Candidate]) -> list[Candidate]:
+        """The candidates that no other beats in every weighted metric; in all that were measured where one weighs."""
+        return front(everyone, self._compared(everyone), directions())
+
+    def _compared(self, everyone: list[Candidate]) -> list[str]:
+        weighing = [name for name, weight in self.weights.items() if weight > 0]
+        everywhere = set.intersection(*(set(candidate.scores) for candidate in everyone))
+        return weighing if len(weighing) > 1 else sorted(everywhere)
+
+    def _spread(self, name: str) -> float:
+        return self.spreads.get(name, math.inf)
