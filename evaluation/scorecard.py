@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from evaluation.intervals import Estimate, by_owner
+from trainer.trouble import Trouble
 
 METRICS = ("validation", "clip_image", "clip_text", "diversity", "memorisation", "flexibility")
 """What is compared with the base model."""
@@ -65,12 +66,12 @@ class ScoreCard(BaseModel):
     renders: int
 
     @property
-    def unusable(self) -> str | None:
+    def unusable(self) -> Trouble | None:
         """Why no one would want this checkpoint, or None."""
         if not math.isfinite(self.validation.mean):
-            return "the validation loss is NaN or infinite"
+            return Trouble("validation_not_finite")
         if self.renders and self.broken * 2 > self.renders:
-            return f"{self.broken} of {self.renders} renders are black, constant or NaN"
+            return Trouble("renders_broken", {"broken": self.broken, "renders": self.renders})
         return None
 
     def differences(self) -> dict[str, Estimate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +16,47 @@ State = Literal["running", "finished", "pruned", "infeasible", "failed", "waitin
 
 Verdict = Literal["continue", "prune", "finish", "lost"]
 """The answer to a report; a lost trial is trained on by another runner, or was ended by somebody."""
+
+
+Scalar = bool | int | float | str | None
+"""One JSON value."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something ended or may not be: facts, for others to put into words.
+
+    Attributes:
+        code: names the kind, such as `stalled`.
+        values: what a sentence about it needs.
+    """
+
+    code: str
+    values: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @classmethod
+    def told(cls, text: str) -> Reason:
+        """What is known only as a text."""
+        return cls(TOLD, {"text": text})
+
+    @classmethod
+    def of_json(cls, json_value: Any) -> Reason | None:
+        """A stored reason; None where none is. What older versions stored as a text, and all else, is told."""
+        match json_value:
+            case None:
+                return None
+            case {"code": str(code), "values": Mapping() as values}:
+                return cls(code, dict(values))
+            case _:
+                return cls.told(str(json_value))
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {"code": self.code, "values": dict(self.values)}
+
+
+TOLD = "told"
+"""Code of a reason that is only a text."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +102,14 @@ class Pruned:
 class Infeasible:
     """The values cannot be trained here: the trial diverged or never fitted into memory."""
 
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True)
 class Failed:
     """Something broke that says nothing about the values; the sampler ignores the trial."""
 
-    reason: str
+    reason: Reason
 
 
 End = Finished | Pruned | Infeasible | Failed
@@ -97,7 +138,7 @@ class TrialRecord:
     state: State
     cards: tuple[Mapping[str, Any], ...] = ()
     curve: tuple[Point, ...] = ()
-    reason: str | None = None
+    reason: Reason | None = None
     started: datetime | None = None
     ended: datetime | None = None
 

@@ -111,6 +111,7 @@ def _judge(request: Any, language: str, as_json: bool) -> None:
     from studies.commands import judge
     from studies.errors import in_sentences, quiet
     from studies.report import judged_page
+    from studies.report.explanation import sentence
     from studies.selection import judgement
     from studies.workspace import write_json
     from trainer.files import write_whole
@@ -119,7 +120,7 @@ def _judge(request: Any, language: str, as_json: bool) -> None:
     with in_sentences():
         asked = judge.examine(request)
         for warning in asked.case.images.warnings:
-            tell(f"note: {warning}", err=True)
+            tell(f"note: {sentence(warning)}", err=True)
         found = judgement.reach(asked.case, _teller())
         record, page, table = judgement.files_in(asked.out)
         write_json(record, found.document)

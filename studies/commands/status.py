@@ -8,6 +8,7 @@ from typing import Any
 
 from search.budget import time_spent
 from search.trial import TrialRecord
+from studies.report.explanation import sentence
 from studies.study.open import Glance, read_selection, stands
 
 
@@ -48,7 +49,7 @@ def trial(record: TrialRecord) -> dict[str, Any]:
         "best_epoch": best["epoch"] if best else None,
         "objective": best["objective"] if best else None,
         "validation": best["scores"]["validation"] if best else None,
-        "reason": record.reason,
+        "reason": None if record.reason is None else sentence(record.reason),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search.trial import Proposal
+from search.trial import Proposal, Reason
 
 if TYPE_CHECKING:
     from trainer.training.pack_size import Reading
@@ -30,7 +30,10 @@ class Blown:
     """A trial diverged or renders nothing; it has left its slot."""
 
     trial: int
-    reason: str
+    reason: Reason
+
+
+MEMORY_FULL = Reason("memory_full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Returned:
     """A trial had to leave its slot; it waits to be admitted again."""
 
     trial: int
-    reason: str = "memory is full, the pack goes on smaller"
+    reason: Reason = MEMORY_FULL
 
 
 Event = Scored | Blown | Returned
@@ -84,8 +87,12 @@ class Engine(Protocol):
     def seconds(self) -> Mapping[str, float]:
         """Working time of all devices in this run, by kind of work."""
 
-    def settle(self, proposal: Proposal, epoch: int) -> None:
-        """Makes the LoRA file of a trial at an epoch if it is not there; nothing may be in training."""
+    def settle(self, proposal: Proposal, epoch: int) -> Reason | None:
+        """Makes the LoRA file of a trial at an epoch if it is not there; nothing may be in training.
+
+        Returns:
+            Why it could not be trained; None where the file is there now.
+        """
 
     def spreads(self) -> dict[str, float]:
         """Of each metric how much a difference to the base model moves when it is measured again."""

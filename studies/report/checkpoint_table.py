@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from evaluation.scorecard import METRICS, ScoreCard
-from search.trial import TrialRecord
+from search.trial import Reason, TrialRecord
+from studies.report.explanation import sentence
 from studies.selection.checkpoint import Card, facts
 
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ def gap(scores: ScoreCard) -> float | None:
 
 
 def _row(record: TrialRecord, card: Card) -> Row:
-    scores = facts(card)
+    scores, barred = facts(card), Reason.of_json(card.get("barred"))
     row: Row = {
         "trial": record.number,
         "state": record.state,
@@ -63,7 +64,7 @@ def _row(record: TrialRecord, card: Card) -> Row:
         "broken_renders": scores.broken,
         "objective": card.get("objective"),
         "objective_error": card.get("objective_error"),
-        "barred": card.get("barred"),
+        "barred": None if barred is None else sentence(barred),
         "training_loss": card.get("training_loss"),
         "file": card.get("file"),
     }

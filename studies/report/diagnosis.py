@@ -11,8 +11,8 @@ from typing import Literal
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
-from search.trial import TrialRecord
-from studies.report.explanation import ENDS, stored
+from search.trial import Reason, TrialRecord
+from studies.report.explanation import clause
 from studies.report.findings import NOTICEABLE
 from studies.selection.checkpoint import BARRED, facts
 from studies.text.i18n import ENGLISH, Translator, marked
@@ -56,6 +56,18 @@ CONDITIONS: Mapping[Condition, str] = {
 
 STOPPED: frozenset[Condition] = frozenset({"diverged", "untrained"})
 """Conditions whose sentence holds why the trial ended."""
+_BLOWN_UP = frozenset(
+    {
+        "loss_not_finite",
+        "gradient_not_finite",
+        "loss_rose",
+        "not_finite",
+        "validation_not_finite",
+        "renders_broken",
+        "no_finite_objective",
+    }
+)
+"""Codes of reasons for which the learning rate is to blame."""
 NEGLIGIBLE = 0.01
 """Log ratio of losses that no one would see."""
 FORGIVEN = 5.0
@@ -68,7 +80,7 @@ class Diagnosis:
 
     condition: Condition
     pattern: str
-    """Its sentence with places for ``values``."""
+    """Its sentence with places for ``values``, of which a reason is said in the same language."""
     values: Mapping[str, object] = field(default_factory=dict)
     epoch: int | None = None
     """From when on; None where that has no meaning."""
@@ -82,9 +94,7 @@ class Diagnosis:
 
     def told(self, say: Translator) -> str:
         """What the curves say."""
-        values = dict(self.values)
-        if "reason" in values:
-            values["reason"] = stored(str(values["reason"]), say)
+        values = {k: clause(v, say) if isinstance(v, Reason) else v for k, v in self.values.items()}
         sentence = say(self.pattern, **values)
         return f"{sentence} {self.before.told(say)}" if self.before else sentence
 
@@ -119,8 +129,9 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
         record: a trial. A difference counts where it exceeds two standard errors of itself, measured on the
             same images.
     """
-    if record.state == "infeasible" and not (record.reason or "").startswith(BARRED):
-        return _stopped(record.reason or "its loss is not finite")
+    reason = record.reason or Reason("not_finite")
+    if record.state == "infeasible" and reason.code != BARRED:
+        return _stopped(reason)
     epochs = [_Epoch(int(card["epoch"]), facts(card)) for card in record.cards]
     epochs = [epoch for epoch in epochs if epoch.scores.unusable is None]
     if not epochs:
@@ -137,12 +148,11 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
     )
 
 
-def _stopped(reason: str) -> Diagnosis:
+def _stopped(reason: Reason) -> Diagnosis:
     """Of a trial that could not be trained on: its numbers blew up, unless something else was in the way."""
-    plain = _plain(reason)
-    if ENGLISH.again(plain, ENDS) is None:
-        return Diagnosis("untrained", marked("Not trained to the end: {reason}."), {"reason": plain})
-    return Diagnosis("diverged", marked("Diverged: {reason}."), {"reason": plain})
+    if reason.code in _BLOWN_UP:
+        return Diagnosis("diverged", marked("Diverged: {reason}."), {"reason": reason})
+    return Diagnosis("untrained", marked("Not trained to the end: {reason}."), {"reason": reason})
 
 
 def _diverged(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
@@ -286,11 +296,6 @@ def _change(before: Sequence[float], after: Sequence[float]) -> tuple[float, flo
 def _clearly(excess: float, found: Estimate) -> bool:
     """Whether a figure exceeds what it is compared with by more than its noise."""
     return excess > NOTICEABLE * found.standard_error
-
-
-def _plain(reason: str) -> str:
-    text = reason.strip().rstrip(".")
-    return text[:1].lower() + text[1:]
 
 
 def headline(found: Sequence[Diagnosis | None], say: Translator = ENGLISH) -> str:

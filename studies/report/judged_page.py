@@ -14,6 +14,7 @@ from studies import images
 from studies.engines.judging import Case
 from studies.images import strip
 from studies.report import findings, image_grids, provenance
+from studies.report.explanation import sentence
 from studies.report.page import environment
 from studies.selection.judgement import Judgement
 from studies.text import format
@@ -24,22 +25,6 @@ from trainer.files import write_whole
 _WIDTH, _HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 14, 34
 """Of the curve's drawing, in its own units."""
-WARNINGS = (
-    marked(
-        "The {count} held-out images were trained on, so a LoRA that learnt them by heart looks good here; give images "
-        "that were never trained on with --held-out DIR."
-    ),
-    marked(
-        "The {count} held-out images may have been trained on, so a LoRA that learnt them by heart looks good here; "
-        "give images that were never trained on with --held-out DIR."
-    ),
-    marked("{names}: {count} held-out image(s) look like training images and are left out of the judgement."),
-    marked(
-        "{names}: {count} held-out image(s) have tags that the LoRA files list, but no image of the training folder "
-        "has; were they trained on after all?"
-    ),
-)
-"""What `held_out` warns of; other notes on the images stay as they are."""
 _COLUMNS = (
     ("clip_image", marked("CLIP image")),
     ("clip_text", marked("CLIP text")),
@@ -68,7 +53,7 @@ def content(judgement: Judgement, case: Case, say: Translator = ENGLISH) -> dict
     return {
         "document": document,
         "said": said,
-        "warnings": [say.again(warning, WARNINGS) or warning for warning in document["warnings"]],
+        "warnings": [sentence(warning, say) for warning in case.images.warnings],
         "files": list(zip(document["files"], said.verdicts, strict=True)),
         "diagnoses": [
             (run["run"], told) for run, told in zip(document["runs"], said.diagnoses, strict=True) if told

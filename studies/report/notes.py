@@ -13,6 +13,7 @@ from search.memory import Memory
 from search.trial import End, Infeasible, TrialRecord
 from studies.report import findings
 from studies.report.diagnosis import diagnose, headline
+from studies.report.explanation import sentence
 from studies.selection.checkpoint import Card, facts
 from studies.text import format
 from studies.text.format import estimate, figure, signed
@@ -104,7 +105,7 @@ def trial_note(
         lines += [escaped(diagnosis.sentence), ""]
         lines += [f"**Remedy:** {escaped(diagnosis.remedy)}.", ""] if diagnosis.remedy else []
     if record.reason:
-        lines += [f"It ended as {record.state}: {escaped(record.reason)}", ""]
+        lines += [f"It ended as {record.state}: {escaped(sentence(record.reason))}", ""]
     scored = [card for card in record.cards if card["objective"] is not None]
     if scored:
         best = max(scored, key=lambda card: float(card["objective"]))

@@ -29,7 +29,7 @@ from studies.report import (
 from studies.report.image_grids import Evidence
 from studies.report.plot_style import Figure
 from studies.report.provenance import measured, time_shares, versions
-from studies.selection.checkpoint import BARRED, all_barred, facts
+from studies.selection.checkpoint import BARRED, facts
 from studies.study.study import Study
 from studies.text import format
 from studies.text.format import estimate, signed, value
@@ -227,10 +227,14 @@ class _Page:
             | {
                 "won": (f["trial"], f["epoch"]) == chosen,
                 "close": f["close"] and not confirmation["separable"],
-                "barred": self.study.spec.guards.barred(facts(f), self.say) or f.get("barred"),
+                "barred": self._barred(f),
             }
             for f in found
         ]
+
+    def _barred(self, finalist: Mapping[str, Any]) -> str | None:
+        reason = self.study.spec.guards.barred(facts(finalist))
+        return finalist.get("barred") if reason is None else explanation.sentence(reason, self.say)
 
     def _barred_words(self) -> dict[str, int]:
         everyone = self.verdict["candidates"]
@@ -257,11 +261,13 @@ class _Page:
 
     def _end(self, record: TrialRecord) -> str:
         """Why a trial ended, where something is recorded."""
-        reason = record.reason or ""
-        if reason.startswith(BARRED):
-            told = all_barred(record, self.study.spec.guards, self.say)
-            return self.say("A guard bars every checkpoint: {reason}.", reason=told or reason)
-        return explanation.stored(reason, self.say) if reason else ""
+        reason, say = record.reason, self.say
+        if reason is None:
+            return ""
+        if reason.code == BARRED:
+            guard = explanation.sentence(explanation.barring(reason), say)
+            return say("A guard bars every checkpoint: {reason}.", reason=guard)
+        return (explanation.clause if record.state == "finished" else explanation.sentence)(reason, say)
 
     def _table(self) -> dict[str, Any]:
         table = checkpoint_table.rows(self.records)

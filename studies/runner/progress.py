@@ -17,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from search.trial import TrialRecord
+from search.trial import Reason, TrialRecord
+from studies.report.explanation import sentence
 from studies.text.format import described
 from studies.text.terminal import plain
 
@@ -37,7 +38,7 @@ class Watch(Protocol):
     def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
         """A checkpoint was scored."""
 
-    def returned(self, number: int, reason: str) -> None:
+    def returned(self, number: int, reason: Reason) -> None:
         """A trial left its slot and waits to be admitted again."""
 
     def lost(self, number: int) -> None:
@@ -75,9 +76,9 @@ class LineLog:
         """Prints the scores."""
         self._line(f"trial {number:>3} {scores_line(card)}")
 
-    def returned(self, number: int, reason: str) -> None:
+    def returned(self, number: int, reason: Reason) -> None:
         """Prints it."""
-        self._line(f"trial {number:>3} waits: {reason}")
+        self._line(f"trial {number:>3} waits: {sentence(reason)}")
 
     def lost(self, number: int) -> None:
         """Prints it."""
@@ -85,7 +86,8 @@ class LineLog:
 
     def ended(self, record: TrialRecord) -> None:
         """Prints how and why."""
-        self._line(f"trial {record.number:>3} {record.state}{': ' + record.reason if record.reason else ''}")
+        why = f": {sentence(record.reason)}" if record.reason else ""
+        self._line(f"trial {record.number:>3} {record.state}{why}")
 
     def _line(self, text: str) -> None:
         seconds = int(time.monotonic() - self._began)
@@ -150,14 +152,14 @@ class Bars:
             self._best = objective, f"best {objective:+.2f}: trial {number}, epoch {card['epoch']}"
             self._note()
 
-    def returned(self, number: int, reason: str) -> None:
+    def returned(self, number: int, reason: Reason) -> None:
         """Counts the trial out for now."""
-        self._states["training"] -= 1
-        self._note()
+        self.lost(number)
 
     def lost(self, number: int) -> None:
         """Counts the trial out."""
-        self.returned(number, "")
+        self._states["training"] -= 1
+        self._note()
 
     def ended(self, record: TrialRecord) -> None:
         """Counts the trial out."""

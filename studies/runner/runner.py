@@ -14,7 +14,7 @@ from studies.engines.engine import Blown, Engine, Returned, Scored
 from studies.report.notes import note_trial, short
 from studies.runner import signals
 from studies.runner.progress import Watch
-from studies.selection.checkpoint import BARRED, all_barred, facts, objective
+from studies.selection.checkpoint import all_barred, facts, objective
 from studies.selection.selection import Verdict, conclude
 from studies.study.open import PROMPTS
 from studies.study.study import SPREADS, Study
@@ -129,7 +129,12 @@ class Runner:
         spec, scores = self._study.spec, facts(event.card)
         found, barred = objective(scores, self._spreads, spec.objective), spec.guards.barred(scores)
         worth = found.mean if barred is None else min(found.mean, 0.0)
-        card = {**event.card, "objective": worth, "objective_error": found.standard_error, "barred": barred}
+        card = {
+            **event.card,
+            "objective": worth,
+            "objective_error": found.standard_error,
+            "barred": None if barred is None else barred.to_json(),
+        }
         if self._study.depot:
             self._study.depot.push(self._study.workspace.trial(event.trial))
         verdict = self._driver.report(event.trial, card, Point(event.images_seen, worth))
@@ -158,7 +163,7 @@ class Runner:
         self._attach_sheet(trial)
         barred = all_barred(self._memory.record(trial), self._study.spec.guards)
         if barred is not None and isinstance(end, (Finished, Pruned)):
-            end = Infeasible(f"{BARRED}: {barred}")
+            end = Infeasible(barred)
         self._describe(trial, end)
         if not self._driver.tell(trial, end):
             self._watch.lost(trial)

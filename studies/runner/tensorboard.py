@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.scorecard import METRICS
-from search.trial import TrialRecord
+from search.trial import Reason, TrialRecord
 from studies.errors import StudyError
 from studies.runner.progress import Watch
 from studies.selection.checkpoint import Card, facts
@@ -107,7 +107,7 @@ class Recorded:
         self._events.write(number, card)
         self._watch.checkpoint(number, card)
 
-    def returned(self, number: int, reason: str) -> None:
+    def returned(self, number: int, reason: Reason) -> None:
         """Passes it on."""
         self._watch.returned(number, reason)
 

@@ -9,14 +9,14 @@ from typing import Any
 from evaluation.scorecard import ScoreCard
 from search.objective import Estimate, combine, weighted
 from search.selection import Candidate
-from search.trial import TrialRecord
+from search.trial import Reason, TrialRecord
+from studies.report.explanation import sentence
 from studies.spec.guards import GuardsSection
-from studies.text.i18n import ENGLISH, Translator
 
 Card = Mapping[str, Any]
 
-BARRED = "a guard bars every checkpoint"
-"""Start of the reason with which such a trial is told infeasible."""
+BARRED = "barred"
+"""Code of the reason with which a trial is told infeasible whose every checkpoint a guard bars."""
 
 
 def facts(card: Card) -> ScoreCard:
@@ -66,6 +66,7 @@ def candidate(
     guards: GuardsSection,
 ) -> Candidate:
     """A stored checkpoint with ``scores``, which may be fresher than the stored ones."""
+    barred = guards.barred(scores)
     return Candidate(
         trial=trial,
         epoch=int(card["epoch"]),
@@ -74,7 +75,7 @@ def candidate(
         objective=objective(scores, spreads, weights),
         scores=differences(scores, spreads),
         cells=weighted(scores.cells(), spreads, weights),
-        barred=guards.barred(scores),
+        barred=None if barred is None else sentence(barred),
     )
 
 
@@ -83,7 +84,8 @@ def plain(choice: Candidate) -> dict[str, float]:
     return {"mean": choice.objective.mean, "standard_error": choice.objective.standard_error}
 
 
-def all_barred(record: TrialRecord, guards: GuardsSection, say: Translator = ENGLISH) -> str | None:
-    """Why no checkpoint of a trial may win, told of its last one; None if one may."""
-    reasons = [guards.barred(facts(card), say) for card in record.cards]
-    return reasons[-1] if reasons and all(reasons) else None
+def all_barred(record: TrialRecord, guards: GuardsSection) -> Reason | None:
+    """Why no checkpoint of a trial may win: ``by`` which rule, with the figures of its last one; None if one may."""
+    reasons = [guards.barred(facts(card)) for card in record.cards]
+    last = reasons[-1] if reasons and all(reasons) else None
+    return None if last is None else Reason(BARRED, {"by": last.code, **last.values})

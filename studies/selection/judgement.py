@@ -16,7 +16,7 @@ from search.trial import TrialRecord
 from studies.engines.judging import Bench, Case, Document, Told
 from studies.report import checkpoint_table
 from studies.report.diagnosis import diagnose
-from studies.report.explanation import margin, rule, stored
+from studies.report.explanation import margin, rule, sentence
 from studies.selection.checkpoint import candidate, plain
 from studies.selection.confirmation import hear
 from studies.selection.lora_runs import amounts
@@ -142,14 +142,14 @@ class _Outcome:
 
     def _verdict(self, index: int, say: Translator) -> str:
         """The last column of the table."""
-        found, again = self.found.get(index), self.again.get(index)
+        again = self.again.get(index)
         if index == self.decision.winner.trial:
             return say("best")
-        if found is None:
-            return say("unusable: {reason}", reason=stored(str(self.court.cards[index].unusable), say))
+        if (trouble := self.court.cards[index].unusable) is not None:
+            return say("unusable: {reason}", reason=sentence(trouble, say))
         for card in ([again[1]] if again else []) + [self.court.cards[index]]:
-            if barred := self.court.case.guards.barred(card, say):
-                return say("barred: {reason}", reason=barred)
+            if barred := self.court.case.guards.barred(card):
+                return say("barred: {reason}", reason=sentence(barred, say))
         if again is None:
             return say("behind")
         close = any(one.trial == index for one in self.decision.close)
@@ -171,7 +171,7 @@ def _document(outcome: _Outcome, tested: ScoreCard | None) -> Document:
             "test": len(split.test),
             "never_trained_on": case.images.never_trained_on,
         },
-        "warnings": list(case.images.warnings),
+        "warnings": [sentence(warning) for warning in case.images.warnings],
         "rule": said.rule,
         "winner": {
             "file": str(case.checkpoints[winner.trial].path),
@@ -206,7 +206,7 @@ def _file(outcome: _Outcome, index: int, verdict: str) -> dict[str, Any]:
         "layers": court.case.layers[index],
         "objective": None if candidate is None else plain(candidate),
         "barred": None if candidate is None else candidate.barred,
-        "unusable": card.unusable,
+        "unusable": None if card.unusable is None else sentence(card.unusable),
         "verdict": verdict,
         "scores": card.plain(),
         "confirmed": None if again is None else {"objective": plain(again[0]), "scores": again[1].plain()},

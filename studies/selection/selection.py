@@ -14,6 +14,7 @@ from search.selection import Candidate, contenders, decide, earliest, margin
 from search.trial import Proposal, TrialRecord
 from studies.engines.engine import Engine, Exam
 from studies.errors import StudyError
+from studies.report import explanation
 from studies.selection.checkpoint import candidate, candidates, facts, plain
 from studies.selection.confirmation import Hearing, hear
 from studies.spec.study_file import StudySpec
@@ -75,6 +76,7 @@ def conclude(study: Study, engine: Engine) -> Verdict:
 
     Raises:
         NothingToSelect: no checkpoint is usable.
+        StudyError: the winner cannot be trained on all folds, or its files are out of reach.
     """
 
     def reach() -> None:
@@ -162,7 +164,11 @@ def _reach(court: _Court, engine: Engine) -> Verdict:
     everyone = court.everyone()
     hearing = hear(_Bench(court, engine), everyone, spec.confirm)
     winner = hearing.decision.winner
-    engine.settle(Proposal(winner.trial, dict(court.records[winner.trial].values)), winner.epoch)
+    if why := engine.settle(Proposal(winner.trial, dict(court.records[winner.trial].values)), winner.epoch):
+        raise StudyError(
+            f"Trial {winner.trial} diverged when it was trained on all folds ({explanation.sentence(why)}); "
+            "lower the learning rate's range and run again."
+        )
     if depot := court.study.depot:
         depot.push(court.study.workspace.trial(winner.trial))
     document = _document(court, everyone, winner, hearing.decision.reason)
@@ -219,7 +225,7 @@ def _document(court: _Court, everyone: Sequence[Candidate], choice: Candidate, r
         "study": spec.study.name,
         "seed": court.study.seed,
         "trials": len(court.records),
-        "rule": spec.rule,
+        "rule": explanation.rule(spec.objective, spec.guards, spec.confirm.preference),
         "winner": {
             "trial": choice.trial,
             "epoch": choice.epoch,

@@ -14,7 +14,6 @@ from pydantic import Field, ValidationError, model_validator
 
 from search.objective import weight_problems
 from search.pruners import PrunerSettings, first_look
-from search.selection import rule_text
 from search.space import Parameter, Space, SpaceError, parse_parameter, parse_space
 from search.trial import Value
 from studies.errors import StudyError, shown
@@ -107,11 +106,6 @@ class StudySpec(Section):
             "guards": self.guards.model_dump(),
             "confirm": self.confirm.model_dump(),
         }
-
-    @property
-    def rule(self) -> str:
-        """The rule of selection in words."""
-        return rule_text(self.objective, guards=self.guards.rule, preference=self.confirm.preference)
 
 
 def load(path: Path) -> StudySpec:
