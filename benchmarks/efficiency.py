@@ -35,6 +35,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from search.trial import Reason
 from studies.commands import init, run
 from studies.engines.engine import Event, Scored
 from studies.engines.worker import Worker
@@ -111,7 +112,7 @@ class Counter:
     def started(self, number: int, values: Mapping[str, Any], resumed: bool) -> None:
         """Ignored."""
 
-    def returned(self, number: int, reason: str) -> None:
+    def returned(self, number: int, reason: Reason) -> None:
         """Ignored."""
 
     def lost(self, number: int) -> None:

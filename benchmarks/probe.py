@@ -22,6 +22,7 @@ from evaluation.judge import Judge, Panel
 from evaluation.rendering import RenderSettings
 from evaluation.subject import Subject
 from studies.commands.probe import rule
+from studies.report.explanation import sentence
 from studies.spec.planner import Planner
 from studies.study.study import examine
 from trainer.data.caches import TensorCache
@@ -106,7 +107,7 @@ def grid(pack: Pack, judge: Judge, plan: TrainingPlan) -> list[Best]:
         events = pack.step()
         for event in events:
             if isinstance(event, Diverged):
-                print(f"{bests[event.trial].rate:.3g} diverged: {event.reason}")
+                print(f"{bests[event.trial].rate:.3g} diverged: {sentence(event.trouble)}")
         ends = [event for event in events if isinstance(event, EpochEnd)]
         for end, found in zip(ends, _scored(pack, judge, ends), strict=True):
             if found[0] < bests[end.trial].ratio:

@@ -82,4 +82,6 @@ class Flexibility:
 
     def _compared(self, found: Mapping[str, torch.Tensor], i: int) -> dict[str, Measured]:
         own = range(len(self._prompts))
-        return {name: compare(name, values[i].tolist(), self.base[name], own) for name, values in found.items()}
+        return {
+            name: compare(name, values[i].tolist(), self.base[name], own) for name, values in found.items()
+        }

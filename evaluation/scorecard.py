@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from evaluation.intervals import Estimate, by_owner
+from trainer.trouble import Trouble
 
 
 class Measured(BaseModel):
@@ -67,12 +68,12 @@ class ScoreCard(BaseModel):
         return self.metrics["validation"].cells
 
     @property
-    def unusable(self) -> str | None:
+    def unusable(self) -> Trouble | None:
         """Why no one would want this checkpoint, or None."""
         if not math.isfinite(self.validation.mean):
-            return "the validation loss is NaN or infinite"
+            return Trouble("validation_not_finite")
         if self.renders and self.broken * 2 > self.renders:
-            return f"{self.broken} of {self.renders} renders are black, constant or NaN"
+            return Trouble("renders_broken", {"broken": self.broken, "renders": self.renders})
         return None
 
     def difference(self, name: str) -> Estimate | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from search.trial import Reason
+
 if TYPE_CHECKING:
     from search.memory import Memory
 
@@ -68,16 +70,16 @@ class Spending:
     gpu_seconds: float = 0.0
 
 
-def spent(budget: Budget, used: Spending) -> str | None:
-    """Which limit has been reached, as a sentence; None while there is budget left."""
+def spent(budget: Budget, used: Spending) -> Reason | None:
+    """Which limit has been reached; None while there is budget left."""
     if budget.trials is not None and used.trials >= budget.trials:
-        return f"The budget of {budget.trials} trials is spent."
+        return Reason("trials_spent", {"limit": budget.trials})
     if budget.images is not None and used.images >= budget.images:
-        return f"The budget of {budget.images} training images is spent ({used.images} seen)."
+        return Reason("images_spent", {"limit": budget.images, "used": used.images})
     if budget.minutes is not None and used.seconds >= 60 * budget.minutes:
-        return f"The budget of {budget.minutes:g} minutes is spent ({used.seconds / 60:.1f} used)."
+        return Reason("minutes_spent", {"limit": budget.minutes, "used": used.seconds / 60})
     if budget.gpu_seconds is not None and used.gpu_seconds >= budget.gpu_seconds:
-        return f"The budget of {budget.gpu_seconds:g} GPU-seconds is spent ({used.gpu_seconds:.0f} used)."
+        return Reason("gpu_seconds_spent", {"limit": budget.gpu_seconds, "used": used.gpu_seconds})
     return None
 
 

@@ -24,6 +24,7 @@ from search.trial import (
     Point,
     Proposal,
     Pruned,
+    Reason,
     TrialRecord,
     Value,
     Verdict,
@@ -38,10 +39,7 @@ _VERDICT = "pruned_at_images"
 _REASON = "reason"
 _NOTE_SECONDS = 1.0
 """Reports that follow each other faster do not write down the time again."""
-_EXHAUSTED = (
-    f"It was taken over from lost runners more than {MOST_TAKEOVERS} times without a new checkpoint, so it may be "
-    "what ends them."
-)
+_EXHAUSTED = Reason("taken_over_too_often", {"times": MOST_TAKEOVERS})
 
 
 class Driver:
@@ -102,8 +100,8 @@ class Driver:
         return self._leases.others()
 
     @property
-    def spent(self) -> str | None:
-        """Why no trial is begun any more, as a sentence; None while there is budget and hope."""
+    def spent(self) -> Reason | None:
+        """Why no trial is begun any more; None while there is budget and hope."""
         if self._memory.is_shared:
             self._elsewhere = budget.time_spent(self._memory, but=self._leases.name)
         begun = [record for record in self.records() if record.state != "waiting"]
@@ -187,7 +185,7 @@ class Driver:
                 self._memory.annotate(number, _VERDICT, images)
                 return "prune"
         if reason := trial_stalled(curve, self._settings.patience):
-            self._memory.annotate(number, _REASON, reason)
+            self._memory.annotate(number, _REASON, reason.to_json())
             return "finish"
         return "continue"
 
@@ -208,7 +206,7 @@ class Driver:
             return False
         value = best(seen.record.curve)
         if isinstance(end, Finished) and value is None:
-            end = Infeasible("No checkpoint had a finite objective.")
+            end = Infeasible(Reason("no_finite_objective"))
         try:
             self._memory.tell(number, end, value if isinstance(end, (Finished, Pruned)) else None)
         except EndedError:

@@ -250,10 +250,10 @@ class Memory:
                     self._mark(number, feasible=True, objective=value)
                     self._study.tell(number, state=TrialState.PRUNED)
                 case Infeasible(reason=reason):
-                    self._mark(number, feasible=False, reason=reason)
+                    self._mark(number, feasible=False, reason=reason.to_json())
                     self._study.tell(number, self._worst())
                 case Failed(reason=reason):
-                    self.annotate(number, "reason", reason)
+                    self.annotate(number, "reason", reason.to_json())
                     self._study.tell(number, state=TrialState.FAIL)
                 case _:
                     assert_never(end)

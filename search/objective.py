@@ -171,9 +171,7 @@ def _parts(
     }
 
 
-def _factors(
-    spreads: Mapping[str, float], weights: Weights, directions: Directions
-) -> dict[str, float]:
+def _factors(spreads: Mapping[str, float], weights: Weights, directions: Directions) -> dict[str, float]:
     """What one unit of each weighted metric is worth in the objective."""
     total = math.fsum(weights.values())
     return {

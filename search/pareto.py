@@ -9,9 +9,7 @@ from search.objective import Directions
 from search.selection import Candidate
 
 
-def front(
-    candidates: Iterable[Candidate], metrics: Sequence[str], directions: Directions
-) -> list[Candidate]:
+def front(candidates: Iterable[Candidate], metrics: Sequence[str], directions: Directions) -> list[Candidate]:
     """The candidates that no other beats in every metric at once.
 
     One dominates another when it is at least as good in all metrics and better in one (Pareto).
@@ -33,9 +31,7 @@ def front(
     return [candidate for _, candidate in kept]
 
 
-def _point(
-    candidate: Candidate, metrics: Sequence[str], directions: Directions
-) -> tuple[float, ...] | None:
+def _point(candidate: Candidate, metrics: Sequence[str], directions: Directions) -> tuple[float, ...] | None:
     """The figures in the order of ``metrics``, each turned so that more is better."""
     if any(name not in candidate.scores for name in metrics):
         return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.curve import best, smooth
-from search.trial import Point, TrialRecord
+from search.trial import Point, Reason, TrialRecord
 
 ENDED = frozenset({"finished", "pruned", "infeasible"})
 """States of trials that say something about the search's progress."""
@@ -29,8 +29,8 @@ class Patience(BaseModel):
     trials: int = Field(0, ge=0)
 
 
-def trial_stalled(curve: Sequence[Point], patience: Patience) -> str | None:
-    """Why a trial is trained no further, as a sentence; None while it may still gain.
+def trial_stalled(curve: Sequence[Point], patience: Patience) -> Reason | None:
+    """Why a trial is trained no further; None while it may still gain.
 
     Args:
         curve: its checkpoints, not smoothed; the base model's 0 at the start counts as one to beat.
@@ -44,14 +44,11 @@ def trial_stalled(curve: Sequence[Point], patience: Patience) -> str | None:
     peak = max(before, key=lambda point: point.objective)
     if max(point.objective for point in since) > peak.objective:
         return None
-    return (
-        f"Its last {wait} checkpoints are no better than the one after {peak.images_seen} images, so it was "
-        "trained no further."
-    )
+    return Reason("stalled", {"wait": wait, "images": peak.images_seen})
 
 
-def search_stalled(records: Sequence[TrialRecord], patience: Patience) -> str | None:
-    """Why no more trials are begun, as a sentence; None while the search still gains.
+def search_stalled(records: Sequence[TrialRecord], patience: Patience) -> Reason | None:
+    """Why no more trials are begun; None while the search still gains.
 
     Args:
         records: all trials; those that have not ended count for nothing yet.
@@ -66,10 +63,7 @@ def search_stalled(records: Sequence[TrialRecord], patience: Patience) -> str | 
     late, _ = _peak(ended[-patience.trials :])
     if late > peak + error:
         return None
-    return (
-        f"The last {patience.trials} trials did not beat the best before them ({peak:.3f}) by more than its "
-        f"standard error ({error:.3f})."
-    )
+    return Reason("search_stalled", {"wait": patience.trials, "best": peak, "error": error})
 
 
 def _peak(records: Sequence[TrialRecord]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.trial import Point, State, TrialRecord
+from search.trial import Point, Reason, State, TrialRecord
 
 CARD = "card/"
 """Start of the user attributes that hold score cards; the epoch follows."""
@@ -26,7 +26,7 @@ def to_record(frozen: FrozenTrial) -> TrialRecord:
         state=_state(frozen),
         cards=tuple(cards),
         curve=tuple(sorted(curve, key=lambda point: point.images_seen)),
-        reason=attributes.get("reason"),
+        reason=Reason.of_json(attributes.get("reason")),
         started=frozen.datetime_start,
         ended=frozen.datetime_complete,
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from trainer.trouble import Trouble
+
 
 @dataclass(frozen=True, slots=True)
 class EpochEnd:
@@ -26,7 +28,7 @@ class Diverged:
 
     trial: int
     images_seen: int
-    reason: str
+    trouble: Trouble
 
 
 @dataclass(frozen=True, slots=True)

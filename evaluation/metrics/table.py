@@ -9,13 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
-
-from evaluation.metrics import similarity
-from evaluation.metrics.diversity import diversity
-
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from evaluation.image_scores import Renders
 
 Tone = Literal["good", "bad", "neutral"]
@@ -58,6 +54,8 @@ class Metric:
 def _clip_image(of: Renders) -> Tensor | None:
     if of.seen is None or of.references is None:
         return None
+    from evaluation.metrics import similarity
+
     alike = similarity.image_image(of.seen.flatten(0, 1), of.references)
     return alike.view(of.seen.shape[:2])
 
@@ -65,6 +63,8 @@ def _clip_image(of: Renders) -> Tensor | None:
 def _clip_text(of: Renders) -> Tensor | None:
     if of.read is None or of.texts is None:
         return None
+    from evaluation.metrics import similarity
+
     subjects, count = of.read.shape[:2]
     alike = similarity.text_image(of.read.flatten(0, 1), of.texts.repeat(subjects, 1))
     return alike.view(subjects, count)
@@ -74,6 +74,10 @@ def _diversity(of: Renders) -> Tensor | None:
     several = [where for where in of.places if len(where) > 1]
     if of.seen is None or not several:
         return None
+    import torch
+
+    from evaluation.metrics.diversity import diversity
+
     return torch.stack([diversity(of.seen[:, where]) for where in several], dim=1)
 
 
@@ -164,7 +168,9 @@ _ROWS = (
             "good": marked(
                 "Its pictures lean less to the training images than the base model's, in points of 100."
             ),
-            "bad": marked("Its pictures copy the training images more than the base model's, in points of 100."),
+            "bad": marked(
+                "Its pictures copy the training images more than the base model's, in points of 100."
+            ),
             "neutral": marked("Its pictures lean to the training images no more than the base model's."),
         },
         measure=_memorisation,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from studies.text.terminal import cell, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.table import Table
+
+    from studies.commands.compare import Comparison
 
 
 @click.command(name="compare")
@@ -32,23 +34,23 @@ def command(workspaces: tuple[Path, ...], as_json: bool) -> None:
       lorasearch compare workspaces/mycat-* --json | jq .pairs
     """
     from studies.commands.compare import compare, side
-    from studies.study.open import open_readonly, told
+    from studies.study.open import open_readonly, reading
 
-    with told():
+    with reading():
         studies = [open_readonly(workspace) for workspace in workspaces]
         names = _names([study.spec.study.name for study in studies], workspaces)
-        found = compare([side(study, name) for study, name in zip(studies, names, strict=True)])
+        comparison = compare([side(study, name) for study, name in zip(studies, names, strict=True)])
     if as_json:
         import json
 
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False))
         return
     from rich.console import Console
 
     console = Console()
-    for table in _tables(found):
+    for table in _tables(comparison):
         console.print(table)
-    for line in _lines(found):
+    for line in _lines(comparison):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -57,36 +59,33 @@ def _names(names: Sequence[str], workspaces: Sequence[Path]) -> list[str]:
     return list(names) if len(set(names)) == len(names) else [str(path) for path in workspaces]
 
 
-def _tables(found: Mapping[str, Any]) -> Iterator[Table]:
-    from studies.report.findings import METRICS
+def _tables(comparison: Comparison) -> Iterator[Table]:
+    from evaluation.metrics.table import METRICS
     from studies.text.format import duration, estimate, value
 
-    studies = found["studies"]
-    names = [one["study"] for one in studies]
-    if found["differences"]:
+    studies = comparison.studies
+    names = [one.study for one in studies]
+    if comparison.differences:
         settings = _table("settings that differ", names)
-        for name, values in found["differences"].items():
+        for name, values in comparison.differences.items():
             settings.add_row(cell(name), *(cell(_setting(one)) for one in values))
         yield settings
     table = _table("winner", names)
-    winners = [one["winner"] or {} for one in studies]
-    table.add_row("trial", *(str(winner.get("trial", "–")) for winner in winners))
-    table.add_row("epoch", *(str(winner.get("epoch", "–")) for winner in winners))
-    params = dict.fromkeys(name for winner in winners for name in winner.get("params", {}))
+    winners = [one.winner for one in studies]
+    table.add_row("trial", *(str(winner.trial) if winner else "–" for winner in winners))
+    table.add_row("epoch", *(str(winner.epoch) if winner else "–" for winner in winners))
+    params = dict.fromkeys(name for winner in winners if winner for name in winner.params)
     for name in params:
-        table.add_row(
-            cell(name),
-            *(cell(value(w["params"][name])) if name in w.get("params", {}) else "–" for w in winners),
-        )
-    for name, label in METRICS.items():
-        scores = [(one["test"] or {}).get(name) for one in studies]
+        chosen = [winner.params.get(name) if winner else None for winner in winners]
+        table.add_row(cell(name), *("–" if one is None else cell(value(one)) for one in chosen))
+    for name, metric in METRICS.items():
+        scores = [one.test.get(name) if one.test else None for one in studies]
         if any(scores):
-            digits = 4 if name == "validation" else 2
-            table.add_row(f"test: {label}", *(estimate(score, digits) for score in scores))
-    used = [one["used"] for one in studies]
-    table.add_row("trials", *(f"{one['trials']:,}" for one in used))
-    table.add_row("images seen", *(f"{one['images']:,}" for one in used))
-    table.add_row("running time", *(duration(one["seconds"]) for one in used))
+            table.add_row(f"test: {metric.label}", *(estimate(score, metric.digits) for score in scores))
+    used = [one.used for one in studies]
+    table.add_row("trials", *(f"{one.trials:,}" for one in used))
+    table.add_row("images seen", *(f"{one.images:,}" for one in used))
+    table.add_row("running time", *(duration(one.seconds) for one in used))
     yield table
 
 
@@ -111,24 +110,21 @@ def _setting(chosen: object) -> str:
     return "–" if chosen is None else value(chosen)
 
 
-def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    from studies.report.findings import METRICS
+def _lines(comparison: Comparison) -> Iterator[str]:
+    from evaluation.metrics.table import METRICS
     from studies.text.format import error, signed
 
-    if not found["comparable"]:
-        yield f"Their scores cannot be compared: {'; '.join(found['reasons'])}."
+    if not comparison.comparable:
+        yield f"Their scores cannot be compared: {'; '.join(comparison.reasons)}."
         return
-    if waiting := [one["study"] for one in found["studies"] if not one["test"]]:
+    if waiting := [one.study for one in comparison.studies if not one.test]:
         yield f"No tested verdict yet: {', '.join(waiting)}."
-    for pair in found["pairs"]:
-        for name, lead in pair["metrics"].items():
-            digits = 4 if name == "validation" else 2
-            figure = f"{signed(lead['better_by'], digits)} ± {error(_known(lead['standard_error']), digits)}"
-            verdict = "more than noise" if lead["beyond_noise"] else "within the noise"
-            yield f"{pair['leader']} over {pair['other']}, {METRICS[name]}: better by {figure}, {verdict}."
-        if not pair["same_test_images"]:
+    for pair in comparison.pairs:
+        for name, lead in pair.metrics.items():
+            metric = METRICS[name]
+            noise = float("inf") if lead.standard_error is None else lead.standard_error
+            figure = f"{signed(lead.better_by, metric.digits)} ± {error(noise, metric.digits)}"
+            verdict = "more than noise" if lead.beyond_noise else "within the noise"
+            yield f"{pair.leader} over {pair.other}, {metric.label}: better by {figure}, {verdict}."
+        if not pair.same_test_images:
             yield "  Their seeds, and so their test images, differ: the errors of both count."
-
-
-def _known(value: float | None) -> float:
-    return float("inf") if value is None else value

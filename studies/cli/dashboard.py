@@ -36,13 +36,14 @@ def command(workspace: Path, port: int, host: str, no_browser: bool) -> None:
     """
     from studies.commands import dashboard
     from studies.commands.dashboard import local
-    from studies.study.open import open_readonly, read_selection, told
+    from studies.selection import document
+    from studies.study.open import open_readonly, reading
     from studies.text.terminal import tell
 
-    with told():
+    with reading():
         study = open_readonly(workspace)
         server = dashboard.serve(study.workspace, port, host)
-        dashboard.annotate(study, read_selection(study.workspace))
+        dashboard.annotate(study, document.read(study.workspace))
     if not local(host):
         tell(
             f"warning: on {host} the dashboard is open to everyone who reaches this machine; it has no log-in and can "

@@ -45,7 +45,7 @@ def command(
       lorasearch export workspaces/quickstart ./kohya --sd-scripts
     """
     from studies.report.usage import advice
-    from studies.study.open import open_readonly, told
+    from studies.study.open import open_readonly, reading
     from trainer.lora_files.file import read_metadata
 
     study = open_readonly(workspace)
@@ -54,7 +54,7 @@ def command(
         _write_recipe(source, dest.expanduser(), name or study.spec.study.name, force)
         return
     target = _target(dest.expanduser(), name, study.spec.study.name, layout)
-    with told():
+    with reading():
         facts = read_metadata(source)
         if layout == "kohya":
             _copy(source, target, force)
@@ -101,12 +101,12 @@ def _write_recipe(source: Path, folder: Path, name: str, force: bool) -> None:
     """Two TOML files in ``folder``."""
     from studies.errors import StudyError
     from studies.sd_scripts.exporting import export
-    from studies.study.open import told
+    from studies.study.open import reading
     from trainer.files import write_whole
     from trainer.lora_files.file import read_metadata
 
     _target(folder, name, name, "peft")
-    with told():
+    with reading():
         facts = read_metadata(source)
         plan = _plan(source, facts)
         paths = folder / f"{name}.config.toml", folder / f"{name}.dataset.toml"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -12,10 +12,12 @@ from studies.text.i18n import translator
 from studies.text.terminal import WIDE, cell, plain, screen, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from rich.table import Table
 
+    from studies.commands.judge import JudgeOptions
+    from studies.selection.document import Selection
     from trainer.plans.compute import Precision
 
 
@@ -98,41 +100,35 @@ def command(
       lorasearch judge out/*.safetensors --base sd15 --data train --held-out more --clip openai/clip-vit-large-patch14
       lorasearch judge run-a/*.safetensors run-b/*.safetensors --base sd15 --data train --json | jq .winner
     """
-    from studies.commands.judge import Request
+    from studies.commands.judge import JudgeOptions
 
-    request = Request(
+    options = JudgeOptions(
         files, base, data, out, held_out, clip, resolution, cast("Precision | None", precision), clip_skip, seed,
         outside,
     )  # fmt: skip
-    _judge(request, language, as_json)
+    _judge(options, language, as_json)
 
 
-def _judge(request: Any, language: str, as_json: bool) -> None:
+def _judge(options: JudgeOptions, language: str, as_json: bool) -> None:
     from studies.commands import judge
     from studies.errors import in_sentences, quiet
-    from studies.report import judged_page
-    from studies.selection import judgement
-    from studies.workspace import write_json
-    from trainer.files import write_whole
+    from studies.report.explanation import sentence
 
     quiet()
     with in_sentences():
-        asked = judge.examine(request)
-        for warning in asked.case.images.warnings:
-            tell(f"note: {warning}", err=True)
-        found = judgement.reach(asked.case, _teller())
-        record, page, table = judgement.files_in(asked.out)
-        write_json(record, found.document)
-        write_whole(table, judgement.csv(found.document))
-        judged_page.write(page, found, asked.case, translator(language))
+        request = judge.examine(options)
+        for warning in request.images.warnings:
+            tell(f"note: {sentence(warning)}", err=True)
+        selection, files = judge.judge(request, _teller(), translator(language))
     if as_json:
         import json
 
-        click.echo(json.dumps(found.document, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(selection.to_json(), indent=2, ensure_ascii=False))
         return
     console = screen()
-    console.print(_table(found.document, console.width >= WIDE))
-    for line in (*_lines(found.document), f"Report: {page}", f"Data:   {record}, {table.name}"):
+    console.print(_table(selection, console.width >= WIDE))
+    told = f"Report: {files.page}", f"Data:   {files.document}, {files.table.name}"
+    for line in (*_lines(selection), *told):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -144,51 +140,54 @@ def _teller() -> Callable[[str], None]:
     return lambda text: tell(f"{time.monotonic() - began:6.1f} s  {text}", err=True)
 
 
-def _table(document: Mapping[str, Any], wide: bool) -> Table:
+def _table(selection: Selection, wide: bool) -> Table:
     """CLIP's figures are in it where there is room for them."""
     from rich import box
     from rich.table import Table
 
+    from evaluation.metrics.table import METRICS
+    from studies.report.choice import verdict
     from studies.text.format import estimate
 
-    several, clip = len(document["runs"]) > 1, wide and document["clip"] is not None
+    assert selection.files is not None
+    several, clip = len(selection.files.runs) > 1, wide and selection.files.clip is not None
+    shown = [METRICS[name] for name in ("clip_image", "clip_text", "memorisation")] if clip else []
     table = Table(box=box.SIMPLE_HEAD)
     for name in (["run"] if several else []) + ["epoch", "validation"]:
         table.add_column(name, justify="left" if name == "run" else "right", no_wrap=name != "run")
-    for name in ["CLIP image", "CLIP text", "memorisation"] * clip + ["objective"]:
+    for name in [*(metric.short for metric in shown), "objective"]:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
-    for entry in document["files"]:
-        scores = entry["scores"]
-        cells = [cell(entry["run"])] if several else []
-        cells += [cell(entry["label"]), cell(estimate(scores["validation"], 4))]
-        if clip:
-            cells += [cell(estimate(scores[name], 2)) for name in ("clip_image", "clip_text", "memorisation")]
-        cells.append(cell(estimate(entry["objective"], 2)))
-        style = "bold green" if entry["verdict"] == "best" else ""
-        table.add_row(*cells, cell(entry["verdict"].partition(":")[0]), style=style)
+    for one in selection.candidates:
+        assert one.origin is not None
+        cells = [cell(one.origin.run)] if several else []
+        cells += [cell(one.origin.label), cell(estimate(one.scores.validation, 4))]
+        cells += [cell(estimate(one.scores.difference(metric.name), 2)) for metric in shown]
+        cells.append(cell(estimate(one.objective, 2)))
+        style = "bold green" if one.key == selection.winner.key else ""
+        table.add_row(*cells, cell(verdict(selection, one).partition(":")[0]), style=style)
     return table
 
 
-def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+def _lines(selection: Selection) -> Iterator[str]:
+    from studies.report.choice import diagnoses, named, reason, verdict
     from studies.text.format import estimate
 
-    winner, images = document["winner"], document["images"]
-    yield f"Best: {winner['label']}: {winner['file']}"
-    yield f"Why: {winner['reason']}"
-    for entry in document["files"]:
-        word, _, why = entry["verdict"].partition(": ")
-        if why:
-            yield f"{entry['run']}, {entry['label']} is {word}: {why}"
-    for entry in document["runs"]:
-        if entry["diagnosis"]:
-            yield f"{entry['run']}: {entry['diagnosis']}"
+    winner, images = selection.winner, selection.images
+    assert images is not None
+    yield f"Best: {named(selection, winner)}: {winner.file}"
+    yield f"Why: {reason(selection)}"
+    for one in selection.candidates:
+        word, _, why = verdict(selection, one).partition(": ")
+        if why and one.origin:
+            yield f"{one.origin.run}, {one.origin.label} is {word}: {why}"
+    yield from (f"{run}: {told}" for run, told in diagnoses(selection).items())
     yield (
-        f"Judged on {images['validation']} images"
-        + ("" if images["never_trained_on"] else " that may have been trained on")
+        f"Judged on {images.validation} images"
+        + ("" if images.never_trained_on else " that may have been trained on")
         + "; validation is the mean of log(loss / base loss), negative is better than without the LoRA."
     )
-    if document["test"]:
-        found = estimate(document["test"]["validation"], 4)
-        doubt = "" if images["never_trained_on"] else ", which may have been trained on"
-        yield f"On {images['test']} test images, by which nothing was chosen{doubt}: validation {found}."
+    if selection.test:
+        doubt = "" if images.never_trained_on else ", which may have been trained on"
+        loss = estimate(selection.test.validation, 4)
+        yield f"On {images.test} test images, by which nothing was chosen{doubt}: validation {loss}."

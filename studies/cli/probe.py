@@ -33,6 +33,7 @@ def command(study_file: Path, write: bool, steps: int | None, as_json: bool) -> 
       lorasearch probe my-character.toml
       lorasearch probe my-character.toml --write
     """
+    from studies.commands.probe import in_words
     from studies.errors import in_sentences, quiet
     from studies.spec.planner import Planner
     from studies.study.probe import plain
@@ -42,7 +43,7 @@ def command(study_file: Path, write: bool, steps: int | None, as_json: bool) -> 
     with in_sentences():
         spec, dataset = examine(study_file)
         most = steps or spec.probe.steps
-        result = plain(_follow(Planner(spec, dataset, max(spec.study.seed, 0)), most))
+        result = in_words(plain(_follow(Planner(spec, dataset, max(spec.study.seed, 0)), most)))
     _tell(spec, result, most, as_json)
     if write:
         _write(study_file, spec, result)

@@ -25,13 +25,14 @@ def command(workspace: Path, language: str) -> None:
       lorasearch report workspaces/quickstart --lang zh
       xdg-open "$(lorasearch report workspaces/quickstart)"
     """
-    from studies.report import page
+    from studies.report import study_page
+    from studies.selection import document
     from studies.selection.selection import provisional
-    from studies.study.open import read_selection, told
+    from studies.study.open import reading
     from studies.study.study import reopen
 
-    with told():
+    with reading():
         study = reopen(workspace)
-        verdict = read_selection(study.workspace) or provisional(study)
-        path = page.write(study, verdict, translator(language))
+        selection = document.read(study.workspace) or provisional(study)
+        path = study_page.write(study, selection, translator(language))
     tell(str(path))

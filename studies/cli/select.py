@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,8 @@ from studies.text.terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from studies.selection.document import Selection
 
 
 @click.command(name="select")
@@ -34,25 +36,27 @@ def command(workspace: Path, weights: str | None, as_json: bool) -> None:
       lorasearch select workspaces/quickstart --weights validation=1,clip_image=2
       lorasearch select workspaces/quickstart --json | jq .winner.params
     """
-    from studies.study.open import open_readonly, read_selection, told
+    from studies.report.choice import explained
+    from studies.selection import document
+    from studies.study.open import open_readonly, reading
 
-    with told():
+    with reading():
         study = open_readonly(workspace)
         if weights is not None:
-            verdict = _provisional(workspace, _weights(weights))
+            selection = explained(_provisional(workspace, _weights(weights)))
         else:
-            verdict = read_selection(study.workspace) or _provisional(workspace, None)
+            selection = document.read(study.workspace) or explained(_provisional(workspace, None))
         trials = len(study.memory.records())
     if as_json:
         import json
 
-        click.echo(json.dumps(verdict, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(selection.to_json(), indent=2, ensure_ascii=False))
         return
-    for line in _lines(verdict, trials, study.workspace.root, weights is not None):
+    for line in _lines(selection, trials, study.workspace.root, weights is not None):
         tell(line)
 
 
-def _provisional(workspace: Path, weights: Mapping[str, float] | None) -> dict[str, Any]:
+def _provisional(workspace: Path, weights: Mapping[str, float] | None) -> Selection:
     """The choice from stored scores; this needs the whole study, and torch with it."""
     from studies.selection.selection import provisional
     from studies.study.study import reopen
@@ -62,6 +66,7 @@ def _provisional(workspace: Path, weights: Mapping[str, float] | None) -> dict[s
 
 def _weights(text: str) -> dict[str, float]:
     """Weights from ``metric=number,metric=number``."""
+    from evaluation.metrics.table import directions
     from search.objective import weight_problems
     from studies.errors import StudyError
 
@@ -74,31 +79,31 @@ def _weights(text: str) -> dict[str, float]:
             raise StudyError(
                 f"--weights: {part!r} is no METRIC=NUMBER; write it like validation=1,clip_image=0.5."
             ) from None
-    if problems := weight_problems(found):
+    if problems := weight_problems(found, directions()):
         raise StudyError([f"--weights: {problem}" for problem in problems])
     return found
 
 
-def _lines(verdict: Mapping[str, Any], trials: int, root: Path, weighed: bool) -> Iterator[str]:
+def _lines(selection: Selection, trials: int, root: Path, weighed: bool) -> Iterator[str]:
+    from studies.report.choice import reason
     from studies.report.findings import ruling
     from studies.text.format import estimate, value
 
-    winner, final = verdict["winner"], verdict["confirmation"]
+    winner, final = selection.winner, selection.final and not weighed
     title = "Winner" if final else "By these weights" if weighed else "Leader so far"
-    yield f"{title}: trial {winner['trial']}, epoch {winner['epoch']} ({winner['images_seen']} images seen)"
-    yield from (f"  {name} = {value(chosen)}" for name, chosen in winner["params"].items())
-    yield f"Why: {winner['reason']}"
+    yield f"{title}: trial {winner.trial}, epoch {winner.epoch} ({winner.images_seen} images seen)"
+    yield from (f"  {name} = {value(chosen)}" for name, chosen in winner.params.items())
+    yield f"Why: {reason(selection)}"
     if final:
         yield "Finalists, judged again with fresh seeds (objective in the search -> judged again):"
-        for finalist in final["finalists"]:
-            before, after = finalist["objective_before"], finalist["objective"]
-            name = f"trial {finalist['trial']}, epoch {finalist['epoch']}"
-            yield f"  {name:<20} {estimate(before, 2)} -> {estimate(after, 2)}"
-    if verdict["test"]:
-        loss = estimate(verdict["test"]["validation"], 4)
+        for one in selection.finalists:
+            name = f"trial {one.trial}, epoch {one.epoch}"
+            yield f"  {name:<20} {estimate(one.objective_before, 2)} -> {estimate(one.objective, 2)}"
+    if selection.test:
+        loss = estimate(selection.test.validation, 4)
         yield f"Validation loss on test images: {loss} (log ratio to the base model)"
-    yield ruling(verdict["shares_of_variance"])
-    if trials > verdict["trials"]:
-        more = trials - verdict["trials"]
+    yield ruling(selection.shares_of_variance)
+    if trials > selection.trials:
+        more = trials - selection.trials
         yield f"Since then {more} more trial{'s' if more > 1 else ''} began: `lorasearch run` reaches a new verdict."
-    yield f"File: {root / ('best.safetensors' if final else winner['file'])}"
+    yield f"File: {root / ('best.safetensors' if final else winner.file)}"

@@ -10,10 +10,12 @@ import click
 from studies.text.terminal import WIDE, cell, plain, screen, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from rich.console import Console
     from rich.table import Table
+
+    from studies.commands.status import Status, TrialStatus
 
 MOST_ROWS = 16
 """Trials that the live table shows: those that run, then the best."""
@@ -52,18 +54,18 @@ def command(workspace: Path, watch: bool, interval: float, as_json: bool) -> Non
     if as_json:
         import json
 
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
         return
-    console.print(_table(found["trials"], console))
+    console.print(_table(found.trials, console))
     for line in _lines(found):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def _look(workspace: Path) -> dict[str, Any]:
+def _look(workspace: Path) -> Status:
     from studies.commands.status import status
-    from studies.study.open import open_readonly, told
+    from studies.study.open import open_readonly, reading
 
-    with told():
+    with reading():
         return status(open_readonly(workspace))
 
 
@@ -79,7 +81,7 @@ def _watch(workspace: Path, interval: float, as_json: bool, console: Console) ->
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
             if as_json:
-                line = json.dumps(found, ensure_ascii=False)
+                line = json.dumps(found.to_json(), ensure_ascii=False)
             elif console.is_terminal:
                 live.update(_page(found, console), refresh=True)
                 line = said
@@ -88,7 +90,7 @@ def _watch(workspace: Path, interval: float, as_json: bool, console: Console) ->
             if line != said:
                 tell(line)
             said = line
-            if found["ended"]:
+            if found.ended:
                 break
             time.sleep(interval)
             found = _look(workspace)
@@ -96,36 +98,32 @@ def _watch(workspace: Path, interval: float, as_json: bool, console: Console) ->
         tell(_lines(found)[-1])
 
 
-def _page(found: Mapping[str, Any], console: Console) -> Any:
+def _page(found: Status, console: Console) -> Any:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    trials = _foremost(found["trials"])
-    left = len(found["trials"]) - len(trials)
+    trials = _foremost(found.trials)
+    left = len(found.trials) - len(trials)
     parts: list[Any] = [_table(trials, console)]
     if left:
         parts.append(Text(f"and {left} more trials", style="dim"))
     parts += [cell(line) for line in _lines(found)]
-    shares = [entry["spent"] / entry["limit"] for entry in found["budget"].values()]
+    shares = [entry.spent / entry.limit for entry in found.budget.values()]
     parts.append(ProgressBar(total=1.0, completed=min(1.0, max(shares, default=0.0)), width=60))
     return Group(*parts)
 
 
-def _foremost(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _foremost(trials: Sequence[TrialStatus]) -> list[TrialStatus]:
     """As many trials as fit on a screen, in their order: those that run, then the best, then the newest."""
     ranked = sorted(
         trials,
-        key=lambda t: (
-            t["state"] != "running",
-            -(t["objective"] if t["objective"] is not None else -1e9),
-            -t["number"],
-        ),
+        key=lambda t: (t.state != "running", -(-1e9 if t.objective is None else t.objective), -t.number),
     )
-    return sorted(ranked[:MOST_ROWS], key=lambda trial: int(trial["number"]))
+    return sorted(ranked[:MOST_ROWS], key=lambda trial: trial.number)
 
 
-def _table(trials: list[dict[str, Any]], console: Console) -> Table:
+def _table(trials: Sequence[TrialStatus], console: Console) -> Table:
     """Parameters are in it where there is room for them."""
     from rich import box
     from rich.table import Table
@@ -145,43 +143,42 @@ def _table(trials: list[dict[str, Any]], console: Console) -> Table:
         table.add_column("parameters", overflow="fold", min_width=40)
     for trial in trials:
         table.add_row(
-            str(trial["number"]),
-            str(trial["epochs"]),
-            str(trial["images_seen"]),
-            Text(trial["state"], style=styles.get(trial["state"], "dim")),
-            estimate(trial["validation"], 4),
-            signed(trial["objective"], 2),
+            str(trial.number),
+            str(trial.epochs),
+            str(trial.images_seen),
+            Text(trial.state, style=styles.get(trial.state, "dim")),
+            estimate(trial.validation, 4),
+            signed(trial.objective, 2),
             *([cell(_parameters(trial))] if wide else []),
         )
     return table
 
 
-def _parameters(trial: Mapping[str, Any]) -> str:
+def _parameters(trial: TrialStatus) -> str:
     from studies.text.format import value
 
-    text = ", ".join(f"{name.rsplit('.', 1)[-1]} {value(v)}" for name, v in trial["params"].items())
-    return f"{text} ({trial['reason']})" if trial["reason"] else text
+    text = ", ".join(f"{name.rsplit('.', 1)[-1]} {value(v)}" for name, v in trial.params.items())
+    return f"{text} ({trial.reason})" if trial.reason else text
 
 
-def _lines(found: Mapping[str, Any]) -> list[str]:
+def _lines(found: Status) -> list[str]:
     from studies.text.format import duration, estimate, signed
 
-    states = ", ".join(f"{count} {state}" for state, count in found["states"].items()) or "no trial yet"
-    lines = [f"{found['study']}: {states}; {found['checkpoints']} checkpoints scored."]
-    best = found["best"]
-    if best:
+    states = ", ".join(f"{count} {state}" for state, count in found.states.items()) or "no trial yet"
+    lines = [f"{found.study}: {states}; {found.checkpoints} checkpoints scored."]
+    if best := found.best:
         lines.append(
-            f"Best so far: trial {best['number']}, epoch {best['best_epoch']}: objective "
-            f"{signed(best['objective'], 2)}, validation {estimate(best['validation'], 4)}."
+            f"Best so far: trial {best.number}, epoch {best.best_epoch}: objective "
+            f"{signed(best.objective, 2)}, validation {estimate(best.validation, 4)}."
         )
         lines.append(f"  {_parameters(best)}")
-    parts = [f"{entry['left']:.4g} of {entry['limit']:g} {name}" for name, entry in found["budget"].items()]
+    parts = [f"{entry.left:.4g} of {entry.limit:g} {name}" for name, entry in found.budget.items()]
     lines.append(f"Budget left: {', '.join(parts)}.")
-    if not found["ended"] and found["seconds_left"] is not None:
-        lines.append(f"Time left: about {duration(found['seconds_left'])} of searching.")
+    if not found.ended and found.seconds_left is not None:
+        lines.append(f"Time left: about {duration(found.seconds_left)} of searching.")
     lines.append(
         "The verdict stands: see `lorasearch select`."
-        if found["verdict"]
+        if found.verdict
         else "No verdict yet: `lorasearch run` goes on, `lorasearch select` shows the choice so far."
     )
     return lines

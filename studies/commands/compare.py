@@ -7,15 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.intervals import by_owner
-from evaluation.scorecard import METRICS
+from pydantic import BaseModel, ConfigDict
+
+from evaluation.intervals import Estimate, by_owner
+from evaluation.metrics.table import METRICS
+from evaluation.scorecard import ScoreCard
 from search.budget import time_spent
-from search.objective import DIRECTIONS
 from search.small_samples import standard_error
+from search.trial import Value
 from studies.errors import StudyError
 from studies.report.findings import NOTICEABLE
+from studies.selection import document
+from studies.selection.document import Selection
 from studies.spec.sections import EYES
-from studies.study.open import Glance, read_selection
+from studies.study.open import Glance
 
 _JUDGED = ("judge", "split")
 _CONFIRMED = ("timesteps", "prompt_count", "seeds_per_prompt", "outside_prompt_count")
@@ -30,11 +35,79 @@ _SHOWN = (
     "weighted_captions",
 )
 """Fields of [plan.data] that change what held-out images look like or what is read of their captions."""
-_PER_PROMPT = "{}_by_prompt"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Used(_Frozen):
+    """What a study took."""
+
+    trials: int
+    images: int
+    """Trained on, repeats counted."""
+    seconds: float
+    device_seconds: float
+
+
+class StudyWinner(_Frozen):
+    """What a study chose."""
+
+    trial: int
+    epoch: int
+    images_seen: int
+    params: dict[str, Value]
+    file: str
+
+
+class StudySummary(_Frozen):
+    """One of the compared studies."""
+
+    study: str
+    seed: int | None
+    used: Used
+    winner: StudyWinner | None
+    test: dict[str, Estimate] | None
+    """Of each metric the winner's rise over the base model on test images."""
+
+
+class Lead(_Frozen):
+    """By how much one winner is better than another in one metric."""
+
+    better_by: float
+    standard_error: float | None
+    """Of the difference; None where it is unknown."""
+    beyond_noise: bool
+
+
+class Pair(_Frozen):
+    """The best winner and another."""
+
+    leader: str
+    other: str
+    same_test_images: bool
+    metrics: dict[str, Lead]
+
+
+class Comparison(_Frozen):
+    """Studies side by side."""
+
+    studies: tuple[StudySummary, ...]
+    differences: dict[str, list[Any]]
+    """Settings that are not the same everywhere, one value a study."""
+    comparable: bool
+    reasons: tuple[str, ...]
+    """Why their figures must not be compared."""
+    pairs: tuple[Pair, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedStudy:
     """A study, as far as it is compared."""
 
     name: str
@@ -43,50 +116,50 @@ class Side:
     fingerprints: Mapping[str, str]
     """Of its data set and base model."""
     seed: int | None
-    verdict: Mapping[str, Any] | None
-    used: Mapping[str, float]
+    selection: Selection | None
+    used: Used
 
 
-def side(study: Glance, name: str) -> Side:
+def side(study: Glance, name: str) -> ComparedStudy:
     """Reads what a workspace holds."""
     recall, time = study.memory.recall, time_spent(study.memory)
     records = study.memory.records()
-    return Side(
+    return ComparedStudy(
         name,
         flat(study.spec.model_dump(mode="json")),
         recall("fingerprints") or {},
         recall("seed"),
-        read_selection(study.workspace),
-        {
-            "trials": sum(record.state != "waiting" for record in records),
-            "images": sum(record.images_trained for record in records),
-            "seconds": time.seconds,
-            "device_seconds": time.device_seconds,
-        },
+        document.read(study.workspace),
+        Used(
+            trials=sum(record.state != "waiting" for record in records),
+            images=sum(record.images_trained for record in records),
+            seconds=time.seconds,
+            device_seconds=time.device_seconds,
+        ),
     )
 
 
-def compare(sides: Sequence[Side]) -> dict[str, Any]:
-    """Everything, as JSON values (pure).
+def compare(sides: Sequence[ComparedStudy]) -> Comparison:
+    """Everything (pure).
 
     Raises:
         StudyError: fewer than two studies.
     """
     if len(sides) < 2:
         raise StudyError("Give at least two workspaces to compare.")
-    reasons = [*_reasons(sides)]
-    tested = [one for one in sides if one.verdict is not None and one.verdict["test"]]
-    pairs = []
+    reasons = tuple(_reasons(sides))
+    tested = [(one, one.selection.test) for one in sides if one.selection and one.selection.test]
+    pairs: tuple[Pair, ...] = ()
     if not reasons and len(tested) > 1:
-        leader = min(tested, key=lambda one: float(_test(one)["validation"]["mean"]))
-        pairs = [_pair(leader, one) for one in tested if one is not leader]
-    return {
-        "studies": [_plain(one) for one in sides],
-        "differences": differences(sides),
-        "comparable": not reasons,
-        "reasons": reasons,
-        "pairs": pairs,
-    }
+        leader = min(tested, key=lambda pair: pair[1].validation.mean)
+        pairs = tuple(_pair(leader, one) for one in tested if one is not leader)
+    return Comparison(
+        studies=tuple(_told(one) for one in sides),
+        differences=differences(sides),
+        comparable=not reasons,
+        reasons=reasons,
+        pairs=pairs,
+    )
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -101,14 +174,14 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def differences(sides: Sequence[Side]) -> dict[str, list[Any]]:
+def differences(sides: Sequence[ComparedStudy]) -> dict[str, list[Any]]:
     """The settings that are not the same everywhere, one value a study; None where one has none."""
     names = dict.fromkeys(name for one in sides for name in one.table)
     found = {name: [one.table.get(name) for one in sides] for name in names if name != "study.name"}
     return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
 
 
-def _reasons(sides: Sequence[Side]) -> Iterator[str]:
+def _reasons(sides: Sequence[ComparedStudy]) -> Iterator[str]:
     """Why figures of these studies must not be compared."""
     for what in ("data set", "base model", *EYES.values()):
         if len({one.fingerprints[what] for one in sides if what in one.fingerprints}) > 1:
@@ -123,61 +196,50 @@ def _reasons(sides: Sequence[Side]) -> Iterator[str]:
         yield f"judged differently: {', '.join(changed)}"
 
 
-def _pair(leader: Side, other: Side) -> dict[str, Any]:
-    same_images = leader.seed == other.seed
-    metrics = {
-        name: found
-        for name in METRICS
-        if (found := _lead(name, _test(leader), _test(other), same_images)) is not None
-    }
-    return {"leader": leader.name, "other": other.name, "same_test_images": same_images, "metrics": metrics}
+_Tested = tuple[ComparedStudy, ScoreCard]
 
 
-def _lead(
-    name: str, first: Mapping[str, Any], second: Mapping[str, Any], same_images: bool
-) -> dict[str, Any] | None:
+def _pair(leader: _Tested, other: _Tested) -> Pair:
+    (first, ahead), (second, behind) = leader, other
+    same_images = first.seed == second.seed
+    leads = {name: _lead(name, ahead, behind, same_images) for name in METRICS}
+    return Pair(
+        leader=first.name,
+        other=second.name,
+        same_test_images=same_images,
+        metrics={name: lead for name, lead in leads.items() if lead is not None},
+    )
+
+
+def _lead(name: str, first: ScoreCard, second: ScoreCard, same_images: bool) -> Lead | None:
     """By how much the first is better, with the error of the difference.
 
     Cell by cell where both were measured on the same images and seeds, which cancels what they share; else the
     errors add up.
     """
-    if not first.get(name) or not second.get(name):
+    one, other = first.metrics.get(name), second.metrics.get(name)
+    if one is None or other is None:
         return None
-    sign = DIRECTIONS[name]
-    ahead = sign * (first[name]["mean"] - second[name]["mean"]) + 0.0
-    key = "validation_by_image" if name == "validation" else _PER_PROMPT.format(name)
-    cells, theirs = first.get(key) or (), second.get(key) or ()
-    prompts = first.get("prompt_of_render") or () if name != "validation" else ()
-    if same_images and len(cells) == len(theirs) > 1:
-        leads = [a - b for a, b in zip(cells, theirs, strict=True)]
-        error = standard_error(by_owner(leads, prompts) if len(prompts) == len(leads) else leads)
+    ahead = METRICS[name].direction * (one.difference.mean - other.difference.mean) + 0.0
+    if same_images and len(one.cells) == len(other.cells) > 1:
+        leads = [a - b for a, b in zip(one.cells, other.cells, strict=True)]
+        error = standard_error(by_owner(leads, first.owners(one.cells)) if METRICS[name].measure else leads)
     else:
-        errors = [scores[name]["standard_error"] for scores in (first, second)]
-        error = math.inf if None in errors else math.hypot(*errors)
-    known = math.isfinite(error)
-    return {
-        "better_by": ahead,
-        "standard_error": error if known else None,
-        "beyond_noise": known and abs(ahead) > NOTICEABLE * error,
-    }
+        error = math.hypot(one.difference.standard_error, other.difference.standard_error)
+    return Lead(
+        better_by=ahead,
+        standard_error=error if math.isfinite(error) else None,
+        beyond_noise=math.isfinite(error) and abs(ahead) > NOTICEABLE * error,
+    )
 
 
-def _test(one: Side) -> Mapping[str, Any]:
-    assert one.verdict is not None
-    found: Mapping[str, Any] = one.verdict["test"]
-    return found
-
-
-def _plain(one: Side) -> dict[str, Any]:
-    winner = None
-    if one.verdict is not None:
-        chosen = one.verdict["winner"]
-        winner = {key: chosen[key] for key in ("trial", "epoch", "images_seen", "params", "file")}
-    test = one.verdict["test"] if one.verdict is not None else None
-    return {
-        "study": one.name,
-        "seed": one.seed,
-        "used": dict(one.used),
-        "winner": winner,
-        "test": {name: test[name] for name in METRICS if test.get(name)} if test else None,
-    }
+def _told(one: ComparedStudy) -> StudySummary:
+    chosen = one.selection.winner if one.selection else None
+    test = one.selection.test if one.selection else None
+    return StudySummary(
+        study=one.name,
+        seed=one.seed,
+        used=one.used,
+        winner=StudyWinner.model_validate(chosen.model_dump()) if chosen else None,
+        test=test.differences() if test else None,
+    )

@@ -9,7 +9,7 @@ import socket
 import socketserver
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -20,8 +20,10 @@ from studies.errors import StudyError
 from studies.report import plots
 from studies.report.notes import note_trial, study_note
 from studies.report.plot_style import Figure
+from studies.selection.document import Selection
 from studies.study.open import PROMPTS, Glance
 from studies.study.storage import url_of
+from studies.study.trial import read_trials
 from studies.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -112,23 +114,23 @@ def has_display() -> bool:
     )
 
 
-def annotate(study: Study | Glance, verdict: Mapping[str, Any] | None) -> None:
+def annotate(study: Study | Glance, selection: Selection | None) -> None:
     """Writes the verdict and the plots into the study, diagnosis, scores and contact sheet into trials' notes.
 
     Args:
         study: opened.
-        verdict: the content of selection.json; None before there is one.
+        selection: what was chosen; None before there is a verdict.
     """
     memory = study.memory
-    records = memory.records()
-    if verdict is not None:
-        memory.board.note(study_note(verdict, records))
-        for name, figure in plots.draw(study.spec, memory, verdict, records).items():
+    trials = read_trials(memory)
+    if selection is not None:
+        memory.board.note(study_note(selection, trials))
+        for name, figure in plots.draw(study.spec, memory, selection, trials).items():
             if name in TITLES:
                 memory.board.plot(name, _titled(figure, TITLES[name]))
     prompts = memory.recall(PROMPTS) or []
-    for record in records:
-        note_trial(memory, record, verdict, prompts)
+    for trial in trials:
+        note_trial(memory, trial, selection, prompts)
 
 
 TITLES = {

@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
-from studies.engines.judging import Case, precision_for, rows_for
 from studies.errors import StudyError
+from studies.report import checkpoint_table, files_page
+from studies.report.choice import as_trial, explained
 from studies.selection import held_out, lora_files
+from studies.selection.document import Selection
+from studies.selection.file_judge import JudgeRequest, Told, judge_files, precision_for, rows_for
 from studies.selection.lora_files import Outline
 from studies.selection.lora_runs import LoraCheckpoint, arrange
 from studies.spec.guards import GuardsSection
 from studies.spec.paths import reserved
 from studies.spec.sections import ConfirmSection, JudgeSection
 from studies.study.study import size_problems
+from studies.text.i18n import Translator
+from studies.workspace import write_json
 from trainer.bases import base_model, find, hub
 from trainer.bases.errors import BaseModelError
 from trainer.bases.find import Source
 from trainer.data.images import DataError
+from trainer.files import write_whole
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import Precision
 from trainer.plans.data import DataPlan
@@ -28,7 +35,7 @@ from trainer.tensor_header import weights_problem
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class JudgeOptions:
     """The command's words."""
 
     files: Sequence[Path]
@@ -47,57 +54,79 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that can be fulfilled."""
+class JudgeFiles:
+    """What is written of a judgement."""
 
-    case: Case
-    out: Path
+    document: Path
+    page: Path
+    table: Path
+
+    @classmethod
+    def below(cls, folder: Path) -> Self:
+        """Their names in a folder."""
+        return cls(folder / "judgement.json", folder / "report.html", folder / "checkpoints.csv")
 
 
-def examine(request: Request) -> Asked:
+def judge(request: JudgeRequest, told: Told, say: Translator) -> tuple[Selection, JudgeFiles]:
+    """Judges, and writes JSON, table and page.
+
+    Raises:
+        NothingToSelect: no file renders or predicts anything usable.
+    """
+    judged = judge_files(request, told)
+    selection, files = explained(judged.selection), JudgeFiles.below(request.out)
+    write_json(files.document, selection.to_json())
+    runs = selection.files.runs if selection.files else ()
+    of_run = [[c for c in selection.candidates if c.origin and c.origin.run == run.run] for run in runs]
+    trials = [replace(as_trial(of, i), values={"run": runs[i].run}) for i, of in enumerate(of_run)]
+    write_whole(files.table, checkpoint_table.csv(trials, ["run"]))
+    files_page.write(files.page, replace(judged, selection=selection), request, say)
+    return selection, files
+
+
+def examine(options: JudgeOptions) -> JudgeRequest:
     """Checks files, base model, images and judge; reads headers, weights of LoRAs and images.
 
     Raises:
         StudyError: with every problem found, each with its remedy.
     """
     problems: list[str] = []
-    base = BasePlan(path=_local(request.base))
+    base = BasePlan(path=_local(options.base))
     source, outline = _base(base, problems)
     sizes: dict[Path, tuple[int, int]] = {}
-    checkpoints = _checkpoints(request.files, outline, problems, sizes)
-    resolution = request.resolution or (own_size(source) if source else 512)
+    files = _files(options.files, outline, problems, sizes)
+    resolution = options.resolution or (own_size(source) if source else 512)
     if source is not None:
-        plan = DataPlan(folder=request.data, resolution=resolution)
+        plan = DataPlan(folder=options.data, resolution=resolution)
         problems += [text.replace("data.", "--") for text in size_problems(plan, base_model.size_step(base))]
-    clip = _clip(request.clip, problems)
+    clip = _clip(options.clip, problems)
     try:
-        facts = [checkpoint.facts for checkpoint in checkpoints]
-        images = held_out.read(request.data, request.held_out, facts, resolution, request.seed)
+        facts = [file.facts for file in files]
+        images = held_out.read(options.data, options.held_out, facts, resolution, options.seed)
     except DataError as error:
         raise StudyError(problems + error.problems) from error
-    out = request.out or Path("judgements") / (_folder_name(checkpoints[0].run) if checkpoints else "")
+    out = options.out or Path("judgements") / (_folder_name(files[0].run) if files else "")
     if out.exists() and not out.is_dir():
         problems.append(f"{out}: this is a file; --out wants a folder.")
     if problems or outline is None:
         raise StudyError(problems)
-    case = Case(
-        checkpoints=checkpoints,
-        ranks=[sizes[checkpoint.path][0] for checkpoint in checkpoints],
-        layers=[sizes[checkpoint.path][1] for checkpoint in checkpoints],
+    return JudgeRequest(
+        files=files,
+        ranks=[sizes[file.path][0] for file in files],
+        layers=[sizes[file.path][1] for file in files],
         base=base,
         outline=outline,
         images=images,
         resolution=resolution,
-        judge=_judge(clip, request, resolution),
+        judge=_judge(clip, options, resolution),
         objective={"validation": 1.0, "clip_image": 0.5} if clip else {"validation": 1.0},
         guards=GuardsSection(),
         confirm=ConfirmSection(),
-        precision=precision_for(request.precision),
-        clip_skip=request.clip_skip,
-        seed=request.seed or 0,
-        cache=out / "cache",
+        precision=precision_for(options.precision),
+        clip_skip=options.clip_skip,
+        seed=options.seed or 0,
+        out=out,
     )
-    return Asked(case, out)
 
 
 def own_size(source: Source) -> int:
@@ -110,9 +139,9 @@ def own_size(source: Source) -> int:
     return size << (len(vae["block_out_channels"]) - 1)
 
 
-def _judge(clip: str | None, request: Request, resolution: int) -> JudgeSection:
+def _judge(clip: str | None, options: JudgeOptions, resolution: int) -> JudgeSection:
     return JudgeSection.model_validate(
-        {"clip": clip, "outside_prompts": request.outside, "max_rows": rows_for(resolution)}
+        {"clip": clip, "outside_prompts": options.outside, "max_rows": rows_for(resolution)}
     )
 
 
@@ -127,7 +156,7 @@ def _base(base: BasePlan, problems: list[str]) -> tuple[Source | None, Outline |
     return None, None
 
 
-def _checkpoints(
+def _files(
     files: Sequence[Path],
     outline: Outline | None,
     problems: list[str],

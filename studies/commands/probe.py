@@ -6,11 +6,13 @@ import copy
 import re
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from search.trial import Reason
 from studies.errors import StudyError, memory_told
+from studies.report.explanation import sentence
 from studies.spec import study_file, toml
 from studies.spec.planner import Planner
 from studies.study.probe import FIELD, Range, probed_plan
@@ -56,6 +58,15 @@ def rule() -> str:
         f"and is at least {probe.DEPARTURE:g} times its first value; the learning rate is the geometric mean of the "
         f"plateaus divided by {probe.MARGIN:g}, since against grids the plateau lay 2 to 3 times above the best rate"
     )
+
+
+def in_words(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The probe as ``plain`` tells it, each course's trouble in words."""
+    courses = [
+        {**course, "trouble": sentence(trouble) if (trouble := Reason.of_json(course["trouble"])) else None}
+        for course in result["courses"]
+    ]
+    return {**result, "courses": courses}
 
 
 def advice(result: dict[str, Any], steps: int) -> str:

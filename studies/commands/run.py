@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -18,15 +17,17 @@ from studies.engines.choice import INLINE, Choice
 from studies.engines.choice import opened as engine_of
 from studies.engines.engine import Equipped
 from studies.errors import StudyError, in_sentences, quiet
-from studies.report import page
+from studies.report import study_page
 from studies.report.summary import summary
 from studies.runner import progress
 from studies.runner.runner import Runner
-from studies.runner.tensorboard import Events, Recorded
+from studies.runner.tensorboard import Curves, Events
+from studies.selection.document import Selection
 from studies.spec import study_file
 from studies.study import study
 from studies.study.probe import FIELD, REMEMBERED, as_remembered
 from studies.study.study import Study
+from studies.study.trial import read_trials
 from studies.text.terminal import plain
 from studies.workspace import default_root
 from trainer.files import waiting_for_room
@@ -72,26 +73,27 @@ def launch(
     with _resumable(), waiting_for_room(told), study.running(path, folder, storage, runner, told) as opened:
         for note in opened.dataset.warnings:
             console.print(plain(f"note: {note}"), markup=False)
-        events = Events(opened.workspace.tensorboard, opened.memory.records()) if tensorboard else None
+        events = Events(opened.workspace.tensorboard, read_trials(opened.memory)) if tensorboard else None
         seen = _watch(opened, console, log)
         with seen, in_sentences(), _resumable():
-            verdict = _run(opened, Recorded(seen, events) if events else seen, engine, began)
+            listeners = progress.Listeners([Curves(events), seen] if events else [seen])
+            selection = _run(opened, listeners, engine, began)
         if events:
             events.close()
         seconds = opened.memory.recall(_SECONDS)
-        console.print(summary(opened, verdict, seconds), markup=False, highlight=False, soft_wrap=True)
+        console.print(summary(opened, selection, seconds), markup=False, highlight=False, soft_wrap=True)
 
 
-def _run(opened: Study, seen: progress.Watch, engine: Choice, began: float) -> Mapping[str, Any]:
-    with engine_of(engine, opened, seen) as worker:
+def _run(opened: Study, seen: progress.Listener, engine: Choice, began: float) -> Selection:
+    with engine_of(engine, opened, seen.stepped, seen.phase) as worker:
         worker.limit_pack(_pack_size(opened, worker, seen))
         opened = probed(opened, worker, seen)
-        verdict = Runner(opened, worker, seen).run()
+        selection = Runner(opened, worker, seen).run()
         seen.phase("writing the report")
         opened.memory.remember(_SECONDS, {**worker.seconds, "wall": time.monotonic() - began})
-        _annotate(opened, verdict)
-        page.write(opened, verdict)
-    return verdict
+        _annotate(opened, selection)
+        study_page.write(opened, selection)
+    return selection
 
 
 @contextmanager
@@ -105,20 +107,20 @@ def _resumable() -> Iterator[None]:
         ) from None
 
 
-def _annotate(opened: Study, verdict: Mapping[str, Any]) -> None:
+def _annotate(opened: Study, selection: Selection) -> None:
     """Writes the dashboard's notes; where runners share the study, one does."""
 
     def write() -> None:
-        dashboard.annotate(opened, verdict)
-        opened.memory.remember(_NOTES, verdict["trials"])
+        dashboard.annotate(opened, selection)
+        opened.memory.remember(_NOTES, selection.trials)
 
     if opened.memory.is_shared:
-        opened.leases.once("notes", lambda: opened.memory.recall(_NOTES) == verdict["trials"], write)
+        opened.leases.once("notes", lambda: opened.memory.recall(_NOTES) == selection.trials, write)
     else:
         write()
 
 
-def _pack_size(opened: Study, worker: Equipped, seen: progress.Watch) -> int:
+def _pack_size(opened: Study, worker: Equipped, seen: progress.Listener) -> int:
     """The study file's, or the one that this runner measured when it began: a resumed study keeps it."""
     asked = opened.spec.pack.size
     if asked != "auto":
@@ -135,7 +137,7 @@ def _pack_size(opened: Study, worker: Equipped, seen: progress.Watch) -> int:
     return recorded
 
 
-def probed(opened: Study, worker: Equipped, seen: progress.Watch) -> Study:
+def probed(opened: Study, worker: Equipped, seen: progress.Listener) -> Study:
     """The study around the learning rate that its probe finds when it begins, or has found."""
     if not opened.spec.probe.enabled:
         return opened

@@ -4,86 +4,137 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict
+
+from evaluation.intervals import Estimate
 from search.budget import time_spent
-from search.trial import TrialRecord
-from studies.study.open import Glance, read_selection, stands
+from search.trial import State, Value
+from studies.report.explanation import sentence
+from studies.selection import document
+from studies.selection.rule import Rule
+from studies.study.open import Glance
+from studies.study.trial import Trial, read_trials
+
+FORMAT: Literal[1] = 1
+"""Of the document."""
+_ENDED: frozenset[State] = frozenset({"finished", "pruned", "infeasible"})
 
 
-def status(study: Glance) -> dict[str, Any]:
-    """How far a study is, as JSON values."""
-    records = study.memory.records()
-    trials = [trial(record) for record in records]
-    scored = [entry for entry in trials if entry["objective"] is not None]
-    best = max(scored, key=lambda entry: entry["objective"], default=None)
-    verdict = read_selection(study.workspace)
-    budget = _budget(study, records)
-    ended = stands(verdict, study.spec, len(records))
-    return {
-        "study": study.spec.study.name,
-        "workspace": str(study.workspace.root),
-        "states": dict(Counter(record.state for record in records)),
-        "checkpoints": sum(len(record.cards) for record in records),
-        "budget": budget,
-        "seconds_spent": time_spent(study.memory).seconds,
-        "seconds_left": 0.0 if ended else _left(study, trials, budget),
-        "ended": ended,
-        "best": best,
-        "verdict": verdict is not None,
-        "trials": trials,
-    }
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
 
 
-def trial(record: TrialRecord) -> dict[str, Any]:
-    """A trial at its best checkpoint so far, as JSON values."""
-    scored = [card for card in record.cards if card["objective"] is not None]
-    best = max(scored, key=lambda card: float(card["objective"]), default=None)
-    return {
-        "number": record.number,
-        "state": record.state,
-        "params": dict(record.values),
-        "epochs": max((int(card["epoch"]) for card in record.cards), default=0),
-        "images_seen": record.images_seen,
-        "best_epoch": best["epoch"] if best else None,
-        "objective": best["objective"] if best else None,
-        "validation": best["scores"]["validation"] if best else None,
-        "reason": record.reason,
-    }
+class Limit(_Frozen):
+    """One limit of the budget, in its own unit."""
+
+    limit: float
+    spent: float
+    left: float
 
 
-def _left(
-    study: Glance, trials: list[dict[str, Any]], budget: dict[str, Mapping[str, float]]
-) -> float | None:
+class TrialStatus(_Frozen):
+    """A trial at its best checkpoint so far."""
+
+    number: int
+    state: State
+    params: dict[str, Value]
+    epochs: int
+    images_seen: int
+    best_epoch: int | None
+    objective: float | None
+    validation: Estimate | None
+    reason: str | None
+    """Why it ended, in English."""
+
+
+class Status(_Frozen):
+    """How far a study is."""
+
+    format: Literal[1] = FORMAT
+    study: str
+    workspace: str
+    states: dict[State, int]
+    checkpoints: int
+    budget: dict[str, Limit]
+    seconds_spent: float
+    seconds_left: float | None
+    """Until the first limit is reached; None before anything can be told."""
+    ended: bool
+    """Whether the verdict stands on all trials."""
+    best: TrialStatus | None
+    verdict: bool
+    trials: tuple[TrialStatus, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return self.model_dump(mode="json")
+
+
+def status(study: Glance) -> Status:
+    """How far a study is."""
+    everyone = read_trials(study.memory)
+    trials = tuple(trial_status(trial) for trial in everyone)
+    scored = [one for one in trials if one.objective is not None]
+    selection = document.read(study.workspace)
+    budget = _budget(study, everyone)
+    ended = selection is not None and selection.stands(Rule.of(study.spec), len(everyone))
+    return Status(
+        study=study.spec.study.name,
+        workspace=str(study.workspace.root),
+        states=dict(Counter(one.state for one in trials)),
+        checkpoints=sum(len(one.checkpoints) for one in everyone),
+        budget=budget,
+        seconds_spent=time_spent(study.memory).seconds,
+        seconds_left=0.0 if ended else _left(study, trials, budget),
+        ended=ended,
+        best=max(scored, key=lambda one: one.objective or 0.0, default=None),
+        verdict=selection is not None,
+        trials=trials,
+    )
+
+
+def trial_status(trial: Trial) -> TrialStatus:
+    """A trial at its best checkpoint so far."""
+    best = trial.best
+    return TrialStatus(
+        number=trial.number,
+        state=trial.state,
+        params=dict(trial.values),
+        epochs=trial.epochs,
+        images_seen=trial.images_seen,
+        best_epoch=best.epoch if best else None,
+        objective=trial.objective,
+        validation=best.scores.validation if best else None,
+        reason=sentence(trial.reason) if trial.reason else None,
+    )
+
+
+def _left(study: Glance, trials: Sequence[TrialStatus], budget: Mapping[str, Limit]) -> float | None:
     seconds, device = time_spent(study.memory)
     return seconds_left(trials, budget, seconds, device, study.spec.budget.images_per_trial)
 
 
-def _budget(study: Glance, records: list[TrialRecord]) -> dict[str, Mapping[str, float]]:
+def _budget(study: Glance, trials: Sequence[Trial]) -> dict[str, Limit]:
     """Of each limit how much is spent and how much is left."""
     budget, time = study.spec.budget, time_spent(study.memory)
-    spent = {
-        "trials": sum(record.state != "waiting" for record in records),
-        "images": sum(record.images_trained for record in records),
-        "minutes": time.seconds / 60,
-        "gpu_seconds": time.device_seconds,
-    }
     limits = {
-        "trials": budget.trials,
-        "images": budget.images,
-        "minutes": budget.minutes,
-        "gpu_seconds": budget.gpu_seconds,
+        "trials": (budget.trials, sum(trial.state != "waiting" for trial in trials)),
+        "images": (budget.images, sum(trial.images_trained for trial in trials)),
+        "minutes": (budget.minutes, time.seconds / 60),
+        "gpu_seconds": (budget.gpu_seconds, time.device_seconds),
     }
     return {
-        name: {"limit": limit, "spent": spent[name], "left": max(0, limit - spent[name])}
-        for name, limit in limits.items()
+        name: Limit(limit=limit, spent=spent, left=max(0, limit - spent))
+        for name, (limit, spent) in limits.items()
         if limit is not None
     }
 
 
 def seconds_left(
-    trials: Sequence[Mapping[str, Any]],
-    budget: Mapping[str, Mapping[str, float]],
+    trials: Sequence[TrialStatus],
+    budget: Mapping[str, Limit],
     seconds: float,
     device_seconds: float,
     images_per_trial: int,
@@ -94,30 +145,29 @@ def seconds_left(
     the mean speed so far.
 
     Args:
-        trials: each with its state and the images it has seen.
+        trials: all of them.
         budget: what is left of each limit.
         seconds: running time so far.
         device_seconds: working time of all devices so far.
         images_per_trial: the horizon, for when no trial has ended yet.
     """
-    images = sum(int(trial["images_seen"]) for trial in trials)
+    images = sum(trial.images_seen for trial in trials)
     if seconds <= 0 or not images:
         return None
-    rate = images / seconds
     found = []
-    if "trials" in budget:
-        found.append(_images_to_come(trials, budget["trials"]["left"], images_per_trial) / rate)
-    if "images" in budget and budget["images"]["spent"] > 0:
-        found.append(budget["images"]["left"] * seconds / budget["images"]["spent"])
-    if "minutes" in budget:
-        found.append(budget["minutes"]["left"] * 60)
-    if "gpu_seconds" in budget and device_seconds > 0:
-        found.append(budget["gpu_seconds"]["left"] * seconds / device_seconds)
+    if of := budget.get("trials"):
+        found.append(_images_to_come(trials, of.left, images_per_trial) * seconds / images)
+    if (of := budget.get("images")) and of.spent > 0:
+        found.append(of.left * seconds / of.spent)
+    if of := budget.get("minutes"):
+        found.append(of.left * 60)
+    if (of := budget.get("gpu_seconds")) and device_seconds > 0:
+        found.append(of.left * seconds / device_seconds)
     return min(found, default=None)
 
 
-def _images_to_come(trials: Sequence[Mapping[str, Any]], left: float, images_per_trial: int) -> float:
-    ended = [int(t["images_seen"]) for t in trials if t["state"] in ("finished", "pruned", "infeasible")]
+def _images_to_come(trials: Sequence[TrialStatus], left: float, images_per_trial: int) -> float:
+    ended = [trial.images_seen for trial in trials if trial.state in _ENDED]
     usual = sum(ended) / len(ended) if ended else images_per_trial
-    running = [max(0.0, usual - int(t["images_seen"])) for t in trials if t["state"] == "running"]
+    running = [max(0.0, usual - trial.images_seen) for trial in trials if trial.state == "running"]
     return left * usual + sum(running)

@@ -13,6 +13,7 @@ from evaluation.rendering import RenderSettings, render
 from evaluation.subject import Subject
 from studies.errors import StudyError, memory_told
 from studies.images import save_png, strip
+from studies.report.explanation import sentence
 from studies.spec.plan_fields import base_problems
 from studies.spec.plan_file import PlanFile
 from studies.spec.sections import SamplesSection, SaveSection
@@ -172,9 +173,10 @@ def train(
             match event:
                 case EpochEnd():
                     on_epoch(event, _epoch_end(training, pack, event))
-                case Diverged(reason=reason):
+                case Diverged(trouble=trouble):
                     raise StudyError(
-                        f"Training diverged: {reason}; lower optimiser.unet_lr and start again with another --out."
+                        f"Training diverged: {sentence(trouble)}; lower optimiser.unet_lr and start again with another "
+                        "--out."
                     )
                 case OutOfMemory():
                     raise StudyError("Memory ran out.")

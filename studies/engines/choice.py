@@ -13,8 +13,10 @@ from studies.errors import StudyError
 
 if TYPE_CHECKING:
     from studies.engines.engine import Equipped
-    from studies.runner.progress import Watch
     from studies.study.study import Study
+
+Stepped = Callable[[int, float], None]
+Told = Callable[[str], None]
 
 _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
@@ -49,30 +51,37 @@ INLINE = Choice()
 
 
 @contextmanager
-def _inline(_choice: Choice, study: Study, watch: Watch) -> Iterator[Equipped]:
+def _inline(_choice: Choice, study: Study, stepped: Stepped, told: Told) -> Iterator[Equipped]:
     from studies.engines.worker import Worker
 
-    yield Worker(study.spec, study.workspace, study.dataset, study.seed, watch.stepped)
+    yield Worker(study.spec, study.workspace, study.dataset, study.seed, stepped)
 
 
 @contextmanager
-def _ray(choice: Choice, study: Study, watch: Watch) -> Iterator[Equipped]:
+def _ray(choice: Choice, study: Study, stepped: Stepped, told: Told) -> Iterator[Equipped]:
     from studies.engines.ray_cluster import cluster
 
-    watch.phase("starting Ray and its workers")
+    told("starting Ray and its workers")
     with cluster(choice.address, choice.workers):
         from studies.engines.ray import RayEngine
 
-        yield RayEngine(study, choice.workers, watch.stepped, watch.phase)
+        yield RayEngine(study, choice.workers, stepped, told)
 
 
-ENGINES: dict[str, Callable[[Choice, Study, Watch], AbstractContextManager[Equipped]]] = {
+ENGINES: dict[str, Callable[[Choice, Study, Stepped, Told], AbstractContextManager[Equipped]]] = {
     "inline": _inline,
     "ray": _ray,
 }
 """Each makes an engine for a study while its block lasts."""
 
 
-def opened(choice: Choice, study: Study, watch: Watch) -> AbstractContextManager[Equipped]:
-    """The chosen engine, ready for the study's first trial."""
-    return ENGINES[choice.name](choice, study, watch)
+def opened(choice: Choice, study: Study, stepped: Stepped, told: Told) -> AbstractContextManager[Equipped]:
+    """The chosen engine, ready for the study's first trial.
+
+    Args:
+        choice: which.
+        study: opened.
+        stepped: is told of every step: images and their mean squared error.
+        told: is told what is begun.
+    """
+    return ENGINES[choice.name](choice, study, stepped, told)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from evaluation.scorecard import ScoreCard
-from search.trial import Proposal
+from search.trial import Proposal, Reason
 from studies.spec.sections import ConfirmSection, JudgeSection
 from studies.study.trial import Checkpoint
 
@@ -29,7 +29,10 @@ class Blown:
     """A trial diverged or renders nothing; it has left its slot."""
 
     trial: int
-    reason: str
+    reason: Reason
+
+
+MEMORY_FULL = Reason("memory_full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Returned:
     """A trial had to leave its slot; it waits to be admitted again."""
 
     trial: int
-    reason: str = "memory is full, the pack goes on smaller"
+    reason: Reason = MEMORY_FULL
 
 
 Event = Scored | Blown | Returned
@@ -101,8 +104,12 @@ class Engine(Protocol):
     def seconds(self) -> Mapping[str, float]:
         """Working time of all devices in this run, by kind of work."""
 
-    def retrain_on_all(self, proposal: Proposal, epoch: int) -> None:
-        """Makes the LoRA file of a trial at an epoch if it is not there; nothing may be in training."""
+    def retrain_on_all(self, proposal: Proposal, epoch: int) -> Reason | None:
+        """Makes the LoRA file of a trial at an epoch if it is not there; nothing may be in training.
+
+        Returns:
+            Why it could not be trained; None where the file is there now.
+        """
 
     def measurement_noise(self) -> dict[str, float]:
         """Of each metric how much a difference to the base model moves when it is measured again."""

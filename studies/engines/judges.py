@@ -63,7 +63,9 @@ class StudyJudges:
         found = measurement_noise(self.judges, again)
         for name, metric in METRICS.items():
             if metric.outside and self._spec.objective.get(name):
-                asked = [[judge.outside_of_base()[name] for judge in judges] for judges in (self.judges, again)]
+                asked = [
+                    [judge.outside_of_base()[name] for judge in judges] for judges in (self.judges, again)
+                ]
                 found[name] = spread(*map(_flat, asked))
         return found
 

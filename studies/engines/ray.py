@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import exceptions
 
-from search.trial import Proposal
+from evaluation.scorecard import ScoreCard
+from search.trial import Proposal, Reason
 from studies.engines.engine import Blown, Event, Exam, Returned
 from studies.engines.ray_actor import ADVANCE, Hand, Order, Report
 from studies.engines.ray_cluster import silence_at
@@ -20,6 +21,7 @@ from studies.spec.planner import Planner
 
 if TYPE_CHECKING:
     from studies.study.study import Study
+    from studies.study.trial import Checkpoint
     from trainer.training.pack_size import Reading
 
 RESTARTS = 3
@@ -179,9 +181,10 @@ class RayEngine:
         events, self._waiting = self._waiting, []
         return events
 
-    def retrain_on_all(self, proposal: Proposal, epoch: int) -> None:
+    def retrain_on_all(self, proposal: Proposal, epoch: int) -> Reason | None:
         """Makes the LoRA file of a trial at an epoch if it is not there, on the first worker."""
-        self._ask("retrain_on_all", proposal, epoch)
+        why: Reason | None = self._ask("retrain_on_all", proposal, epoch)
+        return why
 
     def measurement_noise(self) -> dict[str, float]:
         """How much each metric of the base model moves when it is measured again, on the first worker."""
@@ -265,7 +268,8 @@ class RayEngine:
         """Takes a dead worker's trials back, and fills its place unless it has died too often."""
         why = next(iter(str(error).splitlines()), "").strip().rstrip(".:")
         self._last_death = f" ({why})"
-        self._waiting += [Returned(trial, f"Ray worker {post.number} died") for trial in sorted(post.trials)]
+        died = Reason("ray_worker_died", {"worker": post.number})
+        self._waiting += [Returned(trial, died) for trial in sorted(post.trials)]
         self._spent.append(post.seconds)
         ray.kill(post.actor)
         at = self._posts.index(post)

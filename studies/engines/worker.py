@@ -13,10 +13,9 @@ import torch
 
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
-from search.trial import Proposal
+from search.trial import Proposal, Reason
 from studies.engines.engine import Blown, Event, Exam, Returned, Scored
 from studies.engines.judges import StudyJudges, renders_of_base
-from studies.errors import StudyError
 from studies.images import save_png, strip
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
@@ -36,6 +35,7 @@ from trainer.training.pack import Pack
 from trainer.training.pack_size import Reading
 from trainer.training.run import TrainingRun
 from trainer.training.saving import save_lora
+from trainer.trouble import Trouble
 
 
 class Worker:
@@ -146,8 +146,8 @@ class Worker:
                     case EpochEnd():
                         self._write(event)
                         ends.append(event)
-                    case Diverged(trial=run, reason=reason):
-                        self._leave(run, partial(Blown, reason=reason))
+                    case Diverged(trial=run, trouble=trouble):
+                        self._leave(run, partial(Blown, reason=_reason(trouble)))
                     case OutOfMemory(trial=run):
                         self._put_out(run)
                     case _:
@@ -167,9 +167,7 @@ class Worker:
         """A run had to make room: its trial waits to come back, unless it was alone."""
         alone = all(self._cohorts.trial(other) == self._cohorts.trial(run) for other in self._pack.runs)
         if alone and len(self._cohorts.sides) > 1:
-            reason = (
-                f"its {len(self._cohorts.sides)} folds do not fit into memory together; set split.folds lower"
-            )
+            reason = Reason("folds_too_large", {"folds": len(self._cohorts.sides)})
             self._leave(run, partial(Blown, reason=reason))
         else:
             self._leave(run, Returned)
@@ -189,11 +187,12 @@ class Worker:
             return [self._workspace.lora(trial, epoch)]
         return [self._workspace.lora(trial, epoch, side.fold) for side in self._cohorts.sides]
 
-    def retrain_on_all(self, proposal: Proposal, epoch: int) -> None:
+    def retrain_on_all(self, proposal: Proposal, epoch: int) -> Reason | None:
         """Makes the file that is handed over: where trials hold out folds, it is trained on all of them."""
         number, path = proposal.number, self._workspace.lora(proposal.number, epoch)
         if path.exists():
-            return
+            return None
+        why: Reason | None = None
         self._plans[number] = self._planner.plan(proposal.values)
         self._pack.admit(number, self._plan(number, WHOLE))
         with self._timed("training"):
@@ -203,11 +202,9 @@ class Worker:
                         save_lora(path, self._pack, event, self._spec.save.precision)
                         self._pack.evict(number)
                     elif isinstance(event, Diverged):
-                        raise StudyError(
-                            f"Trial {number} diverged when it was trained on all folds ({event.reason}); "
-                            "lower the learning rate's range and run again."
-                        )
+                        why = _reason(event.trouble)
         del self._plans[number]
+        return why
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -251,9 +248,9 @@ class Worker:
         end, trial = whole.end, whole.end.trial
         if len(whole.renders):
             save_png(self._workspace.renders(trial, end.epoch), strip(whole.renders))
-        if reason := whole.scores.unusable:
+        if trouble := whole.scores.unusable:
             self.stop(trial)
-            return Blown(trial, reason)
+            return Blown(trial, _reason(trouble))
         return Scored(self._checkpoint(end, whole.scores), end.last)
 
     def _asked(self, ends: Sequence[EpochEnd]) -> list[int]:
@@ -273,6 +270,11 @@ class Worker:
             file=self._workspace.relative(self._workspace.lora(end.trial, end.epoch)),
             scores=scores,
         )
+
+
+def _reason(trouble: Trouble) -> Reason:
+    """A trainer's or a judge's trouble in the search's terms."""
+    return Reason(trouble.code, trouble.values)
 
 
 def _end(run: TrainingRun) -> EpochEnd:

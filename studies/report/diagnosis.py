@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from evaluation.intervals import Estimate
-from evaluation.scorecard import ScoreCard
-from search.trial import TrialRecord
-from studies.report.explanation import ENDS, stored
+from search.trial import Reason
+from studies.report.explanation import barring, clause, sentence
 from studies.report.findings import NOTICEABLE
-from studies.selection.checkpoint import BARRED, facts
+from studies.study.trial import Checkpoint, Trial
 from studies.text.i18n import ENGLISH, Translator, marked
 
 Condition = Literal[
@@ -56,6 +55,18 @@ CONDITIONS: Mapping[Condition, str] = {
 
 STOPPED: frozenset[Condition] = frozenset({"diverged", "untrained"})
 """Conditions whose sentence holds why the trial ended."""
+_BLOWN_UP = frozenset(
+    {
+        "loss_not_finite",
+        "gradient_not_finite",
+        "loss_rose",
+        "not_finite",
+        "validation_not_finite",
+        "renders_broken",
+        "no_finite_objective",
+    }
+)
+"""Codes of reasons for which the learning rate is to blame."""
 NEGLIGIBLE = 0.01
 """Log ratio of losses that no one would see."""
 FORGIVEN = 5.0
@@ -68,7 +79,7 @@ class Diagnosis:
 
     condition: Condition
     pattern: str
-    """Its sentence with places for ``values``."""
+    """Its sentence with places for ``values``, of which a reason is said in the same language."""
     values: Mapping[str, object] = field(default_factory=dict)
     epoch: int | None = None
     """From when on; None where that has no meaning."""
@@ -82,9 +93,7 @@ class Diagnosis:
 
     def told(self, say: Translator) -> str:
         """What the curves say."""
-        values = dict(self.values)
-        if "reason" in values:
-            values["reason"] = stored(str(values["reason"]), say)
+        values = {k: clause(v, say) if isinstance(v, Reason) else v for k, v in self.values.items()}
         sentence = say(self.pattern, **values)
         return f"{sentence} {self.before.told(say)}" if self.before else sentence
 
@@ -106,23 +115,17 @@ class Diagnosis:
         return self.advised(ENGLISH)
 
 
-@dataclass(frozen=True, slots=True)
-class _Epoch:
-    number: int
-    scores: ScoreCard
-
-
-def diagnose(record: TrialRecord) -> Diagnosis | None:
+def diagnose(trial: Trial) -> Diagnosis | None:
     """A trial's condition from its checkpoints; None before the first.
 
     Args:
-        record: a trial. A difference counts where it exceeds two standard errors of itself, measured on the
+        trial: of any state. A difference counts where it exceeds two standard errors of itself, measured on the
             same images.
     """
-    if record.state == "infeasible" and not (record.reason or "").startswith(BARRED):
-        return _stopped(record.reason or "its loss is not finite")
-    epochs = [_Epoch(int(card["epoch"]), facts(card)) for card in record.cards]
-    epochs = [epoch for epoch in epochs if epoch.scores.unusable is None]
+    reason = trial.reason or Reason("not_finite")
+    if trial.state == "infeasible" and reason.code != "barred":
+        return _stopped(reason)
+    epochs = [one for one in trial.checkpoints if one.scores.unusable is None]
     if not epochs:
         return None
     best = min(epochs, key=lambda epoch: epoch.scores.validation.mean)
@@ -137,15 +140,14 @@ def diagnose(record: TrialRecord) -> Diagnosis | None:
     )
 
 
-def _stopped(reason: str) -> Diagnosis:
+def _stopped(reason: Reason) -> Diagnosis:
     """Of a trial that could not be trained on: its numbers blew up, unless something else was in the way."""
-    plain = _plain(reason)
-    if ENGLISH.again(plain, ENDS) is None:
-        return Diagnosis("untrained", marked("Not trained to the end: {reason}."), {"reason": plain})
-    return Diagnosis("diverged", marked("Diverged: {reason}."), {"reason": plain})
+    if reason.code in _BLOWN_UP:
+        return Diagnosis("diverged", marked("Diverged: {reason}."), {"reason": reason})
+    return Diagnosis("untrained", marked("Not trained to the end: {reason}."), {"reason": reason})
 
 
-def _diverged(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+def _diverged(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
     """In the end worse than the base model even on images that it was trained on."""
     last = epochs[-1].scores
     known = [figure for figure in (last.validation, last.training) if figure is not None]
@@ -160,18 +162,19 @@ def _diverged(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     )
 
 
-def _memorising(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+def _memorising(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
     """In the end its pictures are nearer to training images than to held-out ones, more than the base model's are."""
-    since: _Epoch | None = None
+    since: Checkpoint | None = None
     for epoch in reversed(epochs):
-        rise, level = epoch.scores.memorisation, epoch.scores.memorisation_level
+        found = epoch.scores.metrics.get("memorisation")
+        rise, level = (found.difference, found.level) if found else (None, None)
         if rise is None or level is None or not (_clearly(rise.mean, rise) and _clearly(level.mean, level)):
             break
         since = epoch
     if since is None:
         return None
-    last = epochs[-1].scores
-    assert last.memorisation_level is not None and last.memorisation is not None
+    last = epochs[-1].scores.metrics["memorisation"]
+    assert last.level is not None
     return Diagnosis(
         "memorising",
         marked(
@@ -179,18 +182,18 @@ def _memorising(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
             "to held-out ones, {rise} more than the base model's."
         ),
         {
-            "epoch": since.number,
-            "level": f"{last.memorisation_level.mean:.1f}",
-            "rise": f"{last.memorisation.mean:.1f}",
+            "epoch": since.epoch,
+            "level": f"{last.level.mean:.1f}",
+            "rise": f"{last.difference.mean:.1f}",
         },
-        since.number,
+        since.epoch,
         _overfit(epochs, best),
     )
 
 
-def _forgetting(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+def _forgetting(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
     """In the end it follows prompts outside the data set less well than the base model, by more than a little."""
-    found = epochs[-1].scores.flexibility
+    found = epochs[-1].scores.difference("flexibility")
     if found is None or not _clearly(-found.mean - FORGIVEN, found):
         return None
     return Diagnosis(
@@ -205,13 +208,13 @@ def _forgetting(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     )
 
 
-def _gained(epochs: Sequence[_Epoch], best: _Epoch) -> bool:
+def _gained(epochs: Sequence[Checkpoint], best: Checkpoint) -> bool:
     """Whether the loss on held-out or on training images fell by more than a negligible amount, and its noise."""
     known = [best.scores.validation, epochs[-1].scores.training]
     return any(found is not None and _clearly(-found.mean - NEGLIGIBLE, found) for found in known)
 
 
-def _unclear(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+def _unclear(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
     """The validation loss fell by what could be much, or nothing."""
     found = best.scores.validation
     if _gained(epochs, best) or found.mean >= -NEGLIGIBLE or _clearly(-found.mean, found):
@@ -223,7 +226,7 @@ def _unclear(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     )
 
 
-def _underfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+def _underfit(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
     """Neither validation nor training loss moved by more than a negligible amount, or than the noise."""
     if _gained(epochs, best):
         return None
@@ -234,7 +237,7 @@ def _underfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
     )
 
 
-def _overfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+def _overfit(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
     """Validation worsens after its best while training improves."""
     last = epochs[-1]
     rise, error = _change(best.scores.validation_by_image, last.scores.validation_by_image)
@@ -247,8 +250,8 @@ def _overfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
             marked(
                 "Unsteady from epoch {epoch}: the loss rose on training images as well as on held-out ones."
             ),
-            {"epoch": best.number},
-            best.number,
+            {"epoch": best.epoch},
+            best.epoch,
         )
     return Diagnosis(
         "overfit",
@@ -256,12 +259,12 @@ def _overfit(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
             "Overfit from epoch {epoch}: the validation loss rose again by {rise} % while the training images were "
             "learnt further."
         ),
-        {"epoch": best.number, "rise": f"{100 * math.expm1(rise):.1f}"},
-        best.number,
+        {"epoch": best.epoch, "rise": f"{100 * math.expm1(rise):.1f}"},
+        best.epoch,
     )
 
 
-def _unfinished(epochs: Sequence[_Epoch], best: _Epoch) -> Diagnosis | None:
+def _unfinished(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
     """Validation still falls at the end."""
     if len(epochs) < 2 or best is not epochs[-1]:
         return None
@@ -288,9 +291,14 @@ def _clearly(excess: float, found: Estimate) -> bool:
     return excess > NOTICEABLE * found.standard_error
 
 
-def _plain(reason: str) -> str:
-    text = reason.strip().rstrip(".")
-    return text[:1].lower() + text[1:]
+def end(trial: Trial, say: Translator = ENGLISH) -> str:
+    """Why a trial ended, where something is recorded."""
+    reason = trial.reason
+    if reason is None:
+        return ""
+    if reason.code == "barred":
+        return say("A guard bars every checkpoint: {reason}.", reason=sentence(barring(reason), say))
+    return clause(reason, say) if trial.state == "finished" else sentence(reason, say)
 
 
 def headline(found: Sequence[Diagnosis | None], say: Translator = ENGLISH) -> str:

@@ -1,35 +1,111 @@
-"""Stored English sentences said anew: why a checkpoint won, by what rule, why a trial came to nothing (pure)."""
+"""Reasons in words: why a trial ended, why a guard bars, why a checkpoint won and by what rule (pure)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Protocol
 
-from evaluation.scorecard import ScoreCard
-from search.objective import DIRECTIONS, Weights
-from studies.report.findings import checkpoint, metric
-from studies.spec.guards import GuardsSection
-from studies.text.i18n import Translator, marked
+from evaluation.metrics.table import METRICS
+from search.trial import Reason, Scalar
+from studies.report.findings import metric
+from studies.selection.rule import Rule
+from studies.spec.guards import GuardsSection, Points
+from studies.text.i18n import ENGLISH, Translator, marked
 
-ENDS = (
-    marked("the loss became {value} after {images} images"),
-    marked("the gradient became {value} after {images} images"),
-    marked("the loss rose to {loss} after {images} images (predicting no noise at all scores {silence})"),
-    marked("the validation loss is NaN or infinite"),
-    marked("{broken} of {renders} renders are black, constant or NaN"),
-    marked("no checkpoint had a finite objective"),
-    marked("its loss is not finite"),
-    marked(
-        "its last {wait} checkpoints are no better than the one after {images} images, so it was trained no further"
+REASONS: Mapping[str, str] = {
+    "loss_not_finite": marked("the loss became {value} after {images} images"),
+    "gradient_not_finite": marked("the gradient became {value} after {images} images"),
+    "loss_rose": marked(
+        "the loss rose to {loss:.2f} after {images} images (predicting no noise at all scores {silence:.3g})"
     ),
-)
-"""What trainer, judge and search say of a trial's end, without its capital and full stop."""
+    "not_finite": marked("its loss is not finite"),
+    "memory_ran_out": marked("memory ran out"),
+    "memory_full": marked("memory is full, the pack goes on smaller"),
+    "folds_too_large": marked("its {folds} folds do not fit into memory together; set split.folds lower"),
+    "ray_worker_died": marked("Ray worker {worker} died"),
+    "validation_not_finite": marked("the validation loss is NaN or infinite"),
+    "renders_broken": marked("{broken} of {renders} renders are black, constant or NaN"),
+    "no_finite_objective": marked("No checkpoint had a finite objective."),
+    "stalled": marked(
+        "Its last {wait} checkpoints are no better than the one after {images} images, so it was trained no further."
+    ),
+    "taken_over_too_often": marked(
+        "It was taken over from lost runners more than {times} times without a new checkpoint, so it may be what ends "
+        "them."
+    ),
+    "search_stalled": marked(
+        "The last {wait} trials did not beat the best before them ({best:.3f}) by more than its standard error "
+        "({error:.3f})."
+    ),
+    "trials_spent": marked("The budget of {limit} trials is spent."),
+    "images_spent": marked("The budget of {limit} training images is spent ({used} seen)."),
+    "minutes_spent": marked("The budget of {limit:g} minutes is spent ({used:.1f} used)."),
+    "gpu_seconds_spent": marked("The budget of {limit:g} GPU-seconds is spent ({used:.0f} used)."),
+    "copies": marked(
+        "memorisation is {level:.1f} ± {level_error:.1f} points, {rise:.1f} ± {rise_error:.1f} above the base model's"
+    ),
+    "forgets": marked(
+        "prompts outside the data set are followed {loss:.1f} ± {loss_error:.1f} points less well than by the base "
+        "model"
+    ),
+    "held_out_trained_on": marked(
+        "The {count} held-out images were trained on, so a LoRA that learnt them by heart looks good here; give images "
+        "that were never trained on with --held-out DIR."
+    ),
+    "held_out_maybe_trained_on": marked(
+        "The {count} held-out images may have been trained on, so a LoRA that learnt them by heart looks good here; "
+        "give images that were never trained on with --held-out DIR."
+    ),
+    "held_out_alike": marked(
+        "{names}: {count} held-out image(s) look like training images and are left out of the judgement."
+    ),
+    "held_out_listed": marked(
+        "{names}: {count} held-out image(s) have tags that the LoRA files list, but no image of the training folder "
+        "has; were they trained on after all?"
+    ),
+}
+"""What each code of a reason or a trouble means; the places are its values."""
 
 
-def stored(reason: str, say: Translator) -> str:
-    """A reason that was stored in English, in a language; as it was stored where it is none of ``ENDS``."""
-    text = reason.strip().rstrip(".")
-    return say.again(text[:1].lower() + text[1:], ENDS) or reason
+class Coded(Protocol):
+    """A reason of the search's, a trouble of the trainer's or the judge's."""
+
+    @property
+    def code(self) -> str:
+        """Names the kind."""
+
+    @property
+    def values(self) -> Mapping[str, Scalar]:
+        """What the sentence needs."""
+
+
+def sentence(reason: Coded, say: Translator = ENGLISH) -> str:
+    """A reason in words; of a code that this version does not know, the bare facts."""
+    # A number that is not finite is stored as None.
+    values = {name: math.nan if value is None else value for name, value in reason.values.items()}
+    match reason.code:
+        case "told":
+            return str(values["text"])
+        case "barred":
+            return say("a guard bars every checkpoint: {reason}", reason=sentence(barring(reason), say))
+        case "copies_and_forgets":
+            return say(" and ").join(say(REASONS[code], **values) for code in ("copies", "forgets"))
+        case code if code in REASONS:
+            return say(REASONS[code], **values)
+        case code:
+            return f"{code} ({', '.join(f'{name} {value}' for name, value in values.items())})"
+
+
+def barring(reason: Coded) -> Reason:
+    """By which guard, with which figures, a trial is barred as a whole."""
+    return Reason(str(reason.values["by"]), reason.values)
+
+
+def clause(reason: Coded, say: Translator = ENGLISH) -> str:
+    """A reason in words that can stand within a sentence: without its capital and full stop."""
+    text = sentence(reason, say).strip().rstrip(".。")
+    return text[:1].lower() + text[1:]
 
 
 def margin(preference: float, say: Translator) -> str:
@@ -39,17 +115,17 @@ def margin(preference: float, say: Translator) -> str:
     return say("{count} standard errors", count=f"{preference:g}")
 
 
-def rule(weights: Weights, guards: GuardsSection, preference: float, say: Translator) -> str:
-    """The rule of selection in words, as ``selection.json`` has it in English."""
+def rule(by: Rule, say: Translator = ENGLISH) -> str:
+    """The rule of selection in words."""
     directions = {+1: say("higher is better"), -1: say("lower is better")}
     metrics = say(", ").join(
         say(
             "{name} with weight {weight} ({direction})",
             name=name if say.language == "en" else metric(name, say),
             weight=f"{weight:g}",
-            direction=directions[DIRECTIONS[name]],
+            direction=directions[METRICS[name].direction],
         )
-        for name, weight in weights.items()
+        for name, weight in by.weights.items()
         if weight > 0
     )
     text = say(
@@ -59,97 +135,52 @@ def rule(weights: Weights, guards: GuardsSection, preference: float, say: Transl
         "{margin} of the best, the error of their difference on the same images and seeds; finalists are "
         "measured again with fresh seeds before the choice.",
         metrics=metrics,
-        margin=margin(preference, say),
+        margin=margin(by.confirm.preference, say),
     )
-    guarded = guards.told(say)
+    guarded = guard_rule(by.guards, say)
     return text + say(" {sentence}", sentence=guarded) if guarded else text
 
 
-def choice(verdict: Mapping[str, Any], guards: GuardsSection, preference: float, say: Translator) -> str:
-    """Why the winner won, from the verdict's facts."""
-    within = margin(preference, say)
-    if verdict["confirmation"] is None:
-        return _provisional(verdict, guards, within, say)
-    finalists = verdict["confirmation"]["finalists"]
-    winner = _finalist(verdict["winner"], finalists)
-    close = sorted((f for f in finalists if f["close"]), key=lambda f: -f["objective"]["mean"])
-    rivals = [f for f in close if f["trial"] != winner["trial"]]
-    free = [f for f in finalists if f.get("barred") is None] or finalists
-    text = _merit(winner, close[0], len(free), within, say)
-    if rivals:
-        others = say("; ").join(_with_figures(rival, say) for rival in rivals)
-        text += say(
-            " It cannot be told apart from {others}: the difference lies within one standard error.",
-            others=others,
-        )
-    return text + _guarded(winner, finalists, guards, say)
-
-
-def _provisional(verdict: Mapping[str, Any], guards: GuardsSection, within: str, say: Translator) -> str:
-    text = say(
-        "The earliest checkpoint within {margin} of the best so far; not yet confirmed.", margin=within
-    )
-    barred = _barred(verdict["winner"], guards, say)
-    if barred is None:
-        return text
-    return text + say(" A guard bars every checkpoint so far; of this one, {reason}.", reason=barred)
-
-
-def _merit(
-    winner: Mapping[str, Any], best: Mapping[str, Any], count: int, within: str, say: Translator
-) -> str:
-    name = _with_figures(winner, say)
-    name = name[0].upper() + name[1:]
-    if winner is best:
-        return say(
-            "{name} is the best of {count} confirmed checkpoints; none within {margin} is earlier.",
-            margin=within,
-            name=name,
-            count=count,
-        )
-    return say(
-        "{name} is the earliest of {count} confirmed checkpoints within {margin} of the best, {best}.",
-        margin=within,
-        name=name,
-        count=count,
-        best=_with_figures(best, say),
-    )
-
-
-def _guarded(
-    winner: Mapping[str, Any], finalists: Sequence[Mapping[str, Any]], guards: GuardsSection, say: Translator
-) -> str:
-    if winner.get("barred") is not None:
-        return say(
-            " A guard bars every one of them, so that none could be preferred; of this one, {reason}.",
-            reason=_barred(winner, guards, say),
-        )
-    barred = [f for f in finalists if f.get("barred") is not None]
-    if not barred:
+def guard_rule(guards: GuardsSection, say: Translator = ENGLISH) -> str:
+    """The guards in words; empty where all are off."""
+    conditions = [*_copying(guards.memorisation, say), *_forgetting(guards.flexibility, say)]
+    if not conditions:
         return ""
-    told = [
-        say("{name}, because {reason}", name=_named(f, say), reason=_barred(f, guards, say)) for f in barred
-    ]
-    return say(" Passed over: {names}.", names=say("; ").join(told))
-
-
-def _barred(found: Mapping[str, Any], guards: GuardsSection, say: Translator) -> str | None:
-    return guards.barred(ScoreCard.model_validate(found["scores"]), say)
-
-
-def _finalist(winner: Mapping[str, Any], finalists: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    return next(f for f in finalists if (f["trial"], f["epoch"]) == (winner["trial"], winner["epoch"]))
-
-
-def _named(found: Mapping[str, Any], say: Translator) -> str:
-    return checkpoint(found["trial"], found["epoch"], say)
-
-
-def _with_figures(found: Mapping[str, Any], say: Translator) -> str:
-    objective = found["objective"]
     return say(
-        "{name} (objective {objective} after {images} images)",
-        name=_named(found, say),
-        objective=f"{objective['mean']:.3f} ± {objective['standard_error']:.3f}",
-        images=found["images_seen"],
+        "A checkpoint is barred if {conditions}, each beyond {errors} standard errors; a barred one wins only "
+        "where all are, which is said then.",
+        conditions=say(", or if ").join(conditions),
+        errors=f"{guards.standard_errors:g}",
     )
+
+
+def _copying(points: Points, say: Translator) -> list[str]:
+    if points == "off":
+        return []
+    if not points:
+        return [say("its memorisation exceeds 0, and the base model's")]
+    return [
+        say(
+            "its memorisation exceeds 0, and the base model's by more than {points} points",
+            points=f"{points:g}",
+        )
+    ]
+
+
+def _forgetting(points: Points, say: Translator) -> list[str]:
+    if points == "off":
+        return []
+    if not points:
+        return [
+            say(
+                "it follows prompts outside the data set less well than the base model (where measured: last "
+                "checkpoints and finalists)"
+            )
+        ]
+    return [
+        say(
+            "it follows prompts outside the data set less well than the base model by more than {points} "
+            "points (where measured: last checkpoints and finalists)",
+            points=f"{points:g}",
+        )
+    ]

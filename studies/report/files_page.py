@@ -49,9 +49,7 @@ def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLIS
         grid=_grid(judged, request, tiles, say),
         plots=drawn,
         curves=run_plots(selection, drawn, say),
-        pairs=image_grids.pairs(
-            winner.scores, tiles[winner.trial], judged.prompts, request.images.dataset
-        ),
+        pairs=image_grids.pairs(winner.scores, tiles[winner.trial], judged.prompts, request.images.dataset),
         rule=rule(selection.rule, say),
         ruling=findings.ruling(selection.shares_of_variance, say),
         table=Table(

@@ -72,7 +72,9 @@ def _loss(row: Metric, found: Estimate, where: str, say: Translator) -> Finding:
     change, noise = math.expm1(found.mean), math.exp(found.mean) * found.standard_error
     tone = _tone(row.direction * found.mean, found.standard_error)
     meaning = say(row.meanings[tone], where=where)
-    return Finding(say(row.title), f"{signed(100 * change, 1)} %", f"± {error(100 * noise, 1)}", meaning, tone)
+    return Finding(
+        say(row.title), f"{signed(100 * change, 1)} %", f"± {error(100 * noise, 1)}", meaning, tone
+    )
 
 
 Side = Literal["test", "validation"]

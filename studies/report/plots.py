@@ -48,7 +48,9 @@ def of_files(selection: Selection, say: Translator = ENGLISH) -> dict[str, Figur
     """The plots of judged files, by name: a curve for each run of several, and noise levels."""
     runs = [run.run for run in selection.files.runs if run.files > 1] if selection.files else []
     curves = {f"run-{i}": trial_plots.run_curve(selection, run, say) for i, run in enumerate(runs)}
-    return _shown({**curves, "timesteps": trial_plots.timesteps(selection.finest.validation_by_timestep, say)})
+    return _shown(
+        {**curves, "timesteps": trial_plots.timesteps(selection.finest.validation_by_timestep, say)}
+    )
 
 
 def compared(selection: Selection) -> list[str]:

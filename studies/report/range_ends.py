@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from search.parameter import Choice, Parameter
-from search.trial import TrialRecord
+from studies.study.trial import Trial
 from studies.text.format import value
 from studies.text.i18n import ENGLISH, Translator, marked
 
@@ -19,7 +19,7 @@ LEADERS = 0.25
 
 
 def ends_hit(
-    records: Sequence[TrialRecord],
+    trials: Sequence[Trial],
     parameters: Mapping[str, Parameter],
     shares: Mapping[str, float],
     say: Translator = ENGLISH,
@@ -27,12 +27,12 @@ def ends_hit(
     """Which ranges the best trials crowd at an end of, as advice.
 
     Args:
-        records: all trials.
+        trials: all of them.
         parameters: the searched ones, by name.
         shares: importance of each, adding up to 1; those that matter less than the average are left out.
         say: the language.
     """
-    ranked = sorted((r for r in records if r.curve), key=_peak, reverse=True)
+    ranked = sorted((trial for trial in trials if trial.best), key=_peak, reverse=True)
     leaders = ranked[: max(3, math.ceil(LEADERS * len(ranked)))]
     if len(ranked) < 2 * len(leaders):
         return []
@@ -78,5 +78,5 @@ def _end(
     return "lower" if place < NEAR_END else "upper" if place > 1 - NEAR_END else None
 
 
-def _peak(record: TrialRecord) -> float:
-    return max(point.objective for point in record.curve)
+def _peak(trial: Trial) -> float:
+    return trial.objective or 0.0

@@ -14,7 +14,18 @@ from evaluation.metrics.table import METRICS
 from studies.report import checkpoint_table, choice, diagnosis, findings, page, plots, range_ends, usage
 from studies.report.explanation import rule, sentence
 from studies.report.image_grids import Evidence
-from studies.report.page import Column, Diagnosed, FinalistRow, Flag, Grid, GridRow, Page, Table, TableRow, Usage
+from studies.report.page import (
+    Column,
+    Diagnosed,
+    FinalistRow,
+    Flag,
+    Grid,
+    GridRow,
+    Page,
+    Table,
+    TableRow,
+    Usage,
+)
 from studies.report.provenance import measured, time_shares, versions
 from studies.report.trial_plots import STATES, study_plots
 from studies.selection.document import Finalist, Selection
@@ -109,7 +120,9 @@ class _StudyPage:
         winner = self.selection.winner
         if self.selection.final:
             return self.say("Use epoch {epoch} of trial {trial}.", epoch=winner.epoch, trial=winner.trial)
-        return self.say("So far, epoch {epoch} of trial {trial} leads.", epoch=winner.epoch, trial=winner.trial)
+        return self.say(
+            "So far, epoch {epoch} of trial {trial} leads.", epoch=winner.epoch, trial=winner.trial
+        )
 
     def _flags(self, tiles: Sequence[findings.Finding]) -> list[Flag]:
         say, selection = self.say, self.selection
@@ -151,10 +164,13 @@ class _StudyPage:
     def _guarded(self, barred: int, everyone: int) -> str:
         if barred == everyone:
             return self.say(
-                "A guard bars every one of the {all} checkpoints, so that none could be preferred.", all=everyone
+                "A guard bars every one of the {all} checkpoints, so that none could be preferred.",
+                all=everyone,
             )
         return self.say(
-            "{count} of {all} checkpoints were barred by a guard and could not win.", count=barred, all=everyone
+            "{count} of {all} checkpoints were barred by a guard and could not win.",
+            count=barred,
+            all=everyone,
         )
 
     def _counts(self) -> str:
@@ -199,7 +215,9 @@ class _StudyPage:
             )
             text = f"{text} {choice.earlier_tests(self.selection, say)}"
         else:
-            text = say("Measured on the validation images by which the leader was chosen, so a little too good.")
+            text = say(
+                "Measured on the validation images by which the leader was chosen, so a little too good."
+            )
         note = say("± is one standard error; a difference below two of them is not called one.")
         return f"{text} {note}"
 
@@ -288,7 +306,11 @@ class _StudyPage:
                 file=where,
             )
             if len(rows) < len(ranked)
-            else page.html(say, "All of them with their parameters are in <code>{file}</code> beside this page, too.", file=where)
+            else page.html(
+                say,
+                "All of them with their parameters are in <code>{file}</code> beside this page, too.",
+                file=where,
+            )
         )
         note = say(
             "Validation: mean of log(loss / base loss), lower is better. Other metrics: points of 100 above the base "

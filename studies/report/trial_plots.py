@@ -226,7 +226,9 @@ def run_curve(selection: Selection, run: str, say: Translator = ENGLISH) -> Figu
         figure.add_trace(_star(won, say))
     heights = [p[1] for p in points]
     unit = say("Epoch") if files[0].origin and files[0].origin.unit == "epoch" else say("step")
-    return laid_out(figure, unit, say(_LOSS), window_of(heights, True, points)).update_layout(showlegend=False)
+    return laid_out(figure, unit, say(_LOSS), window_of(heights, True, points)).update_layout(
+        showlegend=False
+    )
 
 
 def study_plots(drawn: Mapping[str, Figure], say: Translator) -> list[Plot]:

@@ -8,17 +8,19 @@ from contextlib import suppress
 from typing import assert_never
 
 from search.driver import Driver
-from search.trial import End, Finished, Infeasible, Point, Pruned, Reason
+from search.trial import End, Finished, Infeasible, Point, Pruned
 from studies import images
 from studies.engines.engine import Blown, Engine, Returned, Scored
+from studies.errors import StudyError
 from studies.report.choice import explained
+from studies.report.explanation import sentence
 from studies.report.notes import note_trial, short
 from studies.runner import signals
-from studies.runner.progress import Watch
+from studies.runner.progress import Listener
 from studies.selection import document
 from studies.selection.document import Selection
 from studies.selection.rule import Rule
-from studies.selection.selection import conclude
+from studies.selection.selection import RetrainingError, conclude
 from studies.study.open import PROMPTS
 from studies.study.study import SPREADS, Study
 from studies.study.trial import Trial
@@ -35,7 +37,7 @@ class Runner:
     """
 
     def __init__(
-        self, study: Study, engine: Engine, watch: Watch, clock: Callable[[], float] = time.monotonic
+        self, study: Study, engine: Engine, watch: Listener, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._study, self._engine, self._watch = study, engine, watch
         self._memory = study.memory
@@ -63,7 +65,13 @@ class Runner:
         if self._stop.asked:
             raise KeyboardInterrupt
         self._watch.phase("judging the finalists again with fresh seeds, then the winner on test images")
-        selection = explained(conclude(self._study, self._engine))
+        try:
+            selection = explained(conclude(self._study, self._engine))
+        except RetrainingError as error:
+            raise StudyError(
+                f"Trial {error.trial} diverged when it was trained on all folds ({sentence(error.reason)}); "
+                "lower the learning rate's range and run again."
+            ) from error
         document.write(self._study.workspace, selection)
         return selection
 
@@ -116,7 +124,7 @@ class Runner:
     def _returned(self, event: Returned) -> None:
         if self._driver.holds(event.trial):
             self._driver.requeue(event.trial)
-        self._watch.returned(event.trial, event.reason)
+        self._watch.requeued(event.trial, event.reason)
 
     def _admit(self) -> bool:
         proposal = self._driver.ask()

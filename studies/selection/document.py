@@ -16,7 +16,7 @@ from studies.selection.rule import Rule
 from studies.study.trial import Checkpoint, MaybeReason, Origin
 from studies.workspace import Workspace, write_json
 
-FORMAT = 2
+FORMAT: Literal[2] = 2
 """Of the document; 1 had sentences in place of values."""
 
 Verdict = Literal["best", "close", "judged_again", "behind", "barred", "unusable"]

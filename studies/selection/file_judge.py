@@ -31,7 +31,7 @@ from trainer.data.caches import TensorCache
 from trainer.data.encoded import Encoded
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import Precision
-from trainer.training.run import bank_for
+from trainer.training.pack import bank_for
 
 _BANK_BYTES = 2 * 2**30
 """Memory for the weights of the files that are judged in one pass, and as much again beside them."""
@@ -100,7 +100,9 @@ def judge_files(request: JudgeRequest, told: Told) -> JudgedFiles:
     checkpoints = _checkpoints(request, [card for card, _ in scored])
     name = request.files[0].run
     selector = Selector(name, request.seed, len(checkpoints), rule, checkpoints)
-    selection = selector.choose(judge).model_copy(update={"files": _files(request), "images": _images(request)})
+    selection = selector.choose(judge).model_copy(
+        update={"files": _files(request), "images": _images(request)}
+    )
     return JudgedFiles(selection, judge.prompts, judge.base_renders, [renders for _, renders in scored])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from search.trial import Reason
 from studies.selection.lora_runs import Facts
 from studies.spec.image_folders import data_plan
 from trainer.data import dataset as datasets
@@ -28,7 +29,7 @@ class HeldOut:
     """Images with their sides, and what their owner should know."""
 
     dataset: Dataset
-    warnings: tuple[str, ...]
+    warnings: tuple[Reason, ...]
     never_trained_on: bool
     """Whether it is certain that no LoRA has seen the validation and test images."""
 
@@ -57,8 +58,8 @@ def read(
         for other in seeds:
             found = datasets.read(plan, SHARES, other) if other != seeds[0] else dataset
             if _held_out_by(found, facts):
-                return HeldOut(found, found.warnings, True)
-    return HeldOut(dataset, (*dataset.warnings, _warning(dataset, facts)), False)
+                return HeldOut(found, _told(found), True)
+    return HeldOut(dataset, (*_told(dataset), _warning(dataset, facts)), False)
 
 
 def _apart(dataset: Dataset, apart: Path, facts: Sequence[Facts], seed: int) -> HeldOut:
@@ -73,19 +74,14 @@ def _apart(dataset: Dataset, apart: Path, facts: Sequence[Facts], seed: int) -> 
     members = sorted(i for group in ours for i in group)
     test = _tested(dataset, ours, members, seed) if len(ours) >= _ENOUGH else ()
     sides = Split(train, tuple(i for i in members if i not in test), test)
-    warnings = list(dataset.warnings)
+    warnings = list(_told(dataset))
     if left := [i for group in mixed for i in group if i in inside]:
         names = ", ".join(dataset.examples[i].path.name for i in left[:3])
-        warnings.append(
-            f"{names}: {len(left)} held-out image(s) look like training images and are left out of the judgement."
-        )
+        warnings.append(Reason("held_out_alike", {"names": names, "count": len(left)}))
     known = _known(dataset, sides, facts)
     if known:
         names = ", ".join(dataset.examples[i].path.name for i in known[:3])
-        warnings.append(
-            f"{names}: {len(known)} held-out image(s) have tags that the LoRA files list, but no image of the training "
-            "folder has; were they trained on after all?"
-        )
+        warnings.append(Reason("held_out_listed", {"names": names, "count": len(known)}))
     return HeldOut(replace(dataset, split=sides), tuple(warnings), not known)
 
 
@@ -120,15 +116,15 @@ def _held_out_by(dataset: Dataset, facts: Sequence[Facts]) -> bool:
     return bool(facts) and all("lorasearch_plan" in entry and _listed(entry) == train for entry in facts)
 
 
-def _warning(dataset: Dataset, facts: Sequence[Facts]) -> str:
+def _told(dataset: Dataset) -> tuple[Reason, ...]:
+    return tuple(map(Reason.told, dataset.warnings))
+
+
+def _warning(dataset: Dataset, facts: Sequence[Facts]) -> Reason:
     count = len(dataset.split.validation) + len(dataset.split.test)
     everything = _tags(dataset, range(len(dataset.examples)))
     certain = any(_listed(entry) == everything for entry in facts)
-    verb = "were" if certain else "may have been"
-    return (
-        f"The {count} held-out images {verb} trained on, so a LoRA that learnt them by heart looks good here; "
-        "give images that were never trained on with --held-out DIR."
-    )
+    return Reason("held_out_trained_on" if certain else "held_out_maybe_trained_on", {"count": count})
 
 
 def _tags(dataset: Dataset, which: Sequence[int]) -> Counter[str]:

@@ -36,7 +36,9 @@ class Rule(BaseModel):
     @classmethod
     def of(cls, spec: StudySpec, spreads: Mapping[str, float] | None = None) -> Self:
         """That of a study file; without spreads it compares nothing yet."""
-        return cls(weights=spec.objective, guards=spec.guards, confirm=spec.confirm, spreads=dict(spreads or {}))
+        return cls(
+            weights=spec.objective, guards=spec.guards, confirm=spec.confirm, spreads=dict(spreads or {})
+        )
 
     @property
     def asked(self) -> tuple[dict[str, float], GuardsSection, ConfirmSection]:
@@ -53,7 +55,9 @@ class Rule(BaseModel):
         Where an error is unknown, as that of a single render, the spread of the base model's figure stands for it.
         """
         return {
-            name: Estimate(e.mean, e.standard_error if math.isfinite(e.standard_error) else self._spread(name))
+            name: Estimate(
+                e.mean, e.standard_error if math.isfinite(e.standard_error) else self._spread(name)
+            )
             for name, e in scores.differences().items()
         }
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from evaluation.scorecard import ScoreCard
 from search.objective import Weights
 from search.selection import Candidate, NothingToSelect, contenders, decide, earliest
-from search.trial import Proposal, Value
+from search.trial import Proposal, Reason, Value
 from studies.engines.engine import Engine, Exam
 from studies.errors import StudyError
 from studies.selection import document
@@ -28,6 +28,14 @@ TEST_CARE = 4
 """How many times the confirmation's timesteps, seeds and other prompts the winner, alone, meets in the test."""
 TESTED = "tested"
 """Where the memory keeps what the test images said of every checkpoint that ever won."""
+
+
+class RetrainingError(Exception):
+    """The winner could not be trained on all folds."""
+
+    def __init__(self, trial: int, reason: Reason) -> None:
+        super().__init__(trial, reason)
+        self.trial, self.reason = trial, reason
 
 
 class Judge(Protocol):
@@ -86,18 +94,22 @@ class Selector:
         return self.told(everyone, earliest(everyone, self.rule.confirm.preference))
 
     def weigh(self, finalists: Sequence[document.Finalist]) -> Selection:
-        """As ``provisional``; where the leader was judged again, it is chosen among the finalists by what was found then.
+        """As ``provisional``; where the leader was judged again, the choice is made among all that were.
 
         Raises:
             NothingToSelect: no checkpoint is usable.
         """
-        found = self.provisional()
-        fresh = {one.key: one.scores for one in finalists}
-        if found.winner.key not in fresh:
-            return found
-        again = [self.rule.candidate(c, fresh[c.key]) for c in self.checkpoints if c.key in fresh]
+        everyone = self._candidates()
+        leader = earliest(everyone, self.rule.confirm.preference)
+        fresh = {one.key: one for one in finalists}
+        if (leader.trial, leader.epoch) not in fresh:
+            return self.told(everyone, leader)
+        before = [one for one in everyone if (one.trial, one.epoch) in fresh]
+        found = [fresh[one.trial, one.epoch] for one in before]
+        again = [self._again(one, f.scores) for one, f in zip(before, found, strict=True)]
         decision = decide(again, contenders(again), self.rule.confirm.preference)
-        return self.told(self._candidates(), decision.winner)
+        confirmed = Confirmed(decision, before, again, [f.scores for f in found], [f.rounds for f in found])
+        return self.told(everyone, decision.winner, confirmed)
 
     def told(
         self, everyone: Sequence[Candidate], choice: Candidate, confirmed: Confirmed | None = None
@@ -138,6 +150,8 @@ def conclude(study: Study, engine: Engine) -> Selection:
 
     Raises:
         NothingToSelect: no checkpoint is usable.
+        RetrainingError: the winner cannot be trained on all folds.
+        StudyError: its files are out of reach.
     """
 
     def standing() -> Selection | None:
@@ -222,9 +236,9 @@ class _StudyJudge:
     def test(self, winner: Candidate) -> Tested:
         """The file that is handed over on the test images, once."""
         study, key = self.study, Key.of(winner)
-        self.engine.retrain_on_all(
-            Proposal(winner.trial, dict(self.trials[winner.trial].values)), winner.epoch
-        )
+        proposal = Proposal(winner.trial, dict(self.trials[winner.trial].values))
+        if reason := self.engine.retrain_on_all(proposal, winner.epoch):
+            raise RetrainingError(winner.trial, reason)
         if study.depot:
             study.depot.push(study.workspace.trial(winner.trial))
         exam = Exam.thorough(study.spec.confirm, "test", "test", TEST_CARE)

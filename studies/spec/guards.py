@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
-from studies.text.i18n import ENGLISH, Translator
+from search.trial import Reason
 
 Points = Annotated[float, Field(ge=0)] | Literal["off"]
 
@@ -27,72 +27,37 @@ class GuardsSection(BaseModel):
     standard_errors: float = Field(2.0, ge=0)
     """What is beyond these points by fewer standard errors may be noise, and bars nothing."""
 
-    @property
-    def rule(self) -> str:
-        """The guards in words; empty where all are off."""
-        return self.told(ENGLISH)
-
-    def told(self, say: Translator) -> str:
-        """The guards in the words of a language; empty where all are off."""
-        told = []
-        if self.memorisation != "off":
-            told.append(
-                say(
-                    "its memorisation exceeds 0, and the base model's by more than {points} points",
-                    points=f"{self.memorisation:g}",
-                )
-                if self.memorisation
-                else say("its memorisation exceeds 0, and the base model's")
-            )
-        if self.flexibility != "off":
-            told.append(
-                say(
-                    "it follows prompts outside the data set less well than the base model by more than {points} "
-                    "points (where measured: last checkpoints and finalists)",
-                    points=f"{self.flexibility:g}",
-                )
-                if self.flexibility
-                else say(
-                    "it follows prompts outside the data set less well than the base model (where measured: last "
-                    "checkpoints and finalists)"
-                )
-            )
-        if not told:
-            return ""
-        return say(
-            "A checkpoint is barred if {conditions}, each beyond {errors} standard errors; a barred one wins only "
-            "where all are, which is said then.",
-            conditions=say(", or if ").join(told),
-            errors=f"{self.standard_errors:g}",
-        )
-
-    def barred(self, scores: ScoreCard, say: Translator = ENGLISH) -> str | None:
+    def barred(self, scores: ScoreCard) -> Reason | None:
         """Why a checkpoint may not win; None if it may, or if nothing was measured that bars it."""
-        reasons = [self._copies(scores, say), self._forgets(scores, say)]
-        return say(" and ").join(reason for reason in reasons if reason) or None
+        copies, forgets = self._copies(scores), self._forgets(scores)
+        if copies and forgets:
+            return Reason("copies_and_forgets", {**copies.values, **forgets.values})
+        return copies or forgets
 
-    def _copies(self, scores: ScoreCard, say: Translator) -> str | None:
-        rise, level = scores.memorisation, scores.memorisation_level
+    def _copies(self, scores: ScoreCard) -> Reason | None:
+        found = scores.metrics.get("memorisation")
+        rise, level = (found.difference, found.level) if found else (None, None)
         if self.memorisation == "off" or rise is None or level is None:
             return None
         if min(self._beyond(rise.mean - self.memorisation, rise), self._beyond(level.mean, level)) <= 0:
             return None
-        return say(
-            "memorisation is {level} points, {rise} above the base model's",
-            level=f"{level.mean:.1f} ± {level.standard_error:.1f}",
-            rise=f"{rise.mean:.1f} ± {rise.standard_error:.1f}",
+        return Reason(
+            "copies",
+            {
+                "level": level.mean,
+                "level_error": level.standard_error,
+                "rise": rise.mean,
+                "rise_error": rise.standard_error,
+            },
         )
 
-    def _forgets(self, scores: ScoreCard, say: Translator) -> str | None:
-        found = scores.flexibility
+    def _forgets(self, scores: ScoreCard) -> Reason | None:
+        found = scores.difference("flexibility")
         if self.flexibility == "off" or found is None:
             return None
         if self._beyond(-found.mean - self.flexibility, found) <= 0:
             return None
-        return say(
-            "prompts outside the data set are followed {points} points less well than by the base model",
-            points=f"{-found.mean:.1f} ± {found.standard_error:.1f}",
-        )
+        return Reason("forgets", {"loss": -found.mean, "loss_error": found.standard_error})
 
     def _beyond(self, points: float, found: Estimate) -> float:
         """What noise does not explain."""

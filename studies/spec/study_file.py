@@ -12,9 +12,9 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from evaluation.metrics.table import directions
 from search.objective import weight_problems
 from search.pruners import PrunerSettings, first_look
-from search.selection import rule_text
 from search.space import Parameter, Space, SpaceError, parse_parameter, parse_space
 from search.trial import Value
 from studies.errors import StudyError, shown
@@ -79,7 +79,7 @@ class StudySpec(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        problems = weight_problems(self.objective)
+        problems = weight_problems(self.objective, directions())
         problems += weight_needs(self.objective, self.judge)
         if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
             problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')
@@ -98,20 +98,6 @@ class StudySpec(Section):
         chosen = self.search.pruner.model_dump()
         first = chosen["min_images"] or first_look(chosen["name"], self.budget.images_per_trial)
         return PrunerSettings(**chosen | {"min_images": first})
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """What a verdict is reached by, apart from the trials, as JSON values."""
-        return {
-            "objective": dict(self.objective),
-            "guards": self.guards.model_dump(),
-            "confirm": self.confirm.model_dump(),
-        }
-
-    @property
-    def rule(self) -> str:
-        """The rule of selection in words."""
-        return rule_text(self.objective, guards=self.guards.rule, preference=self.confirm.preference)
 
 
 def load(path: Path) -> StudySpec:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from search.memory import Memory
 from search.selection import NothingToSelect
@@ -33,7 +31,7 @@ class Glance:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def reading() -> Iterator[None]:
     """Turns the troubles of reading a study into a ``StudyError``."""
     try:
         yield
@@ -56,31 +54,9 @@ def open_readonly(root: Path) -> Glance:
     workspace = Workspace(root)
     if not workspace.database.exists() and not (workspace.source.exists() and storage.remembered(workspace)):
         raise StudyError(f"{root}: there is no study here; `lorasearch run STUDY.toml` makes one.")
-    with told():
+    with reading():
         text = workspace.study_file.read_text(encoding="utf-8")
         spec = study_file.parse(text, workspace.original.parent, str(workspace.study_file))
         memory = Memory.open(storage.url_of(workspace), spec.study.name, workspace.artifacts, create=False)
         spec = as_remembered(spec, memory)
     return Glance(spec, workspace, memory)
-
-
-def read_selection(workspace: Workspace) -> dict[str, Any] | None:
-    """The content of selection.json; None before the study's first verdict.
-
-    Raises:
-        StudyError: the file is broken.
-    """
-    try:
-        found: dict[str, Any] = json.loads(workspace.selection.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise StudyError(
-            f"{workspace.selection}: the verdict cannot be read ({error}); `lorasearch run` writes it again."
-        ) from error
-    return found
-
-
-def stands(verdict: Mapping[str, Any] | None, spec: StudySpec, trials: int) -> bool:
-    """Whether there is a verdict on so many trials by the study file as it is now."""
-    return verdict is not None and verdict["trials"] == trials and verdict.get("asked") == spec.asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
@@ -44,7 +45,7 @@ def plain(found: Probe) -> dict[str, Any]:
                 "rate": _known(course.plateau.rate),
                 "step": course.plateau.step,
                 "flat": course.plateau.flat,
-                "trouble": course.trouble,
+                "trouble": course.trouble and asdict(course.trouble),
                 "rates": list(course.rates),
             }
             for course in found.courses

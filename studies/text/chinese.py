@@ -211,14 +211,27 @@ _TRIALS = {
     "搜索范围的上限（{bound}）：建议放宽范围后重跑。",
     "the loss became {value} after {images} images": "训练 {images} 张后损失变为 {value}",
     "the gradient became {value} after {images} images": "训练 {images} 张后梯度变为 {value}",
-    "the loss rose to {loss} after {images} images (predicting no noise at all scores {silence})": "训练 {images} 张后"
-    "损失升到 {loss}（完全不预测噪声也只有 {silence}）",
+    "the loss rose to {loss:.2f} after {images} images (predicting no noise at all scores {silence:.3g})": "训练 {images} "
+    "张后损失升到 {loss:.2f}（完全不预测噪声也只有 {silence:.3g}）",
     "the validation loss is NaN or infinite": "验证损失为 NaN 或无穷大",
     "{broken} of {renders} renders are black, constant or NaN": "{renders} 张出图中有 {broken} 张是黑图、纯色图或 NaN",
-    "no checkpoint had a finite objective": "没有一个检查点的综合得分是有限值",
+    "No checkpoint had a finite objective.": "没有一个检查点的综合得分是有限值。",
+    "memory ran out": "内存不足",
+    "memory is full, the pack goes on smaller": "内存已满，以更小的批组继续",
+    "its {folds} folds do not fit into memory together; set split.folds lower": "{folds} 折无法同时放进内存；请调低 split.folds",
+    "Ray worker {worker} died": "Ray 工作进程 {worker} 已退出",
+    "It was taken over from lost runners more than {times} times without a new checkpoint, so it may be what ends them.": "它被从"
+    "失联的运行者那里接手超过 {times} 次，却没有新的检查点；也许正是它让它们中断。",
+    "The last {wait} trials did not beat the best before them ({best:.3f}) by more than its standard error ({error:.3f}).": "最近 "
+    "{wait} 个试验都没有比此前最佳（{best:.3f}）好出其标准误（{error:.3f}）以上。",
+    "The budget of {limit} trials is spent.": "{limit} 个试验的预算已用完。",
+    "The budget of {limit} training images is spent ({used} seen).": "{limit} 张训练图的预算已用完（已训练 {used} 张）。",
+    "The budget of {limit:g} minutes is spent ({used:.1f} used).": "{limit:g} 分钟的预算已用完（已用 {used:.1f}）。",
+    "The budget of {limit:g} GPU-seconds is spent ({used:.0f} used).": "{limit:g} GPU 秒的预算已用完（已用 {used:.0f}）。",
+    "a guard bars every checkpoint: {reason}": "所有检查点都触发护栏：{reason}",
     "its loss is not finite": "损失不是有限值",
-    "its last {wait} checkpoints are no better than the one after {images} images, so it was trained no further": "最近 "
-    "{wait} 个检查点都不优于训练 {images} 张时的那个，因此提前停止（早停）",
+    "Its last {wait} checkpoints are no better than the one after {images} images, so it was trained no further.": "最近 "
+    "{wait} 个检查点都不优于训练 {images} 张时的那个，因此提前停止（早停）。",
 }
 _EVIDENCE = {
     "Does it copy its training images?": "有没有照抄训练图？",
@@ -314,9 +327,10 @@ _RULES = {
     "it follows prompts outside the data set less well than the base model by more than {points} points (where "
     "measured: last checkpoints and finalists)": "对训练集外提示词的遵循比底模低 {points} 分以上"
     "（仅在最后的检查点和入围者上测量）",
-    "memorisation is {level} points, {rise} above the base model's": "照抄训练图的程度为 {level} 分，比底模高 {rise} 分",
-    "prompts outside the data set are followed {points} points less well than by the base model": "对训练集外提示词的"
-    "遵循比底模低 {points} 分",
+    "memorisation is {level:.1f} ± {level_error:.1f} points, {rise:.1f} ± {rise_error:.1f} above the base model's": "照抄训练图的"
+    "程度为 {level:.1f} ± {level_error:.1f} 分，比底模高 {rise:.1f} ± {rise_error:.1f} 分",
+    "prompts outside the data set are followed {loss:.1f} ± {loss_error:.1f} points less well than by the base model": "对训练集外"
+    "提示词的遵循比底模低 {loss:.1f} ± {loss_error:.1f} 分",
     "{name} (objective {objective} after {images} images)": "{name}（训练 {images} 张，综合得分 {objective}）",
     "{name} is the best of {count} confirmed checkpoints; none within {margin} is earlier.": "{name}是 "
     "{count} 个复评检查点中最好的；{margin}以内没有更早的检查点。",

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 LANGUAGES = ("en", "zh")
 """What ``--lang`` takes."""
-
-_PLACE = re.compile(r"\{(\w+)\}")
 
 
 def marked(text: str) -> str:
@@ -32,27 +28,6 @@ class Translator:
     def pattern(self, text: str) -> str:
         """A sentence whose places are still empty."""
         return self.catalogue.get(text, text)
-
-    def again(self, stored: str, patterns: Iterable[str]) -> str | None:
-        """A sentence that was stored in English, said anew; None where it fits none of the patterns.
-
-        Args:
-            stored: the sentence with its values.
-            patterns: what it may have been made from.
-        """
-        for pattern in patterns:
-            if found := _shape(pattern).fullmatch(stored):
-                return self(pattern, **found.groupdict())
-        return None
-
-
-@cache
-def _shape(pattern: str) -> re.Pattern[str]:
-    """An expression that finds the values in a sentence."""
-    parts = _PLACE.split(pattern)
-    return re.compile(
-        "".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts)), re.DOTALL
-    )
 
 
 ENGLISH = Translator()

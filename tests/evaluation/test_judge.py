@@ -13,6 +13,7 @@ from evaluation.rendering import RenderSettings, render
 from evaluation.subject import Subject
 from evaluation.validation import cells, measure
 from tests.evaluation.conftest import SUBJECTS, Stand
+from tests.words import sentence_of
 from trainer.data.images import open_rgb
 from trainer.seeds import derive
 
@@ -165,7 +166,7 @@ def test_a_lora_of_nan_is_unusable_and_spares_the_others(judge: Judge, stand: St
     stand.bank.load(2, {name: value * float("nan") for name, value in kept.items()})
     (beside, _), (sick, _) = judge.score([Subject(0), Subject(2)])
     stand.bank.load(2, kept)
-    assert sick.unusable == "the validation loss is NaN or infinite"
+    assert sentence_of(sick.unusable) == "the validation loss is NaN or infinite"
     assert sick.broken == sick.renders == 3
     assert beside.unusable is None
     assert beside.validation.mean == pytest.approx(alone.validation.mean, abs=1e-5)

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from search.budget import Budget, Spending, spent
+from tests.words import sentence_of
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from search.budget import Budget, Spending, spent
     ],
 )
 def test_a_spent_budget_says_which(budget: Budget, used: tuple[Any, ...], sentence: str) -> None:
-    assert spent(budget, Spending(*used)) == sentence
+    assert sentence_of(spent(budget, Spending(*used))) == sentence
 
 
 def test_nothing_is_said_while_every_limit_is_unreached() -> None:

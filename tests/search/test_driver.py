@@ -11,8 +11,9 @@ import pytest
 from search.driver import Driver
 from search.parameter import SpaceError
 from search.space import parse_space
-from search.trial import Failed, Finished, Infeasible, Point, Proposal, Pruned
+from search.trial import Failed, Finished, Infeasible, Point, Proposal, Pruned, Reason
 from tests.search.conftest import Study
+from tests.words import sentence_of
 
 ASHA = {"name": "asha", "min_images": 100}
 
@@ -55,7 +56,7 @@ def test_trials_left_running_come_first_and_once_then_requeued_then_new(study: S
     before = study.driver()
     for _ in range(3):
         before.ask()
-    before.tell(1, Failed("worker lost"))
+    before.tell(1, Failed(Reason.told("worker lost")))
     driver = study.driver()
     driver.requeue(2)  # still to be asked for: no second time
     order = [(p.number, p.resumed) for p in (driver.ask(), driver.ask()) if p]
@@ -70,7 +71,7 @@ def test_a_requeued_trial_keeps_its_values_even_when_the_budget_is_spent(study: 
     assert first is not None and driver.ask() is None
     driver.requeue(first.number)
     assert driver.ask() == replace(first, resumed=True)
-    driver.tell(0, Infeasible("did not fit into memory"))
+    driver.tell(0, Infeasible(Reason.told("did not fit into memory")))
     with pytest.raises(ValueError, match="trial 0 is infeasible"):
         driver.requeue(0)
 
@@ -179,13 +180,13 @@ def test_a_trial_without_any_finite_objective_is_infeasible(study: Study) -> Non
     assert report(driver, 0, 1, 100, math.nan) == "continue"
     driver.tell(0, Finished())
     assert driver.records()[0].state == "infeasible"
-    assert driver.records()[0].reason == "No checkpoint had a finite objective."
+    assert sentence_of(driver.records()[0].reason) == "No checkpoint had a finite objective."
 
 
 def test_the_budget_of_trials_counts_those_begun(study: Study) -> None:
     driver = study.driver(budget={"trials": 2}, first=({"lora.rank": 4},) * 3)
     assert len(asked(driver)) == 2
-    assert driver.spent == "The budget of 2 trials is spent."
+    assert sentence_of(driver.spent) == "The budget of 2 trials is spent."
 
 
 def test_the_budget_of_images_survives_an_interruption(study: Study) -> None:
@@ -198,7 +199,7 @@ def test_the_budget_of_images_survives_an_interruption(study: Study) -> None:
     report(driver, 1, 1, 200, 0.0)
     resumed = study.driver(**changes)
     assert [p.number for p in asked(resumed)] == [1]
-    assert resumed.spent == "The budget of 500 training images is spent (500 seen)."
+    assert sentence_of(resumed.spent) == "The budget of 500 training images is spent (500 seen)."
 
 
 def test_the_budget_of_minutes_leaves_interruptions_out(study: Study) -> None:
@@ -214,7 +215,7 @@ def test_the_budget_of_minutes_leaves_interruptions_out(study: Study) -> None:
     assert resumed.spent is None
     study.clock.seconds = 9_200.0
     assert resumed.ask() is None
-    assert resumed.spent == "The budget of 10 minutes is spent (10.0 used)."
+    assert sentence_of(resumed.spent) == "The budget of 10 minutes is spent (10.0 used)."
 
 
 def test_a_whole_search_finds_a_good_learning_rate(study: Study) -> None:
@@ -239,7 +240,7 @@ def test_a_trial_that_gains_no_more_is_finished_early_with_its_reason(study: Stu
     driver.tell(0, Finished())
     record = driver.records()[0]
     assert record.state == "finished"
-    assert "after 200 images" in str(record.reason)
+    assert "after 200 images" in sentence_of(record.reason)
 
 
 def test_the_search_ends_when_its_trials_gain_no_more_than_the_noise(study: Study) -> None:
@@ -250,7 +251,7 @@ def test_the_search_ends_when_its_trials_gain_no_more_than_the_noise(study: Stud
         driver.report(number, card, Point(100, 1.0 + 0.1 * number))
         driver.tell(number, Finished())
     assert driver.ask() is None
-    assert "The last 2 trials" in str(driver.spent)
+    assert "The last 2 trials" in sentence_of(driver.spent)
 
 
 def test_device_time_adds_up_over_processes(study: Study) -> None:
@@ -270,4 +271,4 @@ def test_device_time_adds_up_over_processes(study: Study) -> None:
     assert second.device_seconds_spent == pytest.approx(6.0)
     assert second.spent is None
     worked[0] = 4.5
-    assert second.spent == "The budget of 10 GPU-seconds is spent (10 used)."
+    assert sentence_of(second.spent) == "The budget of 10 GPU-seconds is spent (10 used)."

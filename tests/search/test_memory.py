@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from search.memory import Memory
 from search.samplers import Draw, make_sampler
 from search.storage import StorageError
-from search.trial import Failed, Finished, Infeasible, Point, Pruned
+from search.trial import Failed, Finished, Infeasible, Point, Pruned, Reason
 from tests.search.conftest import Study
 
 
@@ -99,19 +99,22 @@ def test_a_pruned_trial_keeps_the_value_of_its_last_rung(study: Study) -> None:
 def test_an_infeasible_trial_is_complete_with_a_violated_constraint(study: Study) -> None:
     memory = study.memory()
     memory.tell(memory.begin(), Finished(), -2.0)
-    memory.tell(memory.begin(), Infeasible("loss was NaN at step 12"), None)
+    memory.tell(memory.begin(), Infeasible(Reason.told("loss was NaN at step 12")), None)
     trial = frozen(study, 1)
     assert trial.state == TrialState.COMPLETE
     assert trial.constraints == {"infeasible": 1.0}
     assert trial.value == -2.0
-    assert trial.user_attrs == {"feasible": False, "reason": "loss was NaN at step 12"}
+    assert trial.user_attrs == {
+        "feasible": False,
+        "reason": {"code": "told", "values": {"text": "loss was NaN at step 12"}},
+    }
     assert memory.record(1).state == "infeasible"
-    assert memory.record(1).reason == "loss was NaN at step 12"
+    assert memory.record(1).reason == Reason.told("loss was NaN at step 12")
 
 
 def test_an_infeasible_trial_is_told_at_most_zero_and_is_never_the_best(study: Study) -> None:
     memory = study.memory()
-    memory.tell(memory.begin(), Infeasible("diverged"), None)
+    memory.tell(memory.begin(), Infeasible(Reason.told("diverged")), None)
     assert frozen(study, 0).value == 0.0
     memory.tell(memory.begin(), Finished(), -1.0)
     url = f"sqlite:///{study.folder}/study.db"
@@ -120,9 +123,16 @@ def test_an_infeasible_trial_is_told_at_most_zero_and_is_never_the_best(study: S
 
 def test_a_failed_trial_has_no_value(study: Study) -> None:
     memory = study.memory()
-    memory.tell(memory.begin(), Failed("worker lost"), None)
+    memory.tell(memory.begin(), Failed(Reason.told("worker lost")), None)
     assert frozen(study, 0).state == TrialState.FAIL
-    assert (memory.record(0).state, memory.record(0).reason) == ("failed", "worker lost")
+    assert (memory.record(0).state, memory.record(0).reason) == ("failed", Reason.told("worker lost"))
+
+
+def test_a_reason_that_an_older_version_stored_as_a_text_is_read(study: Study) -> None:
+    memory = study.memory()
+    number = memory.begin()
+    memory.annotate(number, "reason", "The worker was lost.")
+    assert memory.record(number).reason == Reason.told("The worker was lost.")
 
 
 def test_files_are_attached_to_a_trial_or_to_the_study(study: Study, tmp_path: Path) -> None:
@@ -144,7 +154,7 @@ def test_writing_to_a_trial_that_someone_else_ended_is_storage_trouble(study: St
     memory = study.memory()
     number = memory.begin()
     other: Memory = study.memory()
-    other.tell(number, Failed("ended in the dashboard"), None)
+    other.tell(number, Failed(Reason.told("ended in the dashboard")), None)
     with pytest.raises(StorageError, match="has already ended"):
         memory.save_card(number, {"epoch": 1, "images_seen": 1, "objective": 0.0})
 

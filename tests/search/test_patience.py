@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from search.patience import Patience, search_stalled, trial_stalled
 from search.trial import Point, State, TrialRecord
+from tests.words import sentence_of
 
 
 def curve(*objectives: float) -> list[Point]:
@@ -31,7 +32,7 @@ def test_a_trial_has_stalled_after_two_checkpoints_below_its_best(
 
 
 def test_the_sentence_names_the_best_checkpoint() -> None:
-    assert "after 20 images" in str(trial_stalled(curve(1, 5, 1, 1), Patience(checkpoints=2)))
+    assert "after 20 images" in sentence_of(trial_stalled(curve(1, 5, 1, 1), Patience(checkpoints=2)))
 
 
 def test_nothing_stalls_without_patience() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from search.memory import Memory
 from search.pruners import PRUNERS, PrunerSettings, grid, make_pruner
-from search.trial import Finished, Infeasible
+from search.trial import Finished, Infeasible, Reason
 from tests.search.conftest import Study
 
 HORIZON = 900
@@ -76,7 +76,7 @@ class TestPace(PrunerContract):
         memory, pruner = study.memory(), make_pruner(settings("pace"), HORIZON)
         barred, other = memory.begin(), memory.begin()
         memory.report(barred, 100, 9.0)
-        memory.tell(barred, Infeasible("it copies training images"), 9.0)
+        memory.tell(barred, Infeasible(Reason.told("it copies training images")), 9.0)
         memory.report(other, 100, 0.1)
         assert not memory.should_prune(other, pruner)
 

@@ -7,7 +7,7 @@ import pytest
 
 from search.samplers import SAMPLERS, Draw, derived_seed, make_sampler, sampler_problem, startup_trials
 from search.space import SuggestingTrial, parse_space
-from search.trial import Finished, Infeasible, Pruned, Value
+from search.trial import Finished, Infeasible, Pruned, Reason, Value
 from tests.search.conftest import Study
 
 
@@ -113,7 +113,7 @@ class TestTpe(SamplerContract):
         for n in range(60):
             sampler = make_sampler(name, Draw(5, n, 45))
             x, y = map(float, memory.suggest(memory.begin(), space.suggest, sampler).values())
-            memory.tell(n, Infeasible("diverged") if x > 0.3 else Finished(), -((y - 0.5) ** 2))
+            memory.tell(n, Infeasible(Reason.told("diverged")) if x > 0.3 else Finished(), -((y - 0.5) ** 2))
             asked.append(x)
         return asked
 

@@ -10,8 +10,9 @@ from search.driver import Driver
 from search.leases import MOST_TAKEOVERS
 from search.memory import Memory
 from search.shared_leases import NameTakenError, Shared, Stillness
-from search.trial import Finished, Infeasible, Point
+from search.trial import Finished, Infeasible, Point, Reason
 from tests.search.conftest import Clock, Study
+from tests.words import sentence_of
 
 TTL = 100.0
 
@@ -87,7 +88,7 @@ def test_whoever_lost_a_trial_neither_reports_nor_tells_it(party: Party) -> None
     assert not sleeper.tell(0, Finished())
     assert taker.report(0, {"epoch": 1}, Point(100, 2.0)) == "continue"
     assert taker.tell(0, Finished())
-    assert not taker.tell(0, Infeasible("told twice"))
+    assert not taker.tell(0, Infeasible(Reason.told("told twice")))
     (record,) = taker.records()
     assert [card["objective"] for card in record.cards] == [2.0] and record.state == "finished"
 
@@ -184,7 +185,7 @@ def test_a_trial_that_ends_its_runners_is_given_up(party: Party) -> None:
     assert proposal is not None and proposal.number == 1
     failed = party.study.memory().record(0)
     assert failed.state == "failed" and failed.reason is not None
-    assert failed.reason.startswith("It was taken over from lost runners more than 3 times")
+    assert sentence_of(failed.reason).startswith("It was taken over from lost runners more than 3 times")
 
 
 def test_a_trial_that_gets_on_may_be_taken_over_for_ever(party: Party) -> None:
@@ -228,7 +229,7 @@ def test_time_is_kept_by_runner_and_summed(party: Party) -> None:
     one.report(0, {"epoch": 1}, Point(100, 1.0))
     other.report(1, {"epoch": 1}, Point(100, 1.0))
     minutes = party.driver(party.leases("third"), budget={"minutes": 2})
-    assert minutes.spent == "The budget of 2 minutes is spent (2.0 used)."
+    assert sentence_of(minutes.spent) == "The budget of 2 minutes is spent (2.0 used)."
 
 
 def test_a_dead_runners_claim_is_taken_and_a_living_ones_waited_for(party: Party) -> None:

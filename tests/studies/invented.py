@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 
 from search.memory import Memory
 from search.samplers import Draw, make_sampler
-from search.trial import End, Failed, Finished, Infeasible, Proposal, Pruned
+from search.trial import End, Failed, Finished, Infeasible, Proposal, Pruned, Reason
 from studies.engines.engine import Exam
 from studies.images import save_png, sheet, strip
 from studies.report.notes import short
-from studies.selection.checkpoint import BARRED, all_barred, facts, objective
+from studies.selection.checkpoint import all_barred, facts, objective
 from studies.selection.selection import Verdict, conclude, provisional
 from studies.study import study
 from studies.study.open import PROMPTS
@@ -163,7 +163,7 @@ def run_trial(opened: Study, wanted: int, clip: bool, unfinished: bool, rich: bo
     assert number == wanted
     values = memory.suggest(number, opened.spec.space.suggest, make_sampler("random", Draw(0, number, 5)))
     if number == 2:
-        finish(opened, number, Infeasible("the loss became nan after 17 images"), None)
+        finish(opened, number, Infeasible(Reason("loss_not_finite", {"value": "nan", "images": 17})), None)
         return
     cut = number % 3 == 1 and not (rich and number == MEMORISING)
     epochs = 2 if unfinished or cut else 6
@@ -178,9 +178,9 @@ def run_trial(opened: Study, wanted: int, clip: bool, unfinished: bool, rich: bo
     if unfinished:
         return
     attach_sheet(opened, number, epochs)
-    end = Failed("the disk was full") if number == 7 else Finished() if epochs == 6 else Pruned()
+    end = Failed(Reason.told("the disk was full")) if number == 7 else Finished() if epochs == 6 else Pruned()
     barred = all_barred(memory.record(number), opened.spec.guards)
-    finish(opened, number, Infeasible(f"{BARRED}: {barred}") if barred else end, best)
+    finish(opened, number, Infeasible(barred) if barred else end, best)
 
 
 def finish(opened: Study, number: int, end: End, value: float | None) -> None:

@@ -17,7 +17,9 @@ CALLS = ("say", "marked", "_", "self.say")
 def of_template() -> set[str]:
     """First arguments of ``_`` in the pages' templates."""
     environment = page.environment()
-    sources = [path.read_text(encoding="utf-8") for path in (STUDIES / "report" / "templates").glob("*.html.j2")]
+    sources = [
+        path.read_text(encoding="utf-8") for path in (STUDIES / "report" / "templates").glob("*.html.j2")
+    ]
     return {
         call.args[0].value
         for source in sources
@@ -39,3 +41,17 @@ def _of(path: Path) -> Iterator[str]:
             first = call.args[0]
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value
+
+
+def codes() -> set[str]:
+    """First arguments of ``Reason`` and ``Trouble`` in the four packages."""
+    packages = [STUDIES, *(STUDIES.parent / name for name in ("search", "trainer", "evaluation"))]
+    return {code for package in packages for path in package.rglob("*.py") for code in _codes(path)}
+
+
+def _codes(path: Path) -> Iterator[str]:
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("Reason", "Trouble"):
+            first = call.args[0]
+            choices = (first.body, first.orelse) if isinstance(first, ast.IfExp) else (first,)
+            yield from (str(choice.value) for choice in choices if isinstance(choice, ast.Constant))

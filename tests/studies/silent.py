@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from search.trial import TrialRecord
+from search.trial import Reason, TrialRecord
 
 
 class Silent:
@@ -19,7 +19,7 @@ class Silent:
 
     def checkpoint(self, number: int, card: Mapping[str, Any]) -> None: ...
 
-    def returned(self, number: int, reason: str) -> None: ...
+    def returned(self, number: int, reason: Reason) -> None: ...
 
     def lost(self, number: int) -> None: ...
 

@@ -158,10 +158,10 @@ class Pack:
     def _advance(self, run: TrainingRun, squared_error: float, norm: float) -> Event | None:
         steps = run.scaler.is_enabled() or math.isfinite(norm)
         ended = run.step(squared_error, norm) if steps else False
-        reason = run.trouble(squared_error, norm)
-        if reason is not None:
+        trouble = run.trouble(squared_error, norm)
+        if trouble is not None:
             self.evict(run.trial)
-            return Diverged(run.trial, run.progress.images_seen, reason)
+            return Diverged(run.trial, run.progress.images_seen, trouble)
         if not ended:
             return None
         run.next_epoch()

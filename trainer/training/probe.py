@@ -20,6 +20,7 @@ from trainer.seeds import derive
 from trainer.training import optimisers
 from trainer.training.pack import Pack
 from trainer.training.run import TrainingRun
+from trainer.trouble import Trouble
 
 PATIENCE = 100
 """Optimiser steps over which the rate must stay."""
@@ -51,7 +52,7 @@ class Course:
     rates: tuple[float, ...]
     """d * lr after each optimiser step."""
     plateau: Plateau
-    trouble: str | None
+    trouble: Trouble | None
     """Why training ended early, or None."""
 
 
@@ -144,11 +145,11 @@ def follow(
     seeds = [plan.seed, *(derive(plan.seed, "probe", i) for i in range(1, repetitions))]
     runs = [pack.admit(i, probed.model_copy(update={"seed": seed})) for i, seed in enumerate(seeds)]
     courses: list[list[float]] = [[] for _ in runs]
-    troubles: dict[int, str] = {}
+    troubles: dict[int, Trouble] = {}
     while pack.runs:
         for event in pack.step():
-            if reason := _trouble(event):
-                troubles[event.trial] = reason
+            if trouble := _trouble(event):
+                troubles[event.trial] = trouble
         for run, rates in zip(runs, courses, strict=True):
             if run.trial in pack.runs and run.progress.steps > len(rates):
                 rates.append(_rate(run))
@@ -163,13 +164,13 @@ def _rate(run: TrainingRun) -> float:
     return float(group["d"]) * float(group["lr"])
 
 
-def _trouble(event: Event) -> str | None:
+def _trouble(event: Event) -> Trouble | None:
     match event:
         case EpochEnd():
             return None
-        case Diverged(reason=reason):
-            return reason
+        case Diverged(trouble=trouble):
+            return trouble
         case OutOfMemory():
-            return "memory ran out"
+            return Trouble("memory_ran_out")
         case _:
             assert_never(event)

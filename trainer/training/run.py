@@ -19,6 +19,7 @@ from trainer.data.order import Batch, epoch_batches, images_per_epoch, steps_per
 from trainer.plan import TrainingPlan
 from trainer.training import optimisers, schedules, weight_norms
 from trainer.training.ema import Average
+from trainer.trouble import Trouble
 
 HOPELESS_LOSS = 1.5
 """Mean squared error at which a trial has diverged, as a multiple of what "no noise" everywhere scores."""
@@ -163,19 +164,16 @@ class TrainingRun:
         self.progress = progress
         self._deal()
 
-    def trouble(self, squared_error: float, gradient_norm: float) -> str | None:
+    def trouble(self, squared_error: float, gradient_norm: float) -> Trouble | None:
         """Why the trial has diverged, or None."""
+        images = self.progress.images_seen
         if not math.isfinite(squared_error):
-            return f"the loss became {squared_error} after {self.progress.images_seen} images"
+            return Trouble("loss_not_finite", {"value": str(squared_error), "images": images})
         if not math.isfinite(gradient_norm) and not self.scaler.is_enabled():
-            return f"the gradient became {gradient_norm} after {self.progress.images_seen} images"
+            return Trouble("gradient_not_finite", {"value": str(gradient_norm), "images": images})
         loss, silence = self.progress.running_loss, 1 + _largest_offset(self.plan) ** 2
-        hopeless = loss is not None and loss > HOPELESS_LOSS * silence
-        if hopeless and self.progress.images_seen >= _LOSS_MEMORY:
-            return (
-                f"the loss rose to {loss:.2f} after {self.progress.images_seen} images "
-                f"(predicting no noise at all scores {silence:.3g})"
-            )
+        if loss is not None and loss > HOPELESS_LOSS * silence and images >= _LOSS_MEMORY:
+            return Trouble("loss_rose", {"loss": loss, "images": images, "silence": silence})
         return None
 
     def _update(self, gradient_norm: float) -> None:

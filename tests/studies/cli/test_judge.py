@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from search.trial import Reason
 from tests.studies.cli.conftest import Run
 
 
@@ -67,7 +68,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
     asked: Any = Found()
     asked.case, asked.out = Found(), tmp_path / "out"
     asked.case.images = Found()
-    asked.case.images.warnings = ("look out",)
+    asked.case.images.warnings = (Reason.told("look out"),)
     monkeypatch.setattr("studies.commands.judge.examine", lambda request: asked)
     monkeypatch.setattr("studies.selection.judgement.reach", lambda case, told: found)
     monkeypatch.setattr("studies.selection.judgement.csv", lambda document: b"run\n")

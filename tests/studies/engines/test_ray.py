@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from search.trial import Proposal
+from search.trial import Proposal, Reason
 from studies.engines.choice import Choice, opened
 from studies.engines.engine import Returned, Scored
 from studies.engines.ray_cluster import close, cluster
@@ -25,6 +25,7 @@ from tests.studies.conftest import write_study
 from tests.studies.engines.test_contract import BRISK, GENTLE, far, to_the_end, trained_alone
 from tests.studies.runner.test_runner import run
 from tests.studies.silent import Silent
+from tests.words import sentence_of
 
 OUTSIDE = """
 import os, sys
@@ -47,8 +48,8 @@ class Told(Silent):
     def phase(self, text: str) -> None:
         self.phases.append(text)
 
-    def returned(self, number: int, reason: str) -> None:
-        self.waits.append(reason)
+    def returned(self, number: int, reason: Reason) -> None:
+        self.waits.append(sentence_of(reason))
 
     def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
         self._checkpoints += 1

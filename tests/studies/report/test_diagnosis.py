@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from search.trial import Point, State, TrialRecord
+from search.trial import Point, Reason, State, TrialRecord
 from studies.report.diagnosis import diagnose, headline
 
 SPREAD = (-0.01, 0.0, 0.01, 0.0)
@@ -68,14 +68,18 @@ def test_a_rise_within_the_noise_is_no_overfit() -> None:
 
 
 def test_a_trial_that_was_told_infeasible_has_diverged() -> None:
-    record = TrialRecord(0, {}, "infeasible", reason="The loss became nan after 170 images.")
+    record = TrialRecord(
+        0, {}, "infeasible", reason=Reason("loss_not_finite", {"value": "nan", "images": 170})
+    )
     found = diagnose(record)
     assert found is not None
     assert str(found) == "Diverged: the loss became nan after 170 images. Remedy: lower the learning rate."
 
 
 def test_what_did_not_fit_into_memory_has_not_diverged() -> None:
-    found = diagnose(TrialRecord(0, {}, "infeasible", reason="Its 5 folds do not fit into memory together."))
+    found = diagnose(
+        TrialRecord(0, {}, "infeasible", reason=Reason.told("Its 5 folds do not fit into memory together."))
+    )
     assert found is not None
     assert str(found) == "Not trained to the end: its 5 folds do not fit into memory together."
 

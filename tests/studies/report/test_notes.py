@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.trial import Failed, TrialRecord
+from search.trial import Failed, Reason, TrialRecord
 from studies.commands import dashboard
 from studies.report import plots
 from studies.report.notes import escaped, short, study_note, trial_note
@@ -91,7 +91,7 @@ def test_a_barred_trial_says_why_it_ended(rich: Invented) -> None:
 
 
 def test_a_failure_with_markup_in_its_message_is_only_shown() -> None:
-    record = TrialRecord(9, {}, "failed", reason=f"{HOSTILE} {TRAP}")
+    record = TrialRecord(9, {}, "failed", reason=Reason.told(f"{HOSTILE} {TRAP}"))
     seen = rendered(trial_note(record))
     assert {tag for tag, _ in seen.tags} == {"p"}
     assert HOSTILE in seen.text and "[click](javascript:alert(1))" in seen.text
@@ -112,9 +112,9 @@ def test_ended_trials_carry_short_attributes(rich: Invented) -> None:
     assert memory.annotation(OVERFIT, "diagnosis").startswith("Overfit from epoch 2")
     assert memory.annotation(MEMORISING, "diagnosis").startswith("Memorising")
     assert memory.annotation(2, "diagnosis") == "Diverged: the loss became nan after 17 images."
-    assert "best_epoch" not in short(TrialRecord(0, {}, "running"), Failed("the disk was full"))
+    assert "best_epoch" not in short(TrialRecord(0, {}, "running"), Failed(Reason.told("the disk was full")))
 
-    return Failed("the disk was full")
+    return Failed(Reason.told("the disk was full"))
 
 
 def test_the_study_has_its_own_plots_in_the_dashboard_once(rich: Invented) -> None:

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from search.trial import TrialRecord
+from search.trial import Reason, TrialRecord
 from studies.runner.progress import Bars, LineLog
 from studies.text.format import described
 
@@ -20,7 +20,7 @@ def play(watch: LineLog | Bars) -> None:
         watch.started(0, {"optimiser.unet_lr": 0.00123, "lora.rank": 8}, resumed=False)
         watch.stepped(4, 0.5)
         watch.checkpoint(0, CARD)
-        watch.ended(TrialRecord(0, {}, "infeasible", reason="the loss became nan"))
+        watch.ended(TrialRecord(0, {}, "infeasible", reason=Reason.told("the loss became nan")))
 
 
 def test_the_log_has_a_line_for_every_event():

@@ -7,11 +7,13 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from search.driver import Driver
+from search.trial import Reason
 from studies.cli.run import command
 from studies.errors import StudyError
 from studies.spec.guards import GuardsSection
 from studies.study.study import reopen
 from tests.studies.conftest import write_study
+from tests.words import sentence_of
 
 
 def run(study_file: Path, workspace: Path) -> str:
@@ -112,12 +114,12 @@ def test_epochs_beyond_the_image_budget_are_refused(small_study, tmp_path: Path)
 def test_a_trial_with_every_checkpoint_barred_is_infeasible_and_the_verdict_says_so(
     small_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(GuardsSection, "barred", lambda *_: "it copies")
+    monkeypatch.setattr(GuardsSection, "barred", lambda *_: Reason.told("it copies"))
     run(small_study(trials=2, images=16), tmp_path / "barred")
     study = reopen(tmp_path / "barred")
     for record in study.memory.records():
         assert record.state == "infeasible"
-        assert record.reason == "a guard bars every checkpoint: it copies"
+        assert sentence_of(record.reason) == "a guard bars every checkpoint: it copies"
         assert study.memory.annotation(record.number, "feasible") is False
         assert all(point.objective <= 0 for point in record.curve)
     selection = json.loads(study.workspace.selection.read_text())

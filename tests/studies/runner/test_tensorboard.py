@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from studies.cli.main import main
+from studies.engines.engine import MEMORY_FULL
 from studies.errors import StudyError
 from studies.runner.progress import LineLog
 from studies.runner.tensorboard import Events, Recorded, scalars
@@ -73,7 +74,7 @@ def test_a_watch_passes_on_what_it_records(
     seen.started(0, {"lora.rank": 4}, False)
     seen.stepped(1, 0.5)
     seen.checkpoint(0, record.cards[0])
-    seen.returned(0, "memory is full")
+    seen.returned(0, MEMORY_FULL)
     seen.ended(record)
     told = capsys.readouterr().out
     assert all(words in told for words in ("searching", "started: rank 4", "epoch  1", "waits", "finished"))

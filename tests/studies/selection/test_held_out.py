@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from studies.selection.held_out import read
+from tests.words import sentence_of
 from trainer.data.dataset import Dataset
 from trainer.data.images import DataError
 
@@ -38,13 +39,15 @@ def test_without_images_apart_the_studys_split_is_taken_with_a_warning(folders: 
     split = found.dataset.split
     assert (len(split.train), len(split.validation), len(split.test)) == (8, 2, 2)
     assert not found.never_trained_on
-    assert "may have been trained on" in found.warnings[-1] and "--held-out" in found.warnings[-1]
+    assert "may have been trained on" in sentence_of(found.warnings[-1]) and "--held-out" in sentence_of(
+        found.warnings[-1]
+    )
 
 
 def test_files_that_list_all_captions_were_trained_on_all(folders: tuple[Path, Path]) -> None:
     dataset = read(folders[0], None, [], 64, 0).dataset
     facts = {"ss_tag_frequency": tags(dataset, range(len(dataset.examples)))}
-    assert "images were trained on" in read(folders[0], None, [facts], 64, None).warnings[-1]
+    assert "images were trained on" in sentence_of(read(folders[0], None, [facts], 64, None).warnings[-1])
 
 
 def test_a_studys_own_files_are_judged_on_what_it_held_out(folders: tuple[Path, Path]) -> None:
@@ -56,7 +59,7 @@ def test_a_studys_own_files_are_judged_on_what_it_held_out(folders: tuple[Path, 
     found = read(folders[0], None, [facts], 64, None)
     assert found.never_trained_on
     assert found.dataset.split == dataset.split
-    assert not any("trained on" in warning for warning in found.warnings)
+    assert not any("trained on" in sentence_of(warning) for warning in found.warnings)
 
 
 def test_images_apart_are_judged_on_alone_and_some_are_kept_for_the_test(folders: tuple[Path, Path]) -> None:
@@ -76,7 +79,7 @@ def test_held_out_images_whose_tags_the_files_list_are_doubted(folders: tuple[Pa
     facts = {"ss_tag_frequency": tags(everything, range(len(everything.examples)))}
     found = read(data, apart, [facts], 64, None)
     assert not found.never_trained_on
-    assert "8 held-out image(s) have tags that the LoRA files list" in found.warnings[-1]
+    assert "8 held-out image(s) have tags that the LoRA files list" in sentence_of(found.warnings[-1])
     honest = {"ss_tag_frequency": tags(everything, everything.split.train)}
     assert read(data, apart, [honest], 64, None).never_trained_on
 
@@ -89,7 +92,8 @@ def test_a_copy_of_a_training_image_is_left_out(folders: tuple[Path, Path]) -> N
     found = read(data, apart, [{}], 64, None)
     judged = {found.dataset.examples[i].path.name for i in found.dataset.split.validation}
     assert "copy.png" not in judged
-    assert any("copy.png" in warning and "left out" in warning for warning in found.warnings)
+    told = [sentence_of(warning) for warning in found.warnings]
+    assert any("copy.png" in warning and "left out" in warning for warning in told)
 
 
 def test_the_training_folder_itself_is_no_held_out_folder(folders: tuple[Path, Path]) -> None:

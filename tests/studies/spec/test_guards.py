@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
 from search.trial import TrialRecord
+from studies.report.explanation import guard_rule
 from studies.selection.checkpoint import all_barred, candidates
 from studies.spec.guards import GuardsSection
+from tests.words import sentence_of
 
 GUARDS = GuardsSection(memorisation=1.0, flexibility=4.0, standard_errors=2.0)
 
@@ -58,19 +60,19 @@ def test_a_checkpoint_is_barred_beyond_the_points_and_the_noise(
 
 def test_each_guard_can_be_off() -> None:
     bad = copied(50.0).model_copy(update={"flexibility": Estimate(mean=-50.0, standard_error=0.1)})
-    assert "memorisation is 50.0 ± 0.1 points, 50.0 ± 0.1 above the base model's" in (
-        GUARDS.barred(bad) or ""
+    assert "memorisation is 50.0 ± 0.1 points, 50.0 ± 0.1 above the base model's" in sentence_of(
+        GUARDS.barred(bad)
     )
-    assert " and prompts outside the data set" in (GUARDS.barred(bad) or "")
+    assert " and prompts outside the data set" in sentence_of(GUARDS.barred(bad))
     off = GuardsSection(memorisation="off", flexibility="off")
     assert off.barred(bad) is None
-    assert off.rule == ""
+    assert guard_rule(off) == ""
     assert GuardsSection(memorisation="off").barred(copied(50.0)) is None
 
 
 def test_the_rule_is_told_in_words() -> None:
-    assert "exceeds 0, and the base model's by more than 1 points" in GUARDS.rule
-    assert "each beyond 2 standard errors" in GUARDS.rule
+    assert "exceeds 0, and the base model's by more than 1 points" in guard_rule(GUARDS)
+    assert "each beyond 2 standard errors" in guard_rule(GUARDS)
 
 
 def test_a_guard_is_a_number_or_off() -> None:
@@ -88,5 +90,5 @@ def test_candidates_carry_their_reason_and_a_trial_is_barred_only_as_a_whole() -
     found = candidates([record], {"validation": 0.01}, {"validation": 1.0}, GUARDS)
     assert [c.barred is None for c in found] == [True, False]
     assert all_barred(record, GUARDS) is None
-    assert "memorisation" in (all_barred(TrialRecord(1, {}, "finished", (card(2, bad),)), GUARDS) or "")
+    assert "memorisation" in sentence_of(all_barred(TrialRecord(1, {}, "finished", (card(2, bad),)), GUARDS))
     assert all_barred(TrialRecord(2, {}, "failed"), GUARDS) is None

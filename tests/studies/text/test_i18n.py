@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from search.patience import Patience, trial_stalled
-from search.trial import Point
+from search.trial import Point, Reason
 from studies.report import explanation
+from studies.report.explanation import Coded
 from studies.report.page import write
 from studies.selection.selection import provisional
 from studies.text.chinese import SENTENCES
@@ -165,26 +166,60 @@ def facts_of(finalist: dict[str, Any]) -> Any:
     return facts(finalist)
 
 
-def test_what_trainer_judge_and_search_store_is_recognised() -> None:
+def test_what_trainer_judge_and_search_end_with_is_said_in_both_languages() -> None:
     progress = SimpleNamespace(images_seen=80, running_loss=9.0)
     scaler = SimpleNamespace(is_enabled=lambda: False)
-    plan = SimpleNamespace()
-    run: Any = SimpleNamespace(progress=progress, scaler=scaler, plan=plan)
-    stored = [TrainingRun.trouble(run, math.nan, 1.0), TrainingRun.trouble(run, 1.0, math.inf)]
-    stored.append(card(validation=(math.nan, 0.1)).unusable)
-    stored.append(card().model_copy(update={"broken": 3}).unusable)
-    curve = [Point(10, 1.0), Point(20, 0.5), Point(30, 0.4)]
-    stored.append(trial_stalled(curve, Patience(checkpoints=1)))
-    stored.append("No checkpoint had a finite objective.")
-    for reason in stored:
+    noise = SimpleNamespace(offset=0.0, adaptive_scale=0.0)
+    run: Any = SimpleNamespace(progress=progress, scaler=scaler, plan=SimpleNamespace(noise=noise))
+    ends: list[tuple[Coded | None, str]] = [
+        (TrainingRun.trouble(run, math.nan, 1.0), "the loss became nan after 80 images"),
+        (TrainingRun.trouble(run, 1.0, math.inf), "the gradient became inf after 80 images"),
+        (
+            TrainingRun.trouble(run, 1.0, 1.0),
+            "the loss rose to 9.00 after 80 images (predicting no noise at all scores 1)",
+        ),
+        (card(validation=(math.nan, 0.1)).unusable, "the validation loss is NaN or infinite"),
+        (
+            card().model_copy(update={"broken": 3}).unusable,
+            "3 of 4 renders are black, constant or NaN",
+        ),
+        (
+            trial_stalled([Point(10, 1.0), Point(20, 0.5), Point(30, 0.4)], Patience(checkpoints=1)),
+            "its last 1 checkpoints are no better than the one after 10 images, so it was trained no further",
+        ),
+        (Reason("no_finite_objective"), "no checkpoint had a finite objective"),
+    ]
+    for reason, words in ends:
         assert reason is not None
-        told = explanation.stored(reason, CHINESE)
-        assert re.search(r"[一-鿿]", told), reason
-        assert explanation.stored(reason, ENGLISH).lower() == reason.rstrip(".").lower()
+        assert explanation.clause(reason) == words
+        assert re.search(r"[一-鿿]", explanation.clause(reason, CHINESE)), words
+
+
+def test_a_trial_that_guards_bar_as_a_whole_says_by_which() -> None:
+    guards = {"by": "copies", "level": 5.0, "level_error": 0.25, "rise": 6.04, "rise_error": 1.0}
+    assert explanation.sentence(Reason("barred", guards)) == (
+        "a guard bars every checkpoint: memorisation is 5.0 ± 0.2 points, 6.0 ± 1.0 above the base model's"
+    )
+    told = explanation.sentence(Reason("barred", {"by": "told", "text": "it copies"}), CHINESE)
+    assert told == "所有检查点都触发护栏：it copies"
 
 
 def test_a_failure_of_unknown_kind_is_shown_as_it_was_stored() -> None:
-    assert explanation.stored("The disk was full.", CHINESE) == "The disk was full."
+    assert explanation.sentence(Reason.told("The disk was full."), CHINESE) == "The disk was full."
+    assert (
+        explanation.sentence(Reason("from_tomorrow", {"a": 1, "b": "x"}), CHINESE)
+        == "from_tomorrow (a 1, b x)"
+    )
+
+
+def test_figures_that_json_lacks_do_not_hide_a_reason() -> None:
+    assert "nan" in explanation.sentence(Reason("forgets", {"loss": 6.0, "loss_error": None}))
+
+
+def test_every_code_in_the_source_has_its_sentence() -> None:
+    codes = sentences.codes()
+    assert len(codes) > 15
+    assert codes - {"told", "barred", "copies_and_forgets"} == set(explanation.REASONS)
 
 
 def test_values_that_look_like_places_stay_values() -> None:

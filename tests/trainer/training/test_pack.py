@@ -15,6 +15,7 @@ from torch import Tensor
 from evaluation.subject import Subject
 from evaluation.validation import cells, measure
 from tests.trainer.driving import equal, pack, relative_difference, state, steps, train
+from tests.words import sentence_of
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
@@ -26,6 +27,7 @@ from trainer.seeds import generator
 from trainer.training import noise
 from trainer.training.batch import gather
 from trainer.training.pack import Pack
+from trainer.trouble import Trouble
 
 Bases = Callable[..., BaseModel]
 Encode = Callable[[Dataset, BaseModel], Encoded]
@@ -356,7 +358,7 @@ def test_a_trial_that_blows_up_ends_with_a_reason_and_spares_its_neighbours(
     (end,) = [event for event in events if isinstance(event, Diverged)]
     assert end.trial == 1
     assert 0 < end.images_seen <= taken
-    assert "the loss" in end.reason or "the gradient" in end.reason
+    assert "the loss" in sentence_of(end.trouble) or "the gradient" in sentence_of(end.trouble)
     assert list(training.runs) == [0]
     assert training.has_room
     alone = train(encode(few_dataset, base()), good, taken)
@@ -380,7 +382,7 @@ def test_infinite_gradients_are_a_divergence(
         return errors
 
     monkeypatch.setattr(training, "_forward_backward", poisoned)
-    assert training.step() == [Diverged(0, 0, "the gradient became inf after 0 images")]
+    assert training.step() == [Diverged(0, 0, Trouble("gradient_not_finite", {"value": "inf", "images": 0}))]
 
 
 def test_a_strong_noise_offset_is_no_divergence(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.trainer.driving import pack
+from tests.words import sentence_of
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
@@ -119,7 +120,7 @@ def test_a_probe_that_diverges_says_so(
     )
     (course,) = follow(training, make_plan(rank=2), 1, 9).courses
     assert course.trouble is not None
-    assert "the loss became nan" in course.trouble
+    assert "the loss became nan" in sentence_of(course.trouble)
     assert not course.plateau.flat
     assert not training.runs
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.trainer.driving import pack
+from tests.words import sentence_of
 from trainer.adapters.bank import Shape
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
@@ -109,7 +110,7 @@ def test_what_is_not_a_number_has_diverged(
     training: Pack, make_plan: Plans, error: float, norm: float, reason: str | None
 ) -> None:
     found = training.admit(0, make_plan()).trouble(error, norm)
-    assert found is None if reason is None else (found or "").startswith(reason)
+    assert found is None if reason is None else sentence_of(found).startswith(reason)
 
 
 def test_one_bad_batch_is_forgiven_and_a_lasting_bad_loss_is_not(training: Pack, make_plan: Plans) -> None:
@@ -119,7 +120,7 @@ def test_one_bad_batch_is_forgiven_and_a_lasting_bad_loss_is_not(training: Pack,
         run.step(error, 1.0)
         verdicts.append(run.trouble(error, 1.0))
     assert not any(verdicts[:37])
-    assert "the loss rose to" in (verdicts[-1] or "")
+    assert "the loss rose to" in sentence_of(verdicts[-1])
 
 
 def test_the_slot_follows_the_plan(make_plan: Plans) -> None:
