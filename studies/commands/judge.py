@@ -14,7 +14,7 @@ from studies.report import checkpoint_table, files_page
 from studies.report.choice import as_trial, explained
 from studies.selection import held_out, lora_files
 from studies.selection.document import Selection
-from studies.selection.file_judge import JudgeRequest, Told, judge_files, precision_for, rows_for
+from studies.selection.file_judge import JudgedFiles, JudgeRequest, Told, judge_files, precision_for, rows_for
 from studies.selection.lora_files import Outline
 from studies.selection.lora_runs import LoraCheckpoint, arrange
 from studies.spec.guards import GuardsSection
@@ -74,14 +74,20 @@ def judge(request: JudgeRequest, told: Told, say: Translator) -> tuple[Selection
         NothingToSelect: no file renders or predicts anything usable.
     """
     judged = judge_files(request, told)
-    selection, files = explained(judged.selection), JudgeFiles.below(request.out)
+    judged = replace(judged, selection=explained(judged.selection))
+    return judged.selection, write(judged, request, say)
+
+
+def write(judged: JudgedFiles, request: JudgeRequest, say: Translator) -> JudgeFiles:
+    """Writes JSON, table and page, each whole or not at all."""
+    selection, files = judged.selection, JudgeFiles.below(request.out)
     write_json(files.document, selection.to_json())
     runs = selection.files.runs if selection.files else ()
     of_run = [[c for c in selection.candidates if c.origin and c.origin.run == run.run] for run in runs]
     trials = [replace(as_trial(of, i), values={"run": runs[i].run}) for i, of in enumerate(of_run)]
     write_whole(files.table, checkpoint_table.csv(trials, ["run"]))
-    files_page.write(files.page, replace(judged, selection=selection), request, say)
-    return selection, files
+    files_page.write(files.page, judged, request, say)
+    return files
 
 
 def examine(options: JudgeOptions) -> JudgeRequest:

@@ -12,6 +12,7 @@ from evaluation.scorecard import ScoreCard
 from search.selection import Candidate
 from search.trial import Value
 from studies.errors import StudyError
+from studies.selection.format_1 import upgraded
 from studies.selection.rule import Rule
 from studies.study.trial import Checkpoint, MaybeReason, Origin
 from studies.workspace import Workspace, write_json
@@ -243,10 +244,11 @@ def estimated(candidate: Candidate) -> Estimate:
 
 
 def parse(stored: Any) -> Selection | None:
-    """A stored document; None where there is none, or one of another format."""
+    """A stored document; None where there is none, or one that this version cannot read."""
     try:
-        return Selection.model_validate(stored)
-    except ValidationError:
+        old = isinstance(stored, dict) and "format" not in stored
+        return Selection.model_validate(upgraded(stored) if old else stored)
+    except (ValidationError, KeyError, TypeError, ValueError):
         return None
 
 

@@ -13,17 +13,22 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
+from evaluation.scorecard import ScoreCard
 from search.memory import Memory
 from search.samplers import Draw, make_sampler
 from search.trial import End, Failed, Finished, Infeasible, Proposal, Pruned, Reason
 from studies.engines.engine import Exam
 from studies.images import save_png, sheet, strip
+from studies.report.choice import explained
 from studies.report.notes import short
-from studies.selection.checkpoint import all_barred, facts, objective
-from studies.selection.selection import Verdict, conclude, provisional
+from studies.selection import document
+from studies.selection.document import Selection
+from studies.selection.rule import Rule
+from studies.selection.selection import conclude, provisional
 from studies.study import study
 from studies.study.open import PROMPTS
 from studies.study.study import SPREADS, Study
+from studies.study.trial import Trial
 from studies.workspace import Workspace, copy_whole, write_json
 
 HOSTILE = "<script>alert('caption')</script>"
@@ -68,10 +73,10 @@ finalists = 4
 
 @dataclass(frozen=True)
 class Invented:
-    """A study and the verdict that stands on it."""
+    """A study and the choice that stands on it."""
 
     study: Study
-    verdict: Verdict
+    selection: Selection
 
     @property
     def workspace(self) -> Workspace:
@@ -79,26 +84,26 @@ class Invented:
 
 
 @dataclass(frozen=True)
-class Examiner:
+class ExaminingEngine:
     """An engine that only examines, with the truth and a little fresh noise."""
 
     study: Study
     clip: bool
     rich: bool = False
 
-    def settle(self, proposal: Proposal, epoch: int) -> None:
+    def retrain_on_all(self, proposal: Proposal, epoch: int) -> None:
         """The files are there."""
 
-    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
         records = self.study.memory.records()
         cards = [next(c for c in records[t].cards if c["epoch"] == e) for t, e in checkpoints]
         found = [
             scores(r.values, c["images_seen"], random.Random(f"{exam.label}{r.number}"), self.clip, 24, 0.002)
             for r, c in zip((records[t] for t, _ in checkpoints), cards, strict=True)
         ]
-        if not self.rich:
-            return found
-        return [enriched(self.study, s, t, e) for s, (t, e) in zip(found, checkpoints, strict=True)]
+        if self.rich:
+            found = [enriched(self.study, s, t, e) for s, (t, e) in zip(found, checkpoints, strict=True)]
+        return [ScoreCard.model_validate(one) for one in found]
 
 
 def invent(
@@ -140,10 +145,11 @@ def invent(
     for number in range(trials):
         run_trial(opened, number, clip, unfinished=not finished and number == trials - 1, rich=rich)
     if finished:
-        verdict = conclude(opened, Examiner(opened, clip, rich))  # type: ignore[arg-type]
+        selection = explained(conclude(opened, ExaminingEngine(opened, clip, rich)))  # type: ignore[arg-type]
+        document.write(opened.workspace, selection)
         memory.remember("seconds_last_run", {"training": 300.0, "judging": 40.0, "wall": 371.0})
-        return Invented(opened, verdict)
-    return Invented(opened, provisional(opened))
+        return Invented(opened, selection)
+    return Invented(opened, explained(provisional(opened)))
 
 
 def begin(path: Path, root: Path, storage: str) -> Study:
@@ -179,13 +185,13 @@ def run_trial(opened: Study, wanted: int, clip: bool, unfinished: bool, rich: bo
         return
     attach_sheet(opened, number, epochs)
     end = Failed(Reason.told("the disk was full")) if number == 7 else Finished() if epochs == 6 else Pruned()
-    barred = all_barred(memory.record(number), opened.spec.guards)
+    barred = Rule.of(opened.spec).all_barred(Trial.of(memory.record(number)).checkpoints)
     finish(opened, number, Infeasible(barred) if barred else end, best)
 
 
 def finish(opened: Study, number: int, end: End, value: float | None) -> None:
     """Tells a trial with its short attributes, as the runner does."""
-    for key, text in short(opened.memory.record(number), end).items():
+    for key, text in short(Trial.of(opened.memory.record(number)), end).items():
         opened.memory.annotate(number, key, text)
     opened.memory.tell(number, end, value)
 
@@ -211,7 +217,8 @@ def card_of(
     }
     if rich:
         card["scores"] = enriched(opened, card["scores"], number, epoch)
-    found = objective(facts(card), opened.memory.recall(SPREADS), opened.spec.objective)
+    rule = Rule.of(opened.spec, opened.memory.recall(SPREADS))
+    found = rule.objective(ScoreCard.model_validate(card["scores"]))
     return card | {"objective": found.mean, "objective_error": found.standard_error}
 
 

@@ -10,6 +10,7 @@ import pytest
 from optuna_dashboard import get_note
 
 from studies.commands import dashboard
+from studies.report.choice import reason
 from studies.report.notes import escaped
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented
@@ -47,10 +48,10 @@ def test_taken_port_is_told_in_a_sentence(finished: Invented, run: Run) -> None:
 
 def test_notes_show_the_verdict_and_the_contact_sheets(finished: Invented) -> None:
     memory = finished.study.memory
-    dashboard.annotate(finished.study, finished.verdict)
+    dashboard.annotate(finished.study, finished.selection)
     study = memory._study
-    assert escaped(finished.verdict["winner"]["reason"]) in get_note(study)
-    number = finished.verdict["winner"]["trial"]
+    assert escaped(reason(finished.selection)) in get_note(study)
+    number = finished.selection.winner.trial
     note = get_note(memory._trial(number))
     assert "**The winner" in note
     assert "![contact sheet](/artifacts/" in note

@@ -7,12 +7,12 @@ from tests.studies.invented import Invented
 
 
 def test_shows_winner_reason_and_finalists(finished: Invented, run: Run) -> None:
-    winner = finished.verdict["winner"]
+    winner = finished.selection.winner
     code, out, _ = run("select", finished.workspace.root)
     assert code == 0
     assert out.startswith(f"Winner: trial {winner['trial']}, epoch {winner['epoch']}")
     assert winner["reason"] in out
-    assert out.count(" -> ") == 1 + len(finished.verdict["confirmation"]["finalists"])
+    assert out.count(" -> ") == 1 + len(finished.selection.finalists)
     assert str(finished.workspace.best) in out
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from studies.commands.judge import own_size
-from studies.engines.judging import rows_for
+from studies.selection.file_judge import rows_for
 from trainer.bases.find import CONFIGS, Source, find
 from trainer.plans.base import BasePlan
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from search.trial import Failed, Reason, TrialRecord
+from search.trial import Failed, Reason
 from studies.commands import dashboard
 from studies.report import plots
 from studies.report.notes import escaped, short, study_note, trial_note
+from studies.study.trial import Trial, read_trials
 from tests.studies.invented import HOSTILE, MEMORISING, OVERFIT, TRAP, Invented, invent
 
 markdown_it = pytest.importorskip("markdown_it")
@@ -71,8 +72,8 @@ def test_line_breaks_in_a_caption_do_not_begin_a_new_block() -> None:
 
 
 def test_a_trial_note_shows_diagnosis_figures_and_one_sheet(rich: Invented) -> None:
-    record = rich.study.memory.record(OVERFIT)
-    seen = rendered(trial_note(record, rich.verdict, rich.study.prompts, has_sheet=True))
+    trial = Trial.of(rich.study.memory.record(OVERFIT))
+    seen = rendered(trial_note(trial, rich.selection, rich.study.prompts, has_sheet=True))
     assert "Overfit from epoch 2" in seen.text
     assert "Remedy: fewer repeats or epochs" in seen.text
     assert [a.get("alt") for tag, a in seen.tags if tag == "img"] == ["contact sheet"]
@@ -84,25 +85,25 @@ def test_a_trial_note_shows_diagnosis_figures_and_one_sheet(rich: Invented) -> N
 
 
 def test_a_barred_trial_says_why_it_ended(rich: Invented) -> None:
-    note = trial_note(rich.study.memory.record(MEMORISING), rich.verdict)
+    note = trial_note(Trial.of(rich.study.memory.record(MEMORISING)), rich.selection)
     seen = rendered(note)
     assert "Memorising from epoch" in seen.text
     assert "It ended as infeasible: a guard bars every checkpoint" in seen.text
 
 
 def test_a_failure_with_markup_in_its_message_is_only_shown() -> None:
-    record = TrialRecord(9, {}, "failed", reason=Reason.told(f"{HOSTILE} {TRAP}"))
-    seen = rendered(trial_note(record))
+    trial = Trial(9, {}, "failed", reason=Reason.told(f"{HOSTILE} {TRAP}"))
+    seen = rendered(trial_note(trial))
     assert {tag for tag, _ in seen.tags} == {"p"}
     assert HOSTILE in seen.text and "[click](javascript:alert(1))" in seen.text
 
 
 def test_the_study_note_has_the_verdict_in_figures_and_says_what_trials_suffer_from(rich: Invented) -> None:
-    seen = rendered(study_note(rich.verdict, rich.study.memory.records()))
-    winner = rich.verdict["winner"]
-    assert f"Use: trial {winner['trial']}, epoch {winner['epoch']}" in seen.text
+    seen = rendered(study_note(rich.selection, read_trials(rich.study.memory)))
+    winner = rich.selection.winner
+    assert f"Use: trial {winner.trial}, epoch {winner.epoch}" in seen.text
     assert "1 memorising" in seen.text
-    assert ("Not separable" in seen.text) == (not rich.verdict["confirmation"]["separable"])
+    assert ("Not separable" in seen.text) == (not rich.selection.confirmation.separable)
 
 
 def test_ended_trials_carry_short_attributes(rich: Invented) -> None:
@@ -112,7 +113,7 @@ def test_ended_trials_carry_short_attributes(rich: Invented) -> None:
     assert memory.annotation(OVERFIT, "diagnosis").startswith("Overfit from epoch 2")
     assert memory.annotation(MEMORISING, "diagnosis").startswith("Memorising")
     assert memory.annotation(2, "diagnosis") == "Diverged: the loss became nan after 17 images."
-    assert "best_epoch" not in short(TrialRecord(0, {}, "running"), Failed(Reason.told("the disk was full")))
+    assert "best_epoch" not in short(Trial(0, {}, "running"), Failed(Reason.told("the disk was full")))
 
     return Failed(Reason.told("the disk was full"))
 
@@ -121,9 +122,9 @@ def test_the_study_has_its_own_plots_in_the_dashboard_once(rich: Invented) -> No
     from optuna_dashboard._custom_plot_data import list_graph_object_ids
 
     for _ in range(2):
-        dashboard.annotate(rich.study, rich.verdict)
+        dashboard.annotate(rich.study, rich.selection)
     attributes = rich.study.memory._study._storage.get_study_system_attrs(rich.study.memory._study._study_id)
-    drawn = plots.draw(rich.study.spec, rich.study.memory, rich.verdict, rich.study.memory.records())
+    drawn = plots.draw(rich.study.spec, rich.study.memory, rich.selection, read_trials(rich.study.memory))
     assert sorted(list_graph_object_ids(attributes)) == sorted(set(drawn) & set(dashboard.TITLES))
     assert {"curves", "parallel", "pareto", "importance"} <= set(drawn)
 
@@ -134,5 +135,5 @@ def test_an_edited_note_is_kept(tmp_path: Path) -> None:
     found = invent(tmp_path, trials=2, rich=True)
     trial = found.study.memory._trial(0)
     save_note(trial, "mine")
-    dashboard.annotate(found.study, found.verdict)
+    dashboard.annotate(found.study, found.selection)
     assert get_note(trial) == "mine"

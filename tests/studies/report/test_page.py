@@ -5,10 +5,13 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from studies.report.page import write
+from studies.report.study_page import write
+from studies.selection import document
+from studies.selection.document import Selection
 from tests.studies.invented import HOSTILE, MEMORISING, OVERFIT, Invented, invent
 
 
@@ -62,7 +65,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Invented:
 
 @pytest.fixture(scope="module")
 def text(finished: Invented) -> str:
-    return write(finished.study, finished.verdict).read_text(encoding="utf-8")
+    return write(finished.study, finished.selection).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +84,20 @@ def test_page_asks_nothing_of_the_network(page: Page) -> None:
 
 
 def test_grid_shows_the_base_every_epoch_and_the_held_out_images(finished: Invented, page: Page) -> None:
-    winner = finished.study.memory.record(finished.verdict["winner"]["trial"])
+    winner = finished.study.memory.record(finished.selection.winner.trial)
     rows = 1 + len(winner.cards) + 1
     assert page.parts.count("grid") == rows * finished.study.prompt_count
 
 
 def test_finalists_stand_side_by_side_with_the_base(finished: Invented, page: Page) -> None:
-    finalists = finished.verdict["confirmation"]["finalists"]
+    finalists = finished.selection.finalists
     assert page.parts.count("side") == (1 + len(finalists)) * finished.study.prompt_count
 
 
 def test_chosen_epoch_is_marked_once_in_the_grid(finished: Invented, text: str) -> None:
     grid = text[text.index('<div class="box grid" id="grid">') :]
     grid = grid[: grid.index("</table>")]
-    epoch = finished.verdict["winner"]["epoch"]
+    epoch = finished.selection.winner.epoch
     assert re.findall(r'class="won"><th[^>]*>epoch (\d+)', grid) == [str(epoch)]
 
 
@@ -124,7 +127,7 @@ def test_says_how_to_use_the_file_and_what_the_search_had_to_beat(finished: Inve
 
 def test_unfinished_study_without_clip_has_a_provisional_report(tmp_path: Path) -> None:
     found = invent(tmp_path, trials=4, clip=False, finished=False)
-    text = write(found.study, found.verdict).read_text(encoding="utf-8")
+    text = write(found.study, found.selection).read_text(encoding="utf-8")
     page = Page(text)
     assert any("provisional" in words for words in page.texts)
     assert "plot-clip" not in page.plots
@@ -140,7 +143,7 @@ def test_report_needs_neither_pictures_nor_lora_files(tmp_path: Path) -> None:
     found.workspace.best.unlink()
     for path in found.workspace.root.glob("trials/*/*.safetensors"):
         path.unlink()
-    text = write(found.study, found.verdict).read_text(encoding="utf-8")
+    text = write(found.study, found.selection).read_text(encoding="utf-8")
     assert "What it draws" not in text
     assert "This file is missing" in text
 
@@ -152,7 +155,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Invented:
 
 @pytest.fixture(scope="module")
 def full(rich: Invented) -> Page:
-    return Page(write(rich.study, rich.verdict).read_text(encoding="utf-8"))
+    return Page(write(rich.study, rich.selection).read_text(encoding="utf-8"))
 
 
 def test_every_trial_is_diagnosed_with_its_remedy(rich: Invented, full: Page) -> None:
@@ -167,12 +170,12 @@ def test_every_trial_is_diagnosed_with_its_remedy(rich: Invented, full: Page) ->
 def test_renders_stand_beside_their_nearest_training_images_the_most_alike_first(
     rich: Invented, full: Page
 ) -> None:
-    winner = rich.verdict["winner"]
-    card = next(c for c in rich.study.memory.record(winner["trial"]).cards if c["epoch"] == winner["epoch"])
-    rises = card["scores"]["memorisation_by_prompt"]
+    scores = rich.selection.winner.scores
+    rises, nearest = scores.metrics["memorisation"].cells, scores.nearest_training
+    assert nearest is not None
     order = sorted(range(len(rises)), key=lambda i: -rises[i])
     examples = rich.study.dataset.examples
-    names = [examples[card["scores"]["nearest_training"][i]].path.name for i in order]
+    names = [examples[nearest[i]].path.name for i in order]
     shown = [
         label.removeprefix("training image ") for label in full.labels if label.startswith("training image ")
     ]
@@ -186,26 +189,27 @@ def test_every_figure_has_its_error_and_the_base_has_its_own_row(rich: Invented,
     for part in ("finalists", "checkpoints"):
         assert full.rows[part][1].split()[:2] == ["base", "model"]
         assert {"61.00", "24.00", "31.00", "−1.50"} <= set(full.rows[part][1].split())
-    finalists = rich.verdict["confirmation"]["finalists"]
+    finalists = rich.selection.finalists
     for row in full.rows["finalists"][2:]:
         assert row.count("±") >= 7
     assert len(full.rows["finalists"]) == 2 + len(finalists)
 
 
 def test_barred_checkpoints_and_the_front_are_marked(rich: Invented, full: Page) -> None:
-    front = {(c["trial"], c["epoch"]) for c in rich.verdict["pareto"]}
+    front = {(c.trial, c.epoch) for c in rich.selection.pareto}
     assert sum("◆" in row for row in full.rows["checkpoints"]) == len(front)
-    barred = sum(c["barred"] is not None for c in rich.verdict["candidates"])
+    barred = sum(c.barred is not None for c in rich.selection.candidates)
     assert barred == 6
     assert any(
-        f"{barred} of {len(rich.verdict['candidates'])} checkpoints were barred" in t for t in full.texts
+        f"{barred} of {len(rich.selection.candidates)} checkpoints were barred" in t for t in full.texts
     )
 
 
 def test_what_cannot_be_separated_is_said_at_the_top(rich: Invented) -> None:
-    verdict = json.loads(json.dumps(rich.verdict))
-    verdict["confirmation"]["separable"] = False
-    page = Page(write(rich.study, verdict).read_text(encoding="utf-8"))
+    assert rich.selection.confirmation is not None
+    unclear = rich.selection.confirmation.model_copy(update={"separable": False})
+    selection = rich.selection.model_copy(update={"confirmation": unclear})
+    page = Page(write(rich.study, selection).read_text(encoding="utf-8"))
     assert "not separable" in [text.strip() for text in page.texts]
 
 
@@ -219,9 +223,48 @@ def test_the_csv_file_has_values_errors_and_the_base(rich: Invented, full: Page)
     assert float(row["memorisation_error"]) == 0.5
 
 
-def test_a_verdict_of_an_older_version_still_has_a_page(rich: Invented) -> None:
-    old = json.loads(json.dumps(rich.verdict))
-    del old["pareto"]
-    for found in (*old["candidates"], *old["confirmation"]["finalists"]):
-        del found["barred"]
-    assert write(rich.study, old).stat().st_size > 100_000
+def test_a_verdict_of_the_format_before_still_has_a_page(rich: Invented) -> None:
+    found = document.parse(of_format_1(rich.selection))
+    assert found is not None
+    assert found.winner.key == rich.selection.winner.key and found.finalists == rich.selection.finalists
+    assert write(rich.study, found).stat().st_size > 100_000
+
+
+def of_format_1(selection: Selection) -> dict[str, Any]:
+    """The document as version 0.1 wrote it."""
+    found = selection.to_json()
+    rule = found["rule"]
+    for one in (found["winner"], *found["candidates"], *found["confirmation"]["finalists"]):
+        one["scores"] = in_fields(one["scores"])
+        one["barred"] = one.get("barred") and "memorisation is high"
+        one.pop("file", None) if one is not found["winner"] else None
+        one.pop("rank", None)
+        one.pop("origin", None)
+    del found["confirmation"]["best"]
+    return {
+        "study": found["name"],
+        "seed": found["seed"],
+        "trials": found["trials"],
+        "rule": "The objective is ...",
+        "winner": found["winner"] | {"reason": "Trial ..."},
+        "spreads": rule["spreads"],
+        "shares_of_variance": found["shares_of_variance"],
+        "pareto": found["pareto"],
+        "candidates": found["candidates"],
+        "asked": {"objective": rule["weights"], "guards": rule["guards"], "confirm": rule["confirm"]},
+        "confirmation": found["confirmation"],
+        "test": in_fields(found["test"]),
+        "tested_before": [[one["trial"], one["epoch"]] for one in found["tested_before"]],
+    }
+
+
+def in_fields(card: dict[str, Any]) -> dict[str, Any]:
+    """A card with a field for each part of each metric."""
+    metrics = card["metrics"]
+    fields = {k: v for k, v in card.items() if k != "metrics"}
+    fields["base_values"] = {name: found["base"] for name, found in metrics.items() if found["base"]}
+    for name, found in metrics.items():
+        fields |= {name: found["difference"], f"{name}_value": found["value"]}
+        fields[f"{name}_level"] = found["level"]
+        fields["validation_by_image" if name == "validation" else f"{name}_by_prompt"] = found["cells"]
+    return fields

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from studies.commands import dashboard
-from studies.report.page import write
+from studies.report.study_page import write
 from studies.text.i18n import translator
 from tests.postgres import running
 from tests.proxy import proxied
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.browser, needs_chromium]
 @pytest.fixture(scope="module")
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Invented:
     found = invent(tmp_path_factory.mktemp("rich"), trials=12, rich=True)
-    dashboard.annotate(found.study, found.verdict)
+    dashboard.annotate(found.study, found.selection)
     return found
 
 
@@ -74,7 +74,7 @@ def postgresql(_folder: Path) -> Iterator[str]:
 def test_the_report_shows_everything_and_runs_nothing_foreign(
     rich: Invented, browser: Any, screens: Path, language: str, size: tuple[int, int], dark: bool
 ) -> None:
-    path = write(rich.study, rich.verdict, translator(language))
+    path = write(rich.study, rich.selection, translator(language))
     kept = shutil.copy(path, path.with_name(f"{language}.html"))
     with looking(browser, f"file://{kept}", size, dark) as look:
         look.page.wait_for_selector("#plot-timesteps .main-svg")
@@ -89,7 +89,7 @@ def test_the_report_shows_everything_and_runs_nothing_foreign(
 
 
 def test_the_page_prints_on_paper_without_cutting_tables(rich: Invented, browser: Any, screens: Path) -> None:
-    path = write(rich.study, rich.verdict)
+    path = write(rich.study, rich.selection)
     with looking(browser, f"file://{path}", (794, 1123)) as look:
         look.page.wait_for_selector("#plot-timesteps .main-svg")
         look.page.emulate_media(media="print")
@@ -136,7 +136,7 @@ def test_the_dashboard_shows_a_study_that_a_server_holds(
 ) -> None:
     with running(tmp_path) as url:
         found = invent(tmp_path / "study", storage=url)
-        dashboard.annotate(found.study, found.verdict)
+        dashboard.annotate(found.study, found.selection)
         with (
             served(found) as address,
             looking(browser, f"{address}/dashboard/studies/1", DESK, home=address) as look,
@@ -151,8 +151,8 @@ def test_the_dashboard_shows_a_study_that_a_server_holds(
 
 
 def test_hostile_words_are_read_and_never_obeyed(hostile: Invented, browser: Any, screens: Path) -> None:
-    dashboard.annotate(hostile.study, hostile.verdict)
-    page = write(hostile.study, hostile.verdict)
+    dashboard.annotate(hostile.study, hostile.selection)
+    page = write(hostile.study, hostile.selection)
     with looking(browser, f"file://{page}", DESK) as look:
         look.page.wait_for_selector("#plot-timesteps .main-svg")
         _has_them_as_words(look)

@@ -10,7 +10,7 @@ import pytest
 
 from search.storage import StorageError, reach, redacted
 from studies.commands import dashboard
-from studies.report import page
+from studies.report import study_page
 from studies.workspace import Workspace
 from tests.studies.cli.conftest import run as run
 from tests.studies.invented import invent
@@ -57,8 +57,8 @@ def test_nothing_that_a_study_leaves_holds_it(
     (tmp_path / "file:").symlink_to("/")
     monkeypatch.setattr(Workspace, "storage_url", property(address))
     found = invent(tmp_path / "study", trials=3, rich=True)
-    dashboard.annotate(found.study, found.verdict)
-    page.write(found.study, found.verdict)
+    dashboard.annotate(found.study, found.selection)
+    study_page.write(found.study, found.selection)
     root = found.workspace.root
     commands: list[list[object]] = [
         ["status", root], ["status", root, "--json"], ["select", root], ["select", root, "--json"], ["report", root],

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from evaluation.intervals import Estimate
+from evaluation.scorecard import Measured, ScoreCard
 from studies.engines.engine import Exam
-from studies.report.findings import earlier_tests
+from studies.report.choice import earlier_tests, reason
 from studies.selection.confirmation import SHORTLISTS
+from studies.selection.document import Selection
 from studies.selection.selection import conclude, provisional
 from studies.study.study import Study
 from studies.text.i18n import ENGLISH
-from tests.studies.invented import Examiner, invent
+from tests.studies.invented import ExaminingEngine, invent
+
+
+def measured(card: ScoreCard, name: str, mean: float, error: float, cells: Sequence[float] = ()) -> ScoreCard:
+    """The card with another figure."""
+    found = Measured(difference=Estimate(mean=mean, standard_error=error), cells=tuple(cells))
+    return card.model_copy(update={"metrics": {**card.metrics, name: found}})
 
 
 @dataclass(frozen=True)
-class Ranking(Examiner):
+class Ranking(ExaminingEngine):
     """Measures checkpoints by what a test says of them, on four images that agree or not."""
 
     gain: float = 0.0
     """What each finalist is better than the next, in validation's own figure."""
     asked: list[list[tuple[int, int]]] = field(default_factory=list)
 
-    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
         if exam.side == "validation":
             self.asked.append(list(checkpoints))
         cards = []
@@ -34,8 +42,7 @@ class Ranking(Examiner):
             place = next(heard.index(key) for heard in self.asked if key in heard)
             mean = -0.1 + self.gain * place
             values = [mean + 0.01 * sign * place for sign in (1, -1, 1, -1)]
-            figure = {"mean": mean, "standard_error": 0.005}
-            cards.append(dict(card) | {"validation": figure, "validation_by_image": values})
+            cards.append(measured(card, "validation", mean, 0.005, values))
         return cards
 
 
@@ -46,27 +53,29 @@ def unfinished(tmp_path: Path) -> Study:
 
 def test_one_hearing_is_enough_for_a_clear_winner(unfinished: Study) -> None:
     engine = Ranking(unfinished, clip=False, gain=0.05)
-    confirmation = conclude(unfinished, engine)["confirmation"]
-    assert (len(engine.asked), confirmation["rounds"], confirmation["separable"]) == (1, 1, True)
+    confirmation = conclude(unfinished, engine).confirmation
+    assert confirmation is not None
+    assert (len(engine.asked), confirmation.rounds, confirmation.separable) == (1, 1, True)
 
 
 def test_finalists_within_the_noise_are_heard_until_the_rounds_are_spent(unfinished: Study) -> None:
     engine = Ranking(unfinished, clip=False, gain=1e-4)
-    confirmation = conclude(unfinished, engine)["confirmation"]
-    assert (len(engine.asked), confirmation["rounds"]) == (unfinished.spec.confirm.rounds, 3)
-    assert not confirmation["separable"]
+    confirmation = conclude(unfinished, engine).confirmation
+    assert confirmation is not None
+    assert (len(engine.asked), confirmation.rounds) == (unfinished.spec.confirm.rounds, 3)
+    assert not confirmation.separable
 
 
 def test_who_is_clearly_behind_is_not_heard_again(unfinished: Study) -> None:
     @dataclass(frozen=True)
     class LastBehind(Ranking):
-        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
             cards = super().examine(checkpoints, exam)
             last = self.asked[0][-1]
-            behind = {"validation": {"mean": 0.5, "standard_error": 0.005}, "validation_by_image": [0.5] * 4}
             return [
-                card | behind if key == last else card for key, card in zip(checkpoints, cards, strict=True)
-            ]  # type: ignore[operator]
+                measured(card, "validation", 0.5, 0.005, [0.5] * 4) if key == last else card
+                for key, card in zip(checkpoints, cards, strict=True)
+            ]
 
     engine = LastBehind(unfinished, clip=False, gain=1e-4)
     conclude(unfinished, engine)
@@ -83,7 +92,7 @@ def test_a_verdict_stands_until_the_rule_or_the_trials_change(unfinished: Study)
     changed = replace(unfinished, spec=unfinished.spec.model_copy(update={"confirm": other}))
     again = conclude(changed, engine)
     assert len(engine.asked) == 2
-    assert again["rule"] != first["rule"]
+    assert again.rule != first.rule
 
 
 def test_a_checkpoint_meets_the_test_images_once_and_a_second_one_says_so(unfinished: Study) -> None:
@@ -91,20 +100,20 @@ def test_a_checkpoint_meets_the_test_images_once_and_a_second_one_says_so(unfini
 
     @dataclass(frozen=True)
     class Counting(Ranking):
-        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
             tests.extend(checkpoints if exam.side == "test" else ())
             return super().examine(checkpoints, exam)
 
-    def told(preference: float, gain: float) -> dict[str, Any]:
+    def told(preference: float, gain: float) -> Selection:
         confirm = unfinished.spec.confirm.model_copy(update={"preference": preference})
         study = replace(unfinished, spec=unfinished.spec.model_copy(update={"confirm": confirm}))
         return conclude(study, Counting(study, clip=False, gain=gain))
 
     first, same, other = told(0.5, 0.05), told(0.6, 0.05), told(0.7, -0.05)
-    assert first["winner"]["file"] == same["winner"]["file"] != other["winner"]["file"]
+    assert first.winner.file == same.winner.file != other.winner.file
     assert len(tests) == 2
-    assert first["test"] == same["test"]
-    assert (same["tested_before"], other["tested_before"]) == ([], [list(tests[0])])
+    assert first.test == same.test
+    assert (same.tested_before, [(k.trial, k.epoch) for k in other.tested_before]) == ((), [tests[0]])
     assert earlier_tests(other, ENGLISH).startswith(
         f"Earlier choices met these images too: trial {tests[0][0]}"
     )
@@ -115,31 +124,28 @@ def test_where_guards_bar_every_finalist_those_who_come_next_are_heard(unfinishe
     class Forgetful(Ranking):
         """Those of the first list forget other prompts."""
 
-        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
+        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
             cards = super().examine(checkpoints, exam)
-            flexibility = {"mean": -40.0, "standard_error": 1.0}
             return [
-                card | {"flexibility": flexibility} if key in self.asked[0] else card
+                measured(card, "flexibility", -40.0, 1.0) if key in self.asked[0] else card
                 for key, card in zip(checkpoints, cards, strict=True)
-            ]  # type: ignore[operator]
+            ]
 
     confirm = unfinished.spec.confirm.model_copy(update={"finalists": 2})
     study = replace(unfinished, spec=unfinished.spec.model_copy(update={"confirm": confirm}))
     engine = Forgetful(study, clip=False, gain=0.05)
-    verdict = conclude(study, engine)
-    barred = [f["barred"] is not None for f in verdict["confirmation"]["finalists"]]
-    assert barred == [True, True, False, False]
-    winner = verdict["winner"]["trial"], verdict["winner"]["epoch"]
-    assert winner not in engine.asked[0]
-    assert "Passed over: trial" in verdict["winner"]["reason"]
+    selection = conclude(study, engine)
+    assert [f.barred is not None for f in selection.finalists] == [True, True, False, False]
+    assert selection.winner.key not in engine.asked[0]
+    assert "Passed over: trial" in reason(selection)
 
 
 def test_the_studys_own_weights_choose_the_confirmed_winner_again(unfinished: Study) -> None:
     before = provisional(unfinished)
     confirmed = conclude(unfinished, Ranking(unfinished, clip=False, gain=-0.05))
     again = provisional(unfinished, unfinished.spec.objective)
-    assert again["winner"]["file"] == confirmed["winner"]["file"] != before["winner"]["file"]
-    assert again["winner"]["reason"] == confirmed["winner"]["reason"]
+    assert again.winner.file == confirmed.winner.file != before.winner.file
+    assert reason(again) == reason(confirmed)
 
 
 def test_where_guards_bar_all_who_are_heard_the_best_of_all_lists_wins(unfinished: Study) -> None:
@@ -147,15 +153,14 @@ def test_where_guards_bar_all_who_are_heard_the_best_of_all_lists_wins(unfinishe
     class AllForget(Ranking):
         """Each list is worse than the one before."""
 
-        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[Mapping[str, Any]]:
-            figure = {"mean": -0.3 + 0.1 * len(self.asked), "standard_error": 0.005}
-            forgets = {"flexibility": {"mean": -40.0, "standard_error": 1.0}, "validation": figure}
-            return [card | forgets for card in super().examine(checkpoints, exam)]  # type: ignore[operator]
+        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
+            cards = [measured(c, "flexibility", -40.0, 1.0) for c in super().examine(checkpoints, exam)]
+            return [measured(c, "validation", -0.3 + 0.1 * len(self.asked), 0.005) for c in cards]
 
     confirm = unfinished.spec.confirm.model_copy(update={"finalists": 1, "rounds": 1, "preference": 0.0})
     study = replace(unfinished, spec=unfinished.spec.model_copy(update={"confirm": confirm}))
     engine = AllForget(study, clip=False)
-    winner = conclude(study, engine)["winner"]
+    selection = conclude(study, engine)
     assert len(engine.asked) == SHORTLISTS
-    assert [(winner["trial"], winner["epoch"])] == engine.asked[0]
-    assert "A guard bars every one of them" in winner["reason"]
+    assert [selection.winner.key] == engine.asked[0]
+    assert "A guard bars every one of them" in reason(selection)

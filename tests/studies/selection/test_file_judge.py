@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,16 @@ import pandas
 import pytest
 import torch
 
-from studies.commands.judge import Request, examine
-from studies.engines.judging import Case
-from studies.report import judged_page
-from studies.selection import judgement
-from studies.selection.judgement import Judgement
+from evaluation.scorecard import ScoreCard
+from studies.commands.judge import JudgeOptions, examine, write
+from studies.report import files_page
+from studies.report.choice import explained
+from studies.report.explanation import sentence
+from studies.selection.file_judge import FileJudge, JudgedFiles, JudgeRequest, judge_files
 from studies.selection.lora_files import fill, fitting, outline
 from studies.spec.sections import ConfirmSection, JudgeSection
-from studies.text.i18n import translator
+from studies.text.i18n import ENGLISH, translator
+from tests.studies.report.test_page import Page
 from trainer.bases import base_model, find
 from trainer.lora_files import file
 from trainer.plans.base import BasePlan
@@ -97,22 +98,22 @@ def request_for(assets: Path, demo_folder: Path, tmp_path_factory: pytest.TempPa
         shutil.copy(picture, data)
         shutil.copy(picture.with_suffix(".txt"), data)
 
-    def make(*files: Path, **words: Any) -> Request:
+    def make(*files: Path, **words: Any) -> JudgeOptions:
         facts: dict[str, Any] = {
             "base": assets / "micro-sd",
             "data": data,
             "clip": str(assets / "micro-clip"),
             "out": tmp_path_factory.mktemp("out"),
         }
-        return Request(files, **(facts | words))
+        return JudgeOptions(files, **(facts | words))
 
     return make
 
 
-def quick(case: Case) -> Case:
+def quick(request: JudgeRequest) -> JudgeRequest:
     judge = JudgeSection.model_validate(
         {
-            **case.judge.model_dump(),
+            **request.judge.model_dump(),
             "steps": 3,
             "prompt_count": 2,
             "timesteps": 3,
@@ -120,16 +121,22 @@ def quick(case: Case) -> Case:
         }
     )
     confirm = ConfirmSection(timesteps=4, prompt_count=2, seeds_per_prompt=1, outside_prompt_count=2)
-    return replace(case, judge=judge, confirm=confirm)
+    return replace(request, judge=judge, confirm=confirm)
 
 
 @pytest.fixture(scope="module")
-def judged(files: tuple[Path, Path, Path], request_for: Any) -> tuple[Judgement, Case]:
-    case = quick(examine(request_for(*files)).case)
-    return judgement.reach(case, lambda text: None), case
+def judged(files: tuple[Path, Path, Path], request_for: Any) -> tuple[JudgedFiles, JudgeRequest]:
+    request = quick(examine(request_for(*files)))
+    return judge_files(request, lambda text: None), request
 
 
-LOSSES = {"validation", "validation_by_timestep", "validation_by_image", "training"}
+LOSSES = {"validation", "validation_by_timestep", "training"}
+
+
+def flat(scores: ScoreCard) -> dict[str, Any]:
+    """A card with its metrics beside everything else."""
+    card = scores.to_json()
+    return {**card.pop("metrics"), **card}
 
 
 def numbers(value: Any) -> Iterator[float]:
@@ -146,16 +153,15 @@ def numbers(value: Any) -> Iterator[float]:
                 yield from numbers(inner)
 
 
-def test_files_of_diffusers_kohya_and_ours_get_the_same_card(judged: tuple[Judgement, Case]) -> None:
-    document = judged[0].document
-    first, *others = document["files"]
-    assert abs(first["scores"]["validation"]["mean"]) > 1e-3, "the LoRA must change something"
-    for other in others:
-        for when in (
-            (first["scores"], other["scores"]),
-            (first["confirmed"]["scores"], other["confirmed"]["scores"]),
-        ):
-            mine, theirs = when
+def test_files_of_diffusers_kohya_and_ours_get_the_same_card(
+    judged: tuple[JudgedFiles, JudgeRequest],
+) -> None:
+    selection = judged[0].selection
+    first, *others = [flat(one.scores) for one in selection.candidates]
+    again, *more = [flat(one.scores) for one in sorted(selection.finalists, key=lambda f: f.trial)]
+    assert abs(first["validation"]["difference"]["mean"]) > 1e-3, "the LoRA must change something"
+    for other, confirmed in zip(others, more, strict=True):
+        for mine, theirs in ((first, other), (again, confirmed)):
             assert mine.keys() == theirs.keys()
             for name in mine:
                 # a picture's 256 levels turn a rounding error into a step now and then; losses have no steps
@@ -165,7 +171,7 @@ def test_files_of_diffusers_kohya_and_ours_get_the_same_card(judged: tuple[Judge
 
 
 def test_each_card_is_that_of_the_pipeline_with_the_file_loaded(
-    files: tuple[Path, Path, Path], judged: tuple[Judgement, Case], assets: Path
+    files: tuple[Path, Path, Path], judged: tuple[JudgedFiles, JudgeRequest], assets: Path
 ) -> None:
     """diffusers' own loader and the plain formula give the validation figure."""
     from diffusers import StableDiffusionPipeline
@@ -194,59 +200,60 @@ def test_each_card_is_that_of_the_pipeline_with_the_file_loaded(
             predicted = pipe.unet(noised, grid.timesteps, said.expand(len(noised), -1, -1)).sample
         logs.append(((predicted - grid.noise) ** 2).mean(dim=(1, 2, 3)).double().log())
     expected = float((logs[1] - logs[0]).mean())
-    found = judged[0].document["files"][0]["scores"]["validation_by_image"][0]
+    found = judged[0].selection.candidates[0].scores.validation_by_image[0]
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
-def test_the_document_says_what_won_and_why(judged: tuple[Judgement, Case]) -> None:
-    document = judged[0].document
-    json.dumps(document)
-    assert document["winner"]["file"] in {entry["file"] for entry in document["files"]}
-    assert [entry["verdict"] for entry in document["files"]].count("best") == 1
-    assert {entry["rank"] for entry in document["files"]} == {4}
+def test_the_document_says_what_won_and_why(judged: tuple[JudgedFiles, JudgeRequest]) -> None:
+    selection = explained(judged[0].selection)
+    document = json.loads(json.dumps(selection.to_json()))
+    assert document["winner"]["file"] in {entry["file"] for entry in document["candidates"]}
+    assert list(document["explanation"]["verdicts"].values()).count("best") == 1
+    assert {entry["rank"] for entry in document["candidates"]} == {4}
     assert not document["images"]["never_trained_on"]
-    assert "--held-out" in document["warnings"][-1]
-    assert not document["winner"]["separable"], "the same LoRA thrice cannot be told apart"
+    assert "--held-out" in sentence(judged[1].images.warnings[-1])
+    assert not document["confirmation"]["separable"], "the same LoRA thrice cannot be told apart"
 
 
-def test_the_page_holds_table_pictures_and_no_network(judged: tuple[Judgement, Case], tmp_path: Path) -> None:
+def test_the_page_holds_table_pictures_and_no_network(
+    judged: tuple[JudgedFiles, JudgeRequest], tmp_path: Path
+) -> None:
     path = tmp_path / "report.html"
-    judged_page.write(path, *judged)
+    files_page.write(path, *judged)
     html = path.read_text()
-    assert html.count("<tr") == 1 + 3 + 1 + 2 + 3
-    pairs = html.count("<figure>")
-    assert html.count("data:image/png") == 2 * (2 + 3) + 2 * pairs
-    assert html.count("<rect") == len(
-        judged[0].document["files"][0]["confirmed"]["scores"]["validation_by_timestep"]
-    )
-    assert "http" not in html.replace("http-equiv", "") and "<script" not in html
+    page = Page(html)
+    own = html[: html.index("plotly.js v")]
+    assert own.count("<tr") == 1 + 1 + 3 + 1 + 2 + 3, "heads, the base, the files; the held-out images, too"
+    pairs = own.count("<figure>")
+    assert own.count("data:image/png") == 2 * (2 + 3) + 2 * pairs
+    (bars,) = json.loads(page.plots["plot-timesteps"])["data"]
+    assert len(bars["x"]) == len(judged[0].selection.finest.validation_by_timestep)
+    assert all(address.startswith("data:") for address in page.addresses)
     assert "may have been trained on" in html
 
 
-def test_the_table_has_a_row_a_file(judged: tuple[Judgement, Case]) -> None:
-    table = pandas.read_csv(BytesIO(judgement.csv(judged[0].document)))
-    assert sorted(table["file"]) == sorted(entry["file"] for entry in judged[0].document["files"])
+def test_the_table_has_a_row_a_file(judged: tuple[JudgedFiles, JudgeRequest]) -> None:
+    table = pandas.read_csv(write(judged[0], judged[1], ENGLISH).table)
+    assert sorted(table["file"]) == sorted(entry.file for entry in judged[0].selection.candidates)
     assert {"run", "epoch", "objective", "validation", "validation_error"} <= set(table.columns)
 
 
-def test_the_page_speaks_chinese(judged: tuple[Judgement, Case], tmp_path: Path) -> None:
+def test_the_page_speaks_chinese(judged: tuple[JudgedFiles, JudgeRequest], tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    judged_page.write(path, *judged, translator("zh"))
+    files_page.write(path, *judged, translator("zh"))
     html = path.read_text()
     assert '<html lang="zh-CN">' in html and "请使用" in html
-    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
+    text = re.sub(r"<(style|script).*?</(style|script)>|<[^>]+>", " ", html, flags=re.DOTALL)
     english = set(re.findall(r"\b[a-z]{4,}\b", text))
     assert english & {"judged", "epoch", "best", "behind", "images", "pictures", "validation"} == set()
 
 
 def test_two_passes_give_the_figures_of_one(
-    files: tuple[Path, Path, Path], judged: tuple[Judgement, Case], monkeypatch: pytest.MonkeyPatch
+    files: tuple[Path, Path, Path], judged: tuple[JudgedFiles, JudgeRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studies.engines.judging._BANK_BYTES", 1)
-    from studies.engines.judging import Bench
-
+    monkeypatch.setattr("studies.selection.file_judge._BANK_BYTES", 1)
     told: list[str] = []
-    cards = Bench(judged[1], told.append).score([0, 1])
+    cards = FileJudge(judged[1], told.append).score([0, 1])
     assert sum(text.startswith("scoring") for text in told) == 2
-    for (card, _), entry in zip(cards, judged[0].document["files"], strict=False):
-        assert card.validation.mean == pytest.approx(entry["scores"]["validation"]["mean"], rel=1e-5)
+    for (card, _), entry in zip(cards, judged[0].selection.candidates, strict=False):
+        assert card.validation.mean == pytest.approx(entry.scores.validation.mean, rel=1e-5)
