@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test check format messages clean
 
 setup: .venv/installed
 
@@ -25,6 +25,9 @@ check: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+messages: setup
+	$(BIN)/python -m tools.messages
 
 clean:
 	rm -rf .venv workspaces build *.egg-info .mypy_cache .ruff_cache .pytest_cache

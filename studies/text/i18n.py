@@ -1,12 +1,16 @@
-"""The language of what a person reads: English stands in the code, others in a catalogue (pure)."""
+"""The language of what a person reads: English stands in the code, others in catalogues of gettext."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from gettext import GNUTranslations, NullTranslations
+from pathlib import Path
 
-LANGUAGES = ("en", "zh")
+TRANSLATED = ("zh",)
+"""Languages with a catalogue; `make messages` keeps them in step with the code."""
+LANGUAGES = ("en", *TRANSLATED)
 """What ``--lang`` takes."""
+_LOCALES = Path(__file__).parent / "locales"
 
 
 def marked(text: str) -> str:
@@ -19,7 +23,7 @@ class Translator:
     """Says sentences in one language. Values stand in ``{braces}``; what is unknown stays English."""
 
     language: str = "en"
-    catalogue: Mapping[str, str] = field(default_factory=dict)
+    catalogue: NullTranslations = field(default_factory=NullTranslations)
 
     def __call__(self, text: str, /, **values: object) -> str:
         """A sentence with its values."""
@@ -27,7 +31,7 @@ class Translator:
 
     def pattern(self, text: str) -> str:
         """A sentence whose places are still empty."""
-        return self.catalogue.get(text, text)
+        return self.catalogue.gettext(text) if text else text
 
 
 ENGLISH = Translator()
@@ -39,6 +43,14 @@ def translator(language: str) -> Translator:
     Raises:
         KeyError: it is none of them.
     """
-    from studies.text.chinese import SENTENCES
+    if language not in LANGUAGES:
+        raise KeyError(language)
+    if language not in TRANSLATED:
+        return ENGLISH
+    with path(language, "mo").open("rb") as file:
+        return Translator(language, GNUTranslations(file))
 
-    return {"en": ENGLISH, "zh": Translator("zh", SENTENCES)}[language]
+
+def path(language: str, kind: str) -> Path:
+    """Where a catalogue lies: ``po`` for translators, ``mo`` for the program."""
+    return _LOCALES / language / "LC_MESSAGES" / f"lorasearch.{kind}"

@@ -1,16 +1,19 @@
-"""The page in Chinese: nothing is left untranslated, and stored reasons are said anew from facts."""
+"""The page in Chinese: nothing is left untranslated, and reasons are said from facts."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
 import string
+from gettext import GNUTranslations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from babel.messages.catalog import Catalog
 
 from search.patience import Patience, trial_stalled
 from search.trial import Point, Reason
@@ -18,12 +21,12 @@ from studies.report import explanation
 from studies.report.explanation import Coded
 from studies.report.page import write
 from studies.selection.selection import provisional
-from studies.text.chinese import SENTENCES
-from studies.text.i18n import ENGLISH, LANGUAGES, Translator, translator
+from studies.text.i18n import ENGLISH, LANGUAGES, TRANSLATED, Translator, path, translator
 from tests.studies import sentences
 from tests.studies.invented import HOSTILE, TRAP, Invented, invent
 from tests.studies.report.test_page import Page
 from tests.studies.spec.test_guards import scores as card
+from tools import messages
 from trainer.training.run import TrainingRun
 
 CHINESE = translator("zh")
@@ -49,18 +52,59 @@ def places(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
-def test_every_sentence_has_a_translation_and_no_translation_is_left_over() -> None:
+def test_babel_reads_every_sentence_of_code_and_templates() -> None:
     said = sentences.of_template() | set(sentences.of_code())
     assert len(said) > 150
-    assert said - set(SENTENCES) == set()
-    assert set(SENTENCES) - said == set()
+    assert set(messages.sentences()) == said
 
 
-@pytest.mark.parametrize("english", sorted(SENTENCES))
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_sentence_has_a_translation_and_no_translation_is_left_over(language: str) -> None:
+    """Where this fails, `make messages` brings the catalogue into step, and a translator the rest."""
+    catalogue = messages.known(language)
+    found = {str(message.id): message for message in catalogue if message.id}
+    said = sentences.of_template() | set(sentences.of_code())
+    assert {text for text in said if text not in found or not found[text].string} == set()
+    assert set(found) - said == set()
+    assert [text for text, message in found.items() if message.fuzzy] == []
+    assert dict(catalogue.obsolete) == {}
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_the_catalogues_are_as_make_messages_writes_them(language: str) -> None:
+    renewed = messages.renewed(language)
+    assert path(language, "po").read_bytes() == messages.po(renewed)
+    assert path(language, "mo").read_bytes() == messages.mo(renewed)
+    assert not re.search(r"-Date:|^#:", path(language, "po").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_what_waits_for_a_translator_stays_english(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A known sentence is kept with its remark, a doubtful one is not said, a new one waits, an old one goes."""
+    po = tmp_path / "xx.po"
+    po.write_text(
+        '# a remark\nmsgid "best"\nmsgstr "最佳"\n\n#, fuzzy\nmsgid "base"\nmsgstr "基"\n\n'
+        'msgid "long gone"\nmsgstr "没了"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(messages.i18n, "path", lambda language, kind: po)
+    monkeypatch.setattr(messages, "sentences", lambda: ["base", "best", "new"])
+    renewed = messages.renewed("zh")
+    say = Translator("zh", GNUTranslations(io.BytesIO(messages.mo(renewed))))
+    assert [say(text) for text in ("best", "base", "new", "long gone")] == [
+        "最佳",
+        "base",
+        "new",
+        "long gone",
+    ]
+    written = messages.po(renewed).decode()
+    assert "# a remark\n" in written and "#, fuzzy" in written and "long gone" not in written
+
+
+@pytest.mark.parametrize("english", sorted(str(message.id) for message in messages.known("zh") if message.id))
 def test_a_translation_has_the_same_places_and_marks(english: str) -> None:
-    assert places(SENTENCES[english]) == places(english)
+    assert places(CHINESE.pattern(english)) == places(english)
     tags = re.compile(r"</?\w+>")
-    assert sorted(tags.findall(SENTENCES[english])) == sorted(tags.findall(english))
+    assert sorted(tags.findall(CHINESE.pattern(english))) == sorted(tags.findall(english))
 
 
 def test_the_chinese_page_has_no_english_left(rich: Invented, page: Page) -> None:
@@ -223,7 +267,9 @@ def test_every_code_in_the_source_has_its_sentence() -> None:
 
 
 def test_values_that_look_like_places_stay_values() -> None:
-    say = Translator("xx", {"{name} wins": "gewinnt: {name}"})
+    catalogue = Catalog(locale="de", fuzzy=False)
+    catalogue.add("{name} wins", "gewinnt: {name}")
+    say = Translator("xx", GNUTranslations(io.BytesIO(messages.mo(catalogue))))
     assert say("{name} wins", name="{0}{name}") == "gewinnt: {0}{name}"
 
 
