@@ -11,7 +11,7 @@ from trainer.plans import network
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import ComputePlan
 from trainer.plans.data import DataPlan
-from trainer.plans.fields import Frozen, shared
+from trainer.plans.fields import Frozen, means, shared
 from trainer.plans.network import LoraPlan
 from trainer.plans.noise import NoisePlan
 from trainer.plans.optimiser import EmaPlan, OptimiserPlan
@@ -30,7 +30,7 @@ class TrainingPlan(Frozen):
     noise: NoisePlan = NoisePlan()
     ema: EmaPlan = EmaPlan()
     compute: ComputePlan = ComputePlan()
-    seed: int = shared(0, ge=0, lt=2**63)
+    seed: int = shared(0, means("seed", row="seed"), ge=0, lt=2**63)
     """Everything random derives from it; a study sets it by ``study.seed``."""
 
     @model_validator(mode="after")

@@ -108,7 +108,7 @@ def export(plan: TrainingPlan, facts: Mapping[str, str], name: str, dataset_name
 def _same(w: _Writing) -> None:
     for name, entry in PLAN.items():
         found = w.of(name)
-        if not entry.same or name not in FIELDS:
+        if not entry.same:
             continue
         w.said.add(name)
         if found is None:

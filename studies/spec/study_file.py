@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from search.objective import weight_problems
 from search.pruners import PrunerSettings, first_look
@@ -38,6 +38,7 @@ from studies.spec.sections import (
     weight_needs,
 )
 from trainer.bases.hub import is_name
+from trainer.plans.fields import field, means
 
 PATHS = (
     ("base", "path"),
@@ -67,7 +68,9 @@ class StudySpec(Section):
     """Known-good recipes to try first."""
     split: SplitSection = SplitSection()
     judge: JudgeSection = JudgeSection()
-    objective: dict[str, float] = Field({"validation": 1.0, "clip_image": 0.5})
+    objective: dict[str, float] = field(
+        {"validation": 1.0, "clip_image": 0.5}, means(unit="weight of each metric")
+    )
     """Weight of each metric in the objective."""
     guards: GuardsSection = GuardsSection()
     confirm: ConfirmSection = ConfirmSection()
