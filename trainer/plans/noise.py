@@ -47,11 +47,7 @@ class NoisePlan(Frozen):
     def plain(self) -> bool:
         """Whether noise and timestep are the presentation's own, but for the offset."""
         return not (
-            self.adaptive_scale
-            or self.multires_iterations
-            or self.ip_gamma
-            or self.min_timestep
-            or self.max_timestep < 1000
+            self.multires_iterations or self.ip_gamma or self.min_timestep or self.max_timestep < 1000
         )
 
     @model_validator(mode="after")

@@ -19,14 +19,12 @@ from trainer.data.order import Batch, epoch_batches, images_per_epoch, steps_per
 from trainer.plan import TrainingPlan
 from trainer.training import optimisers, schedules, weight_norms
 from trainer.training.ema import Average
+from trainer.training.noise import largest_offset
 
 HOPELESS_LOSS = 1.5
 """Mean squared error at which a trial has diverged, as a multiple of what "no noise" everywhere scores."""
 _LOSS_MEMORY = 24
 """Images over which the running loss is averaged before it is judged."""
-_LIGHTEST = 3.0
-"""No channel of a latent has a mean further from 0."""
-
 _TEXT = ("text_encoder", "text_encoder_2")
 
 
@@ -169,7 +167,7 @@ class TrainingRun:
             return f"the loss became {squared_error} after {self.progress.images_seen} images"
         if not math.isfinite(gradient_norm) and not self.scaler.is_enabled():
             return f"the gradient became {gradient_norm} after {self.progress.images_seen} images"
-        loss, silence = self.progress.running_loss, 1 + _largest_offset(self.plan) ** 2
+        loss, silence = self.progress.running_loss, 1 + largest_offset(self.plan.noise) ** 2
         hopeless = loss is not None and loss > HOPELESS_LOSS * silence
         if hopeless and self.progress.images_seen >= _LOSS_MEMORY:
             return (
@@ -281,7 +279,3 @@ def shape_of(plan: TrainingPlan) -> Shape:
         algorithm=lora.algorithm,
         arguments=tuple(lora.algorithm_args.get(lora.algorithm, {}).items()),
     )
-
-
-def _largest_offset(plan: TrainingPlan) -> float:
-    return plan.noise.offset + _LIGHTEST * max(0.0, plan.noise.adaptive_scale)
