@@ -19,7 +19,8 @@ from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.lora_files import merging
 from trainer.plans.optimiser import OptimiserPlan
-from trainer.training import optimisers, pack_size
+from trainer.plans.optimiser_kinds import OPTIMISERS
+from trainer.training import pack_size
 from trainer.training.footprint import Footprint, footprint
 from trainer.training.pack import Pack
 from trainer.training.pack_size import Reading
@@ -180,7 +181,7 @@ def _notes(spec: StudySpec) -> list[str]:
     parameter = spec.space.parameters.get("optimiser.name")
     fixed = spec.plan.get("optimiser", {}).get("name", "adamw")
     names = getattr(parameter, "choices", (fixed,))
-    adaptive = [str(name) for name in names if optimisers.OPTIMISERS[str(name)].adaptive]
+    adaptive = [str(name) for name in names if OPTIMISERS[str(name)].adaptive]
     if not adaptive or "optimiser.unet_lr" not in spec.search.space:
         return []
     who = " and ".join(adaptive)

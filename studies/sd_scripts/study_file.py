@@ -9,7 +9,7 @@ from typing import Any
 from studies.sd_scripts.importing import Recipe
 from studies.sd_scripts.settings import FIELDS
 from studies.spec.toml import comment, key, section, value
-from trainer.training.optimisers import OPTIMISERS
+from trainer.plans.optimiser_kinds import OPTIMISERS
 
 _SECTIONS = ("base", "data", "lora", "optimiser", "schedule", "noise", "ema", "compute")
 _TRIALS = 40

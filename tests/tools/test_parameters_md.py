@@ -9,7 +9,7 @@ from studies.sd_scripts.names import OPTIMISERS
 from studies.spec import plan_fields
 from tools import parameters_md
 from trainer.plans.fields import Frozen, field, means, same, shared
-from trainer.training.optimisers import OPTIMISERS as KINDS
+from trainer.plans.optimiser_kinds import OPTIMISERS as KINDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "parameters.md"
 WRITTEN = parameters_md.page()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +125,15 @@ def test_eight_bits_need_half_precision_on_cuda(
     with pytest.raises(ValidationError, match=f"'{name}' needs compute.mixed_precision fp16 or bf16 on CUDA"):
         make_plan(optimiser=name)
     make_plan(optimiser=name, mixed_precision="bf16")
+
+
+def test_a_plan_is_checked_without_torch() -> None:
+    code = (
+        "import sys\n"
+        "from trainer.plan import TrainingPlan\n"
+        "TrainingPlan.model_validate({'base': {'path': 'b'}, 'data': {'folder': 'd'}})\n"
+        "print('torch' in sys.modules)"
+    )
+    home = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

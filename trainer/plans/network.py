@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import field_validator, model_validator
 
+from trainer.plans.algorithms import argument_problems, offered, rank_problems
 from trainer.plans.fields import Frozen, field, means, same, shared
-from trainer.training import optimisers
-
-if TYPE_CHECKING:
-    from trainer.plans.optimiser import OptimiserPlan
+from trainer.plans.optimiser import OptimiserPlan
+from trainer.plans.optimiser_kinds import OPTIMISERS
 
 Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft", "full", "glora", "dylora"]
 
@@ -101,27 +100,6 @@ class LoraPlan(Frozen):
 _BLOCK = re.compile(r"(down_blocks|up_blocks)(\.\d+(\..+)?)?|mid_block(\..+)?")
 
 
-NOT_OFFERED = {
-    "norm": (
-        "it is no algorithm of LyCORIS but train_norm, which trains normalisation layers beside one; "
-        "the pack adapts Linear and convolution layers"
-    ),
-    "tlora": "its rank follows the timestep of each row, which LyCORIS keeps in one global place for all rows",
-}
-"""LyCORIS modules that a pack cannot hold, and why."""
-
-
-def offered(name: object, choices: Sequence[str]) -> object:
-    """The algorithm's name.
-
-    Raises:
-        ValueError: it is known, but not offered; the message says why.
-    """
-    if isinstance(name, str) and name in NOT_OFFERED:
-        raise ValueError(f"{name!r} is not offered: {NOT_OFFERED[name]}; choose among: {', '.join(choices)}")
-    return name
-
-
 def shape_problems(plan: LoraPlan) -> Iterator[str]:
     """What is wrong with the network itself."""
     tables = {
@@ -147,7 +125,7 @@ def shape_problems(plan: LoraPlan) -> Iterator[str]:
 
 def rate_problems(lora: LoraPlan, optimiser: OptimiserPlan) -> Iterator[str]:
     """Which learning rates the optimiser cannot have."""
-    adaptive = optimisers.OPTIMISERS[optimiser.name].adaptive
+    adaptive = OPTIMISERS[optimiser.name].adaptive
     if adaptive and any(factor not in (0, 1) for factor in lora.block_lrs.values()):
         yield (
             f"lora.block_lrs needs several learning rates, but '{optimiser.name}' has one; "
@@ -177,18 +155,13 @@ def _range_problems(plan: LoraPlan) -> Iterator[str]:
 
 
 def _algorithm_problems(plan: LoraPlan) -> Iterator[str]:
-    if plan.algorithm_args:
-        from trainer.adapters import lycoris
-
-        yield from lycoris.problems(plan.algorithm_args)
+    yield from argument_problems(plan.algorithm_args)
     if plan.algorithm == "lora":
         return
     if plan.algorithm == "dylora":
-        from trainer.adapters import lycoris
-
         ranks = {"rank": plan.rank, "conv_rank": plan.conv_rank or 0}
         ranks |= {f"block_ranks.{block}": rank for block, rank in plan.block_ranks.items()}
-        yield from lycoris.rank_problems(ranks, plan.algorithm_args.get("dylora", {}))
+        yield from rank_problems(ranks, plan.algorithm_args.get("dylora", {}))
     rates = {
         "dropout": plan.dropout,
         "rank_dropout": plan.rank_dropout,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
 from trainer.plans.fields import Frozen, field, means, same, shared
-from trainer.training import optimisers
+from trainer.plans.optimiser_kinds import OPTIMISERS, OWN_FIELDS, keywords, made, own_rate
 
 OptimiserName = Literal[
     "adamw",
@@ -73,15 +74,56 @@ class OptimiserPlan(Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if problems := optimisers.problems(self):
+        if problems := [*_rate_problems(self), *(_argument_problems(self) if self.args else [])]:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the optimiser's class, but the learning rate."""
+        return {**OPTIMISERS[self.name].preset, **self.args, "weight_decay": self.weight_decay}
 
     @property
     def text2_share(self) -> float:
         """Learning rate of SDXL's second text encoder as a multiple of the U-Net's."""
         own = self.text2_lr_over_unet_lr
         return self.text_lr_over_unet_lr if own is None else own
+
+
+def _rate_problems(plan: OptimiserPlan) -> Iterator[str]:
+    """Which learning rates the optimiser cannot have."""
+    if OPTIMISERS[plan.name].adaptive and plan.lora_plus_ratio != 1:
+        yield (
+            f"lora_plus_ratio = {plan.lora_plus_ratio} needs two learning rates, but '{plan.name}' has one; "
+            "set it to 1 or choose an optimiser that does not adapt its learning rate"
+        )
+
+
+def _argument_problems(plan: OptimiserPlan) -> list[str]:
+    """Which keyword arguments the optimiser does not take, or how it refuses their values."""
+    known = keywords(plan.name)
+    problems = []
+    for key in plan.args:
+        if key in OWN_FIELDS:
+            problems.append(f"args.{key} is set by optimiser.{OWN_FIELDS[key]}")
+        elif key not in known:
+            problems.append(
+                f"args.{key}: '{plan.name}' takes no such argument; choose among: {', '.join(known)}"
+            )
+    return problems or _refusal(plan)
+
+
+def _refusal(plan: OptimiserPlan) -> list[str]:
+    """What the optimiser itself says to the values."""
+    import torch
+
+    leaf = torch.nn.Parameter(torch.zeros(1, 1))
+    try:
+        made(plan.name, [{"params": [leaf]}], **plan.arguments, lr=own_rate(plan.name, plan.unet_lr))
+    except (ValueError, TypeError, RuntimeError, AssertionError) as error:
+        values = ", ".join(f"{key} = {value}" for key, value in plan.args.items())
+        return [f"args: '{plan.name}' refuses {values}: {error}"]
+    return []
 
 
 class EmaPlan(Frozen):

@@ -18,6 +18,7 @@ import transformers.optimization
 from pydantic import ValidationError
 
 from trainer.plans.optimiser import OptimiserName, OptimiserPlan
+from trainer.plans.optimiser_kinds import OPTIMISERS, own_rate
 from trainer.training import optimisers
 
 
@@ -32,7 +33,7 @@ def groups() -> optimisers.Groups:
 
 
 def test_every_name_has_a_factory() -> None:
-    assert set(optimisers.OPTIMISERS) == set(get_args(OptimiserName))
+    assert set(OPTIMISERS) == set(get_args(OptimiserName))
 
 
 CLASSES = {
@@ -72,7 +73,7 @@ def test_nesterov_has_momentum_and_adafactor_keeps_to_the_plan_s_rate() -> None:
     assert (adafactor["relative_step"], adafactor["scale_parameter"]) == (False, False)
 
 
-ADAPTIVE = {name for name, kind in optimisers.OPTIMISERS.items() if kind.adaptive}
+ADAPTIVE = {name for name, kind in OPTIMISERS.items() if kind.adaptive}
 LIONS = {"lion", "lion8bit", "paged_lion8bit"}
 
 
@@ -86,10 +87,10 @@ LIONS = {"lion", "lion8bit", "paged_lion8bit"}
 def test_rates_are_converted_from_the_scale_of_adamw(name: OptimiserName, rates: list[float]) -> None:
     optimiser = optimisers.build(OptimiserPlan(name=name), groups())
     assert [group["lr"] for group in optimiser.param_groups] == pytest.approx(rates)
-    assert [optimisers.own_rate(name, group["lr"]) for group in groups()] == pytest.approx(rates)
+    assert [own_rate(name, group["lr"]) for group in groups()] == pytest.approx(rates)
 
 
-@pytest.mark.parametrize("name", sorted(optimisers.OPTIMISERS))
+@pytest.mark.parametrize("name", sorted(OPTIMISERS))
 def test_weight_decay_reaches_every_group_and_empty_groups_are_left_out(name: OptimiserName) -> None:
     plan = OptimiserPlan(name=name, weight_decay=0.07)
     optimiser = optimisers.build(plan, [*groups(), {"params": [], "lr": 1.0}])
@@ -118,8 +119,7 @@ def test_prodigy_raises_its_own_step_size() -> None:
 
 
 QUICK: dict[str, dict[str, Any]] = {
-    name: {"unet_lr": 0.05, **({"args": {"d0": 0.01}} if name in ADAPTIVE else {})}
-    for name in optimisers.OPTIMISERS
+    name: {"unet_lr": 0.05, **({"args": {"d0": 0.01}} if name in ADAPTIVE else {})} for name in OPTIMISERS
 } | {
     "lion": {"unet_lr": 0.15},
     "lion8bit": {"unet_lr": 0.15},
@@ -220,7 +220,7 @@ def test_the_description_is_that_of_sd_scripts() -> None:
     assert optimisers.description(OptimiserPlan(name="lion")).startswith("lion_pytorch.lion_pytorch.Lion(")
 
 
-EIGHT_BIT = sorted(name for name, kind in optimisers.OPTIMISERS.items() if kind.eight_bit)
+EIGHT_BIT = sorted(name for name, kind in OPTIMISERS.items() if kind.eight_bit)
 
 
 @pytest.mark.gpu
