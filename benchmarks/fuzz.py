@@ -194,7 +194,7 @@ def _study_files(folder: Path) -> Target:
         with suppress(OWN):
             plan_file.load(path, ())
         found = load(path)
-        base, data = Planner.base_plan(found), Planner.data_plan(found)
+        base, data = found.shared_plan.base, found.shared_plan.data
         encoder_problems(found.judge)
         size_problems(data, 8)
         find.find(base)
