@@ -13,10 +13,9 @@ from evaluation.rendering import RenderSettings, render
 from evaluation.subject import Subject
 from studies.errors import StudyError, memory_told
 from studies.images import save_png, strip
-from studies.spec.plan_fields import base_problems
+from studies.spec.plan_fields import base_problems, size_problems
 from studies.spec.plan_file import PlanFile
 from studies.spec.sections import SamplesSection, SaveSection
-from studies.study.study import size_problems
 from studies.workspace import write_json
 from trainer.bases import base_model
 from trainer.bases.base_model import BaseModelError

@@ -13,6 +13,7 @@ from search.space import Choice, Parameter
 from studies.errors import shown
 from trainer.bases.families import Family, misfits
 from trainer.plan import TrainingPlan
+from trainer.plans.data import DataPlan
 from trainer.plans.fields import is_assigned, is_shared, leaves
 
 LONGEST = 100
@@ -162,6 +163,18 @@ def base_problems(
             if field not in told:
                 told.add(field)
                 yield f"{problem}."
+
+
+def size_problems(data: DataPlan, step: int) -> list[str]:
+    """Sizes that the base model cannot halve evenly at all its levels."""
+    sizes = {"data.resolution": data.resolution}
+    if data.enable_bucket:
+        sizes["data.bucket_reso_steps"] = data.bucket_reso_steps
+    return [
+        f"{name} must be a multiple of {step} for this base model, but got {size}."
+        for name, size in sizes.items()
+        if size % step
+    ]
 
 
 def extremes(parameter: Parameter) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from search.settings import SearchSettings
 from search.storage_url import StorageError
 from studies.errors import StudyError
 from studies.spec import study_file
-from studies.spec.plan_fields import base_problems
+from studies.spec.plan_fields import base_problems, size_problems
 from studies.spec.planner import Planner
 from studies.spec.sections import EYES, JudgeSection
 from studies.spec.study_file import StudySpec
@@ -35,7 +35,6 @@ from trainer.data.dataset import Dataset, read
 from trainer.data.images import DataError
 from trainer.lora_files import merging
 from trainer.plans.base import BasePlan
-from trainer.plans.data import DataPlan
 from trainer.tensor_header import PICKLES, weights_problem
 
 _SEED = "seed"
@@ -219,18 +218,6 @@ def _begun(path: Path, opened: Study, written: str) -> Study:
     copy_whole(path, workspace.study_file)
     write_json(workspace.source, {"study_file": str(path.resolve()), "storage": written})
     return replace(opened, seed=seed)
-
-
-def size_problems(data: DataPlan, step: int) -> list[str]:
-    """Sizes that the base model cannot halve evenly at all its levels."""
-    sizes = {"data.resolution": data.resolution}
-    if data.enable_bucket:
-        sizes["data.bucket_reso_steps"] = data.bucket_reso_steps
-    return [
-        f"{name} must be a multiple of {step} for this base model, but got {size}."
-        for name, size in sizes.items()
-        if size % step
-    ]
 
 
 def encoder_problems(judge: JudgeSection) -> list[str]:
