@@ -14,12 +14,8 @@ from studies.errors import StudyError, memory_told
 from studies.spec import study_file, toml
 from studies.spec.planner import Planner
 from studies.study.probe import FIELD, Range, probed_plan
-from trainer.data.caches import TensorCache
-from trainer.data.encoded import Encoded
 from trainer.files import write_whole
-from trainer.lora_files import merging
-from trainer.training import probe
-from trainer.training.pack import Pack
+from trainer.training import probe, session
 from trainer.training.probe import Probe
 
 OUT_OF_MEMORY = (
@@ -40,13 +36,9 @@ def run_probe(planner: Planner, steps: int, on_step: Callable[[int, int, float],
         StudyError: memory ran out.
     """
     plan, repetitions = probed_plan(planner), planner.spec.probe.repetitions
-    base = merging.loaded(plan)
-    with tempfile.TemporaryDirectory() as folder:
-        data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
-        with memory_told(OUT_OF_MEMORY):
-            return probe.follow(
-                Pack(base, data, repetitions, plan.compute), plan, repetitions, steps, on_step
-            )
+    with tempfile.TemporaryDirectory() as folder, memory_told(OUT_OF_MEMORY):
+        pack = session.open(plan, planner.dataset, Path(folder), repetitions)
+        return probe.follow(pack, plan, repetitions, steps, on_step)
 
 
 def rule() -> str:
