@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import re
 import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
 from studies.errors import StudyError, memory_told
 from studies.spec import study_file, toml
@@ -62,9 +63,6 @@ def advice(result: dict[str, Any], steps: int) -> str:
     )
 
 
-_KEY = ("search", "space", FIELD)
-
-
 def line(found: Range) -> str:
     """The range as a line under [search.space]."""
     return f'"{FIELD}" = {{ low = {found[0]:g}, high = {found[1]:g}, log = true }}'
@@ -73,26 +71,38 @@ def line(found: Range) -> str:
 def with_range(text: str, found: Range) -> str | None:
     """The text with the range in place of its own, or added; None where that cannot be done safely.
 
-    Safely means: read as TOML, the text differs by that range alone.
+    Safely means: read as TOML, the text differs by that range alone. Comments and spelling stay.
     """
-    known, lines = toml.lines(text), text.splitlines(keepends=True)
-    if _KEY in known:
-        for end, value in zip(("low", "high"), found, strict=True):
-            place = known.get((*_KEY, end), known[_KEY]) - 1
-            lines[place] = re.sub(rf"(\b{end}\s*=\s*)[^\s,}}#]+", rf"\g<1>{value:g}", lines[place], count=1)
-    elif _KEY[:2] in known:
-        place = known[_KEY[:2]]
-        ending = "\r\n" if lines[place - 1].endswith("\r\n") else "\n"
-        if not lines[place - 1].endswith(("\n", "\r")):
-            lines[place - 1] += ending
-        lines.insert(place, line(found) + ending)
-    edited = "".join(lines)
+    try:
+        document: Any = tomlkit.parse(text)
+        space = document["search"]["space"]
+        if FIELD in space:
+            space[FIELD]["low"], space[FIELD]["high"] = found
+            edited = tomlkit.dumps(document)
+        else:
+            edited = _with_line(text, line(found))
+    except (TOMLKitError, KeyError, TypeError, AttributeError):
+        return None
     return edited if _differs_by_the_range(text, edited, found) else None
+
+
+def _with_line(text: str, added: str) -> str:
+    """The text with a line under its header [search.space].
+
+    Raises:
+        KeyError: it has no such header.
+    """
+    lines, place = text.splitlines(keepends=True), toml.lines(text)["search", "space"]
+    before, after = "".join(lines[:place]), "".join(lines[place:])
+    ending = "\r\n" if before.endswith("\r\n") else "\n"
+    if not before.endswith(ending):
+        before += ending
+    return f"{before}{added}{ending}{after}"
 
 
 def _differs_by_the_range(before: str, after: str, found: Range) -> bool:
     try:
-        expected, now = copy.deepcopy(tomllib.loads(before)), tomllib.loads(after)
+        expected, now = tomllib.loads(before), tomllib.loads(after)
         entry = expected["search"]["space"].setdefault(FIELD, {"log": True})
         if "choices" in entry:
             return False
