@@ -36,11 +36,9 @@ from search.trial import TrialRecord
 from studies.spec import toml
 from studies.spec.planner import Planner
 from studies.study.study import reopen
-from trainer.bases import base_model
-from trainer.data.caches import TensorCache
-from trainer.data.encoded import Encoded
 from trainer.lora_files.file import read, slot_keys
 from trainer.outcome import EpochEnd
+from trainer.training import session
 from trainer.training.pack import Pack
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
@@ -292,15 +290,14 @@ def worst_apart(workspace: Path, count: int) -> float:
     study = reopen(workspace)
     planner = Planner(study.spec, study.dataset, study.seed)
     template = planner.plan({})
-    base = base_model.load(template.base.path)
-    pack = Pack(base, Encoded(study.dataset, base, TensorCache(workspace / "cache")), 1, template.compute)
+    pack = session.open(template, study.dataset, workspace / "cache", 1)
     longest = sorted(study.memory.records(), key=lambda record: -len(record.cards))[:count]
     worst = 0.0
     for record in longest:
         run_ = pack.admit(record.number, planner.plan(record.values))
         for _ in record.cards:
             end = _next_epoch(pack)
-            alone = slot_keys(pack.bank, run_.slot, base.kohya_names)
+            alone = slot_keys(pack.bank, run_.slot, pack.base.kohya_names)
             stored = read(study.workspace.lora(record.number, end.epoch)).tensors
             worst = max(worst, *(distance(stored, alone, part) for part in ("lora_down", "lora_up")))
         if record.number in pack.runs:

@@ -42,10 +42,11 @@ from studies.sd_scripts import importing, study_file
 from studies.sd_scripts.settings import known_keys
 from studies.selection import lora_files, lora_runs
 from studies.spec import plan_file
-from studies.spec.plan_fields import searchable
+from studies.spec.paths import study_name
+from studies.spec.plan_fields import searchable, size_problems
 from studies.spec.planner import Planner
 from studies.spec.study_file import JudgeSection, StudySpec, load, parse
-from studies.study.study import encoder_problems, size_problems
+from studies.study.study import encoder_problems
 from studies.text import terminal
 from trainer.bases import base_model, find, prompts
 from trainer.bases.errors import BaseModelError
@@ -194,7 +195,7 @@ def _study_files(folder: Path) -> Target:
         with suppress(OWN):
             plan_file.load(path, ())
         found = load(path)
-        base, data = Planner.base_plan(found), Planner.data_plan(found)
+        base, data = found.shared_plan.base, found.shared_plan.data
         encoder_problems(found.judge)
         size_problems(data, 8)
         find.find(base)
@@ -384,7 +385,7 @@ def _sd_scripts(folder: Path) -> Target:
         recipe = importing.read(config, None if case[1] is None else data)
         listed = "c.json" if recipe.images.concepts is not None else None
         parse(study_file.text(recipe, "config.toml", listed), folder, "out.toml")
-        study_file.study_name(recipe.name).encode()
+        study_name(recipe.name).encode()
 
     configs = st.one_of(_mutated_toml([_CONFIG], keys), st.binary(max_size=100))
     return Target(st.tuples(configs, st.none() | _mutated_toml([_DATASET], keys)), look)

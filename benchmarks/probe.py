@@ -25,13 +25,10 @@ from studies.commands.probe import rule
 from studies.report.explanation import sentence
 from studies.spec.planner import Planner
 from studies.study.study import examine
-from trainer.data.caches import TensorCache
-from trainer.data.encoded import Encoded
-from trainer.lora_files import merging
 from trainer.outcome import Diverged, EpochEnd
 from trainer.plan import TrainingPlan
 from trainer.seeds import derive
-from trainer.training import probe
+from trainer.training import probe, session
 from trainer.training.pack import Pack
 
 TIMESTEPS = 16
@@ -74,15 +71,15 @@ def main() -> None:
         }
     )
     with tempfile.TemporaryDirectory() as folder:
-        data = Encoded(dataset, merging.loaded(plan), TensorCache(Path(folder)))
-        pack = Pack(data.base, data, RATES, plan.compute)
+        pack = session.open(plan, dataset, Path(folder), RATES)
         found = probe.follow(pack, plan, REPETITIONS, MOST_STEPS)
-        bests = grid(pack, judge_of(data, pack, TIMESTEPS, arguments.seed), plan)
+        bests = grid(pack, judge_of(pack, TIMESTEPS, arguments.seed), plan)
     _tell(bests, found)
 
 
-def judge_of(data: Encoded, pack: Pack, timesteps: int, seed: int) -> Judge:
+def judge_of(pack: Pack, timesteps: int, seed: int) -> Judge:
     """The study's judge of validation, without pictures."""
+    data = pack.data
     size = data.dataset.sizes[0]
     panel = Panel(
         held_out=data.dataset.split.validation,

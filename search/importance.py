@@ -9,7 +9,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
-from search.samplers import as_finished
+from search.pruned_as_finished import as_finished
 
 MINIMUM_TRIALS = 4
 """Fewer say nothing."""

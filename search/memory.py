@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.dashboard_notes import Board
 from search.importance import importances
+from search.pruned_as_finished import FromAll
 from search.record import CARD, plain, to_record
 from search.retry import Endurance
-from search.samplers import FromAll
 from search.space import SuggestingTrial
 from search.storage import StorageError, make_folder, open_storage, redacted, translated
 from search.storage_url import is_server

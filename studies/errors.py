@@ -7,14 +7,6 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from evaluation.encoders import EncoderError
-from search.selection import NothingToSelect
-from search.space import SpaceError
-from search.storage import StorageError
-from trainer.bases.base_model import BaseModelError
-from trainer.data.images import DataError
-from trainer.outcome import is_out_of_memory
-
 LONGEST = 120
 """Letters of a quoted value."""
 
@@ -58,7 +50,17 @@ TOO_LITTLE_MEMORY = (
 
 @contextmanager
 def in_sentences() -> Iterator[None]:
-    """Turns the errors of all packages that a user can mend into a ``StudyError``."""
+    """Turns the errors of all packages that a user can mend into a ``StudyError``.
+
+    Who only raises a ``StudyError`` need not load what trains and judges: hence the late imports.
+    """
+    from evaluation.encoders import EncoderError
+    from search.selection import NothingToSelect
+    from search.space import SpaceError
+    from search.storage import StorageError
+    from trainer.bases.base_model import BaseModelError
+    from trainer.data.images import DataError
+
     try:
         with memory_told(TOO_LITTLE_MEMORY):
             yield
@@ -76,6 +78,8 @@ def memory_told(sentence: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        from trainer.outcome import is_out_of_memory
+
         if not is_out_of_memory(error):
             raise
         raise StudyError(sentence) from error

@@ -1,4 +1,4 @@
-"""docs/parameters.md, from the models: ``python -m studies.vocabulary > docs/parameters.md``."""
+"""docs/parameters.md, from the models: ``python -m tools.parameters_md > docs/parameters.md``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -17,78 +17,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from studies.cli.main import COMMANDS
-from studies.sd_scripts.names import OPTIMISERS, PLAN, Entry
+from studies.sd_scripts.names import OPTIMISERS
 from studies.spec.study_file import StudySpec
 from trainer.plan import TrainingPlan
+from trainer.plans.fields import Meaning, is_assigned, is_shared, leaves, meaning
 
-STUDY: Mapping[str, Entry] = {
-    "study.name": Entry(("output_name",)),
-    "study.seed": Entry(("seed",), row="seed, -1 draws one"),
-    "budget.trials": Entry(unit="trials"),
-    "budget.images": Entry(unit="images seen"),
-    "budget.minutes": Entry(unit="minutes"),
-    "budget.images_per_trial": Entry(unit="images seen", row="total steps"),
-    "budget.gpu_seconds": Entry(unit="seconds"),
-    "budget.trials_without_gain": Entry(unit="trials", row="early stopping with patience"),
-    "budget.checkpoints_without_gain": Entry(unit="checkpoints", row="early stopping with patience"),
-    "search.sampler": Entry(),
-    "search.pruner.name": Entry(row="early stopping with patience"),
-    "search.pruner.min_images": Entry(unit="images seen"),
-    "search.pruner.reduction_factor": Entry(unit="factor"),
-    "search.pruner.percentile": Entry(unit="per cent"),
-    "search.space": Entry(),
-    "first": Entry(),
-    "split.validation": Entry(unit="share of images", row="split train / validation / test"),
-    "split.test": Entry(unit="share of images", row="split train / validation / test"),
-    "split.folds": Entry(unit="folds", row="k-fold"),
-    "judge.clip": Entry(),
-    "judge.image_encoder": Entry(),
-    "judge.prompts": Entry(("sample_prompts", "positive_prompts"), row="sample prompts"),
-    "judge.prompt_count": Entry(unit="captions"),
-    "judge.seeds_per_prompt": Entry(unit="seeds"),
-    "judge.outside_prompts": Entry(),
-    "judge.outside_prompt_count": Entry(unit="prompts"),
-    "judge.negative_prompt": Entry(("sample_prompts: --n", "negative_prompts"), row="negative prompt"),
-    "judge.steps": Entry(("sample_prompts: --s", "sample_steps"), unit="sampling steps", row="steps"),
-    "judge.guidance": Entry(("sample_prompts: --l", "sample_cfg"), unit="CFG scale", row="CFG"),
-    "judge.guided": Entry(unit="share of steps"),
-    "judge.timesteps": Entry(unit="timesteps"),
-    "judge.seen_images": Entry(unit="images"),
-    "judge.max_rows": Entry(unit="rows"),
-    "objective": Entry(unit="weight of each metric"),
-    "guards.memorisation": Entry(unit="points of 100"),
-    "guards.flexibility": Entry(unit="points of 100"),
-    "guards.standard_errors": Entry(unit="standard errors"),
-    "confirm.finalists": Entry(unit="checkpoints"),
-    "confirm.timesteps": Entry(unit="timesteps"),
-    "confirm.prompt_count": Entry(unit="captions"),
-    "confirm.seeds_per_prompt": Entry(unit="seeds"),
-    "confirm.rounds": Entry(unit="measurements"),
-    "confirm.outside_prompt_count": Entry(unit="prompts"),
-    "confirm.preference": Entry(unit="standard errors"),
-    "pack.size": Entry(unit="trials"),
-    "pack.most": Entry(unit="trials"),
-    "save.precision": Entry(("save_precision",), row="save precision"),
-    "save.every_n_epochs": Entry(("save_every_n_epochs",), unit="epochs", row="save every N epochs"),
-    "save.keep_last": Entry(("save_last_n_epochs",), unit="files", row="keep-last-N"),
-    "samples.prompts": Entry(("sample_prompts",), row="sample prompts"),
-    "samples.negative_prompt": Entry(("sample_prompts: --n",), row="negative prompt"),
-    "samples.seed": Entry(("sample_prompts: --d",), row="seed"),
-    "samples.steps": Entry(("sample_prompts: --s",), unit="sampling steps", row="steps"),
-    "samples.guidance": Entry(("sample_prompts: --l",), unit="CFG scale", row="CFG"),
-    "samples.sampler": Entry(("sample_sampler",), row="sampler"),
-    "samples.width": Entry(("sample_prompts: --w",), unit="pixels", row="width × height"),
-    "samples.height": Entry(("sample_prompts: --h",), unit="pixels", row="width × height"),
-    "samples.every_n_epochs": Entry(("sample_every_n_epochs",), unit="epochs", row="every N epochs"),
-    "probe.enabled": Entry(row="LR probe"),
-    "probe.steps": Entry(unit="optimiser steps", row="LR probe"),
-    "probe.repetitions": Entry(unit="trainings", row="LR probe"),
-    "storage.url": Entry(),
-    "storage.checkpoints": Entry(),
-    "storage.ttl": Entry(unit="seconds"),
-    "storage.patience": Entry(unit="seconds"),
-}
-"""Every field of the study file but the plan's."""
 ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "`save_every_n_epochs`": ("run", "every epoch's end is saved and scored, so that none is missed"),
     "resizing": ("run", "images of any size and mode are brought to their bucket"),
@@ -121,6 +54,8 @@ class Field:
     name: str
     text: str
     """What it means."""
+    meaning: Meaning
+    """Its unit, and what others call it."""
     values: str
     """Which values it takes."""
     default: str
@@ -130,34 +65,34 @@ class Field:
     """Whether each trial of a pack may have its own."""
 
 
-def fields(model: type[BaseModel], prefix: str = "") -> Iterator[Field]:
+def fields(model: type[BaseModel]) -> Iterator[Field]:
     """All fields of a model and of the models in it, by dotted name."""
     texts = docstrings(model)
+    for name, info in leaves(model):
+        searched = not (is_shared(info) or is_assigned(info))
+        says = meaning(info)
+        yield Field(
+            name, texts.get(name, ""), says, _values(info), _default(info), searched, not is_shared(info)
+        )
+
+
+def docstrings(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """The text that stands under each field of a class and of the sections in it, by dotted name."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(tree, ast.ClassDef)
+    texts: dict[str, str] = {}
     for name, info in model.model_fields.items():
         inner = info.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from fields(inner, f"{prefix}{name}.")
-        else:
-            extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-            shared, assigned = bool(extra.get("shared")), bool(extra.get("assigned"))
-            text, values = texts.get(name, ""), _values(info)
-            yield Field(prefix + name, text, values, _default(info), not (shared or assigned), not shared)
-
-
-def docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The text that stands under each field of a class."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    assert isinstance(tree, ast.ClassDef)
-    found = {}
+            texts |= docstrings(inner, f"{prefix}{name}.")
     for field, text in zip(tree.body, tree.body[1:], strict=False):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)
             and isinstance(text, ast.Expr)
         ):
-            said = ast.literal_eval(text.value)
-            found[field.target.id] = " ".join(str(said).split())
-    return found
+            texts[prefix + field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())
+    return texts
 
 
 def plan_fields() -> list[Field]:
@@ -172,14 +107,20 @@ def study_fields() -> list[Field]:
 
 def page() -> str:
     """The whole of docs/parameters.md."""
-    parts = (_plan_tables(), _study_table(), _optimiser_table(), _elsewhere_table(), _notes())
+    parts = (
+        plan_tables(plan_fields()),
+        study_table(study_fields()),
+        _optimiser_table(),
+        _elsewhere_table(),
+        _notes(),
+    )
     return "\n".join([*_HEAD, *(line for part in parts for line in part), ""])
 
 
 _HEAD = [
     "# Parameters",
     "",
-    "Written by `python -m studies.vocabulary > docs/parameters.md` from the models themselves; do not edit.",
+    "Written by `python -m tools.parameters_md > docs/parameters.md` from the models themselves; do not edit.",
     "",
     "Every field can be fixed under `[plan]` of a study file. A field that is *searched* can stand in "
     "`[search.space]` instead, by its dotted name; its trials share packs, each with its own value. The others are "
@@ -190,9 +131,10 @@ _HEAD = [
 _COLUMNS = "| field | sd-scripts | guides say | meaning | unit | values | default | searched | in a pack |"
 
 
-def _plan_tables() -> Iterator[str]:
+def plan_tables(fields: Iterable[Field]) -> Iterator[str]:
+    """A table for each section of a plan."""
     section = ""
-    for field in plan_fields():
+    for field in fields:
         head = field.name.rpartition(".")[0] or "seed"
         if head != section:
             yield from [
@@ -205,14 +147,15 @@ def _plan_tables() -> Iterator[str]:
             section = head
         searched = "yes" if field.searched else "no"
         own = "each trial its own" if field.own else "same for all"
-        yield _row([*_cells(field, PLAN[field.name]), searched, own])
+        yield _row([*_cells(field), searched, own])
 
 
-def _study_table() -> Iterator[str]:
+def study_table(fields: Iterable[Field]) -> Iterator[str]:
+    """One table of all sections of a study file."""
     columns = "| field | sd-scripts | guides say | meaning | unit | values | default |"
     yield from ["", "## The rest of the study file", "", columns, _rule(columns)]
-    for field in study_fields():
-        yield _row(_cells(field, STUDY[field.name]))
+    for field in fields:
+        yield _row(_cells(field))
 
 
 def _optimiser_table() -> Iterator[str]:
@@ -236,14 +179,15 @@ def _notes() -> Iterator[str]:
         yield f"- {note}"
 
 
-def _cells(field: Field, entry: Entry) -> list[str]:
-    keys = ", ".join(f"`{key}`" for key in entry.keys) or "–"
+def _cells(field: Field) -> list[str]:
+    says = field.meaning
+    keys = ", ".join(f"`{key}`" for key in says.keys) or "–"
     return [
         f"`{field.name}`",
         keys,
-        entry.row,
+        says.row,
         field.text.replace("``", "`"),
-        entry.unit,
+        says.unit,
         field.values,
         field.default,
     ]

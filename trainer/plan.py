@@ -11,12 +11,12 @@ from trainer.plans import network
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import ComputePlan
 from trainer.plans.data import DataPlan
-from trainer.plans.fields import Frozen, shared
+from trainer.plans.fields import Frozen, means, shared
 from trainer.plans.network import LoraPlan
 from trainer.plans.noise import NoisePlan
 from trainer.plans.optimiser import EmaPlan, OptimiserPlan
+from trainer.plans.optimiser_kinds import OPTIMISERS
 from trainer.plans.schedule import SchedulePlan
-from trainer.training import optimisers
 
 
 class TrainingPlan(Frozen):
@@ -30,7 +30,7 @@ class TrainingPlan(Frozen):
     noise: NoisePlan = NoisePlan()
     ema: EmaPlan = EmaPlan()
     compute: ComputePlan = ComputePlan()
-    seed: int = shared(0, ge=0, lt=2**63)
+    seed: int = shared(0, means("seed", row="seed"), ge=0, lt=2**63)
     """Everything random derives from it; a study sets it by ``study.seed``."""
 
     @model_validator(mode="after")
@@ -43,7 +43,7 @@ class TrainingPlan(Frozen):
     def _rate_problems(self) -> Iterator[str]:
         optimiser, lora = self.optimiser, self.lora
         ratio = optimiser.text_lr_over_unet_lr
-        if optimisers.OPTIMISERS[optimiser.name].one_rate and lora.unet and lora.text_encoder and ratio != 1:
+        if OPTIMISERS[optimiser.name].one_rate and lora.unet and lora.text_encoder and ratio != 1:
             yield (
                 f"optimiser.name '{optimiser.name}' has one learning rate for all parts, but "
                 f"optimiser.text_lr_over_unet_lr = {ratio}; set it to 1, set lora.text_encoder = false, or choose "
@@ -56,7 +56,7 @@ class TrainingPlan(Frozen):
             )
 
     def _device_problems(self) -> Iterator[str]:
-        eight_bit = optimisers.OPTIMISERS[self.optimiser.name].eight_bit
+        eight_bit = OPTIMISERS[self.optimiser.name].eight_bit
         on_cpu = self.compute.device == "cpu"
         if eight_bit and self.compute.mixed_precision == "no" and not on_cpu:
             import torch

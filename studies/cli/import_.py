@@ -44,11 +44,12 @@ def command(
     """
     from studies.errors import StudyError
     from studies.sd_scripts import importing, study_file
+    from studies.spec.paths import study_name
 
     if dataset is not None and images is not None:
         raise StudyError("DATASET and --images both say where the images are; keep one.")
     recipe = importing.read(config, dataset, base, images)
-    target = output or Path(f"{study_file.study_name(recipe.name)}.toml")
+    target = output or Path(f"{study_name(recipe.name)}.toml")
     listed = target.with_suffix(".concepts.json") if recipe.images.concepts is not None else None
     source = f"{config} and {dataset}" if dataset else str(config)
     text = study_file.text(recipe, source, listed.name if listed else None)

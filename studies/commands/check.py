@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
 from trainer.data.buckets import cover
 from trainer.data.dataset import Dataset
@@ -189,7 +188,7 @@ def _captions(dataset: Dataset, trigger: str) -> Iterator[Finding]:
 
 
 def _sources(spec: StudySpec) -> list[Source]:
-    data = Planner.data_plan(spec)
+    data = spec.shared_plan.data
     problems: list[str] = []
     folders = [folder for folder in (data.folder, *data.folders, data.reg_folder) if folder is not None]
     found = [source for folder in folders for source in in_folder(folder, problems)]

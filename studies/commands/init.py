@@ -10,12 +10,11 @@ from typing import Any
 
 from studies.commands import init_choices
 from studies.commands.init_choices import Ground, Line
-from studies.commands.judge import own_size
 from studies.commands.survey import Survey, survey
 from studies.errors import StudyError
-from studies.sd_scripts.study_file import study_name
 from studies.spec import study_file
 from studies.spec.image_folders import concept
+from studies.spec.paths import study_name
 from studies.spec.toml import comment, key, value
 from trainer.bases import find, hub
 from trainer.bases.errors import BaseModelError
@@ -87,7 +86,7 @@ def survey_base(name: str) -> tuple[Ground, bool]:
         return Ground(name, family, _SIDES[family], _STEPS[family], cuda, half), True
     try:
         source = find.find(BasePlan(path=path.resolve()))
-        side, step = own_size(source), find.side_step(source)
+        side, step = find.native_side(source), find.side_step(source)
     except BaseModelError as error:
         raise StudyError(f"--base: {error}") from error
     return Ground(str(path.resolve()), source.family, side, step, cuda, half), False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +18,8 @@ from studies.selection.lora_files import Outline
 from studies.selection.lora_runs import LoraCheckpoint, arrange
 from studies.spec.guards import GuardsSection
 from studies.spec.paths import reserved
+from studies.spec.plan_fields import size_problems
 from studies.spec.sections import ConfirmSection, JudgeSection
-from studies.study.study import size_problems
 from studies.text.i18n import Translator
 from studies.workspace import write_json
 from trainer.bases import base_model, find, hub
@@ -101,7 +100,7 @@ def examine(options: JudgeOptions) -> JudgeRequest:
     source, outline = _base(base, problems)
     sizes: dict[Path, tuple[int, int]] = {}
     files = _files(options.files, outline, problems, sizes)
-    resolution = options.resolution or (own_size(source) if source else 512)
+    resolution = options.resolution or (find.native_side(source) if source else 512)
     if source is not None:
         plan = DataPlan(folder=options.data, resolution=resolution)
         problems += [text.replace("data.", "--") for text in size_problems(plan, base_model.size_step(base))]
@@ -133,16 +132,6 @@ def examine(options: JudgeOptions) -> JudgeRequest:
         seed=options.seed or 0,
         out=out,
     )
-
-
-def own_size(source: Source) -> int:
-    """The side of the pictures that a base model was made for, in pixels."""
-    unet, vae = (
-        json.loads((source.configs / part / "config.json").read_text(encoding="utf-8"))
-        for part in ("unet", "vae")
-    )
-    size = int(unet.get("sample_size") or (128 if source.family == "sdxl" else 64))
-    return size << (len(vae["block_out_channels"]) - 1)
 
 
 def _judge(clip: str | None, options: JudgeOptions, resolution: int) -> JudgeSection:

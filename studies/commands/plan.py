@@ -14,14 +14,11 @@ from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
 from studies.study.folds import sides_of
 from trainer.bases import base_model
-from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset
-from trainer.data.encoded import Encoded
-from trainer.lora_files import merging
 from trainer.plans.optimiser import OptimiserPlan
-from trainer.training import optimisers, pack_size
+from trainer.plans.optimiser_kinds import OPTIMISERS
+from trainer.training import pack_size, session
 from trainer.training.footprint import Footprint, footprint
-from trainer.training.pack import Pack
 from trainer.training.pack_size import Reading
 
 OUT_OF_MEMORY = (
@@ -155,11 +152,8 @@ def _measured(planner: Planner) -> tuple[Reading, ...]:
     """Trains a few real steps and throws them away; a cache in a temporary folder is all that is written."""
     plan, pack = planner.heaviest(), planner.spec.pack
     most = pack.most if pack.size == "auto" else pack.size
-    base = merging.loaded(plan)
-    with tempfile.TemporaryDirectory() as folder:
-        data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
-        with memory_told(OUT_OF_MEMORY):
-            readings = pack_size.measure(Pack(base, data, most, plan.compute), plan, most)
+    with tempfile.TemporaryDirectory() as folder, memory_told(OUT_OF_MEMORY):
+        readings = pack_size.measure(session.open(plan, planner.dataset, Path(folder), most), plan, most)
     if pack.size == "auto":
         chosen = pack_size.choose(readings)
         return tuple(reading for reading in readings if reading.size <= chosen)
@@ -180,7 +174,7 @@ def _notes(spec: StudySpec) -> list[str]:
     parameter = spec.space.parameters.get("optimiser.name")
     fixed = spec.plan.get("optimiser", {}).get("name", "adamw")
     names = getattr(parameter, "choices", (fixed,))
-    adaptive = [str(name) for name in names if optimisers.OPTIMISERS[str(name)].adaptive]
+    adaptive = [str(name) for name in names if OPTIMISERS[str(name)].adaptive]
     if not adaptive or "optimiser.unet_lr" not in spec.search.space:
         return []
     who = " and ".join(adaptive)

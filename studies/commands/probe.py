@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
 from search.trial import Reason
 from studies.errors import StudyError, memory_told
@@ -16,12 +17,8 @@ from studies.report.explanation import sentence
 from studies.spec import study_file, toml
 from studies.spec.planner import Planner
 from studies.study.probe import FIELD, Range, probed_plan
-from trainer.data.caches import TensorCache
-from trainer.data.encoded import Encoded
 from trainer.files import write_whole
-from trainer.lora_files import merging
-from trainer.training import probe
-from trainer.training.pack import Pack
+from trainer.training import probe, session
 from trainer.training.probe import Probe
 
 OUT_OF_MEMORY = (
@@ -42,13 +39,9 @@ def run_probe(planner: Planner, steps: int, on_step: Callable[[int, int, float],
         StudyError: memory ran out.
     """
     plan, repetitions = probed_plan(planner), planner.spec.probe.repetitions
-    base = merging.loaded(plan)
-    with tempfile.TemporaryDirectory() as folder:
-        data = Encoded(planner.dataset, base, TensorCache(Path(folder)))
-        with memory_told(OUT_OF_MEMORY):
-            return probe.follow(
-                Pack(base, data, repetitions, plan.compute), plan, repetitions, steps, on_step
-            )
+    with tempfile.TemporaryDirectory() as folder, memory_told(OUT_OF_MEMORY):
+        pack = session.open(plan, planner.dataset, Path(folder), repetitions)
+        return probe.follow(pack, plan, repetitions, steps, on_step)
 
 
 def rule() -> str:
@@ -81,9 +74,6 @@ def advice(result: dict[str, Any], steps: int) -> str:
     )
 
 
-_KEY = ("search", "space", FIELD)
-
-
 def line(found: Range) -> str:
     """The range as a line under [search.space]."""
     return f'"{FIELD}" = {{ low = {found[0]:g}, high = {found[1]:g}, log = true }}'
@@ -92,26 +82,38 @@ def line(found: Range) -> str:
 def with_range(text: str, found: Range) -> str | None:
     """The text with the range in place of its own, or added; None where that cannot be done safely.
 
-    Safely means: read as TOML, the text differs by that range alone.
+    Safely means: read as TOML, the text differs by that range alone. Comments and spelling stay.
     """
-    known, lines = toml.lines(text), text.splitlines(keepends=True)
-    if _KEY in known:
-        for end, value in zip(("low", "high"), found, strict=True):
-            place = known.get((*_KEY, end), known[_KEY]) - 1
-            lines[place] = re.sub(rf"(\b{end}\s*=\s*)[^\s,}}#]+", rf"\g<1>{value:g}", lines[place], count=1)
-    elif _KEY[:2] in known:
-        place = known[_KEY[:2]]
-        ending = "\r\n" if lines[place - 1].endswith("\r\n") else "\n"
-        if not lines[place - 1].endswith(("\n", "\r")):
-            lines[place - 1] += ending
-        lines.insert(place, line(found) + ending)
-    edited = "".join(lines)
+    try:
+        document: Any = tomlkit.parse(text)
+        space = document["search"]["space"]
+        if FIELD in space:
+            space[FIELD]["low"], space[FIELD]["high"] = found
+            edited = tomlkit.dumps(document)
+        else:
+            edited = _with_line(text, line(found))
+    except (TOMLKitError, KeyError, TypeError, AttributeError):
+        return None
     return edited if _differs_by_the_range(text, edited, found) else None
+
+
+def _with_line(text: str, added: str) -> str:
+    """The text with a line under its header [search.space].
+
+    Raises:
+        KeyError: it has no such header.
+    """
+    lines, place = text.splitlines(keepends=True), toml.lines(text)["search", "space"]
+    before, after = "".join(lines[:place]), "".join(lines[place:])
+    ending = "\r\n" if before.endswith("\r\n") else "\n"
+    if not before.endswith(ending):
+        before += ending
+    return f"{before}{added}{ending}{after}"
 
 
 def _differs_by_the_range(before: str, after: str, found: Range) -> bool:
     try:
-        expected, now = copy.deepcopy(tomllib.loads(before)), tomllib.loads(after)
+        expected, now = tomllib.loads(before), tomllib.loads(after)
         entry = expected["search"]["space"].setdefault(FIELD, {"log": True})
         if "choices" in entry:
             return False

@@ -23,13 +23,11 @@ from studies.runner import progress
 from studies.runner.runner import Runner
 from studies.runner.tensorboard import Curves, Events
 from studies.selection.document import Selection
-from studies.spec import study_file
 from studies.study import study
 from studies.study.probe import FIELD, REMEMBERED, as_remembered
 from studies.study.study import Study
 from studies.study.trial import read_trials
 from studies.text.terminal import plain
-from studies.workspace import default_root
 from trainer.files import waiting_for_room
 from trainer.training import pack_size
 
@@ -65,12 +63,11 @@ def launch(
     quiet()
     began = time.monotonic()
     console = Console(stderr=False)
-    folder = root or default_root(study_file.load(path).study.name)
 
     def told(text: str) -> None:
         console.print(f"note: {text}", markup=False)
 
-    with _resumable(), waiting_for_room(told), study.running(path, folder, storage, runner, told) as opened:
+    with _resumable(), waiting_for_room(told), study.running(path, root, storage, runner, told) as opened:
         for note in opened.dataset.warnings:
             console.print(plain(f"note: {note}"), markup=False)
         events = Events(opened.workspace.tensorboard, read_trials(opened.memory)) if tensorboard else None

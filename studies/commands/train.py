@@ -14,23 +14,21 @@ from evaluation.subject import Subject
 from studies.errors import StudyError, memory_told
 from studies.images import save_png, strip
 from studies.report.explanation import sentence
-from studies.spec.plan_fields import base_problems
+from studies.spec.plan_fields import base_problems, size_problems
 from studies.spec.plan_file import PlanFile
 from studies.spec.sections import SamplesSection, SaveSection
-from studies.study.study import size_problems
 from studies.workspace import write_json
 from trainer.bases import base_model
 from trainer.bases.base_model import BaseModelError
 from trainer.data import long_captions
-from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, read
-from trainer.data.encoded import Encoded
 from trainer.data.images import DataError
 from trainer.data.order import images_per_epoch
 from trainer.lora_files import merging
 from trainer.outcome import Diverged, EpochEnd, OutOfMemory
 from trainer.plan import TrainingPlan
 from trainer.seeds import derive
+from trainer.training import session
 from trainer.training.checkpoints import save_state
 from trainer.training.pack import Pack
 from trainer.training.saving import save_lora
@@ -163,7 +161,7 @@ def train(
     """
     plan, output = training.plan, training.output
     last = output.lora(plan.data.epochs)
-    pack = _pack(training)
+    pack = session.open(plan, training.dataset, output.cache, 1)
     run = pack.admit(0, plan, output.state if output.state.exists() else None)
     while not run.finished:
         with memory_told(OUT_OF_MEMORY):
@@ -183,13 +181,6 @@ def train(
                 case _:
                     assert_never(event)
     return last
-
-
-def _pack(training: Training) -> Pack:
-    plan = training.plan
-    base = merging.loaded(plan)
-    data = Encoded(training.dataset, base, TensorCache(training.output.cache))
-    return Pack(base, data, 1, plan.compute)
 
 
 def _epoch_end(training: Training, pack: Pack, end: EpochEnd) -> Path | None:

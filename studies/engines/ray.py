@@ -17,7 +17,6 @@ from studies.engines.engine import Blown, Event, Exam, Returned
 from studies.engines.ray_actor import ADVANCE, Hand, Order, Report
 from studies.engines.ray_cluster import silence_at
 from studies.errors import StudyError
-from studies.spec.planner import Planner
 
 if TYPE_CHECKING:
     from studies.study.study import Study
@@ -96,7 +95,7 @@ class RayEngine:
         self._limit: list[Order] = []
         self._spent: list[Mapping[str, float]] = []
         self._last_death = ""
-        count, self._options = _places(workers, Planner.compute_plan(study.spec).device != "cpu")
+        count, self._options = _places(workers, study.spec.shared_plan.compute.device != "cpu")
         self._posts = [self._started(number) for number in range(count)]
         self._assemble()
 

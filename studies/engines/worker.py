@@ -23,15 +23,11 @@ from studies.study.folds import Cohorts, Part, sides_of
 from studies.study.probe import plain, probed_plan
 from studies.study.trial import Checkpoint
 from studies.workspace import Workspace
-from trainer.data.caches import TensorCache
 from trainer.data.dataset import WHOLE, Dataset
-from trainer.data.encoded import Encoded
-from trainer.lora_files import merging
 from trainer.outcome import Diverged, EpochEnd, OutOfMemory
 from trainer.plan import TrainingPlan
-from trainer.training import pack_size, probe
+from trainer.training import pack_size, probe, session
 from trainer.training.checkpoints import save_state
-from trainer.training.pack import Pack
 from trainer.training.pack_size import Reading
 from trainer.training.run import TrainingRun
 from trainer.training.saving import save_lora
@@ -52,13 +48,11 @@ class Worker:
         self._spec, self._workspace = spec, workspace
         self._planner = Planner(spec, dataset, seed)
         template = self._planner.plan({})
-        self._base = merging.loaded(template)
-        self._data = Encoded(dataset, self._base, TensorCache(workspace.cache))
         self._cohorts = Cohorts(sides_of(dataset, template.data.fold))
         most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size
         probes = spec.probe.repetitions if spec.probe.enabled else 0
         rooms = most, spec.confirm.finalists, probes, len(self._cohorts.sides)
-        self._pack = Pack(self._base, self._data, max(rooms), template.compute)
+        self._pack = session.open(template, dataset, workspace.cache, max(rooms))
         self._pack.limit = most
         self._plans: dict[int, TrainingPlan] = {}
         self._waiting: list[Event] = []
@@ -66,7 +60,7 @@ class Worker:
         self.seconds = {"training": 0.0, "judging": 0.0}
         """Time spent; for reports only, nothing depends on it."""
         with self._timed("judging"):
-            self._judges = StudyJudges(spec, self._cohorts.sides, self._data, self._pack.bank, template)
+            self._judges = StudyJudges(spec, self._cohorts.sides, self._pack.data, self._pack.bank, template)
         bare = torch.cat(renders_of_base(self._judges.judges))
         if len(bare):
             save_png(workspace.base_renders, strip(bare))

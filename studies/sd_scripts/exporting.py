@@ -16,7 +16,7 @@ from studies.sd_scripts.subsets import tables, text
 from studies.spec.toml import comment, section, value
 from trainer.data.folders import in_concepts, in_folder
 from trainer.plan import TrainingPlan
-from trainer.training.optimisers import OPTIMISERS as KINDS
+from trainer.plans.optimiser_kinds import OPTIMISERS as KINDS
 
 _SECTIONS = ("model", "additional_network", "optimizer", "dataset", "training", "saving")
 _HEAD = {
@@ -108,7 +108,7 @@ def export(plan: TrainingPlan, facts: Mapping[str, str], name: str, dataset_name
 def _same(w: _Writing) -> None:
     for name, entry in PLAN.items():
         found = w.of(name)
-        if not entry.same or name not in FIELDS:
+        if not entry.same:
             continue
         w.said.add(name)
         if found is None:

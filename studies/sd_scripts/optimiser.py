@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from studies.sd_scripts.names import OPTIMISERS, OTHER_OPTIMISERS
 from studies.sd_scripts.settings import Settings
+from trainer.plans.optimiser_kinds import OPTIMISERS as KINDS
+from trainer.plans.optimiser_kinds import Kind
 from trainer.plans.schedule import ScheduleName
-from trainer.training.optimisers import OPTIMISERS as KINDS
-from trainer.training.optimisers import Kind
 
 DECAY: Mapping[str, float] = {
     "adamw": 0.01,

@@ -125,7 +125,7 @@ class Settings:
             if not entry.same or name in self.plan:
                 continue
             value = self.take(*entry.keys)
-            off = FIELDS.get(name) is None and name in FIELDS and value in (0, "0")
+            off = FIELDS[name] is None and value in (0, "0")
             if value is not None and not (off and not isinstance(value, bool)):
                 key = next(k for k in entry.keys if self.has(k))
                 self.put(name, value, key)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from studies.sd_scripts.importing import Recipe
 from studies.sd_scripts.settings import FIELDS
+from studies.spec.paths import study_name
 from studies.spec.toml import comment, key, section, value
-from trainer.training.optimisers import OPTIMISERS
+from trainer.plans.optimiser_kinds import OPTIMISERS
 
 _SECTIONS = ("base", "data", "lora", "optimiser", "schedule", "noise", "ema", "compute")
 _TRIALS = 40
@@ -64,12 +64,6 @@ def text(recipe: Recipe, source: str, concepts: str | None = None) -> str:
         section("[save]", recipe.save),
     ]
     return "".join(parts).rstrip() + "\n"
-
-
-def study_name(name: str) -> str:
-    """A name that a study may have."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:64]
-    return plain or "imported"
 
 
 def _around(middle: float, factor: float, most: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
 from search.trial import Reason
+from trainer.plans.fields import field, means
 
 Points = Annotated[float, Field(ge=0)] | Literal["off"]
 
@@ -18,13 +19,13 @@ class GuardsSection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    memorisation: Points = 0.0
+    memorisation: Points = field(0.0, means(unit="points of 100"))
     """Points of 100 by which a checkpoint's memorisation may exceed the base model's, or "off". It must also lie
     above 0, where renders are nearer to training images than to images never trained on: a base model that
     happens to draw like some held-out image lies far below 0."""
-    flexibility: Points = 5.0
+    flexibility: Points = field(5.0, means(unit="points of 100"))
     """Points of 100 by which prompts outside the data set may be followed less well than by the base, or "off"."""
-    standard_errors: float = Field(2.0, ge=0)
+    standard_errors: float = field(2.0, means(unit="standard errors"), ge=0)
     """What is beyond these points by fewer standard errors may be noise, and bars nothing."""
 
     def barred(self, scores: ScoreCard) -> Reason | None:

@@ -24,6 +24,12 @@ def reserved(name: str) -> bool:
     return _RESERVED.fullmatch(name) is not None
 
 
+def study_name(name: str) -> str:
+    """A name that a study may have."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:64]
+    return plain or "imported"
+
+
 def file_problem(name: str) -> str | None:
     """Why a name cannot be that of a file, as a clause; it may have letters of any script, and spaces."""
     if not name.strip():

@@ -13,23 +13,17 @@ from search.space import Choice, Parameter
 from studies.errors import shown
 from trainer.bases.families import Family, misfits
 from trainer.plan import TrainingPlan
+from trainer.plans.data import DataPlan
+from trainer.plans.fields import is_assigned, is_shared, leaves
 
 LONGEST = 100
 """Letters of a name that are compared with known ones."""
 Path = tuple[str | int, ...]
 
 
-def searchable(model: type[BaseModel] = TrainingPlan, prefix: str = "") -> dict[str, bool]:
+def searchable(model: type[BaseModel] = TrainingPlan) -> dict[str, bool]:
     """Every leaf field of the plan, and whether a study may search it (else all its trials share it)."""
-    names: dict[str, bool] = {}
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            names |= searchable(field.annotation, f"{prefix}{name}.")
-        else:
-            extra = field.json_schema_extra
-            fixed = isinstance(extra, dict) and (extra.get("shared") or extra.get("assigned"))
-            names[prefix + name] = not fixed
-    return names
+    return {name: not (is_shared(info) or is_assigned(info)) for name, info in leaves(model)}
 
 
 def build(plan: Mapping[str, Any], values: Mapping[str, Any]) -> TrainingPlan:
@@ -169,6 +163,18 @@ def base_problems(
             if field not in told:
                 told.add(field)
                 yield f"{problem}."
+
+
+def size_problems(data: DataPlan, step: int) -> list[str]:
+    """Sizes that the base model cannot halve evenly at all its levels."""
+    sizes = {"data.resolution": data.resolution}
+    if data.enable_bucket:
+        sizes["data.bucket_reso_steps"] = data.bucket_reso_steps
+    return [
+        f"{name} must be a multiple of {step} for this base model, but got {size}."
+        for name, size in sizes.items()
+        if size % step
+    ]
 
 
 def extremes(parameter: Parameter) -> tuple[Any, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from search.space import Choice, Parameter
@@ -15,9 +14,6 @@ from studies.spec.study_file import StudySpec
 from trainer.data.dataset import Dataset
 from trainer.data.order import images_per_epoch
 from trainer.plan import TrainingPlan
-from trainer.plans.base import BasePlan
-from trainer.plans.compute import ComputePlan
-from trainer.plans.data import DataPlan
 
 _WEIGHTY = ("lora.rank", "lora.conv_rank", "lora.unet", "lora.text_encoder", "data.batch_size")
 """Fields that decide how much memory a trial needs: the more, the more."""
@@ -34,26 +30,6 @@ class Planner:
     spec: StudySpec
     dataset: Dataset
     seed: int
-
-    @staticmethod
-    def base_plan(spec: StudySpec) -> BasePlan:
-        """The base section that all trials share."""
-        return build(spec.plan, {}).base
-
-    @staticmethod
-    def start_file(spec: StudySpec) -> Path | None:
-        """The LoRA from which all trials start."""
-        return build(spec.plan, {}).lora.start
-
-    @staticmethod
-    def compute_plan(spec: StudySpec) -> ComputePlan:
-        """The compute section that all trials share."""
-        return build(spec.plan, {}).compute
-
-    @staticmethod
-    def data_plan(spec: StudySpec) -> DataPlan:
-        """The data section that all trials share."""
-        return build(spec.plan, {}).data
 
     def plan(self, values: Mapping[str, Value]) -> TrainingPlan:
         """The plan that a proposal stands for."""

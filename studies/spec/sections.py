@@ -16,6 +16,7 @@ from search.samplers import sampler_problem
 from studies.spec import storage_url
 from studies.spec.paths import reserved
 from studies.spec.storage_url import secret_problem
+from trainer.plans.fields import field, means, required
 
 
 def cues(judge: JudgeSection) -> Sequence[str]:
@@ -60,9 +61,9 @@ class Section(BaseModel):
 class StudySection(Section):
     """[study]"""
 
-    name: str
+    name: str = required(means("output_name"))
     """Names the workspace and the study in the database."""
-    seed: int = Field(0, ge=-1, lt=2**63)
+    seed: int = field(0, means("seed", row="seed, -1 draws one"), ge=-1, lt=2**63)
     """Everything random derives from it; -1 draws one, which is then recorded."""
 
     @field_validator("name")
@@ -82,19 +83,21 @@ class StudySection(Section):
 class BudgetSection(Section):
     """[budget]"""
 
-    trials: int | None = None
+    trials: int | None = field(None, means(unit="trials"))
     """Most trials that are begun."""
-    images: int | None = None
+    images: int | None = field(None, means(unit="images seen"))
     """Most images that all trials together see; where small sets are dealt into folds, those of every fold."""
-    minutes: float | None = None
+    minutes: float | None = field(None, means(unit="minutes"))
     """Longest time that the search may take, all its runs together."""
-    images_per_trial: int = Field(ge=1)
+    images_per_trial: int = required(means(unit="images seen", row="total steps"), ge=1)
     """The horizon: most images that one trial sees."""
-    gpu_seconds: float | None = None
+    gpu_seconds: float | None = field(None, means(unit="seconds"))
     """Longest working time of all devices together, training and judging."""
-    trials_without_gain: int = Field(0, ge=0)
+    trials_without_gain: int = field(0, means(unit="trials", row="early stopping with patience"), ge=0)
     """End the search when so many trials in a row do not beat the best by more than its standard error; 0: never."""
-    checkpoints_without_gain: int = Field(0, ge=0)
+    checkpoints_without_gain: int = field(
+        0, means(unit="checkpoints", row="early stopping with patience"), ge=0
+    )
     """End a trial when so many of its checkpoints in a row are no better than its best before them; 0: never."""
 
     @model_validator(mode="after")
@@ -116,13 +119,13 @@ class BudgetSection(Section):
 class PrunerSection(Section):
     """[search.pruner]"""
 
-    name: str = "pace"
+    name: str = field("pace", means(row="early stopping with patience"))
     """pace, asha, hyperband, median, percentile, wilcoxon, or none."""
-    min_images: int = Field(0, ge=0)
+    min_images: int = field(0, means(unit="images seen"), ge=0)
     """Images seen at the first comparison; 0 takes a sixth of the horizon, and for pace a tenth."""
-    reduction_factor: int = 3
+    reduction_factor: int = field(3, means(unit="factor"))
     """One of this many trials goes on to the next rung."""
-    percentile: float = 50.0
+    percentile: float = field(50.0, means(unit="per cent"))
     """The percentile pruner lets go on what is among the best so many per cent of the finished trials."""
 
 
@@ -146,11 +149,17 @@ class SearchSection(Section):
 class SplitSection(Section):
     """[split]"""
 
-    validation: float = Field(0.15, gt=0, lt=0.5)
+    validation: float = field(
+        0.15, means(unit="share of images", row="split train / validation / test"), gt=0, lt=0.5
+    )
     """Share of images on which checkpoints are compared."""
-    test: float = Field(0.15, gt=0, lt=0.5)
+    test: float = field(
+        0.15, means(unit="share of images", row="split train / validation / test"), gt=0, lt=0.5
+    )
     """Share of images that are used once, at the end."""
-    folds: Annotated[int, Field(ge=0, le=20)] | Literal["auto"] = "auto"
+    folds: Annotated[int, Field(ge=0, le=20)] | Literal["auto"] = field(
+        "auto", means(unit="folds", row="k-fold")
+    )
     """Deal all but the test images into this many folds. Every trial is then trained once without each fold, as
     slots of one pack, and its scores on what it has not seen are pooled; the winner is trained once more on all folds.
     With ``data.fold``, only without that one. 0 for none; "auto" takes 5 with fewer than 20 images, else 0."""
@@ -164,29 +173,33 @@ class JudgeSection(Section):
     image_encoder: str | None = None
     """Folder or hub name of an image encoder such as DINOv2, which compares pictures in CLIP's place; CLIP still
     reads the prompts."""
-    prompts: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = field((), means("sample_prompts", "positive_prompts", row="sample prompts"))
     """Empty takes the captions of held-out images."""
-    prompt_count: int = Field(4, ge=0, le=64)
+    prompt_count: int = field(4, means(unit="captions"), ge=0, le=64)
     """How many captions are taken where no prompts are given."""
-    seeds_per_prompt: int = Field(1, ge=1, le=16)
+    seeds_per_prompt: int = field(1, means(unit="seeds"), ge=1, le=16)
     """Renders of each prompt; diversity needs 2, and is measured again in the confirmation."""
     outside_prompts: tuple[str, ...] | Literal["general", "objects"] = "general"
     """Prompts that are not in the data set, or the name of a shipped list; those that stand in it are left out."""
-    outside_prompt_count: int = Field(4, ge=0, le=64)
+    outside_prompt_count: int = field(4, means(unit="prompts"), ge=0, le=64)
     """How many of them a trial's last checkpoint renders; 0 measures flexibility in the confirmation alone."""
-    negative_prompt: str = ""
+    negative_prompt: str = field("", means("sample_prompts: --n", "negative_prompts", row="negative prompt"))
     """What pictures should not show."""
-    steps: int = Field(12, ge=1, le=200)
+    steps: int = field(
+        12, means("sample_prompts: --s", "sample_steps", unit="sampling steps", row="steps"), ge=1, le=200
+    )
     """Sampling steps of a render."""
-    guidance: float = Field(4.0, ge=1)
+    guidance: float = field(
+        4.0, means("sample_prompts: --l", "sample_cfg", unit="CFG scale", row="CFG"), ge=1
+    )
     """Classifier-free guidance; 1 is none."""
-    guided: float = Field(0.6, ge=0, le=1)
+    guided: float = field(0.6, means(unit="share of steps"), ge=0, le=1)
     """Share of the steps, from the first on, that guidance acts in: the others cost half as much."""
-    timesteps: int = Field(8, ge=1, le=100)
+    timesteps: int = field(8, means(unit="timesteps"), ge=1, le=100)
     """Per validation image."""
-    seen_images: int = Field(4, ge=0)
+    seen_images: int = field(4, means(unit="images"), ge=0)
     """Training images on which the same loss is measured, to show the gap."""
-    max_rows: int = Field(64, ge=2)
+    max_rows: int = field(64, means(unit="rows"), ge=2)
     """Most rows in one forward pass."""
 
 
@@ -197,39 +210,41 @@ EYES = {"clip": "CLIP model", "image_encoder": "image encoder"}
 class ConfirmSection(Section):
     """[confirm]"""
 
-    finalists: int = Field(6, ge=1, le=32)
+    finalists: int = field(6, means(unit="checkpoints"), ge=1, le=32)
     """Checkpoints that are judged again."""
-    timesteps: int = Field(24, ge=1, le=200)
+    timesteps: int = field(24, means(unit="timesteps"), ge=1, le=200)
     """Per validation image, with fresh noise."""
-    prompt_count: int = Field(16, ge=0, le=64)
+    prompt_count: int = field(16, means(unit="captions"), ge=0, le=64)
     """How many captions of held-out images are rendered where judge.prompts gives none."""
-    seeds_per_prompt: int = Field(3, ge=1, le=32)
+    seeds_per_prompt: int = field(3, means(unit="seeds"), ge=1, le=32)
     """Renders of each prompt, with fresh seeds."""
-    rounds: int = Field(3, ge=1, le=20)
+    rounds: int = field(3, means(unit="measurements"), ge=1, le=20)
     """Most times that finalists are measured again; it ends when no other trial is within the noise of the best."""
-    outside_prompt_count: int = Field(8, ge=0, le=64)
+    outside_prompt_count: int = field(8, means(unit="prompts"), ge=0, le=64)
     """How many prompts outside the data set are rendered, once each."""
-    preference: float = Field(0.5, ge=0, le=2)
+    preference: float = field(0.5, means(unit="standard errors"), ge=0, le=2)
     """How much worse than the best an earlier checkpoint may be and still win; 1 is the usual rule."""
 
 
 class PackSection(Section):
     """[pack]"""
 
-    size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = "auto"
+    size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = field("auto", means(unit="trials"))
     """Trials trained at a time; "auto" measures once, when the study begins, what fits and pays."""
-    most: int = Field(32, ge=1, le=256)
+    most: int = field(32, means(unit="trials"), ge=1, le=256)
     """The largest size that "auto" tries."""
 
 
 class SaveSection(Section):
     """[save]"""
 
-    precision: Literal["no", "fp16", "bf16"] = "fp16"
+    precision: Literal["no", "fp16", "bf16"] = field("fp16", means("save_precision", row="save precision"))
     """Number format of LoRA files; "no" keeps float32."""
-    every_n_epochs: int = Field(1, ge=1)
+    every_n_epochs: int = field(
+        1, means("save_every_n_epochs", unit="epochs", row="save every N epochs"), ge=1
+    )
     """How often ``lorasearch train`` writes a LoRA file; the last epoch's is always written."""
-    keep_last: int | None = Field(None, ge=1)
+    keep_last: int | None = field(None, means("save_last_n_epochs", unit="files", row="keep-last-N"), ge=1)
     """How many of these it keeps beside the last epoch's; None keeps all. A search scores every epoch and keeps
     every file, because its finalists are judged again from their files."""
 
@@ -237,23 +252,23 @@ class SaveSection(Section):
 class SamplesSection(Section):
     """[samples]: pictures that ``lorasearch train`` writes; a search renders what [judge] says."""
 
-    prompts: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = field((), means("sample_prompts", row="sample prompts"))
     """One picture each; none are written without prompts."""
-    negative_prompt: str = ""
+    negative_prompt: str = field("", means("sample_prompts: --n", row="negative prompt"))
     """What the pictures should not show."""
-    seed: int = Field(0, ge=-1, lt=2**63)
+    seed: int = field(0, means("sample_prompts: --d", row="seed"), ge=-1, lt=2**63)
     """Of the starting noise, the same at every epoch; -1 draws one, which is then recorded."""
-    steps: int = Field(20, ge=1, le=1000)
+    steps: int = field(20, means("sample_prompts: --s", unit="sampling steps", row="steps"), ge=1, le=1000)
     """Sampling steps of a picture."""
-    guidance: float = Field(7.0, ge=1)
+    guidance: float = field(7.0, means("sample_prompts: --l", unit="CFG scale", row="CFG"), ge=1)
     """Scale of classifier-free guidance (CFG); 1 switches it off."""
-    sampler: str = solvers.DEFAULT
+    sampler: str = field(solvers.DEFAULT, means("sample_sampler", row="sampler"))
     """Which of diffusers' solvers draws, by the name that WebUIs give it."""
-    width: int | None = Field(None, ge=16)
+    width: int | None = field(None, means("sample_prompts: --w", unit="pixels", row="width × height"), ge=16)
     """Pixels; None takes ``data.resolution``."""
-    height: int | None = Field(None, ge=16)
+    height: int | None = field(None, means("sample_prompts: --h", unit="pixels", row="width × height"), ge=16)
     """Pixels; None takes ``data.resolution``."""
-    every_n_epochs: int = Field(1, ge=1)
+    every_n_epochs: int = field(1, means("sample_every_n_epochs", unit="epochs", row="every N epochs"), ge=1)
     """The last epoch always has its pictures."""
 
     @field_validator("sampler")
@@ -274,9 +289,9 @@ class StorageSection(Section):
     checkpoints: str | None = None
     """Folder or fsspec URL through which runners that have a workspace each pass on LoRA files, training states and
     renders; None: they share one workspace."""
-    ttl: float = Field(120.0, ge=1, le=86_400)
+    ttl: float = field(120.0, means(unit="seconds"), ge=1, le=86_400)
     """Seconds of silence after which other runners take over a runner's trials."""
-    patience: float = Field(180.0, ge=0, le=86_400)
+    patience: float = field(180.0, means(unit="seconds"), ge=0, le=86_400)
     """Seconds for which a database server that went away is waited for before the run stops; it can be resumed."""
 
     @field_validator("url")
@@ -297,9 +312,9 @@ class StorageSection(Section):
 class ProbeSection(Section):
     """[probe]: D-Adaptation finds a learning rate, on which the range of ``optimiser.unet_lr`` is centred."""
 
-    enabled: bool = False
+    enabled: bool = field(False, means(row="LR probe"))
     """Whether a study begins with it; the result is remembered, so that it is done once."""
-    steps: int = Field(600, ge=120, le=100_000)
+    steps: int = field(600, means(unit="optimiser steps", row="LR probe"), ge=120, le=100_000)
     """Most optimiser steps; it ends earlier where the rate has stayed for 100."""
-    repetitions: int = Field(3, ge=1, le=16)
+    repetitions: int = field(3, means(unit="trainings", row="LR probe"), ge=1, le=16)
     """Trainings with a seed each, in one pack; one estimate alone may be off by a factor of two."""

@@ -6,11 +6,12 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from evaluation.metrics.table import directions
 from search.objective import weight_problems
@@ -21,7 +22,7 @@ from studies.errors import StudyError, shown
 from studies.spec import toml
 from studies.spec.guards import GuardsSection
 from studies.spec.paths import no_paths, path_problem
-from studies.spec.plan_fields import check_space, meant_key, template_problems
+from studies.spec.plan_fields import build, check_space, meant_key, template_problems
 from studies.spec.sections import (
     BudgetSection,
     ConfirmSection,
@@ -38,6 +39,8 @@ from studies.spec.sections import (
     weight_needs,
 )
 from trainer.bases.hub import is_name
+from trainer.plan import TrainingPlan
+from trainer.plans.fields import field, means
 
 PATHS = (
     ("base", "path"),
@@ -67,7 +70,9 @@ class StudySpec(Section):
     """Known-good recipes to try first."""
     split: SplitSection = SplitSection()
     judge: JudgeSection = JudgeSection()
-    objective: dict[str, float] = Field({"validation": 1.0, "clip_image": 0.5})
+    objective: dict[str, float] = field(
+        {"validation": 1.0, "clip_image": 0.5}, means(unit="weight of each metric")
+    )
     """Weight of each metric in the objective."""
     guards: GuardsSection = GuardsSection()
     confirm: ConfirmSection = ConfirmSection()
@@ -87,10 +92,22 @@ class StudySpec(Section):
             raise ValueError(" ".join(problems))
         return self
 
-    @property
+    @cached_property
     def space(self) -> Space:
         """The checked search space."""
         return parse_space(self.search.space)
+
+    @cached_property
+    def shared_plan(self) -> TrainingPlan:
+        """The plan of the fixed fields alone; what stands in its ``shared`` fields is every trial's."""
+        return build(self.plan, {})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other fields, from which its space and its shared plan are read anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for derived in ("space", "shared_plan"):
+            copied.__dict__.pop(derived, None)
+        return copied
 
     @property
     def pruner(self) -> PrunerSettings:
@@ -168,27 +185,28 @@ def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
     table = toml_table(text, name)
     found = toml.lines(text)
     resolve_paths(table, folder)
-    told_of = [*no_paths(table, PATHS), *_structure(table), *_meaning(table)]
+    spec, objections = _structure(table)
+    told_of = [*no_paths(table, PATHS), *objections, *_meaning(table)]
     problems = [located(name, found, path, told) for path, told in told_of]
-    if problems:
+    if spec is None or problems:
         raise StudyError(list(dict.fromkeys(problems)))
-    return StudySpec.model_validate(table)
+    return spec
 
 
 Problem = tuple[tuple[str | int, ...], str]
 
 
-def _structure(table: Mapping[str, Any]) -> list[Problem]:
-    """What the sections themselves object to."""
+def _structure(table: Mapping[str, Any]) -> tuple[StudySpec | None, list[Problem]]:
+    """The study as its sections read it, and what they object to."""
     try:
         spec = StudySpec.model_validate(table)
     except ValidationError as error:
-        return [sentence(found) for found in error.errors()]
+        return None, [sentence(found) for found in error.errors()]
     try:
         _ = spec.pruner
     except ValidationError as error:
-        return [(("search", "pruner"), str(found["ctx"]["error"])) for found in error.errors()]
-    return []
+        return spec, [(("search", "pruner"), str(found["ctx"]["error"])) for found in error.errors()]
+    return spec, []
 
 
 def _meaning(table: Mapping[str, Any]) -> list[Problem]:

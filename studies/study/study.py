@@ -16,7 +16,7 @@ from search.settings import SearchSettings
 from search.storage_url import StorageError
 from studies.errors import StudyError
 from studies.spec import study_file
-from studies.spec.plan_fields import base_problems
+from studies.spec.plan_fields import base_problems, size_problems
 from studies.spec.planner import Planner
 from studies.spec.sections import EYES, JudgeSection
 from studies.spec.study_file import StudySpec
@@ -27,7 +27,7 @@ from studies.study.open import open_readonly
 from studies.study.probe import probed_recipes
 from studies.study.storage import chosen, connected
 from studies.study.transfer import Depot, depot
-from studies.workspace import Workspace, copy_whole, write_json
+from studies.workspace import Workspace, copy_whole, default_root, write_json
 from trainer.bases import base_model, hub
 from trainer.bases.base_model import BaseModelError
 from trainer.data import long_captions
@@ -35,7 +35,6 @@ from trainer.data.dataset import Dataset, read
 from trainer.data.images import DataError
 from trainer.lora_files import merging
 from trainer.plans.base import BasePlan
-from trainer.plans.data import DataPlan
 from trainer.tensor_header import PICKLES, weights_problem
 
 _SEED = "seed"
@@ -92,7 +91,7 @@ class Study:
     @property
     def _sides(self) -> list[tuple[Side, int]]:
         """What is held out, each with its share of the prompts."""
-        sides = sides_of(self.dataset, Planner.data_plan(self.spec).fold)
+        sides = sides_of(self.dataset, self.spec.shared_plan.data.fold)
         return [(side, shared_out(self.spec.judge.prompt_count, len(sides))) for side in sides]
 
     @property
@@ -128,14 +127,14 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
     """
     spec = study_file.load(path)
     problems: list[str] = []
-    base, data = Planner.base_plan(spec), Planner.data_plan(spec)
+    base, data = spec.shared_plan.base, spec.shared_plan.data
     try:
         problems += size_problems(data, base_model.size_step(base))
         problems += base_problems(spec.plan, spec.space.parameters, base_model.family(base))
-        base_model.device_for(Planner.compute_plan(spec).device)
+        base_model.device_for(spec.shared_plan.compute.device)
     except BaseModelError as error:
         problems.append(str(error))
-    problems += merging.problems(base.loras, Planner.start_file(spec))
+    problems += merging.problems(base.loras, spec.shared_plan.lora.start)
     problems += encoder_problems(spec.judge)
     try:
         dataset = _read(spec)
@@ -148,7 +147,7 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
 
 
 def _read(spec: StudySpec) -> Dataset:
-    data, split = Planner.data_plan(spec), spec.split
+    data, split = spec.shared_plan.data, spec.split
     shares, seed = (split.validation, split.test), max(spec.study.seed, 0)
     folds = None if split.folds == "auto" else split.folds
     return read(data, shares, seed, folds).fold(data.fold)
@@ -171,7 +170,7 @@ def begin(path: Path, root: Path) -> Study:
 @contextmanager
 def running(
     path: Path,
-    root: Path,
+    root: Path | None,
     storage: str | None = None,
     runner: str | None = None,
     told: Told = lambda text: None,
@@ -180,7 +179,7 @@ def running(
 
     Args:
         path: of the study file.
-        root: of the workspace.
+        root: of the workspace; None takes the default.
         storage: as on the command line; None takes the study file's.
         runner: this runner's name where several share the study; None takes the machine's.
         told: is told what is waited for.
@@ -189,7 +188,7 @@ def running(
         StudyError: as ``begin``, or because another run works there; nothing is changed then.
     """
     spec, dataset = examine(path)
-    workspace = Workspace(root)
+    workspace = Workspace(root or default_root(spec.study.name))
     written = chosen(workspace, storage, spec.storage.url)
     url = connected(workspace, written)
     workspace.prepare()
@@ -207,7 +206,7 @@ def running(
 def _begun(path: Path, opened: Study, written: str) -> Study:
     """The study with its seed, which one runner fixes, and its data set compared with what it began with."""
     spec, memory, workspace = opened.spec, opened.memory, opened.workspace
-    now = _fingerprints(opened.dataset, Planner.base_plan(spec), spec.judge)
+    now = _fingerprints(opened.dataset, spec.shared_plan.base, spec.judge)
 
     def found() -> None:
         _fixed_seed(memory, spec.study.seed)
@@ -219,18 +218,6 @@ def _begun(path: Path, opened: Study, written: str) -> Study:
     copy_whole(path, workspace.study_file)
     write_json(workspace.source, {"study_file": str(path.resolve()), "storage": written})
     return replace(opened, seed=seed)
-
-
-def size_problems(data: DataPlan, step: int) -> list[str]:
-    """Sizes that the base model cannot halve evenly at all its levels."""
-    sizes = {"data.resolution": data.resolution}
-    if data.enable_bucket:
-        sizes["data.bucket_reso_steps"] = data.bucket_reso_steps
-    return [
-        f"{name} must be a multiple of {step} for this base model, but got {size}."
-        for name, size in sizes.items()
-        if size % step
-    ]
 
 
 def encoder_problems(judge: JudgeSection) -> list[str]:

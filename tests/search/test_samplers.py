@@ -7,7 +7,7 @@ import pytest
 
 from search.samplers import SAMPLERS, Draw, derived_seed, make_sampler, sampler_problem, startup_trials
 from search.space import SuggestingTrial, parse_space
-from search.trial import Finished, Infeasible, Pruned, Reason, Value
+from search.trial import Finished, Infeasible, Reason, Value
 from tests.search.conftest import Study
 
 
@@ -191,18 +191,3 @@ def test_start_up_takes_25_trials_or_a_third_of_the_budget() -> None:
 def test_a_derived_seed_depends_on_every_part() -> None:
     assert len({derived_seed(a, b) for a in range(30) for b in range(30)}) == 900
     assert 0 <= derived_seed(0, 0) < 2**32
-
-
-@pytest.mark.parametrize("name", ["tpe", "gp"])
-def test_the_best_trial_teaches_most_whether_it_was_pruned_or_not(study: Study, name: str) -> None:
-    """All trials above 0.6 are better and pruned; at random four in ten lie there."""
-    space, memory = parse_space({"x": {"low": 0.0, "high": 1.0}}), study.memory()
-    asked = []
-    for n in range(24):
-        sampler = make_sampler(name, Draw(2, n, 30))
-        x = float(memory.suggest(memory.begin(), space.suggest, sampler)["x"])
-        value = x if x > 0.6 else -1 - x
-        memory.report(n, 8, value)
-        memory.tell(n, Pruned() if x > 0.6 else Finished(), value)
-        asked.append(x)
-    assert sum(x > 0.6 for x in asked[-10:]) >= 8

@@ -74,6 +74,13 @@ def side_step(source: Source) -> int:
     return 1 << sum(len(found) - 1 for found in widths)
 
 
+def native_side(source: Source) -> int:
+    """The side of the pictures that a base model was made for, in pixels."""
+    unet, vae = (_config(source.configs / part / "config.json") for part in ("unet", "vae"))
+    size = int(unet.get("sample_size") or (128 if source.family == "sdxl" else 64))
+    return size << (len(vae["block_out_channels"]) - 1)
+
+
 def file_hash(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal; of an unchanged file it is computed once."""
     facts = file.stat()

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainer.plans.fields import Frozen, shared
+from trainer.plans.fields import Frozen, field, means, same, shared
 
 Prediction = Literal["epsilon", "v_prediction"]
 
@@ -24,15 +24,17 @@ class MergedLora(Frozen):
 class BasePlan(Frozen):
     """The frozen base model."""
 
-    path: Path = shared()
+    path: Path = shared(..., means("pretrained_model_name_or_path", row="base model"))
     """SD 1.x, SD 2.x or SDXL: a diffusers folder, a single .safetensors file, or a hub name ``org/model``."""
-    vae: Path | None = shared(None)
+    vae: Path | None = shared(None, means("vae", row="separate VAE"))
     """A VAE that replaces the base's: a diffusers folder or a .safetensors file."""
-    prediction_type: Prediction | None = shared(None)
+    prediction_type: Prediction | None = shared(None, means("v_parameterization", "v2", row="v-prediction"))
     """What the U-Net predicts; None takes the base's own statement (SD 2.x files make none: v_prediction)."""
-    zero_terminal_snr: bool | None = shared(None)
+    zero_terminal_snr: bool | None = shared(None, same("zero_terminal_snr", row="zero-terminal SNR"))
     """Rescale the noise schedule to end in pure noise (Lin et al. 2023); None takes the base's own statement."""
-    clip_skip: int = Field(1, ge=1, le=3)
+    clip_skip: int = field(1, same("clip_skip", unit="layers from the end"), ge=1, le=3)
     """Which hidden state of the text encoder is read, counted from the end (1 = the last); SDXL takes 1 only."""
-    loras: tuple[MergedLora, ...] = shared(())
+    loras: tuple[MergedLora, ...] = shared(
+        (), means("base_weights", "base_weights_multiplier", row="mixing other LoRAs with weights")
+    )
     """LoRAs that are merged into the base model first, e.g. ``[{ file = "x.safetensors", weight = 0.7 }]``."""

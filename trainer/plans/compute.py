@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from trainer.plans.fields import Frozen, shared
+from trainer.plans.fields import Frozen, means, same, shared
 
 Precision = Literal["no", "fp16", "bf16"]
 Attention = Literal["sdpa", "xformers", "flash"]
@@ -16,13 +16,13 @@ Device = Literal["auto", "cpu", "cuda"]
 class ComputePlan(Frozen):
     """How the arithmetic is done."""
 
-    mixed_precision: Precision = shared("no")
+    mixed_precision: Precision = shared("no", same("mixed_precision"))
     """Number format of the frozen base and of activations; adapters stay in float32."""
-    gradient_checkpointing: bool = shared(False)
+    gradient_checkpointing: bool = shared(False, same("gradient_checkpointing"))
     """Recompute activations in the backward pass: less memory, more time."""
-    attention: Attention = shared("sdpa")
+    attention: Attention = shared("sdpa", means("xformers", "sdpa", "mem_eff_attn", row="attention"))
     """How the U-Net's attention is computed: PyTorch's choice, the package xformers, or FlashAttention alone."""
-    device: Device = shared("auto")
+    device: Device = shared("auto", means(row="CPU only"))
     """Where everything is computed; auto takes CUDA where there is one."""
 
     @model_validator(mode="after")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from trainer.plans.fields import Frozen, shared
-from trainer.training import optimisers
-
-if TYPE_CHECKING:
-    from trainer.plans.optimiser import OptimiserPlan
+from trainer.plans.algorithms import argument_problems, offered, rank_problems
+from trainer.plans.fields import Frozen, field, means, same, shared
+from trainer.plans.optimiser import OptimiserPlan
+from trainer.plans.optimiser_kinds import OPTIMISERS
 
 Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft", "full", "glora", "dylora"]
 
@@ -21,37 +20,62 @@ Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft", "full", "
 class LoraPlan(Frozen):
     """Shape of the adapter: delta W = (alpha / rank) B A."""
 
-    rank: int = Field(16, ge=1, le=1024)
+    rank: int = field(16, means("network_dim", unit="dimensions", row="rank"), ge=1, le=1024)
     """Inner dimension (``network_dim``)."""
-    alpha_over_rank: float = Field(0.5, gt=0, le=1)
+    alpha_over_rank: float = field(
+        0.5, means("network_alpha", unit="share of the rank", row="alpha"), gt=0, le=1
+    )
     """``network_alpha`` as a share of the rank; the LoRA's effective scale."""
-    unet: bool = True
+    unet: bool = field(True, means("network_train_text_encoder_only", row="text encoder only"))
     """Whether the U-Net gets a LoRA."""
-    text_encoder: bool = False
+    text_encoder: bool = field(False, means("network_train_unet_only", row="U-Net only"))
     """Whether the text encoder gets a LoRA; on SDXL, both of them."""
-    conv_rank: int | None = Field(None, ge=1, le=1024)
+    conv_rank: int | None = field(
+        None, means("network_args: conv_dim", unit="dimensions", row="conv dim"), ge=1, le=1024
+    )
     """Rank of the 3x3 convolutions (``conv_dim``); their blocks' other layers then get ``rank``. None is off."""
-    conv_alpha_over_rank: float = Field(0.5, gt=0, le=1)
+    conv_alpha_over_rank: float = field(
+        0.5, means("network_args: conv_alpha", unit="share of conv_rank", row="conv alpha"), gt=0, le=1
+    )
     """``conv_alpha`` as a share of ``conv_rank``."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = field(0.0, same("network_dropout", unit="probability", row="LoRA dropout"), ge=0, lt=1)
     """Probability of dropping each element of A x in training (``network_dropout``)."""
-    rank_dropout: float = Field(0.0, ge=0, lt=1)
+    rank_dropout: float = field(
+        0.0, means("network_args: rank_dropout", unit="probability", row="rank dropout"), ge=0, lt=1
+    )
     """Probability of dropping each of the rank's dimensions at a presentation."""
-    module_dropout: float = Field(0.0, ge=0, lt=1)
+    module_dropout: float = field(
+        0.0, means("network_args: module_dropout", unit="probability", row="module dropout"), ge=0, lt=1
+    )
     """Probability of leaving out a layer's whole low-rank term at a presentation."""
-    block_ranks: dict[str, int] = shared({})
+    block_ranks: dict[str, int] = shared(
+        {}, means("network_args: block_dims", unit="dimensions", row="per-block dims")
+    )
     """Ranks of other size by block of the U-Net, e.g. ``{ mid_block = 8, "up_blocks.1" = 32 }``; 0 adapts none of
     its Linear and 1x1 layers. Alpha follows; the longest name that fits a layer counts."""
-    block_lrs: dict[str, float] = shared({})
+    block_lrs: dict[str, float] = shared(
+        {},
+        means(
+            "network_args: down_lr_weight",
+            "network_args: mid_lr_weight",
+            "network_args: up_lr_weight",
+            unit="factor",
+            row="per-block LRs",
+        ),
+    )
     """Factors on ``optimiser.unet_lr`` by block of the U-Net; 0 leaves a block without a LoRA."""
-    freeze: tuple[str, ...] = shared(())
+    freeze: tuple[str, ...] = shared((), means(row="freeze / unfreeze blocks"))
     """Blocks of the U-Net that get no LoRA, e.g. ``["down_blocks", "mid_block"]``."""
-    start: Path | None = shared(None)
+    start: Path | None = shared(None, means("network_weights", row="starting from another LoRA"))
     """A LoRA (format of kohya, diffusers or PEFT) whose weights are the beginning; its ranks must be the plan's."""
-    algorithm: Algorithm = "lora"
+    algorithm: Algorithm = field(
+        "lora", means("network_module", "network_args: algo", row="LoHa / LoKr / other algorithms")
+    )
     """LyCORIS computes all but ``lora``, beside the pack (``algo``); rank and alpha mean what they mean there.
     ``full`` and ``ia3`` have no rank, ``dylora`` wants ranks that are multiples of its ``block_size``."""
-    algorithm_args: dict[str, dict[str, bool | int | float]] = shared({})
+    algorithm_args: dict[str, dict[str, bool | int | float]] = shared(
+        {}, means("network_args", row="LoHa / LoKr / other algorithms, arguments")
+    )
     """Keyword arguments by algorithm, e.g. ``{ lokr = { factor = 8 } }``; each acts with its own algorithm only."""
 
     @field_validator("algorithm", mode="before")
@@ -76,27 +100,6 @@ class LoraPlan(Frozen):
 _BLOCK = re.compile(r"(down_blocks|up_blocks)(\.\d+(\..+)?)?|mid_block(\..+)?")
 
 
-NOT_OFFERED = {
-    "norm": (
-        "it is no algorithm of LyCORIS but train_norm, which trains normalisation layers beside one; "
-        "the pack adapts Linear and convolution layers"
-    ),
-    "tlora": "its rank follows the timestep of each row, which LyCORIS keeps in one global place for all rows",
-}
-"""LyCORIS modules that a pack cannot hold, and why."""
-
-
-def offered(name: object, choices: Sequence[str]) -> object:
-    """The algorithm's name.
-
-    Raises:
-        ValueError: it is known, but not offered; the message says why.
-    """
-    if isinstance(name, str) and name in NOT_OFFERED:
-        raise ValueError(f"{name!r} is not offered: {NOT_OFFERED[name]}; choose among: {', '.join(choices)}")
-    return name
-
-
 def shape_problems(plan: LoraPlan) -> Iterator[str]:
     """What is wrong with the network itself."""
     tables = {
@@ -104,16 +107,16 @@ def shape_problems(plan: LoraPlan) -> Iterator[str]:
         "block_ranks": tuple(plan.block_ranks),
         "block_lrs": tuple(plan.block_lrs),
     }
-    for field, blocks in tables.items():
+    for leaf, blocks in tables.items():
         for block in blocks:
             if not _BLOCK.fullmatch(block):
                 yield (
-                    f"{field}: there is no block {block!r} in a U-Net; blocks are named as diffusers does: "
+                    f"{leaf}: there is no block {block!r} in a U-Net; blocks are named as diffusers does: "
                     "down_blocks.0, down_blocks.1, ..., mid_block, up_blocks.0, ..., or a part of one, such as "
                     "down_blocks.1.attentions.0"
                 )
         if blocks and not plan.unet:
-            yield f"{field} acts on the U-Net, but unet is false"
+            yield f"{leaf} acts on the U-Net, but unet is false"
     if plan.conv_rank is not None and not plan.unet:
         yield f"conv_rank = {plan.conv_rank} acts on the U-Net, but unet is false; leave it out"
     yield from _range_problems(plan)
@@ -122,7 +125,7 @@ def shape_problems(plan: LoraPlan) -> Iterator[str]:
 
 def rate_problems(lora: LoraPlan, optimiser: OptimiserPlan) -> Iterator[str]:
     """Which learning rates the optimiser cannot have."""
-    adaptive = optimisers.OPTIMISERS[optimiser.name].adaptive
+    adaptive = OPTIMISERS[optimiser.name].adaptive
     if adaptive and any(factor not in (0, 1) for factor in lora.block_lrs.values()):
         yield (
             f"lora.block_lrs needs several learning rates, but '{optimiser.name}' has one; "
@@ -152,25 +155,20 @@ def _range_problems(plan: LoraPlan) -> Iterator[str]:
 
 
 def _algorithm_problems(plan: LoraPlan) -> Iterator[str]:
-    if plan.algorithm_args:
-        from trainer.adapters import lycoris
-
-        yield from lycoris.problems(plan.algorithm_args)
+    yield from argument_problems(plan.algorithm_args)
     if plan.algorithm == "lora":
         return
     if plan.algorithm == "dylora":
-        from trainer.adapters import lycoris
-
         ranks = {"rank": plan.rank, "conv_rank": plan.conv_rank or 0}
         ranks |= {f"block_ranks.{block}": rank for block, rank in plan.block_ranks.items()}
-        yield from lycoris.rank_problems(ranks, plan.algorithm_args.get("dylora", {}))
+        yield from rank_problems(ranks, plan.algorithm_args.get("dylora", {}))
     rates = {
         "dropout": plan.dropout,
         "rank_dropout": plan.rank_dropout,
         "module_dropout": plan.module_dropout,
     }
-    for field, rate in rates.items():
+    for leaf, rate in rates.items():
         if rate:
-            yield f"{field} = {rate} acts with algorithm = 'lora' only, but got {plan.algorithm!r}; set it to 0"
+            yield f"{leaf} = {rate} acts with algorithm = 'lora' only, but got {plan.algorithm!r}; set it to 0"
     if plan.start is not None:
         yield f"start acts with algorithm = 'lora' only, but got {plan.algorithm!r}; leave it out"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from trainer.plans.fields import Frozen
+from trainer.plans.fields import Frozen, field, means, same
 
 LossName = Literal["l2", "huber", "smooth_l1"]
 
@@ -14,38 +14,40 @@ LossName = Literal["l2", "huber", "smooth_l1"]
 class NoisePlan(Frozen):
     """What is added to the latents, and how the loss weighs it."""
 
-    offset: float = Field(0.0, ge=0, le=1)
+    offset: float = field(0.0, same("noise_offset", unit="standard deviations"), ge=0, le=1)
     """noise += offset * randn(batch, channels, 1, 1)."""
-    adaptive_scale: float = Field(0.0, ge=-1, le=1)
+    adaptive_scale: float = field(
+        0.0, same("adaptive_noise_scale", unit="offset per mean of the latent"), ge=-1, le=1
+    )
     """The offset of each channel becomes max(0, offset + adaptive_scale * |mean of the latent|)."""
-    multires_iterations: int = Field(0, ge=0, le=16)
+    multires_iterations: int = field(
+        0, same("multires_noise_iterations", unit="levels", row="pyramid noise"), ge=0, le=16
+    )
     """Levels of pyramid noise, usually 6-10 (``multires_noise_iterations``); 0 is plain noise."""
-    multires_discount: float = Field(0.3, gt=0, le=1)
+    multires_discount: float = field(
+        0.3, same("multires_noise_discount", unit="factor a level", row="pyramid noise"), gt=0, le=1
+    )
     """Weight of each pyramid level over that of the level before (``multires_noise_discount``)."""
-    ip_gamma: float = Field(0.0, ge=0, le=1)
+    ip_gamma: float = field(0.0, same("ip_noise_gamma", unit="standard deviations"), ge=0, le=1)
     """The input is built with noise + ip_gamma * randn, the target stays (Ning et al. 2023); 0 is off."""
-    min_timestep: int = Field(0, ge=0, le=999)
+    min_timestep: int = field(0, same("min_timestep", unit="timestep"), ge=0, le=999)
     """The first timestep that is trained."""
-    max_timestep: int = Field(1000, ge=1, le=1000)
+    max_timestep: int = field(1000, same("max_timestep", unit="timestep"), ge=1, le=1000)
     """The first timestep after those that are trained."""
-    min_snr_gamma: float | None = Field(None, gt=0)
+    min_snr_gamma: float | None = field(None, same("min_snr_gamma", unit="SNR"), gt=0)
     """Min-SNR loss weight min(snr, gamma) / snr (Hang et al. 2023, eq. 7); None weighs all alike."""
-    debiased: bool = False
+    debiased: bool = field(False, same("debiased_estimation_loss"))
     """Loss weight 1 / sqrt(min(snr, 1000)) (``debiased_estimation_loss``; Yu et al. 2023); v: 1 / (snr + 1)."""
-    loss: LossName = "l2"
+    loss: LossName = field("l2", means("loss_type", row="l2 / huber / smooth l1"))
     """What is minimised; the training loss that is reported stays the mean squared error."""
-    huber_c: float = Field(0.1, gt=0)
+    huber_c: float = field(0.1, same("huber_c", unit="error", row="huber / smooth l1"), gt=0)
     """Error at which ``huber`` and ``smooth_l1`` turn from square to straight."""
 
     @property
     def plain(self) -> bool:
         """Whether noise and timestep are the presentation's own, but for the offset."""
         return not (
-            self.adaptive_scale
-            or self.multires_iterations
-            or self.ip_gamma
-            or self.min_timestep
-            or self.max_timestep < 1000
+            self.multires_iterations or self.ip_gamma or self.min_timestep or self.max_timestep < 1000
         )
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainer.plans.fields import Frozen, shared
+from trainer.plans.fields import Frozen, field, means, shared
 
 ScheduleName = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "staged"
@@ -25,17 +25,23 @@ class Stage(Frozen):
 class SchedulePlan(Frozen):
     """How the learning rate moves over a trial."""
 
-    name: ScheduleName = "constant_with_warmup"
+    name: ScheduleName = field("constant_with_warmup", means("lr_scheduler", row="schedulers"))
     """The curve, after the warm-up, over the trial's own length."""
-    warmup_share: float = Field(0.0, ge=0, lt=1)
+    warmup_share: float = field(
+        0.0, means("lr_warmup_steps", unit="share of all steps", row="warm-up"), ge=0, lt=1
+    )
     """Share of all optimiser steps over which the learning rate rises from 0."""
-    warmup_steps: int | None = Field(None, ge=0)
+    warmup_steps: int | None = field(
+        None, means("lr_warmup_steps", unit="optimiser steps", row="warm-up"), ge=0
+    )
     """The same in optimiser steps (``lr_warmup_steps``); instead of ``warmup_share``."""
-    cycles: int = Field(1, ge=1, le=100)
+    cycles: int = field(
+        1, means("lr_scheduler_num_cycles", "lr_restart_cycles", unit="cycles", row="cycles"), ge=1, le=100
+    )
     """Hard restarts of ``cosine_with_restarts``."""
-    power: float = Field(1.0, gt=0)
+    power: float = field(1.0, means("lr_scheduler_power", unit="exponent", row="power"), gt=0)
     """Exponent of ``polynomial``."""
-    stages: tuple[Stage, ...] = shared(())
+    stages: tuple[Stage, ...] = shared((), means(unit="epochs, factor", row="staged LR"))
     """Steps of ``staged``, e.g. ``[{ epochs = 10 }, { epochs = 10, factor = 0.1 }]``."""
 
     @model_validator(mode="after")
@@ -46,11 +52,11 @@ class SchedulePlan(Frozen):
                 f"warmup_share = {self.warmup_share} and warmup_steps = {self.warmup_steps} say the same thing "
                 "twice; keep one"
             )
-        for field, value in (("warmup_share", self.warmup_share), ("warmup_steps", self.warmup_steps)):
+        for leaf, value in (("warmup_share", self.warmup_share), ("warmup_steps", self.warmup_steps)):
             if self.name == "constant" and value:
                 problems.append(
-                    f"{field} = {value} cannot act with name = 'constant'; "
-                    f"choose 'constant_with_warmup' or set {field} = 0"
+                    f"{leaf} = {value} cannot act with name = 'constant'; "
+                    f"choose 'constant_with_warmup' or set {leaf} = 0"
                 )
         if (self.name == "staged") != bool(self.stages):
             problems.append(

@@ -65,7 +65,7 @@ def gather(runs: list[TrainingRun], data: Encoded, dtype: torch.dtype) -> Rows:
         dtype: of latents and noise.
     """
     base = data.base
-    draws, offsets, captions, priors = [], [], [], []
+    draws, added, captions, priors = [], [], [], []
     owner: list[int] = []
     special: list[noise.Row] = []
     shown = _shown(runs, data)
@@ -74,9 +74,10 @@ def gather(runs: list[TrainingRun], data: Encoded, dtype: torch.dtype) -> Rows:
     for i, run in enumerate(runs):
         batch = run.next_batch
         for presentation, example in zip(batch.presentations, batch.examples, strict=True):
-            shape = tuple(latents[len(owner)].shape)
-            draws.append(noise.draw(run.plan.seed, presentation, shape, timesteps))
-            offsets.append(run.plan.noise.offset)
+            latent = latents[len(owner)]
+            draw = noise.draw(run.plan.seed, presentation, tuple(latent.shape), timesteps)
+            draws.append(draw)
+            added.append(noise.with_offset(draw, run.plan.noise, latent, dtype))
             captions.append(_caption(data, run.plan, presentation, example))
             weight = None if presentation >= 0 else prior_weight(run.plan.data, run.progress.epoch)
             priors.append(weight)
@@ -84,14 +85,12 @@ def gather(runs: list[TrainingRun], data: Encoded, dtype: torch.dtype) -> Rows:
         if not run.plan.noise.plain:
             special += noise.rows(run.plan, batch.presentations, len(owner) - len(batch.presentations))
     clean = torch.stack(latents).to(dtype)
-    share = torch.tensor(offsets, dtype=dtype).view(-1, 1, 1, 1)
-    added = torch.stack([d.noise for d in draws]).to(dtype)
-    added += share * torch.stack([d.offset for d in draws]).to(dtype)
+    asked = torch.stack(added)
     when = torch.tensor([d.timestep for d in draws])
-    met = noise.specialise(special, draws, latents, added, when, timesteps) if special else added
+    met = noise.specialise(special, draws, asked, when, timesteps) if special else asked
     alphas = base.alphas_cumprod[when].to(base.device)
-    wanted = added.to(base.device)
-    met = wanted if met is added else met.to(base.device)
+    wanted = asked.to(base.device)
+    met = wanted if met is asked else met.to(base.device)
     inputs, when = noise.noised(clean, met, alphas).to(base.dtype), when.to(base.device)
     return Rows(runs, owner, clean, wanted, inputs, when, alphas, captions, priors, shown)
 

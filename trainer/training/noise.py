@@ -26,6 +26,10 @@ class Draw:
     """Shape (channels, 1, 1), standard normal; scaled by a trial's own noise offset."""
 
 
+LARGEST_MEAN = 3.0
+"""No channel of a latent has a mean further from 0."""
+
+
 @lru_cache(maxsize=512)
 def draw(seed: int, presentation: int, shape: tuple[int, ...], timesteps: int) -> Draw:
     """Timestep uniform in [0, timesteps) and normal noise of latent ``shape`` (channels, h, w)."""
@@ -57,7 +61,7 @@ def target(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor, prediction_ty
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A batch row whose plan asks for more than plain noise."""
+    """A batch row whose plan asks for more than noise and its offset."""
 
     index: int
     """In the batch."""
@@ -72,20 +76,14 @@ def rows(plan: TrainingPlan, presentations: Sequence[int], first: int) -> list[R
 
 
 def specialise(
-    special: Sequence[Row],
-    draws: Sequence[Draw],
-    latents: Sequence[Tensor],
-    noise: Tensor,
-    timesteps: Tensor,
-    count: int,
+    special: Sequence[Row], draws: Sequence[Draw], noise: Tensor, timesteps: Tensor, count: int
 ) -> Tensor:
     """Gives rows the noise and the timestep that their plans ask for, in place; the others stay.
 
     Args:
         special: the rows that ask for something.
         draws: of every row of the batch.
-        latents: of every row, shape (channels, h, w).
-        noise: with plain offsets, shape (n, channels, h, w).
+        noise: with offsets, shape (n, channels, h, w).
         timesteps: as drawn, shape (n,).
         count: timesteps of the base model.
 
@@ -94,10 +92,10 @@ def specialise(
     """
     met = noise
     for row in special:
-        i, plan = row.index, row.plan
+        i = row.index
         timesteps[i] = timestep(draws[i].timestep, count, row)
-        if plan.adaptive_scale or plan.multires_iterations:
-            noise[i] = coloured(draws[i].noise.to(noise), draws[i], latents[i], row)
+        if row.plan.multires_iterations:
+            noise[i] = coarsened(noise[i], row)
     if any(row.plan.ip_gamma for row in special):
         met = noise.clone()
         for row in special:
@@ -107,24 +105,48 @@ def specialise(
     return met
 
 
-def coloured(noise: Tensor, drawn: Draw, clean: Tensor, row: Row) -> Tensor:
-    """A presentation's noise with its adaptive offset, then as a pyramid, scaled back to variance 1.
+def offset(plan: NoisePlan, mean: Tensor) -> Tensor:
+    """How strongly a draw's offset is added: max(0, offset + adaptive_scale * |mean|).
 
     Args:
-        noise: standard normal, shape (channels, h, w).
-        drawn: the draw of the same presentation, for its offset.
-        clean: the latent, same shape.
+        plan: of the row.
+        mean: of the latent's channels, any shape.
+    """
+    return (plan.offset + plan.adaptive_scale * mean.abs()).clamp(min=0)
+
+
+def largest_offset(plan: NoisePlan) -> float:
+    """The strongest that the offset of any latent's channel can be."""
+    means = torch.tensor([0.0, LARGEST_MEAN], dtype=torch.float64)
+    return float(offset(plan, means).max())
+
+
+def with_offset(drawn: Draw, plan: NoisePlan, clean: Tensor, dtype: torch.dtype) -> Tensor:
+    """A presentation's noise with its offset, shape (channels, h, w), on the CPU.
+
+    Args:
+        drawn: its random numbers.
+        plan: of the row.
+        clean: the latent, same shape, anywhere.
+        dtype: of the result.
+    """
+    mean = torch.zeros(1, 1, 1, dtype=dtype)
+    if plan.adaptive_scale:
+        mean = clean.to(dtype).mean(dim=(1, 2), keepdim=True).cpu()
+    return drawn.noise.to(dtype) + offset(plan, mean) * drawn.offset.to(dtype)
+
+
+def coarsened(noise: Tensor, row: Row) -> Tensor:
+    """Noise with a pyramid of coarser noise on it, scaled back to variance 1.
+
+    Args:
+        noise: shape (channels, h, w).
         row: whose plan it is.
     """
     plan = row.plan
-    lightness = clean.to(noise.dtype).mean(dim=(1, 2), keepdim=True).abs().to(noise)
-    share = (plan.offset + plan.adaptive_scale * lightness).clamp(min=0)
-    result = noise + share * drawn.offset.to(noise)
-    if not plan.multires_iterations:
-        return result
     levels = pyramid(row.seed, row.presentation, tuple(noise.shape), plan.multires_iterations).to(noise)
     weights = plan.multires_discount ** torch.arange(len(levels), dtype=noise.dtype)
-    result = result + (weights.view(-1, 1, 1, 1) * levels).sum(dim=0)
+    result = noise + (weights.view(-1, 1, 1, 1) * levels).sum(dim=0)
     return result / result.std()
 
 

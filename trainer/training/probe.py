@@ -15,9 +15,9 @@ from typing import assert_never
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory
 from trainer.plan import TrainingPlan
 from trainer.plans.optimiser import OptimiserPlan
+from trainer.plans.optimiser_kinds import own_rate
 from trainer.plans.schedule import SchedulePlan
 from trainer.seeds import derive
-from trainer.training import optimisers
 from trainer.training.pack import Pack
 from trainer.training.run import TrainingRun
 from trainer.trouble import Trouble
@@ -102,7 +102,7 @@ def plateau(
 
 def conversions(rate: float) -> dict[str, float]:
     """A probe's rate as AdamW8bit and Lion take it: Lion a third."""
-    return {name: optimisers.own_rate(name, rate) for name in ("adamw8bit", "lion")}
+    return {name: own_rate(name, rate) for name in ("adamw8bit", "lion")}
 
 
 def probe_plan(plan: TrainingPlan, most_steps: int) -> TrainingPlan:

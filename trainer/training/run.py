@@ -19,15 +19,13 @@ from trainer.data.order import Batch, epoch_batches, images_per_epoch, steps_per
 from trainer.plan import TrainingPlan
 from trainer.training import optimisers, schedules, weight_norms
 from trainer.training.ema import Average
+from trainer.training.noise import largest_offset
 from trainer.trouble import Trouble
 
 HOPELESS_LOSS = 1.5
 """Mean squared error at which a trial has diverged, as a multiple of what "no noise" everywhere scores."""
 _LOSS_MEMORY = 24
 """Images over which the running loss is averaged before it is judged."""
-_LIGHTEST = 3.0
-"""No channel of a latent has a mean further from 0."""
-
 _TEXT = ("text_encoder", "text_encoder_2")
 
 
@@ -171,7 +169,7 @@ class TrainingRun:
             return Trouble("loss_not_finite", {"value": str(squared_error), "images": images})
         if not math.isfinite(gradient_norm) and not self.scaler.is_enabled():
             return Trouble("gradient_not_finite", {"value": str(gradient_norm), "images": images})
-        loss, silence = self.progress.running_loss, 1 + _largest_offset(self.plan) ** 2
+        loss, silence = self.progress.running_loss, 1 + largest_offset(self.plan.noise) ** 2
         if loss is not None and loss > HOPELESS_LOSS * silence and images >= _LOSS_MEMORY:
             return Trouble("loss_rose", {"loss": loss, "images": images, "silence": silence})
         return None
@@ -279,7 +277,3 @@ def shape_of(plan: TrainingPlan) -> Shape:
         algorithm=lora.algorithm,
         arguments=tuple(lora.algorithm_args.get(lora.algorithm, {}).items()),
     )
-
-
-def _largest_offset(plan: TrainingPlan) -> float:
-    return plan.noise.offset + _LIGHTEST * max(0.0, plan.noise.adaptive_scale)

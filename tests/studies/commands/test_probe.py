@@ -30,6 +30,26 @@ EDITED = [
         BEFORE,
         BEFORE.replace("[search.space]\n", f"[search.space]\n{line(NEW)}\n"),
     ),
+    (
+        BEFORE.replace("\n", "\r\n"),
+        BEFORE.replace("[search.space]\n", f"[search.space]\n{line(NEW)}\n").replace("\n", "\r\n"),
+    ),
+    (
+        "[search.space]",
+        f"[search.space]\n{line(NEW)}\n",
+    ),
+    (
+        '[search]\nspace = { "optimiser.unet_lr" = { low = 1e-5, high = 1e-2 } }\n',
+        '[search]\nspace = { "optimiser.unet_lr" = { low = 0.0002, high = 0.005 } }\n',
+    ),
+    (
+        '[search]\nspace."optimiser.unet_lr".low = 1e-5 # a\nspace."optimiser.unet_lr".high = 1e-2\n',
+        '[search]\nspace."optimiser.unet_lr".low = 0.0002 # a\nspace."optimiser.unet_lr".high = 0.005\n',
+    ),
+    (
+        '[search.space."optimiser.unet_lr"]\nlow = 1\nhigh = 2\n[plan]\n[search]\nsampler = "tpe"\n',
+        '[search.space."optimiser.unet_lr"]\nlow = 0.0002\nhigh = 0.005\n[plan]\n[search]\nsampler = "tpe"\n',
+    ),
 ]  # fmt: skip
 
 
@@ -41,9 +61,9 @@ def test_the_range_changes_and_comments_stay(before: str, after: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '[search]\nspace = { "optimiser.unet_lr" = { low = 1e-5, high = 1e-2 } }\n',
         BEFORE + '"optimiser.unet_lr" = { choices = [1e-4, 1e-3] }\n',
-        BEFORE + '"optimiser.unet_lr" = { low = 1e-5, log = true }\n',
+        '[search]\nspace = "all"\n',
+        "search = 1\n",
         'note = """\n[search.space]\n"""\n[plan]\n',
         "[search",
     ],

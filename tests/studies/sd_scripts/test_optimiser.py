@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from studies.sd_scripts.optimiser import DECAY, UNTOLD, literal
-from trainer.training.optimisers import OPTIMISERS
+from trainer.plans.optimiser_kinds import OPTIMISERS
 
 SET_BY_SD_SCRIPTS = {"momentum", "nesterov", "relative_step", "fused"}
 """Arguments that sd-scripts itself sets, or that change the speed alone."""

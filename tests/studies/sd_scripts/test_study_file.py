@@ -8,7 +8,7 @@ import pytest
 from studies.sd_scripts.datasets import Images
 from studies.sd_scripts.importing import Recipe
 from studies.sd_scripts.settings import FIELDS, Unmet
-from studies.sd_scripts.study_file import space, study_name, text
+from studies.sd_scripts.study_file import space, text
 from studies.spec import study_file
 from studies.spec.plan_fields import build
 
@@ -82,13 +82,6 @@ def test_judge_and_save_sections_are_written() -> None:
     study = study_file.parse(made, Path("/"))
     assert study.judge.prompts == ('a "dog"', "b\\c")
     assert study.save.precision == "no"
-
-
-@pytest.mark.parametrize(
-    ("name", "plain"), [("my study", "my-study"), ("秋叶", "imported"), ("../x", "x"), ("a" * 99, "a" * 64)]
-)
-def test_any_name_becomes_a_study_name(name: str, plain: str) -> None:
-    assert study_name(name) == plain
 
 
 def test_the_rank_is_not_searched_where_it_means_nothing_or_goes_by_blocks() -> None:

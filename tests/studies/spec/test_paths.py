@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from studies.errors import StudyError
-from studies.spec.paths import LONGEST, file_problem, reserved
+from studies.spec.paths import LONGEST, file_problem, reserved, study_name
 from studies.spec.sections import StudySection
 from studies.workspace import Workspace, default_root
 
@@ -66,3 +66,10 @@ def test_trials_files_lie_below_the_workspace(number: int, tmp_path: Path) -> No
 
 def test_a_problem_ends_like_a_sentence() -> None:
     assert StudyError(["it is broken", "why?", "see `x`"]).problems == ["it is broken.", "why?", "see `x`"]
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [("my study", "my-study"), ("秋叶", "imported"), ("../x", "x"), ("a" * 99, "a" * 64)]
+)
+def test_any_name_becomes_a_study_name(name: str, plain: str) -> None:
+    assert study_name(name) == plain

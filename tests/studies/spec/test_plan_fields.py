@@ -1,5 +1,8 @@
+import pytest
+
 from search.space import parse_parameter
-from studies.spec.plan_fields import build, check_space, searchable, template_problems
+from studies.spec.plan_fields import build, check_space, searchable, size_problems, template_problems
+from trainer.plans.data import DataPlan
 
 PLAN = {"base": {"path": "base"}, "data": {"folder": "images"}}
 
@@ -76,3 +79,18 @@ def test_a_lora_to_start_from_has_one_rank():
     assert name == "lora.rank"
     assert told.startswith("lora.start = 'x.safetensors' has one rank, but 8, 16 are searched; fix lora.rank")
     assert check_space(PLAN, {"lora.rank": parse_parameter({"choices": [8, 16]})}) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"resolution": 520}, ["data.resolution must be a multiple of 64 for this base model, but got 520."]),
+        ({"resolution": 512, "bucket_reso_steps": 32}, []),
+        (
+            {"resolution": 512, "enable_bucket": True, "bucket_reso_steps": 32},
+            ["data.bucket_reso_steps must be a multiple of 64 for this base model, but got 32."],
+        ),
+    ],
+)
+def test_sizes_that_do_not_halve_evenly_are_named(fields: dict[str, int], named: list[str]) -> None:
+    assert size_problems(DataPlan.model_validate({"folder": "images", **fields}), 64) == named

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,44 @@ def test_text_that_is_no_toml_is_one_sentence(text: str):
 def test_a_missing_file_is_a_sentence():
     with pytest.raises(StudyError, match="there is no such study file"):
         study_file.load(Path("/nowhere/study.toml"))
+
+
+def test_a_study_file_is_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    validate, seen = study_file.StudySpec.model_validate, []
+
+    def counted(table: object) -> study_file.StudySpec:
+        seen.append(table)
+        return validate(table)
+
+    monkeypatch.setattr(study_file.StudySpec, "model_validate", counted)
+    study_file.parse(GOOD, Path("/data"))
+    assert len(seen) == 1
+
+
+def test_space_and_shared_plan_are_made_once() -> None:
+    spec = study_file.parse(GOOD, Path("/data"))
+    assert spec.space is spec.space
+    assert spec.shared_plan is spec.shared_plan
+    assert spec.shared_plan.base.path == Path("/data/base")
+
+
+def test_a_changed_copy_has_a_space_and_a_shared_plan_of_its_own() -> None:
+    spec = study_file.parse(GOOD, Path("/data"))
+    assert "lora.rank" not in spec.space.parameters and spec.shared_plan.lora.rank == 16
+    space = {"lora.rank": {"choices": [4, 8]}}
+    copy = spec.model_copy(
+        update={
+            "search": spec.search.model_copy(update={"space": space}),
+            "plan": {**spec.plan, "lora": {"rank": 4}},
+        }
+    )
+    assert list(copy.space.parameters) == ["lora.rank"] and copy.shared_plan.lora.rank == 4
+    assert list(spec.space.parameters) == ["optimiser.unet_lr"]
+
+
+def test_what_a_study_remembers_is_neither_compared_nor_dumped_and_travels() -> None:
+    spec, other = (study_file.parse(GOOD, Path("/data")) for _ in range(2))
+    assert spec.space and spec.shared_plan
+    assert spec == other
+    assert spec.model_dump() == other.model_dump()
+    assert pickle.loads(pickle.dumps(spec)).space == spec.space

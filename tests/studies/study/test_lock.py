@@ -14,7 +14,7 @@ from studies.workspace import Workspace
 HOLDER = """
 import sys, time
 from pathlib import Path
-from studies.lock import held
+from studies.study.lock import held
 from studies.workspace import Workspace
 with held(Workspace(Path(sys.argv[1]))):
     print("held", flush=True)

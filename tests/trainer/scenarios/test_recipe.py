@@ -19,8 +19,8 @@ from trainer.data.encoded import Encoded
 from trainer.data.order import Batch, epoch_batches
 from trainer.outcome import EpochEnd, OutOfMemory
 from trainer.plan import TrainingPlan
+from trainer.plans.optimiser_kinds import OPTIMISERS
 from trainer.training import noise
-from trainer.training.optimisers import OPTIMISERS
 from trainer.training.pack import Pack
 
 Bases = Callable[..., BaseModel]

@@ -13,8 +13,8 @@ from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
+from trainer.plans.optimiser_kinds import OPTIMISERS
 from trainer.training.checkpoints import load_state, save_state
-from trainer.training.optimisers import OPTIMISERS
 
 Bases = Callable[..., BaseModel]
 Encode = Callable[[Dataset, BaseModel], Encoded]

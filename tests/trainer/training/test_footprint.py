@@ -14,7 +14,7 @@ from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.plan import TrainingPlan
 from trainer.plans.optimiser import OptimiserPlan
-from trainer.training import optimisers
+from trainer.plans.optimiser_kinds import OPTIMISERS
 from trainer.training.footprint import footprint, state_bytes
 from trainer.training.pack import Pack
 
@@ -77,7 +77,7 @@ def test_eight_bits_take_a_byte_a_state_and_share_their_tables() -> None:
     )
 
 
-@pytest.mark.parametrize("name", optimisers.OPTIMISERS)
+@pytest.mark.parametrize("name", OPTIMISERS)
 def test_every_optimiser_can_be_counted(name: str) -> None:
     assert state_bytes(OptimiserPlan.model_validate({"name": name}), [(2, 8)]) > 0
 

@@ -13,14 +13,16 @@ from trainer.plans.noise import NoisePlan
 from trainer.seeds import generator
 from trainer.training.noise import (
     Row,
-    coloured,
+    coarsened,
     disturbance,
     draw,
+    largest_offset,
     noised,
     pyramid,
     specialise,
     target,
     timestep,
+    with_offset,
 )
 
 SHAPE = (4, 16, 16)
@@ -87,9 +89,30 @@ def row(presentation: int = 5, **fields: Any) -> Row:
 def test_the_adaptive_offset_follows_the_lightness_of_each_channel() -> None:
     drawn = draw(3, 5, SHAPE, 1000)
     clean = torch.stack([torch.full((16, 16), value) for value in (0.5, -2.0, 0.0, 0.1)])
-    found = coloured(drawn.noise, drawn, clean, row(offset=0.05, adaptive_scale=-0.1))
+    found = with_offset(drawn, NoisePlan(offset=0.05, adaptive_scale=-0.1), clean, torch.float32)
     shares = torch.tensor([0.0, 0.0, 0.05, 0.04])  # max(0, 0.05 - 0.1 |mean|)
     torch.testing.assert_close(found, drawn.noise + shares.view(4, 1, 1) * drawn.offset)
+
+
+def test_a_plain_offset_is_the_same_whatever_the_latent() -> None:
+    drawn = draw(3, 5, SHAPE, 1000)
+    found = with_offset(drawn, NoisePlan(offset=0.1), torch.full(SHAPE, 7.0), torch.float32)
+    assert torch.equal(found, drawn.noise + 0.1 * drawn.offset)
+
+
+def test_noise_without_offset_is_the_draw_itself() -> None:
+    drawn = draw(3, 5, SHAPE, 1000)
+    assert torch.equal(with_offset(drawn, NoisePlan(), torch.ones(SHAPE), torch.float32), drawn.noise)
+
+
+@pytest.mark.parametrize(("scale", "largest"), [(0.0, 0.1), (0.2, 0.7), (-0.2, 0.1)])
+def test_no_latents_offset_is_above_the_largest(scale: float, largest: float) -> None:
+    plan = NoisePlan(offset=0.1, adaptive_scale=scale)
+    assert largest_offset(plan) == pytest.approx(largest)
+    drawn = draw(3, 5, SHAPE, 1000)
+    for value in (0.0, 1.5, 3.0):
+        found = with_offset(drawn, plan, torch.full(SHAPE, value), torch.float32) - drawn.noise
+        assert (found.abs() <= (largest + 1e-5) * drawn.offset.abs() + 1e-5).all()
 
 
 def published_pyramid(
@@ -112,7 +135,7 @@ def published_pyramid(
 def test_pyramid_noise_by_its_definition(iterations: int, discount: float) -> None:
     drawn = draw(3, 5, SHAPE, 1000)
     plan = {"offset": 0.1, "multires_iterations": iterations, "multires_discount": discount}
-    found = coloured(drawn.noise, drawn, torch.zeros(SHAPE), row(**plan))
+    found = coarsened(with_offset(drawn, NoisePlan(**plan), torch.zeros(SHAPE), torch.float32), row(**plan))
     wanted = published_pyramid(drawn.noise + 0.1 * drawn.offset, iterations, discount)
     torch.testing.assert_close(found, wanted)
     assert found.std().item() == pytest.approx(1)
@@ -143,11 +166,10 @@ def test_the_whole_range_keeps_the_timestep() -> None:
 
 def test_input_disturbance_is_drawn_by_position_and_leaves_the_target() -> None:
     drawn = [draw(3, i, SHAPE, 1000) for i in range(2)]
-    clean = [torch.zeros(SHAPE)] * 2
     noise, when = torch.stack([d.noise for d in drawn]), torch.tensor([d.timestep for d in drawn])
     before, then = noise.clone(), when.clone()
     special = [Row(1, NoisePlan(ip_gamma=0.1), 3, 1)]
-    met = specialise(special, drawn, clean, noise, when, 1000)
+    met = specialise(special, drawn, noise, when, 1000)
     assert torch.equal(noise, before)
     assert torch.equal(when, then)
     assert torch.equal(met[0], noise[0])
@@ -158,11 +180,10 @@ def test_input_disturbance_is_drawn_by_position_and_leaves_the_target() -> None:
 
 def test_only_the_rows_that_ask_are_changed() -> None:
     drawn = [draw(3, i, SHAPE, 1000) for i in range(3)]
-    clean = [torch.ones(SHAPE)] * 3
     noise, when = torch.stack([d.noise for d in drawn]), torch.tensor([d.timestep for d in drawn])
     before, then = noise.clone(), when.clone()
     special = [Row(1, NoisePlan(multires_iterations=6, max_timestep=10), 3, 1)]
-    met = specialise(special, drawn, clean, noise, when, 1000)
+    met = specialise(special, drawn, noise, when, 1000)
     assert met is noise
     assert [torch.equal(a, b) for a, b in zip(noise, before, strict=True)] == [True, False, True]
     assert (when[0], when[2]) == (then[0], then[2])

@@ -1,0 +1,25 @@
+"""A sampler learns from pruned trials as from finished ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from search.samplers import Draw, make_sampler
+from search.space import parse_space
+from search.trial import Finished, Pruned
+from tests.search.conftest import Study
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_the_best_trial_teaches_most_whether_it_was_pruned_or_not(study: Study, name: str) -> None:
+    """All trials above 0.6 are better and pruned; at random four in ten lie there."""
+    space, memory = parse_space({"x": {"low": 0.0, "high": 1.0}}), study.memory()
+    asked = []
+    for n in range(24):
+        sampler = make_sampler(name, Draw(2, n, 30))
+        x = float(memory.suggest(memory.begin(), space.suggest, sampler)["x"])
+        value = x if x > 0.6 else -1 - x
+        memory.report(n, 8, value)
+        memory.tell(n, Pruned() if x > 0.6 else Finished(), value)
+        asked.append(x)
+    assert sum(x > 0.6 for x in asked[-10:]) >= 8
