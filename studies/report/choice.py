@@ -8,7 +8,7 @@ from evaluation.intervals import Estimate
 from search.trial import Reason
 from studies.report.diagnosis import diagnose
 from studies.report.explanation import margin, rule, sentence
-from studies.selection.document import Choice, Explanation, Finalist, Key, Selection
+from studies.selection.document import Considered, Explanation, Finalist, Key, Selection
 from studies.study.trial import Checkpoint, Origin, Trial
 from studies.text.i18n import ENGLISH, Translator
 
@@ -61,7 +61,7 @@ def reason(selection: Selection, say: Translator = ENGLISH) -> str:
     return _of_files(selection, within, say) if selection.files else _of_study(selection, within, say)
 
 
-def verdict(selection: Selection, choice: Choice, say: Translator = ENGLISH) -> str:
+def verdict(selection: Selection, choice: Considered, say: Translator = ENGLISH) -> str:
     """What became of a file: the last column of a table."""
     again = selection.finalist(choice)
     match selection.verdict(choice):
@@ -83,7 +83,7 @@ def verdict(selection: Selection, choice: Choice, say: Translator = ENGLISH) -> 
 
 def diagnoses(selection: Selection, say: Translator = ENGLISH) -> dict[str, str]:
     """What the curve of each run of several files says."""
-    runs: dict[str, list[Choice]] = {}
+    runs: dict[str, list[Considered]] = {}
     for one in selection.candidates:
         if one.origin:
             runs.setdefault(one.origin.run, []).append(one)
@@ -91,12 +91,12 @@ def diagnoses(selection: Selection, say: Translator = ENGLISH) -> dict[str, str]
     return {run: one.advised(say) for run, one in found.items() if one is not None}
 
 
-def as_trial(files: Sequence[Choice], number: int = 0) -> Trial:
+def as_trial(files: Sequence[Considered], number: int = 0) -> Trial:
     """The files of one run as a trial with a checkpoint each."""
     return Trial(number, {}, "finished", tuple(as_checkpoint(one) for one in files))
 
 
-def as_checkpoint(choice: Choice) -> Checkpoint:
+def as_checkpoint(choice: Considered) -> Checkpoint:
     """A checkpoint as the choice weighed it."""
     weighed = choice.objective
     return Checkpoint(

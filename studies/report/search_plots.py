@@ -140,7 +140,7 @@ def best(trial: Trial) -> float:
 
 
 def _dots(
-    chosen: Sequence[document.Choice],
+    chosen: Sequence[document.Considered],
     metrics: Sequence[str],
     label: str,
     looks: Mapping[str, Any],

@@ -40,7 +40,7 @@ class Key(_Frozen):
         return cls(trial=candidate.trial, epoch=candidate.epoch)
 
 
-class Choice(Key):
+class Considered(Key):
     """A checkpoint as the choice saw it in the search."""
 
     images_seen: int
@@ -59,7 +59,7 @@ class Choice(Key):
         return self.trial, self.epoch
 
 
-class Winner(Choice):
+class Winner(Considered):
     """The checkpoint that is handed over; its objective is that of the confirmation, if there was one."""
 
     params: dict[str, Value] = {}
@@ -158,7 +158,7 @@ class Selection(_Frozen):
     shares_of_variance: dict[str, float]
     """Each metric's share in the differences between checkpoints."""
     pareto: tuple[Key, ...]
-    candidates: tuple[Choice, ...] = Field(min_length=1)
+    candidates: tuple[Considered, ...] = Field(min_length=1)
     """Every scored checkpoint."""
     images: Images | None = None
     files: Files | None = None
@@ -196,7 +196,7 @@ class Selection(_Frozen):
         """A checkpoint as it was judged again; None if it was not."""
         return next((f for f in self.finalists if (f.trial, f.epoch) == (of.trial, of.epoch)), None)
 
-    def verdict(self, choice: Choice) -> Verdict:
+    def verdict(self, choice: Considered) -> Verdict:
         """What became of a checkpoint."""
         again = self.finalist(choice)
         if choice.key == self.winner.key:
@@ -218,14 +218,14 @@ class Selection(_Frozen):
         return self.model_dump(mode="json")
 
 
-def considered(checkpoint: Checkpoint, candidate: Candidate | None) -> Choice:
+def considered(checkpoint: Checkpoint, candidate: Candidate | None) -> Considered:
     """A checkpoint as the choice saw it.
 
     Args:
         checkpoint: with the search's scores.
         candidate: the same in the choice's terms; None where it is unusable.
     """
-    return Choice(
+    return Considered(
         trial=checkpoint.trial,
         epoch=checkpoint.epoch,
         images_seen=checkpoint.images_seen,

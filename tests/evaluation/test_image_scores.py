@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from evaluation.image_scores import Gallery
+from evaluation.image_scores import ImageScores
+from evaluation.metrics.table import METRICS
 from trainer.data.dataset import Dataset
 
 
@@ -18,6 +19,13 @@ class Bytes:
         return images[:, :, ::8, ::8].flatten(1) - 0.5
 
 
+def measured(scores: ImageScores, embedded: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the metrics of pictures say of embedded renders."""
+    beside = scores.beside(torch.zeros(*embedded.shape[:2], 3, 64, 64), embedded)
+    rows = {name: metric.measure(beside) for name, metric in METRICS.items() if metric.measure}
+    return {name: values for name, values in rows.items() if values is not None}
+
+
 def test_the_held_out_image_that_a_prompt_describes_is_no_reference_for_it(few_dataset: Dataset) -> None:
     split, examples, eye = few_dataset.split, few_dataset.examples, Bytes()
     first, second = split.validation
@@ -25,8 +33,8 @@ def test_the_held_out_image_that_a_prompt_describes_is_no_reference_for_it(few_d
     renders = torch.randn(1, 1, 192, generator=torch.Generator().manual_seed(0))
 
     def figure(held_out: tuple[int, ...], prompt: str) -> float:
-        gallery = Gallery(few_dataset, eye, held_out, split.train, [prompt], (64, 64))
-        return float(gallery.look(renders).figures["memorisation"])
+        scores = ImageScores(few_dataset, eye, held_out, split.train, [prompt], (64, 64))
+        return float(measured(scores, renders)["memorisation"])
 
     described = examples[first].caption
     assert figure((first, second, third), described) == pytest.approx(figure((second, third), "anything"))
@@ -40,19 +48,21 @@ def test_near_duplicates_on_the_training_side_count_once(few_dataset: Dataset) -
     joined = replace(few_dataset, together=((one, others[0]),))
     renders = torch.randn(1, 3, 192, generator=torch.Generator().manual_seed(1))
     found, apart = (
-        Gallery(dataset, eye, split.validation, (one, others[0]), ["a", "b", "c"], (64, 64)).look(renders)
+        ImageScores(dataset, eye, split.validation, (one, others[0]), ["a", "b", "c"], (64, 64))
+        .beside(torch.zeros(1, 3, 3, 64, 64), renders)
+        .copies
         for dataset in (joined, few_dataset)
     )
-    assert not torch.equal(found.figures["memorisation"], apart.figures["memorisation"])
-    assert found.nearest is not None
+    assert found is not None and apart is not None
+    assert not torch.equal(found.leaning, apart.leaning)
     assert found.nearest.shape == (1, 3)
     assert set(found.nearest.flatten().tolist()) <= {one, others[0]}
 
 
 def test_diversity_is_measured_where_a_prompt_has_seeds(few_dataset: Dataset) -> None:
     held_out = few_dataset.split.validation
-    gallery = Gallery(few_dataset, Bytes(), held_out, (), ["a", "b", "a"], (64, 64))
+    scores = ImageScores(few_dataset, Bytes(), held_out, (), ["a", "b", "a"], (64, 64))
     renders = torch.tensor([[[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]]).repeat(1, 1, 96)
-    found = gallery.look(renders).figures
+    found = measured(scores, renders)
     assert found["diversity"].tolist() == [[100.0]]
     assert "memorisation" not in found

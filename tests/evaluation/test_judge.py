@@ -32,10 +32,10 @@ def judge(stand: Stand, assets: Path) -> Judge:
 def test_the_base_scores_nothing_against_itself(judge: Judge) -> None:
     ((card, _),) = judge.score([Subject(None)])
     assert card.validation.mean == pytest.approx(0, abs=1e-6)
-    assert card.clip_text is not None
-    assert card.clip_text.mean == pytest.approx(0, abs=1e-4)
-    assert card.clip_image is not None
-    assert card.clip_image.mean == pytest.approx(0, abs=1e-4)
+    assert card.difference("clip_text") is not None
+    assert card.metrics["clip_text"].difference.mean == pytest.approx(0, abs=1e-4)
+    assert card.difference("clip_image") is not None
+    assert card.metrics["clip_image"].difference.mean == pytest.approx(0, abs=1e-4)
 
 
 def test_validation_is_the_mean_log_ratio_over_the_cells(judge: Judge, stand: Stand) -> None:
@@ -71,13 +71,17 @@ def test_clip_scores_are_differences_to_the_bases_renders(judge: Judge, stand: S
 
     (text, image), (base_text, base_image) = scores(with_lora), scores(without)
     weights = torch.tensor([0.25, 0.25, 0.5])  # two renders of one prompt count as one
-    assert card.clip_text_value == pytest.approx(float(text @ weights), abs=0.05)
-    assert card.clip_image_value == pytest.approx(float(image @ weights), abs=0.05)
-    assert card.base_values["clip_image"] == pytest.approx(float(base_image @ weights), abs=0.05)
-    assert card.clip_text is not None
-    assert card.clip_text.mean == pytest.approx(float((text - base_text) @ weights), abs=0.05)
-    assert card.clip_image is not None
-    assert card.clip_image.mean == pytest.approx(float((image - base_image) @ weights), abs=0.05)
+    assert card.metrics["clip_text"].value == pytest.approx(float(text @ weights), abs=0.05)
+    assert card.metrics["clip_image"].value == pytest.approx(float(image @ weights), abs=0.05)
+    assert card.metrics["clip_image"].base == pytest.approx(float(base_image @ weights), abs=0.05)
+    assert card.difference("clip_text") is not None
+    assert card.metrics["clip_text"].difference.mean == pytest.approx(
+        float((text - base_text) @ weights), abs=0.05
+    )
+    assert card.difference("clip_image") is not None
+    assert card.metrics["clip_image"].difference.mean == pytest.approx(
+        float((image - base_image) @ weights), abs=0.05
+    )
 
 
 def test_diversity_memorisation_and_flexibility_are_those_of_the_renders(stand: Stand, assets: Path) -> None:
@@ -97,9 +101,11 @@ def test_diversity_memorisation_and_flexibility_are_those_of_the_renders(stand: 
     judge = Judge(stand.data, stand.bank, panel, clip)
     (asked, pictures), (unasked, _) = judge.score([Subject(0), Subject(1)], asked=[0])
     found = torch.nn.functional.normalize(clip.images(pictures)).double()
-    assert asked.diversity_value == pytest.approx(100 * (1 - float(found[0] @ found[1])), abs=0.05)
-    assert asked.diversity is not None
-    assert asked.diversity.standard_error == float("inf")  # one prompt alone has two seeds
+    assert asked.metrics["diversity"].value == pytest.approx(100 * (1 - float(found[0] @ found[1])), abs=0.05)
+    assert asked.difference("diversity") is not None
+    assert asked.metrics["diversity"].difference.standard_error == float(
+        "inf"
+    )  # one prompt alone has two seeds
     examples = stand.data.dataset.examples
     train, held_out = (
         found @ torch.cat([embedded(clip, open_rgb(examples[i].path)) for i in side]).double().T
@@ -110,7 +116,7 @@ def test_diversity_memorisation_and_flexibility_are_those_of_the_renders(stand: 
         [[max(row[i], row[j]) for i in range(5) for j in range(i)] for row in train.tolist()]
     ).mean(1)
     expected = 100 * (best_of_two - held_out.amax(1))
-    assert asked.memorisation_value == pytest.approx(
+    assert asked.metrics["memorisation"].value == pytest.approx(
         float(expected.float() @ torch.tensor([0.25, 0.25, 0.5])), abs=0.05
     )
     seeds = [derive(5, "outside", i) for i in range(2)]
@@ -120,11 +126,13 @@ def test_diversity_memorisation_and_flexibility_are_those_of_the_renders(stand: 
         (100 * (torch.nn.functional.normalize(clip.images(images)) * texts).sum(1)).clamp(min=0)
         for images in drawn
     )
-    assert asked.flexibility is not None
-    assert asked.flexibility.mean == pytest.approx(float((with_lora - without).mean()), abs=0.05)
-    assert asked.base_values["flexibility"] == pytest.approx(float(without.mean()), abs=0.05)
-    assert unasked.flexibility is None
-    assert unasked.diversity is not None
+    assert asked.difference("flexibility") is not None
+    assert asked.metrics["flexibility"].difference.mean == pytest.approx(
+        float((with_lora - without).mean()), abs=0.05
+    )
+    assert asked.metrics["flexibility"].base == pytest.approx(float(without.mean()), abs=0.05)
+    assert unasked.difference("flexibility") is None
+    assert unasked.difference("diversity") is not None
 
 
 def test_another_image_encoder_compares_pictures_in_clips_place(stand: Stand, assets: Path) -> None:
@@ -137,12 +145,12 @@ def test_another_image_encoder_compares_pictures_in_clips_place(stand: Stand, as
     ((card, pictures),) = Judge(stand.data, stand.bank, panel, clip, Colour()).score([Subject(0)])
     ((plain, _),) = Judge(stand.data, stand.bank, panel, clip).score([Subject(0)])
     a, b = (torch.nn.functional.normalize(pictures[i].mean(dim=(1, 2)), dim=0) for i in (0, 1))
-    assert card.diversity_value == pytest.approx(100 * (1 - float(a @ b)), abs=1e-3)
-    assert card.clip_text == plain.clip_text
-    assert card.clip_image != plain.clip_image
+    assert card.metrics["diversity"].value == pytest.approx(100 * (1 - float(a @ b)), abs=1e-3)
+    assert card.difference("clip_text") == plain.difference("clip_text")
+    assert card.difference("clip_image") != plain.difference("clip_image")
     ((blind, _),) = Judge(stand.data, stand.bank, panel, None, Colour()).score([Subject(0)])
-    assert blind.clip_text is None
-    assert blind.clip_image == card.clip_image
+    assert blind.difference("clip_text") is None
+    assert blind.difference("clip_image") == card.difference("clip_image")
 
 
 def embedded(clip: ClipEncoder, image: object) -> torch.Tensor:

@@ -38,8 +38,8 @@ def test_pooled_cards_count_every_image_and_render_once() -> None:
     found = pooled([FIRST, SECOND])
     assert found.validation == bootstrap((-0.1, -0.2, -0.4))
     assert found.validation_by_image == (-0.1, -0.2, -0.4)
-    assert found.clip_image == bootstrap((1.0, 3.0, 5.0, 2.0, 8.0))
-    assert found.clip_image_value == pytest.approx(50 + 19 / 5)
+    assert found.difference("clip_image") == bootstrap((1.0, 3.0, 5.0, 2.0, 8.0))
+    assert found.metrics["clip_image"].value == pytest.approx(50 + 19 / 5)
     assert found.prompt_of_render == (0, 1, 2, 3, 4)
     assert (found.broken, found.renders) == (2, 5)
     assert found.training is not None
@@ -49,15 +49,15 @@ def test_pooled_cards_count_every_image_and_render_once() -> None:
 
 def test_a_metric_that_one_card_lacks_is_left_out() -> None:
     blind = card((-0.4,), (2.0, 8.0), clip_image=None, clip_image_by_prompt=None)
-    assert pooled([FIRST, blind]).clip_image is None
+    assert pooled([FIRST, blind]).difference("clip_image") is None
 
 
 def test_repeated_cards_are_averaged_cell_by_cell() -> None:
     again = card((-0.3, -0.4), (3.0, 5.0, 1.0))
     found = repeated([FIRST, again])
     assert found.validation_by_image == pytest.approx((-0.2, -0.3))
-    assert found.clip_image_by_prompt == (2.0, 4.0, 3.0)
-    assert found.clip_image == bootstrap((2.0, 4.0, 3.0))
+    assert found.metrics["clip_image"].cells == (2.0, 4.0, 3.0)
+    assert found.difference("clip_image") == bootstrap((2.0, 4.0, 3.0))
     assert found.renders == 6
 
 

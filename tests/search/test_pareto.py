@@ -8,6 +8,7 @@ from search.pareto import front
 from search.selection import Candidate
 
 METRICS = ("validation", "clip_image")
+DIRECTIONS = {"validation": -1, "clip_image": 1}
 
 
 def candidate(number: int, validation: float, clip_image: float) -> Candidate:
@@ -17,18 +18,18 @@ def candidate(number: int, validation: float, clip_image: float) -> Candidate:
 
 def test_the_front_holds_what_nothing_beats_in_both_metrics() -> None:
     points = [(-0.3, 1.0), (-0.2, 2.0), (-0.1, 1.5), (0.0, 3.0), (-0.3, 0.5)]
-    found = front([candidate(i, *point) for i, point in enumerate(points)], METRICS)
+    found = front([candidate(i, *point) for i, point in enumerate(points)], METRICS, DIRECTIONS)
     assert [c.trial for c in found] == [0, 1, 3]
 
 
 def test_equal_checkpoints_are_both_on_the_front() -> None:
-    assert len(front([candidate(0, -1, 1), candidate(1, -1, 1)], METRICS)) == 2
+    assert len(front([candidate(0, -1, 1), candidate(1, -1, 1)], METRICS, DIRECTIONS)) == 2
 
 
 def test_a_checkpoint_without_a_finite_figure_is_left_out() -> None:
     nowhere = Candidate(7, 1, 10, 4, Estimate(0, 0.1), {"validation": Estimate(-9, 0.1)})
-    assert [c.trial for c in front([candidate(0, -1, 1), nowhere], METRICS)] == [0]
-    assert front([candidate(0, float("nan"), 1)], METRICS) == []
+    assert [c.trial for c in front([candidate(0, -1, 1), nowhere], METRICS, DIRECTIONS)] == [0]
+    assert front([candidate(0, float("nan"), 1)], METRICS, DIRECTIONS) == []
 
 
 @given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), max_size=12))
@@ -39,4 +40,4 @@ def test_it_equals_the_definition(points: list[tuple[int, int]]) -> None:
         for i, (a, b) in enumerate(points)
         if not any(c >= a and d >= b and (c, d) != (a, b) for c, d in points)
     }
-    assert {c.trial for c in front(candidates, METRICS)} == expected
+    assert {c.trial for c in front(candidates, METRICS, DIRECTIONS)} == expected

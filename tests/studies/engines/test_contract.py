@@ -14,11 +14,11 @@ from search.trial import Proposal
 from studies.engines.choice import Choice, opened
 from studies.engines.engine import Blown, Equipped, Exam, Scored
 from studies.engines.worker import Worker
+from studies.runner.progress import Listener
 from studies.spec.planner import Planner
 from studies.study import study
 from studies.study.study import Study
 from tests.studies.conftest import write_study
-from tests.studies.silent import Silent
 from trainer.bases import base_model
 from trainer.data.caches import TensorCache
 from trainer.data.encoded import Encoded
@@ -93,7 +93,7 @@ class EngineContract:
 
     @pytest.fixture(scope="class")
     def engine(self, opened_study: Study) -> Iterator[Equipped]:
-        with opened(self.choice, opened_study, Silent()) as engine:
+        with opened(self.choice, opened_study, Listener()) as engine:
             engine.limit_pack(PACK)
             yield engine
 

@@ -18,13 +18,13 @@ from studies.engines.choice import Choice, opened
 from studies.engines.engine import Returned, Scored
 from studies.engines.ray_cluster import close, cluster
 from studies.errors import StudyError
+from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.study import study
 from studies.study.study import Study
 from tests.studies.conftest import write_study
 from tests.studies.engines.test_contract import BRISK, GENTLE, far, to_the_end, trained_alone
 from tests.studies.runner.test_runner import run
-from tests.studies.silent import Silent
 from tests.words import sentence_of
 
 OUTSIDE = """
@@ -36,7 +36,7 @@ GcsClient(address=sys.argv[1]).internal_kv_keys(b"", namespace=None, timeout=5)
 """
 
 
-class Told(Silent):
+class Told(Listener):
     """Keeps phases; calls somebody at every checkpoint."""
 
     def __init__(self, at_checkpoint: Callable[[int], None] = lambda count: None) -> None:

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from search.trial import Point, Reason, State, TrialRecord
+from evaluation.intervals import Estimate
+from evaluation.scorecard import Measured
+from search.trial import Reason, State, TrialRecord
 from studies.report.diagnosis import diagnose, headline
+from studies.study.trial import Trial
 
 SPREAD = (-0.01, 0.0, 0.01, 0.0)
 """How four validation images differ; their differences between epochs are far smaller."""
 
 
-def scores(validation: float, training: float | None, jitter: float = 0.0) -> dict[str, Any]:
+def scores(validation: float, training: float | None, jitter: float, error: float) -> dict[str, Any]:
     by_image = [validation + s + jitter * (-1) ** i for i, s in enumerate(SPREAD)]
     return {
-        "validation": {"mean": validation, "standard_error": 0.004},
+        "validation": {"mean": validation, "standard_error": error},
         "validation_by_timestep": [validation],
         "validation_by_image": by_image,
         "training": None if training is None else {"mean": training, "standard_error": 0.004},
@@ -33,12 +37,20 @@ def trial(
     training: Sequence[float | None],
     state: State = "finished",
     jitter: float = 0.0,
-) -> TrialRecord:
+    error: float = 0.004,
+) -> Trial:
     cards = tuple(
-        {"epoch": i + 1, "images_seen": 10 * (i + 1), "objective": -v, "scores": scores(v, t, jitter * i)}
+        {
+            "epoch": i + 1,
+            "images_seen": 10 * (i + 1),
+            "rank": 4,
+            "file": "x",
+            "objective": -v,
+            "scores": scores(v, t, jitter * i, error),
+        }
         for i, (v, t) in enumerate(zip(validation, training, strict=True))
     )
-    return TrialRecord(0, {}, state, cards, tuple(Point(c["images_seen"], c["objective"]) for c in cards))
+    return Trial.of(TrialRecord(0, {}, state, cards))
 
 
 @pytest.mark.parametrize(
@@ -68,9 +80,7 @@ def test_a_rise_within_the_noise_is_no_overfit() -> None:
 
 
 def test_a_trial_that_was_told_infeasible_has_diverged() -> None:
-    record = TrialRecord(
-        0, {}, "infeasible", reason=Reason("loss_not_finite", {"value": "nan", "images": 170})
-    )
+    record = Trial(0, {}, "infeasible", reason=Reason("loss_not_finite", {"value": "nan", "images": 170}))
     found = diagnose(record)
     assert found is not None
     assert str(found) == "Diverged: the loss became nan after 170 images. Remedy: lower the learning rate."
@@ -78,7 +88,7 @@ def test_a_trial_that_was_told_infeasible_has_diverged() -> None:
 
 def test_what_did_not_fit_into_memory_has_not_diverged() -> None:
     found = diagnose(
-        TrialRecord(0, {}, "infeasible", reason=Reason.told("Its 5 folds do not fit into memory together."))
+        Trial(0, {}, "infeasible", reason=Reason.told("Its 5 folds do not fit into memory together."))
     )
     assert found is not None
     assert str(found) == "Not trained to the end: its 5 folds do not fit into memory together."
@@ -94,24 +104,23 @@ def test_what_did_not_fit_into_memory_has_not_diverged() -> None:
     ],
 )
 def test_a_fall_that_may_be_noise_is_no_underfit(fall: float, error: float, condition: str) -> None:
-    trained = trial((-fall, -fall), (None, None))
-    for card in trained.cards:
-        card["scores"]["validation"]["standard_error"] = error
-    found = diagnose(trained)
+    found = diagnose(trial((-fall, -fall), (None, None), error=error))
     assert found is not None and found.condition == condition
 
 
 def test_a_trial_that_follows_other_prompts_less_well_forgets() -> None:
     healthy = trial((-0.05, -0.08, -0.08), (-0.05, -0.09, -0.10))
-    healthy.cards[-1]["scores"]["flexibility"] = {"mean": -12.0, "standard_error": 2.0}
-    found = diagnose(healthy)
+    *before, last = healthy.checkpoints
+    forgets = Measured(difference=Estimate(mean=-12.0, standard_error=2.0))
+    scores = last.scores.model_copy(update={"metrics": {**last.scores.metrics, "flexibility": forgets}})
+    found = diagnose(replace(healthy, checkpoints=(*before, last.model_copy(update={"scores": scores}))))
     assert found is not None
     assert found.condition == "forgetting"
     assert "12.0 points less well" in str(found)
 
 
 def test_nothing_is_said_before_the_first_checkpoint() -> None:
-    assert diagnose(TrialRecord(0, {}, "running")) is None
+    assert diagnose(Trial(0, {}, "running")) is None
 
 
 def test_a_headline_counts_conditions() -> None:

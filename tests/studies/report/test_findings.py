@@ -1,13 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from studies.report import findings
 from studies.text.format import duration, estimate
-
-
-def scores(mean: float, error: float) -> dict[str, object]:
-    return {"validation": {"mean": mean, "standard_error": error}}
+from tests.studies.made import card
 
 
 @pytest.mark.parametrize(
@@ -15,7 +14,7 @@ def scores(mean: float, error: float) -> dict[str, object]:
     [(-0.1, 0.01, "good", "−9.5 %"), (0.1, 0.01, "bad", "+10.5 %"), (-0.01, 0.01, "neutral", "−1.0 %")],
 )
 def test_a_log_ratio_is_told_in_per_cent(mean: float, error: float, tone: str, figure: str) -> None:
-    (found,) = findings.findings(scores(mean, error), images=1, side="test")
+    (found,) = findings.findings(card(mean, error), images=1, side="test")
     assert (found.tone, found.figure) == (tone, figure)
     assert "1 test image" in found.meaning
     assert "1 test images" not in found.meaning
@@ -34,17 +33,12 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_more_memorisation_is_bad_and_more_diversity_good() -> None:
-    rise = {"mean": 4.0, "standard_error": 1.0}
-    card = {"validation": {"mean": 0.0, "standard_error": 1.0}}
     for name, tone in (("memorisation", "bad"), ("diversity", "good"), ("flexibility", "good")):
-        assert findings.findings(card | {name: rise}, 3, "test")[1].tone == tone
+        assert findings.findings(card(0.0, 1.0, **{name: (4.0, 1.0)}), 3, "test")[1].tone == tone
 
 
 def test_an_unknown_error_is_a_question_mark_and_tells_nothing() -> None:
-    card = {
-        "validation": {"mean": 0.0, "standard_error": 1.0},
-        "clip_image": {"mean": 4.0, "standard_error": None},
-    }
-    found = findings.findings(card, 3, "test")[1]
+    unknown = card(0.0, 1.0, clip_image=(4.0, math.inf))
+    found = findings.findings(unknown, 3, "test")[1]
     assert (found.error, found.tone) == ("± ?", "neutral")
-    assert estimate(card["clip_image"], 1) == "+4.0 ± ?"
+    assert estimate(unknown.difference("clip_image"), 1) == "+4.0 ± ?"

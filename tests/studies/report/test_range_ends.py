@@ -3,16 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.parameter import Choice, Real
-from search.trial import Point, TrialRecord
 from studies.report.range_ends import ends_hit
+from studies.study.trial import Trial
+from tests.studies.made import trial
 
 
-def searched(rates: Sequence[float]) -> list[TrialRecord]:
+def searched(rates: Sequence[float]) -> list[Trial]:
     """Trials whose objective is their learning rate."""
-    return [
-        TrialRecord(i, {"lr": rate, "kind": "a"}, "finished", (), (Point(10, rate),))
-        for i, rate in enumerate(rates)
-    ]
+    return [trial(i, "finished", [-rate], lr=rate, kind="a") for i, rate in enumerate(rates)]
 
 
 RATES = [1e-5 * 10 ** (3 * i / 11) for i in range(12)]
@@ -25,14 +23,11 @@ def test_a_range_is_called_too_narrow_when_the_best_crowd_at_its_end() -> None:
 
 
 def test_choices_of_numbers_have_ends_too() -> None:
-    records = [
-        TrialRecord(i, {"rank": rank}, "finished", (), (Point(10, rank),))
-        for i, rank in enumerate([4, 8, 16] * 4)
-    ]
+    trials = [trial(i, "finished", [-rank], rank=rank) for i, rank in enumerate([4, 8, 16] * 4)]
     space = {"rank": Choice(choices=(4, 8, 16))}
-    (advice,) = ends_hit(records, space, {"rank": 1.0})
+    (advice,) = ends_hit(trials, space, {"rank": 1.0})
     assert advice == "The best rank lie at the upper end of its range (16): widen it and run again."
-    assert ends_hit(records, {"rank": Choice(choices=(8, 16))}, {"rank": 1.0}) == []
+    assert ends_hit(trials, {"rank": Choice(choices=(8, 16))}, {"rank": 1.0}) == []
 
 
 def test_a_parameter_that_hardly_matters_is_left_alone() -> None:

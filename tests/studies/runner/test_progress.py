@@ -2,16 +2,28 @@ import io
 
 from rich.console import Console
 
-from search.trial import Reason, TrialRecord
+from evaluation.intervals import Estimate
+from evaluation.scorecard import Measured, ScoreCard
+from search.trial import Reason
 from studies.runner.progress import Bars, LineLog
+from studies.study.trial import Checkpoint, Trial
 from studies.text.format import described
 
-CARD = {
-    "epoch": 2,
-    "images_seen": 80,
-    "objective": 1.5,
-    "scores": {"validation": {"mean": -0.03, "standard_error": 0.01}, "clip_image": None},
-}
+CHECKPOINT = Checkpoint(
+    trial=0,
+    epoch=2,
+    images_seen=80,
+    rank=8,
+    file="x",
+    objective=1.5,
+    scores=ScoreCard(
+        metrics={"validation": Measured(difference=Estimate(mean=-0.03, standard_error=0.01))},
+        validation_by_timestep=(),
+        training=None,
+        broken=0,
+        renders=0,
+    ),
+)
 
 
 def play(watch: LineLog | Bars) -> None:
@@ -19,8 +31,8 @@ def play(watch: LineLog | Bars) -> None:
         watch.phase("searching")
         watch.started(0, {"optimiser.unet_lr": 0.00123, "lora.rank": 8}, resumed=False)
         watch.stepped(4, 0.5)
-        watch.checkpoint(0, CARD)
-        watch.ended(TrialRecord(0, {}, "infeasible", reason=Reason.told("the loss became nan")))
+        watch.checkpoint(CHECKPOINT)
+        watch.ended(Trial(0, {}, "infeasible", reason=Reason.told("the loss became nan")))
 
 
 def test_the_log_has_a_line_for_every_event():

@@ -8,8 +8,9 @@ import pytest
 from studies.cli.main import main
 from studies.engines.engine import MEMORY_FULL
 from studies.errors import StudyError
-from studies.runner.progress import LineLog
-from studies.runner.tensorboard import Events, Recorded, scalars
+from studies.runner.progress import LineLog, Listeners
+from studies.runner.tensorboard import Curves, Events, scalars
+from studies.study.trial import read_trials
 from tests.studies.invented import Invented, invent
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -30,34 +31,34 @@ def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
 def test_a_run_holds_every_stored_checkpoint_against_images_seen(
     unfinished: Invented, tmp_path: Path
 ) -> None:
-    records = unfinished.study.memory.records()
-    events = Events(tmp_path, records)
+    trials = read_trials(unfinished.study.memory)
+    events = Events(tmp_path, trials)
     events.close()
     read = curves(tmp_path / "trial-0000")
-    cards = records[0].cards
-    assert [step for step, _ in read["objective"]] == [card["images_seen"] for card in cards]
+    found = trials[0].checkpoints
+    assert [step for step, _ in read["objective"]] == [one.images_seen for one in found]
     for tag, field in (("objective", "objective"), ("loss/training", "training_loss")):
-        assert [value for _, value in read[tag]] == pytest.approx([card[field] for card in cards])
+        assert [value for _, value in read[tag]] == pytest.approx([getattr(one, field) for one in found])
     for tag, name in (
         ("loss/validation_log_ratio", "validation"),
         ("against_base/clip_image", "clip_image"),
         ("against_base/memorisation", "memorisation"),
     ):
-        expected = [card["scores"][name]["mean"] for card in cards]
+        expected = [one.scores.metrics[name].difference.mean for one in found]
         assert [value for _, value in read[tag]] == pytest.approx(expected, rel=1e-5)
     assert not (tmp_path / "trial-0002").exists()
 
 
 def test_a_resumed_study_has_whole_curves_once(unfinished: Invented, tmp_path: Path) -> None:
-    records = unfinished.study.memory.records()
+    trials = read_trials(unfinished.study.memory)
     first = Events(tmp_path, [])
-    for card in records[3].cards[:1]:
-        first.write(3, card)
+    for one in trials[3].checkpoints[:1]:
+        first.write(one)
     first.close()
-    second = Events(tmp_path, records)
-    second.write(3, records[3].cards[0])
-    again = {**records[3].cards[-1], "epoch": 3, "images_seen": 240}
-    second.write(3, again)
+    second = Events(tmp_path, trials)
+    second.write(trials[3].checkpoints[0])
+    again = trials[3].checkpoints[-1].model_copy(update={"epoch": 3, "images_seen": 240})
+    second.write(again)
     second.close()
     assert [step for step, _ in curves(tmp_path / "trial-0003")["objective"]] == [80, 160, 240]
 
@@ -67,24 +68,25 @@ def test_a_watch_passes_on_what_it_records(
 ) -> None:
     from rich.console import Console
 
-    record = unfinished.study.memory.records()[0]
+    trial = read_trials(unfinished.study.memory)[0]
     events = Events(tmp_path, [])
-    seen = Recorded(LineLog(Console()), events)
+    seen = Listeners([Curves(events), LineLog(Console())])
     seen.phase("searching")
     seen.started(0, {"lora.rank": 4}, False)
     seen.stepped(1, 0.5)
-    seen.checkpoint(0, record.cards[0])
-    seen.returned(0, MEMORY_FULL)
-    seen.ended(record)
+    seen.checkpoint(trial.checkpoints[0])
+    seen.requeued(0, MEMORY_FULL)
+    seen.ended(trial)
     told = capsys.readouterr().out
     assert all(words in told for words in ("searching", "started: rank 4", "epoch  1", "waits", "finished"))
     assert len(curves(tmp_path / "trial-0000")["objective"]) == 1
 
 
 def test_only_what_was_measured_is_drawn(unfinished: Invented) -> None:
-    card = unfinished.study.memory.records()[0].cards[0]
-    assert "against_base/flexibility" not in scalars(card)
-    bare = {**card, "objective": None, "training_loss": None, "scores": {**card["scores"], "training": None}}
+    one = read_trials(unfinished.study.memory)[0].checkpoints[0]
+    assert "against_base/flexibility" not in scalars(one)
+    unseen = one.scores.model_copy(update={"training": None})
+    bare = one.model_copy(update={"objective": None, "training_loss": None, "scores": unseen})
     assert not {"objective", "loss/training", "loss/training_log_ratio"} & set(scalars(bare))
 
 

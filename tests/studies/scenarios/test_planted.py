@@ -9,10 +9,10 @@ import pytest
 from search.trial import TrialRecord
 from studies.engines.worker import Worker
 from studies.report.diagnosis import diagnose
+from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.study import study
 from tests.studies.conftest import ASSETS
-from tests.studies.silent import Silent
 
 TEXT = """
 [study]
@@ -84,7 +84,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[TrialRecord]:
     opened = study.begin(path, folder / "ws")
     worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda *_: None)
     worker.limit_pack(4)
-    Runner(opened, worker, Silent()).search()
+    Runner(opened, worker, Listener()).search()
     return opened.memory.records()
 
 

@@ -20,7 +20,7 @@ from studies.commands.judge import JudgeOptions, examine, write
 from studies.report import files_page
 from studies.report.choice import explained
 from studies.report.explanation import sentence
-from studies.selection.file_judge import FileJudge, JudgedFiles, JudgeRequest, judge_files
+from studies.selection.file_judge import FileJudge, JudgedFiles, JudgeRequest, judge_files, rows_for
 from studies.selection.lora_files import fill, fitting, outline
 from studies.spec.sections import ConfirmSection, JudgeSection
 from studies.text.i18n import ENGLISH, translator
@@ -257,3 +257,7 @@ def test_two_passes_give_the_figures_of_one(
     assert sum(text.startswith("scoring") for text in told) == 2
     for (card, _), entry in zip(cards, judged[0].selection.candidates, strict=False):
         assert card.validation.mean == pytest.approx(entry.scores.validation.mean, rel=1e-5)
+
+
+def test_large_pictures_are_drawn_few_at_a_time() -> None:
+    assert [rows_for(side) for side in (64, 512, 768, 1024, 2048)] == [64, 16, 7, 4, 2]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from evaluation.intervals import Estimate
-from evaluation.scorecard import ScoreCard
-from search.trial import TrialRecord
+from evaluation.scorecard import Measured, ScoreCard
 from studies.report.explanation import guard_rule
-from studies.selection.checkpoint import all_barred, candidates
+from studies.selection.rule import Rule
 from studies.spec.guards import GuardsSection
+from studies.spec.sections import ConfirmSection
+from studies.study.trial import Checkpoint
 from tests.words import sentence_of
 
 GUARDS = GuardsSection(memorisation=1.0, flexibility=4.0, standard_errors=2.0)
@@ -24,18 +24,13 @@ def copied(rise: float) -> ScoreCard:
 
 
 def scores(**figures: tuple[float, float]) -> ScoreCard:
-    estimates = {name: Estimate(mean=m, standard_error=e) for name, (m, e) in figures.items()}
-    facts: dict[str, Any] = {
-        "validation": Estimate(mean=-0.1, standard_error=0.01),
-        "validation_by_timestep": (-0.1,),
-        "validation_by_image": (-0.1,),
-        "training": None,
-        "clip_image": None,
-        "clip_text": None,
-        "broken": 0,
-        "renders": 4,
-    }
-    return ScoreCard(**(facts | estimates))
+    found = {name: Estimate(mean=m, standard_error=e) for name, (m, e) in figures.items()}
+    validation = found.get("validation", Estimate(mean=-0.1, standard_error=0.01))
+    metrics = {"validation": Measured(difference=validation, cells=(-0.1,))}
+    for name in ("memorisation", "flexibility"):
+        if name in found:
+            metrics[name] = Measured(difference=found[name], level=found.get(f"{name}_level"))
+    return ScoreCard(metrics=metrics, validation_by_timestep=(-0.1,), training=None, broken=0, renders=4)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +54,7 @@ def test_a_checkpoint_is_barred_beyond_the_points_and_the_noise(
 
 
 def test_each_guard_can_be_off() -> None:
-    bad = copied(50.0).model_copy(update={"flexibility": Estimate(mean=-50.0, standard_error=0.1)})
+    bad = scores(memorisation=(50.0, 0.1), memorisation_level=(50.0, 0.1), flexibility=(-50.0, 0.1))
     assert "memorisation is 50.0 ± 0.1 points, 50.0 ± 0.1 above the base model's" in sentence_of(
         GUARDS.barred(bad)
     )
@@ -80,15 +75,16 @@ def test_a_guard_is_a_number_or_off() -> None:
         GuardsSection.model_validate({"memorisation": "on"})
 
 
-def card(epoch: int, found: ScoreCard) -> dict[str, Any]:
-    return {"epoch": epoch, "images_seen": epoch * 10, "rank": 4, "scores": found.plain()}
+def checkpoint(epoch: int, found: ScoreCard) -> Checkpoint:
+    return Checkpoint(trial=0, epoch=epoch, images_seen=epoch * 10, rank=4, file="x", scores=found)
 
 
 def test_candidates_carry_their_reason_and_a_trial_is_barred_only_as_a_whole() -> None:
-    fine, bad = copied(0.0), copied(9.0)
-    record = TrialRecord(0, {}, "finished", (card(1, fine), card(2, bad)))
-    found = candidates([record], {"validation": 0.01}, {"validation": 1.0}, GUARDS)
-    assert [c.barred is None for c in found] == [True, False]
-    assert all_barred(record, GUARDS) is None
-    assert "memorisation" in sentence_of(all_barred(TrialRecord(1, {}, "finished", (card(2, bad),)), GUARDS))
-    assert all_barred(TrialRecord(2, {}, "failed"), GUARDS) is None
+    rule = Rule(
+        weights={"validation": 1.0}, guards=GUARDS, confirm=ConfirmSection(), spreads={"validation": 0.01}
+    )
+    fine, bad = checkpoint(1, copied(0.0)), checkpoint(2, copied(9.0))
+    assert [c.barred is None for c in rule.candidates([fine, bad])] == [True, False]
+    assert rule.all_barred([fine, bad]) is None
+    assert "memorisation" in sentence_of(rule.all_barred([bad]))
+    assert rule.all_barred([]) is None
