@@ -15,12 +15,13 @@ from studies.text.i18n import ENGLISH, Translator
 
 def explained(selection: Selection) -> Selection:
     """The document with its English explanation."""
-    files = selection.files is not None
+    warnings = selection.files.warnings if selection.files else ()
     told = Explanation(
         reason=reason(selection),
         rule=rule(selection.rule),
-        verdicts={one.file: verdict(selection, one) for one in selection.candidates} if files else {},
+        verdicts={one.file: verdict(selection, one) for one in selection.candidates if one.origin},
         diagnoses=diagnoses(selection),
+        warnings=tuple(sentence(one) for one in warnings),
     )
     return selection.model_copy(update={"explanation": told})
 

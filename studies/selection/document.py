@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
 from search.selection import Candidate
-from search.trial import Value
+from search.trial import Reason, Value
 from studies.errors import StudyError
 from studies.selection.format_1 import upgraded
 from studies.selection.rule import Rule
@@ -124,7 +124,8 @@ class Files(_Frozen):
     resolution: int
     """Side of images and renders in pixels."""
     runs: tuple[Run, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Reason, ...] = ()
+    """What their owner should know of the images."""
 
 
 class Explanation(_Frozen):
@@ -136,6 +137,7 @@ class Explanation(_Frozen):
     """Of each judged file, by its path."""
     diagnoses: dict[str, str] = {}
     """Of each judged run of several files."""
+    warnings: tuple[str, ...] = ()
 
 
 class Selection(_Frozen):

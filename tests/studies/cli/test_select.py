@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+from studies.report.choice import reason
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented
 
@@ -10,8 +11,8 @@ def test_shows_winner_reason_and_finalists(finished: Invented, run: Run) -> None
     winner = finished.selection.winner
     code, out, _ = run("select", finished.workspace.root)
     assert code == 0
-    assert out.startswith(f"Winner: trial {winner['trial']}, epoch {winner['epoch']}")
-    assert winner["reason"] in out
+    assert out.startswith(f"Winner: trial {winner.trial}, epoch {winner.epoch}")
+    assert reason(finished.selection) in out
     assert out.count(" -> ") == 1 + len(finished.selection.finalists)
     assert str(finished.workspace.best) in out
 
@@ -33,7 +34,7 @@ def test_other_weights_choose_again_and_change_nothing(finished: Invented, run: 
     code, out, _ = run("select", finished.workspace.root, "--weights", "clip_image=1", "--json")
     assert code == 0
     chosen = json.loads(out)
-    rises = {(c["trial"], c["epoch"]): c["scores"]["clip_image"] for c in chosen["candidates"]}
+    rises = {(c["trial"], c["epoch"]): c["scores"]["metrics"]["clip_image"]["difference"] for c in chosen["candidates"]}
     best = max(rises.values(), key=lambda rise: rise["mean"])
     winner = rises[chosen["winner"]["trial"], chosen["winner"]["epoch"]]
     assert winner["mean"] >= best["mean"] - 2 * best["standard_error"]
@@ -46,9 +47,9 @@ def test_the_front_holds_the_best_in_each_metric(finished: Invented, run: Run) -
         run("select", finished.workspace.root, "--weights", "validation=1,clip_image=1", "--json")[1]
     )
     front = {(c["trial"], c["epoch"]) for c in chosen["pareto"]}
-    scores = {(c["trial"], c["epoch"]): c["scores"] for c in chosen["candidates"]}
-    assert min(scores, key=lambda key: scores[key]["validation"]["mean"]) in front
-    assert max(scores, key=lambda key: scores[key]["clip_image"]["mean"]) in front
+    scores = {(c["trial"], c["epoch"]): c["scores"]["metrics"] for c in chosen["candidates"]}
+    assert min(scores, key=lambda key: scores[key]["validation"]["difference"]["mean"]) in front
+    assert max(scores, key=lambda key: scores[key]["clip_image"]["difference"]["mean"]) in front
 
 
 def test_wrong_weights_are_told(finished: Invented, run: Run) -> None:

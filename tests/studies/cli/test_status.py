@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.studies.cli.conftest import Run
+from tests.studies import made
 from tests.studies.invented import Invented
 
 
@@ -52,9 +53,10 @@ def test_watching_goes_on_until_the_verdict(
 
     looks, real = [0], command.status
 
-    def status(study: Glance) -> dict[str, Any]:
+    def status(study: Glance) -> command.Status:
         looks[0] += 1
-        return real(study) | {"ended": looks[0] == 4, "checkpoints": 10 + looks[0] // 2}
+        known = {"ended": looks[0] == 4, "checkpoints": 10 + looks[0] // 2}
+        return real(study).model_copy(update=known)
 
     monkeypatch.setattr("studies.commands.status.status", status)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -68,7 +70,7 @@ def test_the_live_page_shows_what_runs_and_the_best(unfinished: Invented) -> Non
     from rich.console import Console
 
     from studies.cli.status import MOST_ROWS, _foremost, _page
-    from studies.commands.status import status
+    from studies.commands.status import status, trial_status
     from studies.study.open import open_readonly
 
     found = status(open_readonly(unfinished.workspace.root))
@@ -76,9 +78,9 @@ def test_the_live_page_shows_what_runs_and_the_best(unfinished: Invented) -> Non
     console.print(_page(found, console))
     text = console.export_text()
     assert "running" in text and "Best so far" in text and "Budget left" in text
-    many = [{"number": n, "state": "finished", "objective": -float(n)} for n in range(40)]
-    many[30] |= {"state": "running", "objective": None}
-    kept = [trial["number"] for trial in _foremost(many)]
+    many = [trial_status(made.trial(n, "finished", [float(n)])) for n in range(40)]
+    many[30] = trial_status(made.trial(30, "running", []))
+    kept = [trial.number for trial in _foremost(many)]
     assert kept == [*range(MOST_ROWS - 1), 30]
 
 

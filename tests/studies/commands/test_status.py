@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from studies.commands.status import seconds_left
+from search.trial import State
+from studies.commands.status import Limit, TrialStatus, seconds_left, trial_status
+from tests.studies import made
 
 
-def trial(state: str, images: int) -> dict[str, Any]:
-    return {"state": state, "images_seen": images}
+def trial(state: State, images: int) -> TrialStatus:
+    return trial_status(made.trial(0, state, [-0.1])).model_copy(update={"images_seen": images})
+
+
+def limit(limit: float, spent: float, left: float) -> Limit:
+    return Limit(limit=limit, spent=spent, left=left)
 
 
 TRIALS = [trial("finished", 600), trial("pruned", 200), trial("running", 100)]
-LEFT = {"trials": {"limit": 10, "spent": 3, "left": 7}}
+LEFT = {"trials": limit(10, 3, 7)}
 
 
 def test_trials_to_come_are_as_long_as_those_that_ended() -> None:
@@ -27,9 +31,9 @@ def test_before_any_trial_has_ended_the_horizon_stands_for_it() -> None:
 
 
 def test_the_nearest_limit_counts() -> None:
-    budget = LEFT | {"minutes": {"left": 2.0}, "images": {"spent": 900, "left": 5000}}
+    budget = LEFT | {"minutes": limit(4, 2, 2.0), "images": limit(5900, 900, 5000)}
     assert seconds_left(TRIALS, budget, 90.0, 80.0, 600) == 120
-    assert seconds_left(TRIALS, budget | {"gpu_seconds": {"left": 40.0}}, 90.0, 80.0, 600) == pytest.approx(
+    assert seconds_left(TRIALS, budget | {"gpu_seconds": limit(120, 80, 40.0)}, 90.0, 80.0, 600) == pytest.approx(
         45
     )
 
@@ -40,5 +44,5 @@ def test_nothing_is_told_before_anything_has_happened() -> None:
 
 def test_images_of_every_fold_are_spent_and_left_alike() -> None:
     """Half of the budget took 10 s, though one run of each trial saw only a fifth of these images."""
-    images = {"images": {"limit": 1000, "spent": 500, "left": 500}}
+    images = {"images": limit(1000, 500, 500)}
     assert seconds_left([trial("running", 100)], images, 10.0, 0.0, 600) == pytest.approx(10)
