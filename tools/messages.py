@@ -1,6 +1,6 @@
 """Keeps the catalogues of translations in step with the source: ``python -m tools.messages``.
 
-Babel reads every sentence out of ``studies``; each catalogue (.po, for translators) then holds exactly these, and is
+Babel reads every sentence out of ``studies`` and of the table of metrics; each catalogue (.po, for translators) then holds exactly these, and is
 compiled (.mo, for the program). Nothing in the files depends on when, where or how often this runs.
 """
 
@@ -17,7 +17,9 @@ from babel.messages.pofile import read_po, write_po
 
 from studies.text import i18n
 
-STUDIES = Path(i18n.__file__).parents[1]
+ROOT = Path(i18n.__file__).parents[2]
+FOLDERS = ("evaluation", "studies")
+"""The packages in whose code sentences stand."""
 KEYWORDS = {"say": None, "marked": None, "_": None}
 """What sentences are given to, first."""
 METHODS = [("**.py", "python"), ("report/templates/**.j2", "jinja2")]
@@ -44,7 +46,8 @@ def sentences() -> list[str]:
     with redirect_stderr(
         io.StringIO()
     ):  # Babel takes each formatted string among the values for a lost sentence
-        found = {text for _, _, text, _, _ in extract_from_dir(STUDIES, METHODS, OPTIONS, KEYWORDS)}
+        read = (extract_from_dir(ROOT / folder, METHODS, OPTIONS, KEYWORDS) for folder in FOLDERS)
+        found = {text for of in read for _, _, text, _, _ in of}
     return sorted(found)
 
 

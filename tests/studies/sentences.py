@@ -32,7 +32,8 @@ def of_template() -> set[str]:
 
 def of_code() -> dict[str, str]:
     """First arguments of ``say`` and ``marked`` in all modules, with the module that says them."""
-    return {text: path.name for path in sorted(STUDIES.rglob("*.py")) for text in _of(path)}
+    paths = sorted([*STUDIES.rglob("*.py"), *(STUDIES.parent / "evaluation").rglob("*.py")])
+    return {text: path.name for path in paths for text in _of(path)}
 
 
 def _of(path: Path) -> Iterator[str]:

@@ -18,9 +18,11 @@ from studies.selection.document import (
     Finalist,
     Images,
     Key,
-    Run as RunOfFiles,
     Selection,
     Winner,
+)
+from studies.selection.document import (
+    Run as RunOfFiles,
 )
 from studies.selection.file_judge import JudgedFiles
 from studies.study.trial import Origin
@@ -63,7 +65,10 @@ def test_a_base_that_is_not_there_is_told(tmp_path: Path, run: Run, demo_folder:
 def test_the_table_names_the_best_epoch_and_the_files_written(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores, reason = made.card(-0.1), Reason("copies", {"level": 5, "level_error": 1, "rise": 6, "rise_error": 1})
+    scores, reason = (
+        made.card(-0.1),
+        Reason("copies", {"level": 5, "level_error": 1, "rise": 6, "rise_error": 1}),
+    )
     everyone = tuple(
         Considered(
             trial=i,
@@ -98,9 +103,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
         trials=3,
         rule=by_rule(),
         winner=Winner(**dict(everyone[0])),
-        confirmation=Confirmation(
-            separable=False, best=Key(trial=0, epoch=7), rounds=1, finalists=finalists
-        ),
+        confirmation=Confirmation(separable=False, best=Key(trial=0, epoch=7), rounds=1, finalists=finalists),
         test=scores,
         shares_of_variance={},
         pareto=(),
@@ -108,9 +111,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
         images=Images(train=9, validation=9, test=8),
         files=Files(base="b", clip=None, resolution=64, runs=(RunOfFiles(run="cat", files=3),)),
     )
-    asked = SimpleNamespace(
-        images=SimpleNamespace(warnings=(Reason.told("look out"),)), out=tmp_path / "out"
-    )
+    asked = SimpleNamespace(images=SimpleNamespace(warnings=(Reason.told("look out"),)), out=tmp_path / "out")
     judged = JudgedFiles(selection, (), torch.zeros(0), ())
     monkeypatch.setattr("studies.commands.judge.examine", lambda options: asked)
     monkeypatch.setattr("studies.commands.judge.judge_files", lambda request, told: judged)

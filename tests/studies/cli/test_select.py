@@ -34,7 +34,10 @@ def test_other_weights_choose_again_and_change_nothing(finished: Invented, run: 
     code, out, _ = run("select", finished.workspace.root, "--weights", "clip_image=1", "--json")
     assert code == 0
     chosen = json.loads(out)
-    rises = {(c["trial"], c["epoch"]): c["scores"]["metrics"]["clip_image"]["difference"] for c in chosen["candidates"]}
+    rises = {
+        (c["trial"], c["epoch"]): c["scores"]["metrics"]["clip_image"]["difference"]
+        for c in chosen["candidates"]
+    }
     best = max(rises.values(), key=lambda rise: rise["mean"])
     winner = rises[chosen["winner"]["trial"], chosen["winner"]["epoch"]]
     assert winner["mean"] >= best["mean"] - 2 * best["standard_error"]

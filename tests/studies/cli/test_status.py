@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
 
 import pytest
 
-from tests.studies.cli.conftest import Run
 from tests.studies import made
+from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented
 
 

@@ -33,9 +33,9 @@ def test_before_any_trial_has_ended_the_horizon_stands_for_it() -> None:
 def test_the_nearest_limit_counts() -> None:
     budget = LEFT | {"minutes": limit(4, 2, 2.0), "images": limit(5900, 900, 5000)}
     assert seconds_left(TRIALS, budget, 90.0, 80.0, 600) == 120
-    assert seconds_left(TRIALS, budget | {"gpu_seconds": limit(120, 80, 40.0)}, 90.0, 80.0, 600) == pytest.approx(
-        45
-    )
+    assert seconds_left(
+        TRIALS, budget | {"gpu_seconds": limit(120, 80, 40.0)}, 90.0, 80.0, 600
+    ) == pytest.approx(45)
 
 
 def test_nothing_is_told_before_anything_has_happened() -> None:

@@ -15,13 +15,21 @@ from optuna_dashboard import get_note
 from studies.commands import dashboard
 from studies.commands.check import Finding, told
 from studies.images import problem_sheet
-from studies.report import judged_page
-from studies.report.page import write
-from studies.selection.judgement import Said
-from studies.text.i18n import translator
-from tests.studies import invented
+from studies.report import plots
+from studies.report.choice import as_checkpoint, named
+from studies.report.findings import Finding as Tile
+from studies.report.image_grids import Pair
+from studies.report.page import Flag, Grid, GridRow, Page, Table, TableRow, render
+from studies.report.study_page import write
+from studies.report.trial_plots import run_plots
+from studies.selection.document import Files, Run
+from studies.selection.selection import Selector
+from studies.study.trial import Origin
+from studies.text.i18n import ENGLISH, translator
+from tests.studies import invented, made
 from tests.studies.cli.conftest import run as run
 from tests.studies.invented import Invented, invent
+from tests.studies.report.test_choice import by_rule
 from tests.studies.report.test_notes import rendered
 
 HOSTILE = [
@@ -76,7 +84,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Invented:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_report_shows_them_and_runs_none(hostile: Invented, language: str) -> None:
-    text = write(hostile.study, hostile.verdict, translator(language)).read_text(encoding="utf-8")
+    text = write(hostile.study, hostile.selection, translator(language)).read_text(encoding="utf-8")
     page = Parts(text)
     assert "<script>parent.alert(1)</script>" in page.words
     assert "![pixel](http://evil.example/p.png)" in page.words and "{{ 7 * 7 }}" in page.words
@@ -88,7 +96,7 @@ def test_the_report_shows_them_and_runs_none(hostile: Invented, language: str) -
 
 
 def test_notes_of_the_dashboard_show_them_and_link_nowhere(hostile: Invented) -> None:
-    dashboard.annotate(hostile.study, hostile.verdict)
+    dashboard.annotate(hostile.study, hostile.selection)
     memory = hostile.study.memory
     notes = [get_note(memory._study), *(get_note(memory._trial(r.number)) for r in memory.records())]
     assert any("parent" in note for note in notes)
@@ -102,40 +110,43 @@ def test_notes_of_the_dashboard_show_them_and_link_nowhere(hostile: Invented) ->
 
 
 def test_the_page_of_a_judgement_escapes_names_and_prompts() -> None:
-    estimate = {"mean": -0.1, "standard_error": 0.01}
-    named = dict.fromkeys(("run", "label", "file", "verdict", "unit", "diagnosis", "rank", "reason"), ALL)
-    entry = named | {"scores": {"validation": estimate}, "objective": None, "epoch": 1}
-    document = {
-        "winner": entry,
-        "files": [entry, entry],
-        "runs": [named, named],
-        "images": {"never_trained_on": True},
-    }
+    scores = made.card(-0.1)
+    origin = Origin(run=ALL, label=ALL, unit=ALL)
+    files = [made.checkpoint(i, 1, scores, file=ALL, origin=origin) for i in range(2)]
+    selection = Selector(ALL, 0, 2, by_rule(), files).provisional()
+    of = Files(base=ALL, clip=None, resolution=64, runs=(Run(run=ALL, files=2), Run(run="b", files=0)))
+    selection = selection.model_copy(update={"files": of})
+    rows = [TableRow(named(selection, one), as_checkpoint(one), 0.0, 1, ALL) for one in selection.candidates]
+    drawn = plots.of_files(selection)
     page = Parts(
-        judged_page.render(
-            {
-                "document": document,
-                "said": Said(ALL, ALL, ALL, (ALL, ALL), (ALL, ALL)),
-                "files": [(entry, ALL), (entry, ALL)],
-                "diagnoses": [(ALL, ALL)],
-                "warnings": [ALL],
-                "findings": [dict.fromkeys(("label", "tone", "figure", "error", "meaning"), ALL)],
-                "columns": [],
-                "curves": [judged_page.curve([entry, entry])],
-                "pairs": [
-                    {"render": "data:,", "original": "data:,", "prompt": ALL, "name": ALL, "rise": 1.0}
-                ],
-                "levels": judged_page.levels([-0.1, 0.1]),
-                "prompts": (ALL,),
-                "originals": ["data:,"],
-                "base": ["data:,"],
-                "rows": [(entry, ["data:,"])],
-                "measured": [(ALL, ALL)],
-            }
+        render(
+            Page(
+                name=ALL,
+                kind=ALL,
+                headline=ALL,
+                reason=ALL,
+                selection=selection,
+                file=ALL,
+                flags=[Flag(ALL, ALL)],
+                lines=[ALL],
+                findings=[Tile(ALL, ALL, ALL, ALL, "good", ALL)],
+                findings_note=ALL,
+                grid=Grid(ALL, ALL, (ALL,), [GridRow(ALL, [ALL], ["data:,"], ALL)]),
+                plots=drawn,
+                curves=run_plots(selection, drawn, ENGLISH),
+                pairs=[Pair("data:,", "data:,", ALL, ALL, 1.0)],
+                rule=ALL,
+                ruling=ALL,
+                table=Table(ALL, ALL, rows, [], ALL, ranks=True, note=ALL),
+                warnings=[ALL],
+                measured=[(ALL, ALL)],
+            )
         )
     )
     assert page.words.count(HOSTILE[0]) >= 15
-    assert not [tag for tag, _ in page.tags if tag in ACTIVE - {"img", "meta", "style", "svg"}]
+    assert not [
+        tag for tag, _ in page.tags if tag in ACTIVE - {"img", "meta", "style", "svg", "script", "link"}
+    ]
     assert all((a.get("src") or "").startswith("data:") for tag, a in page.tags if tag == "img")
     assert not [a for _, a in page.tags for name in a if name.startswith("on")]
 

@@ -17,11 +17,11 @@ from babel.messages.catalog import Catalog
 
 from search.patience import Patience, trial_stalled
 from search.trial import Point, Reason
-from studies.report import explanation
+from studies.report import choice, explanation
 from studies.report.explanation import Coded
-from studies.report.page import write
+from studies.report.study_page import write
 from studies.selection.selection import provisional
-from studies.text.i18n import ENGLISH, LANGUAGES, TRANSLATED, Translator, path, translator
+from studies.text.i18n import LANGUAGES, TRANSLATED, Translator, path, translator
 from tests.studies import sentences
 from tests.studies.invented import HOSTILE, TRAP, Invented, invent
 from tests.studies.report.test_page import Page
@@ -45,7 +45,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Invented:
 
 @pytest.fixture(scope="module")
 def page(rich: Invented) -> Page:
-    return Page(write(rich.study, rich.verdict, CHINESE).read_text(encoding="utf-8"))
+    return Page(write(rich.study, rich.selection, CHINESE).read_text(encoding="utf-8"))
 
 
 def places(text: str) -> set[str]:
@@ -114,16 +114,17 @@ def test_the_chinese_page_has_no_english_left(rich: Invented, page: Page) -> Non
 @pytest.mark.parametrize("clip", [True, False])
 def test_the_provisional_page_has_no_english_left(tmp_path: Path, clip: bool) -> None:
     found = invent(tmp_path, trials=4, clip=clip, finished=False, rich=clip)
-    page = Page(write(found.study, found.verdict, CHINESE).read_text(encoding="utf-8"))
+    page = Page(write(found.study, found.selection, CHINESE).read_text(encoding="utf-8"))
     assert english_left(page, found) == []
 
 
 def test_rivals_and_barred_checkpoints_are_told_in_chinese(rich: Invented) -> None:
-    verdict = json.loads(json.dumps(rich.verdict))
-    verdict["confirmation"]["separable"] = False
-    for finalist in verdict["confirmation"]["finalists"]:
-        finalist["close"] = True
-    page = Page(write(rich.study, verdict, CHINESE).read_text(encoding="utf-8"))
+    confirmation = rich.selection.confirmation
+    assert confirmation is not None
+    close = tuple(one.model_copy(update={"close": True}) for one in confirmation.finalists)
+    unclear = confirmation.model_copy(update={"separable": False, "finalists": close})
+    selection = rich.selection.model_copy(update={"confirmation": unclear})
+    page = Page(write(rich.study, selection, CHINESE).read_text(encoding="utf-8"))
     words = " ".join(page.texts)
     assert "难分高下" in words and "分不出高下" in words and "触发护栏" in words
     assert english_left(page, rich) == []
@@ -136,7 +137,7 @@ def english_left(page: Page, found: Invented) -> list[str]:
         spoken += strings(json.loads(plot))
     own = [*found.study.spec.search.space, str(found.workspace.root.parent), "sks thing", HOSTILE, TRAP]
     own += [str(found.study.spec.plan["base"]["path"]), "invented", "sks", "thing", "number"]
-    own += [found.verdict["winner"]["file"], "lorasearch run"]
+    own += [found.selection.winner.file, "lorasearch run"]
     return [text for text in spoken if re.search(r"[A-Za-z]{3,}", _foreign(text, own))]
 
 
@@ -162,52 +163,12 @@ def strings(figure: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_the_reason_and_the_rule_are_rebuilt_as_they_are_stored(rich: Invented) -> None:
-    spec = rich.study.spec
-    for verdict in (rich.verdict, provisional(rich.study)):
-        assert explanation.choice(verdict, spec.guards, 0.5, ENGLISH) == verdict["winner"]["reason"]
-        assert explanation.rule(spec.objective, spec.guards, 0.5, ENGLISH) == verdict["rule"]
-
-
-def test_rivals_and_barred_finalists_are_told_as_they_are_stored(rich: Invented) -> None:
-    from search.selection import decide
-    from studies.selection.checkpoint import candidate
-
-    spec, records = rich.study.spec, rich.study.memory.records()
-    finalists = [
-        {"trial": t, "epoch": 6, "images_seen": 480, "scores": records[t].cards[-1]["scores"]}
-        for t in (4, 5, 6)
-    ]
-    for finalist in finalists[1:]:
-        finalist["scores"] = {**finalist["scores"], "validation_by_image": [-0.1, 0.1]}
-    spreads, weights, guards = {"validation": 0.01}, {"validation": 1.0}, spec.guards
-    found = [
-        candidate(f["trial"], records[f["trial"]].cards[-1], facts_of(f), spreads, weights, guards)
-        for f in finalists
-    ]
-    decision = decide(found)
-    document = {
-        "winner": {"trial": decision.winner.trial, "epoch": 6},
-        "confirmation": {
-            "finalists": [
-                f
-                | {
-                    "close": c in decision.close,
-                    "barred": c.barred,
-                    "objective": {"mean": c.objective.mean, "standard_error": c.objective.standard_error},
-                }
-                for f, c in zip(finalists, found, strict=True)
-            ]
-        },
-    }
-    assert "Passed over: trial 4" in decision.reason
-    assert explanation.choice(document, guards, 1.0, ENGLISH) == decision.reason
-
-
-def facts_of(finalist: dict[str, Any]) -> Any:
-    from studies.selection.checkpoint import facts
-
-    return facts(finalist)
+def test_the_explanation_in_the_document_is_what_terminal_and_page_say(rich: Invented) -> None:
+    told = rich.selection.explanation
+    assert told is not None
+    assert (told.reason, told.rule) == (choice.reason(rich.selection), explanation.rule(rich.selection.rule))
+    assert "Passed over: trial 4" in told.reason
+    assert choice.reason(provisional(rich.study)).endswith("not yet confirmed.")
 
 
 def test_what_trainer_judge_and_search_end_with_is_said_in_both_languages() -> None:
@@ -274,7 +235,7 @@ def test_values_that_look_like_places_stay_values() -> None:
 
 
 def test_both_languages_show_the_same_figures(rich: Invented, page: Page) -> None:
-    english = Page(write(rich.study, rich.verdict).read_text(encoding="utf-8"))
+    english = Page(write(rich.study, rich.selection).read_text(encoding="utf-8"))
     figure = re.compile(r"[−+]\d+\.\d+")
     assert sorted(figure.findall(" ".join(page.texts))) == sorted(figure.findall(" ".join(english.texts)))
     assert page.pictures == english.pictures
