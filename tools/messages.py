@@ -1,7 +1,8 @@
 """Keeps the catalogues of translations in step with the source: ``python -m tools.messages``.
 
-Babel reads every sentence out of ``studies`` and of the table of metrics; each catalogue (.po, for translators) then holds exactly these, and is
-compiled (.mo, for the program). Nothing in the files depends on when, where or how often this runs.
+Babel reads every sentence out of ``studies`` and of the table of metrics; each catalogue (.po, for translators) then
+holds exactly these, and is compiled (.mo, for the program). Nothing in the files depends on when, where or how often
+this runs.
 """
 
 from __future__ import annotations

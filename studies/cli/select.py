@@ -43,9 +43,10 @@ def command(workspace: Path, weights: str | None, as_json: bool) -> None:
     with reading():
         study = open_readonly(workspace)
         if weights is not None:
-            selection = explained(_provisional(workspace, _weights(weights)))
+            chosen = explained(_provisional(workspace, _weights(weights)))
+            selection = chosen.model_copy(update={"confirmation": None})
         else:
-            selection = document.read(study.workspace) or explained(_provisional(workspace, None))
+            selection = explained(document.read(study.workspace) or _provisional(workspace, None))
         trials = len(study.memory.records())
     if as_json:
         import json
@@ -85,15 +86,15 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def _lines(selection: Selection, trials: int, root: Path, weighed: bool) -> Iterator[str]:
-    from studies.report.choice import reason
     from studies.report.findings import ruling
     from studies.text.format import estimate, value
 
-    winner, final = selection.winner, selection.final and not weighed
+    winner, final = selection.winner, selection.final
     title = "Winner" if final else "By these weights" if weighed else "Leader so far"
     yield f"{title}: trial {winner.trial}, epoch {winner.epoch} ({winner.images_seen} images seen)"
     yield from (f"  {name} = {value(chosen)}" for name, chosen in winner.params.items())
-    yield f"Why: {reason(selection)}"
+    assert selection.explanation is not None
+    yield f"Why: {selection.explanation.reason}"
     if final:
         yield "Finalists, judged again with fresh seeds (objective in the search -> judged again):"
         for one in selection.finalists:

@@ -15,7 +15,7 @@ from studies.report.study_page import columns
 from studies.report.trial_plots import run_plots
 from studies.selection.document import Selection
 from studies.selection.file_judge import JudgedFiles, JudgeRequest
-from studies.text.i18n import ENGLISH, Translator
+from studies.text.i18n import ENGLISH, Translator, marked
 
 
 def write(path: Path, judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLISH) -> None:
@@ -77,8 +77,11 @@ def _flags(request: JudgeRequest, say: Translator) -> list[Flag]:
             say("may have been trained on"),
             page.html(
                 say,
-                "The images that this judgement rests on may have been used in training; then later epochs look "
-                "better than they are. Judge again with images that were never trained on (<code>--held-out</code>).",
+                marked(
+                    "The images that this judgement rests on may have been used in training; then later epochs look "
+                    "better than they are. Judge again with images that were never trained on "
+                    "(<code>--held-out</code>)."
+                ),
             ),
         )
     ]

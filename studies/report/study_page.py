@@ -32,7 +32,7 @@ from studies.selection.document import Finalist, Selection
 from studies.study.study import Study
 from studies.study.trial import Checkpoint, Trial, read_trials
 from studies.text.format import signed
-from studies.text.i18n import ENGLISH, Translator
+from studies.text.i18n import ENGLISH, Translator, marked
 from trainer.files import write_whole
 from trainer.lora_files.file import read_metadata
 
@@ -299,8 +299,10 @@ class _StudyPage:
         text = (
             page.html(
                 say,
-                "The first {shown} of {all}; all of them with their parameters are in <code>{file}</code> beside this "
-                "page.",
+                marked(
+                    "The first {shown} of {all}; all of them with their parameters are in <code>{file}</code> beside "
+                    "this page."
+                ),
                 shown=len(rows),
                 all=len(ranked),
                 file=where,
@@ -308,7 +310,7 @@ class _StudyPage:
             if len(rows) < len(ranked)
             else page.html(
                 say,
-                "All of them with their parameters are in <code>{file}</code> beside this page, too.",
+                marked("All of them with their parameters are in <code>{file}</code> beside this page, too."),
                 file=where,
             )
         )
@@ -318,7 +320,7 @@ class _StudyPage:
             "validation minus training; large means learnt by heart. ◆ Pareto front; struck through: barred by a "
             "guard."
         )
-        first = page.html(say, "Best first.")
+        first = page.html(say, marked("Best first."))
         return Table(
             title=say("Every checkpoint"),
             text=first + Markup(" ") + text,

@@ -95,6 +95,6 @@ def test_a_narrow_terminal_has_a_line_a_trial_and_the_best_ones_parameters(finis
     console.print(_page(found, console))
     lines = [line for line in console.export_text().splitlines() if line.strip()]
     rows = [line for line in lines if line.split()[0].isdigit()]
-    assert len(rows) == len(found["trials"]) == 5
-    name = next(iter(found["best"]["params"])).rsplit(".", 1)[-1]
+    assert len(rows) == len(found.trials) == 5
+    name = next(iter(found.best.params)).rsplit(".", 1)[-1]
     assert sum(f"{name} " in line for line in lines) == 1
