@@ -81,7 +81,7 @@ class Lead(_Frozen):
     beyond_noise: bool
 
 
-class Pair(_Frozen):
+class ComparedPair(_Frozen):
     """The best winner and another."""
 
     leader: str
@@ -99,7 +99,7 @@ class Comparison(_Frozen):
     comparable: bool
     reasons: tuple[str, ...]
     """Why their figures must not be compared."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ComparedPair, ...]
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -149,7 +149,7 @@ def compare(sides: Sequence[ComparedStudy]) -> Comparison:
         raise StudyError("Give at least two workspaces to compare.")
     reasons = tuple(_reasons(sides))
     tested = [(one, one.selection.test) for one in sides if one.selection and one.selection.test]
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[ComparedPair, ...] = ()
     if not reasons and len(tested) > 1:
         leader = min(tested, key=lambda pair: pair[1].validation.mean)
         pairs = tuple(_pair(leader, one) for one in tested if one is not leader)
@@ -199,11 +199,11 @@ def _reasons(sides: Sequence[ComparedStudy]) -> Iterator[str]:
 _Tested = tuple[ComparedStudy, ScoreCard]
 
 
-def _pair(leader: _Tested, other: _Tested) -> Pair:
+def _pair(leader: _Tested, other: _Tested) -> ComparedPair:
     (first, ahead), (second, behind) = leader, other
     same_images = first.seed == second.seed
     leads = {name: _lead(name, ahead, behind, same_images) for name in METRICS}
-    return Pair(
+    return ComparedPair(
         leader=first.name,
         other=second.name,
         same_test_images=same_images,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from studies.commands.rules_of_thumb import Amount, Rule, Span, amounts, rules, span
+from studies.commands.rules_of_thumb import Amount, RuleOfThumb, Span, amounts, rules, span
 from studies.errors import memory_told
 from studies.spec.plan_fields import extremes
 from studies.spec.planner import Planner
@@ -49,7 +49,7 @@ class Forecast:
     """Trials in memory at a time."""
     file_bytes: int
     """Of the largest checkpoint's LoRA file, but for its metadata."""
-    rules: tuple[Rule, ...]
+    rules: tuple[RuleOfThumb, ...]
     notes: tuple[str, ...]
     readings: tuple[Reading, ...]
     """Measured speeds by pack size; empty where none was measured."""

@@ -99,7 +99,7 @@ class Confirmation(_Frozen):
     finalists: tuple[Finalist, ...]
 
 
-class Images(_Frozen):
+class ImageCounts(_Frozen):
     """How many images stand on each side."""
 
     train: int
@@ -162,7 +162,7 @@ class Selection(_Frozen):
     pareto: tuple[Key, ...]
     candidates: tuple[Considered, ...] = Field(min_length=1)
     """Every scored checkpoint."""
-    images: Images | None = None
+    images: ImageCounts | None = None
     files: Files | None = None
     """None for a study."""
     explanation: Explanation | None = None

@@ -38,7 +38,7 @@ class RetrainingError(Exception):
         self.trial, self.reason = trial, reason
 
 
-class Judge(Protocol):
+class FinalistJudge(Protocol):
     """Whoever measures finalists again."""
 
     def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
@@ -67,7 +67,7 @@ class Selector:
     rule: Rule
     checkpoints: Sequence[Checkpoint]
 
-    def choose(self, judge: Judge) -> Selection:
+    def choose(self, judge: FinalistJudge) -> Selection:
         """Judges the best again with fresh seeds, chooses, and tests the choice once.
 
         Raises:

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.chaos import distance
 from search.trial import Proposal
-from studies.engines.choice import Choice, opened
+from studies.engines.choice import EngineChoice, opened
 from studies.engines.engine import Blown, Equipped, Exam, Scored
 from studies.engines.worker import Worker
 from studies.runner.progress import Listener
@@ -89,7 +89,7 @@ def far(path: Path, alone: Mapping[str, torch.Tensor]) -> float:
 class EngineContract:
     """Inherited by a class for each engine."""
 
-    choice: Choice
+    choice: EngineChoice
 
     @pytest.fixture(scope="class")
     def engine(self, opened_study: Study) -> Iterator[Equipped]:
@@ -186,8 +186,8 @@ class EngineContract:
 
 
 class TestInline(EngineContract):
-    choice = Choice("inline")
+    choice = EngineChoice("inline")
 
 
 class TestRay(EngineContract):
-    choice = Choice("ray", workers=2)
+    choice = EngineChoice("ray", workers=2)
