@@ -12,7 +12,7 @@ from studies.errors import memory_told
 from studies.spec.plan_fields import extremes
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
-from studies.study.folds import sides_of
+from studies.study.folds import folds_of
 from trainer.bases import base_model
 from trainer.data.dataset import Dataset
 from trainer.plans.optimiser import OptimiserPlan
@@ -130,7 +130,7 @@ def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
         validation=len(dataset.split.validation),
         test=len(dataset.split.test),
         trials=tuple(found),
-        trainings=len(sides_of(dataset, planner.plan({}).data.fold)),
+        trainings=len(folds_of(dataset, planner.plan({}).data.fold)),
         most_trials=spec.budget.trials,
         image_budget=spec.budget.images,
         memory=memory,

@@ -12,7 +12,7 @@ import torch
 from benchmarks.chaos import distance
 from search.trial import Proposal
 from studies.engines.choice import EngineChoice, opened
-from studies.engines.engine import Blown, Equipped, Exam, Scored
+from studies.engines.engine import Equipped, Exam, Scored, TrialDiverged
 from studies.engines.worker import Worker
 from studies.runner.progress import Listener
 from studies.spec.planner import Planner
@@ -174,7 +174,7 @@ class EngineContract:
     def test_a_trial_that_diverges_leaves_its_slot_with_a_reason(self, engine: Equipped) -> None:
         engine.admit(Proposal(70, MAD), [])
         (event,) = engine.advance()
-        assert isinstance(event, Blown) and event.trial == 70 and event.reason
+        assert isinstance(event, TrialDiverged) and event.trial == 70 and event.reason
         assert engine.idle and engine.has_room
 
     def test_a_file_that_is_there_is_not_made_again(self, engine: Equipped, opened_study: Study) -> None:

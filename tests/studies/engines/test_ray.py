@@ -15,7 +15,7 @@ import pytest
 
 from search.trial import Proposal, Reason
 from studies.engines.choice import EngineChoice, opened
-from studies.engines.engine import Returned, Scored
+from studies.engines.engine import Requeued, Scored
 from studies.engines.ray_cluster import close, cluster
 from studies.errors import StudyError
 from studies.runner.progress import Listener
@@ -89,7 +89,7 @@ class TestOnThisMachine:
             (first,) = engine.advance()
             assert isinstance(first, Scored)
             _kill_worker(engine)
-            assert engine.advance() == [Returned(0, "Ray worker 0 died")]
+            assert engine.advance() == [Requeued(0, "Ray worker 0 died")]
             assert not engine.idle and not engine.has_room, "nothing can be admitted before the new one lives"
             assert engine.advance() == [] and engine.has_room
             engine.admit(Proposal(0, BRISK, resumed=True), [first.card])
@@ -104,7 +104,7 @@ class TestOnThisMachine:
         with opened(EngineChoice("ray", workers=1), begun, Told()) as engine:
             engine.admit(Proposal(0, GENTLE), [])
             _kill_worker(engine)
-            assert engine.advance() == [Returned(0, "Ray worker 0 died")]
+            assert engine.advance() == [Requeued(0, "Ray worker 0 died")]
             with pytest.raises(StudyError, match=r"No Ray worker is left.*run the same command again"):
                 engine.advance()
 
@@ -130,7 +130,7 @@ def _kill_worker(engine: Any) -> None:
     """SIGKILL to an engine's one worker."""
     import ray
 
-    os.kill(ray.get(engine._posts[0].placed), signal.SIGKILL)
+    os.kill(ray.get(engine._seats[0].placed), signal.SIGKILL)
 
 
 def test_a_head_that_dies_is_told(begun: Study, monkeypatch: pytest.MonkeyPatch) -> None:
