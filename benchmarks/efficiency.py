@@ -35,15 +35,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from search.trial import Reason
 from studies.commands import init, run
 from studies.engines.engine import Event, Scored
 from studies.engines.worker import Worker
 from studies.errors import quiet
+from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.spec import toml
 from studies.study import study
-from studies.study.probe import REMEMBERED
+from studies.study.probe import remembered
+from studies.study.trial import Checkpoint
 from trainer.files import write_whole
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
@@ -82,7 +83,7 @@ class Reached(Exception):
     """A checkpoint is as good as the target, or all images are spent."""
 
 
-class Counter:
+class Counter(Listener):
     """Counts images and ends the search when it has its checkpoint.
 
     Args:
@@ -100,26 +101,11 @@ class Counter:
         if self.images >= self.limit:
             raise Reached
 
-    def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Compares."""
-        self.best = min(self.best, card["scores"]["validation"]["mean"])
+        self.best = min(self.best, checkpoint.scores.validation.mean)
         if self.best <= self.target:
             raise Reached
-
-    def phase(self, text: str) -> None:
-        """Ignored, like all that follow."""
-
-    def started(self, number: int, values: Mapping[str, Any], resumed: bool) -> None:
-        """Ignored."""
-
-    def returned(self, number: int, reason: Reason) -> None:
-        """Ignored."""
-
-    def lost(self, number: int) -> None:
-        """Ignored."""
-
-    def ended(self, record: object) -> None:
-        """Ignored."""
 
 
 class LastTold(Worker):
@@ -207,9 +193,9 @@ def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
 
 def probed_images(opened: study.Study) -> int:
     """Images that the probe has trained."""
-    found = opened.memory.recall(REMEMBERED) or {"courses": []}
+    found = remembered(opened.memory)
     batch = opened.spec.first[0].get("data.batch_size", 1) if opened.spec.first else 1
-    return sum(len(course["rates"]) for course in found["courses"]) * int(batch)
+    return sum(len(course.rates) for course in found.courses) * int(batch) if found else 0
 
 
 def _as_init_writes(folder: Path, seed: int) -> Table_:

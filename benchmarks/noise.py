@@ -26,9 +26,10 @@ from search.trial import Proposal
 from studies.engines.engine import Exam, Scored
 from studies.engines.worker import Worker
 from studies.errors import quiet
-from studies.selection.checkpoint import candidate
+from studies.selection.rule import Rule
 from studies.spec.study_file import StudySpec
 from studies.study.study import examine
+from studies.study.trial import Checkpoint
 from studies.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     quiet()
     with tempfile.TemporaryDirectory() as folder:
-        spec, worker, spreads, card = _trained(Path(folder), arguments.lr)
+        spec, worker, spreads, checkpoint = _trained(Path(folder), arguments.lr)
         cards = _measured(spec, worker, max(arguments.comparisons, SPREAD_SEEDS))
     means = [found.validation.mean for found in cards[:SPREAD_SEEDS]]
     spread = statistics.stdev(means)
@@ -56,7 +57,8 @@ def main() -> None:
         table.add_column(column, justify="right")
     shares = {}
     for weights in ({"validation": 1.0}, spec.objective):
-        found = [candidate(0, card, scores, spreads, weights, spec.guards) for scores in cards]
+        rule = Rule.of(spec, spreads).model_copy(update={"weights": weights})
+        found = [rule.candidate(checkpoint, scores) for scores in cards]
         name = ", ".join(f"{metric} {weight:g}" for metric, weight in weights.items())
         shares[name] = _null_share(found[: arguments.comparisons])
         table.add_row(name, str(arguments.comparisons), f"{shares[name]:.3f}")
@@ -69,20 +71,20 @@ def main() -> None:
     print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
 
 
-def _trained(folder: Path, rate: float) -> tuple[StudySpec, Worker, dict[str, float], dict[str, int]]:
+def _trained(folder: Path, rate: float) -> tuple[StudySpec, Worker, dict[str, float], Checkpoint]:
     """A worker that has trained one epoch of one trial and let it go, and what its card says of it."""
     spec, dataset = examine(QUICKSTART)
     workspace = Workspace(folder)
     workspace.prepare()
     recipe = {**spec.first[1], "optimiser.unet_lr": rate}
     worker = Worker(spec, workspace, dataset, 0, lambda images, loss: None)
-    spreads = worker.spreads()
+    spreads = worker.measurement_noise()
     worker.admit(Proposal(0, recipe), ())
     events = worker.advance()
     if not isinstance(events[0], Scored):
         sys.exit(f"The LoRA could not be trained: {events[0]}")
-    worker.drop(0)
-    return spec, worker, spreads, dict(events[0].card)
+    worker.stop(0)
+    return spec, worker, spreads, events[0].checkpoint
 
 
 def _measured(spec: StudySpec, worker: Worker, count: int) -> list[ScoreCard]:
@@ -92,7 +94,7 @@ def _measured(spec: StudySpec, worker: Worker, count: int) -> list[ScoreCard]:
     found = []
     for i in range(count):
         (card,) = worker.examine([(0, 1)], replace(exam, label=f"null {i}"))
-        found.append(ScoreCard.model_validate(card))
+        found.append(card)
     return found
 
 

@@ -32,17 +32,18 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import artwork  # noqa: E402
 
+from evaluation.scorecard import ScoreCard  # noqa: E402
 from search.curve import best  # noqa: E402
-from search.trial import TrialRecord  # noqa: E402
 from studies.engines.engine import Exam  # noqa: E402
 from studies.engines.worker import Worker  # noqa: E402
 from studies.errors import quiet  # noqa: E402
 from studies.runner.progress import LineLog  # noqa: E402
 from studies.runner.runner import Runner  # noqa: E402
-from studies.selection.checkpoint import facts, objective  # noqa: E402
+from studies.selection.rule import Rule  # noqa: E402
 from studies.spec import toml  # noqa: E402
 from studies.study import study  # noqa: E402
 from studies.study.study import SPREADS, Study  # noqa: E402
+from studies.study.trial import Checkpoint, Trial, read_trials  # noqa: E402
 from trainer.files import write_whole  # noqa: E402
 
 LIBRARY = ROOT / "studies" / "library"
@@ -106,9 +107,9 @@ def _regrets(folder: Path, number: int) -> dict[str, float]:
     if not kept.exists():
         write_whole(kept, json.dumps(_truth(place, number)).encode())
     opened = study.reopen(place / "workspace")
-    spreads = opened.memory.recall(SPREADS)
+    rule = Rule.of(opened.spec, opened.memory.recall(SPREADS))
     truth = {
-        (trial, epoch): objective(facts({"scores": scores}), spreads, opened.spec.objective).mean
+        (trial, epoch): rule.objective(ScoreCard.model_validate(scores)).mean
         for trial, epoch, scores in json.loads(kept.read_text())
     }
     high, low = max(truth.values()), min(truth.values())
@@ -127,11 +128,11 @@ def _truth(place: Path, number: int) -> list[tuple[int, int, Mapping[str, Any]]]
     worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, watch.stepped)
     worker.limit_pack(int(opened.spec.pack.size))
     Runner(opened, worker, watch).run()
-    keys = [(r.number, c["epoch"]) for r in opened.memory.records() for c in _usable(r)]
-    size, scores = int(opened.spec.pack.size), list[Mapping[str, Any]]()
+    keys = [one.key for trial in read_trials(opened.memory) for one in _usable(trial)]
+    size, scores = int(opened.spec.pack.size), list[ScoreCard]()
     for start in range(0, len(keys), size):
         scores += worker.examine(keys[start : start + size], TRUTH)
-    return [(*key, card) for key, card in zip(keys, scores, strict=True)]
+    return [(*key, card.to_json()) for key, card in zip(keys, scores, strict=True)]
 
 
 def _write_study(place: Path, number: int) -> Path:
@@ -164,36 +165,40 @@ def _write_study(place: Path, number: int) -> Path:
     return path
 
 
-def _usable(record: TrialRecord) -> list[Mapping[str, Any]]:
-    return [card for card in record.cards if facts(card).unusable is None]
+def _usable(trial: Trial) -> list[Checkpoint]:
+    return [one for one in trial.checkpoints if one.scores.unusable is None]
 
 
 def _ours(opened: Study) -> Key:
-    winner = json.loads(opened.workspace.selection.read_text())["winner"]
-    return winner["trial"], winner["epoch"]
+    selection = document.read(opened.workspace)
+    assert selection is not None
+    return selection.winner.key
 
 
 def _last_of_best(opened: Study) -> Key:
-    records = [r for r in opened.memory.records() if _usable(r)]
-    champion = max(records, key=lambda record: best(record.curve) or 0.0)
-    return champion.number, _usable(champion)[-1]["epoch"]
+    trials = [trial for trial in read_trials(opened.memory) if _usable(trial)]
+    champion = max(trials, key=lambda trial: best(trial.curve) or 0.0)
+    return _usable(champion)[-1].key
 
 
-def _lowest(figure: Callable[[Mapping[str, Any]], float]) -> Callable[[Study], Key]:
+def _lowest(figure: Callable[[Checkpoint], float]) -> Callable[[Study], Key]:
     def choose(opened: Study) -> Key:
-        cards = [(figure(c), r.number, c["epoch"]) for r in opened.memory.records() for c in _usable(r)]
-        return min(cards)[1:]
+        return min((figure(c), *c.key) for trial in read_trials(opened.memory) for c in _usable(trial))[1:]
 
     return choose
+
+
+def _rise(metric: str) -> Callable[[Checkpoint], float]:
+    return lambda checkpoint: checkpoint.scores.metrics[metric].difference.mean
 
 
 CHOICES: Mapping[str, Callable[[Study], Key]] = {
     OURS: _ours,
     "last epoch of the best trial": _last_of_best,
-    "lowest training loss": _lowest(lambda card: float(card["training_loss"])),
-    "lowest validation loss": _lowest(lambda card: float(card["scores"]["validation"]["mean"])),
-    "highest CLIP image": _lowest(lambda card: -float(card["scores"]["clip_image"]["mean"])),
-    "highest CLIP text": _lowest(lambda card: -float(card["scores"]["clip_text"]["mean"])),
+    "lowest training loss": _lowest(lambda checkpoint: checkpoint.training_loss or 0.0),
+    "lowest validation loss": _lowest(_rise("validation")),
+    "highest CLIP image": _lowest(lambda checkpoint: -_rise("clip_image")(checkpoint)),
+    "highest CLIP text": _lowest(lambda checkpoint: -_rise("clip_text")(checkpoint)),
 }
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from studies.study.run_times import RunTimes
 from studies.study.study import Study, reopen
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +35,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         packed, study = _packed(Path(folder) / "packed")
-        seconds = study.memory.recall("seconds_last_run")
+        times = RunTimes.of(study.memory)
+        assert times is not None
         trials = study.memory.records()[: arguments.trials]
         solo = [_solo(study, record, Path(folder) / f"solo-{record.number}") for record in trials]
     images = sum(record.images_seen for record in study.memory.records())
@@ -42,7 +44,7 @@ def main() -> None:
     share = packed * compared / images
     figures = {
         "ratio": round(sum(solo) / share, 2),
-        "evaluation_share": round(seconds["judging"] / seconds["wall"], 3),
+        "evaluation_share": round(times.judging / times.wall, 3),
         "packed_seconds": round(packed, 1),
         "solo_seconds": round(sum(solo), 1),
         "trials": len(trials),

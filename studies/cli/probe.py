@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,8 @@ from studies.text.terminal import tell
 if TYPE_CHECKING:
     from studies.spec.planner import Planner
     from studies.spec.study_file import StudySpec
+    from studies.study.probe import ProbeResult
+    from trainer.training.probe import Probe
 
 
 @click.command(name="probe")
@@ -33,23 +35,22 @@ def command(study_file: Path, write: bool, steps: int | None, as_json: bool) -> 
       lorasearch probe my-character.toml
       lorasearch probe my-character.toml --write
     """
-    from studies.commands.probe import in_words
     from studies.errors import in_sentences, quiet
     from studies.spec.planner import Planner
-    from studies.study.probe import plain
+    from studies.study.probe import ProbeResult
     from studies.study.study import examine
 
     quiet()
     with in_sentences():
         spec, dataset = examine(study_file)
         most = steps or spec.probe.steps
-        result = in_words(plain(_follow(Planner(spec, dataset, max(spec.study.seed, 0)), most)))
+        result = ProbeResult.of(_follow(Planner(spec, dataset, max(spec.study.seed, 0)), most))
     _tell(spec, result, most, as_json)
     if write:
         _write(study_file, spec, result)
 
 
-def _follow(planner: Planner, steps: int) -> Any:
+def _follow(planner: Planner, steps: int) -> Probe:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -66,26 +67,26 @@ def _follow(planner: Planner, steps: int) -> Any:
         return run_probe(planner, steps, on_step)
 
 
-def _tell(spec: StudySpec, result: dict[str, Any], steps: int, as_json: bool) -> None:
+def _tell(spec: StudySpec, result: ProbeResult, steps: int, as_json: bool) -> None:
     import json
 
-    from studies.commands.probe import advice, rule
-    from studies.study.probe import chart, standing
+    from studies.commands.probe import advice, chart, in_words, rule
+    from studies.study.probe import standing
     from trainer.training.probe import conversions
 
-    rate = result["rate"]
+    rate = result.settled
     if as_json:
-        facts = {**result, "learning_rates": conversions(rate) if result["flat"] else None}
+        facts = {**in_words(result), "learning_rates": conversions(rate) if rate else None}
         click.echo(json.dumps({**facts, "rule": rule()}, indent=2))
         return
-    for line in chart(result["courses"]):
+    for line in chart(result.courses):
         tell(line)
     tell(f"Rule: {rule()}.")
-    if not result["flat"]:
+    if rate is None:
         tell(advice(result, steps))
         return
     rates = conversions(rate)
-    tell(f"Plateau: {result['plateau']:.3g}, the geometric mean of {len(result['courses'])} repetitions.")
+    tell(f"Plateau: {result.plateau:.3g}, the geometric mean of {len(result.courses)} repetitions.")
     tell(
         f"Learning rates: AdamW and AdamW8bit {rates['adamw8bit']:.3g}; Lion {rates['lion']:.3g}, a third, which "
         "optimiser.unet_lr means by itself, being on AdamW's scale."
@@ -93,13 +94,13 @@ def _tell(spec: StudySpec, result: dict[str, Any], steps: int, as_json: bool) ->
     tell(standing(spec, rate))
 
 
-def _write(study_file: Path, spec: StudySpec, result: dict[str, Any]) -> None:
+def _write(study_file: Path, spec: StudySpec, result: ProbeResult) -> None:
     from studies.commands.probe import line, rewrite
     from studies.errors import StudyError
     from studies.study.probe import FIELD, range_around, recipe_rates
 
-    if not result["flat"]:
+    if result.settled is None:
         raise StudyError(f"{study_file}: nothing was written, because there is no plateau to centre on.")
-    found = range_around(spec.space.parameters.get(FIELD), result["rate"], recipe_rates(spec))
+    found = range_around(spec.space.parameters.get(FIELD), result.settled, recipe_rates(spec))
     rewrite(study_file, found)
     tell(f"{study_file}: {line(found)}")

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from search.trial import Reason
 from studies.errors import StudyError, memory_told
 from studies.report.explanation import sentence
 from studies.spec import study_file, toml
 from studies.spec.planner import Planner
-from studies.study.probe import FIELD, Range, probed_plan
+from studies.study.probe import FIELD, ProbeCourse, ProbeResult, Range, probed_plan
 from trainer.files import write_whole
 from trainer.training import probe, session
 from trainer.training.probe import Probe
+
+WIDTH = 56
+"""Characters of a chart's line."""
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
 
 OUT_OF_MEMORY = (
     "Memory ran out: lower the rank, batch size or resolution of the probed plan, or set "
@@ -53,18 +60,17 @@ def rule() -> str:
     )
 
 
-def in_words(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The probe as ``plain`` tells it, each course's trouble in words."""
-    courses = [
-        {**course, "trouble": sentence(trouble) if (trouble := Reason.of_json(course["trouble"])) else None}
-        for course in result["courses"]
-    ]
-    return {**result, "courses": courses}
+def in_words(result: ProbeResult) -> dict[str, Any]:
+    """The probe as JSON values, each course's trouble in words."""
+    found = result.model_dump(mode="json")
+    troubles = [sentence(course.trouble) if course.trouble else None for course in result.courses]
+    courses = zip(found.pop("courses"), troubles, strict=True)
+    return {**found, "courses": [{**course, "trouble": trouble} for course, trouble in courses]}
 
 
-def advice(result: dict[str, Any], steps: int) -> str:
+def advice(result: ProbeResult, steps: int) -> str:
     """What to do where no plateau was found."""
-    if any(course["trouble"] for course in result["courses"]):
+    if any(course.trouble for course in result.courses):
         return (
             "A repetition ended early; look at the images, or lower optimiser.max_grad_norm, and probe again."
         )
@@ -72,6 +78,46 @@ def advice(result: dict[str, Any], steps: int) -> str:
         f"Not flat yet after {steps} steps: the estimate still grows, so the last rate is a lower bound at best. "
         f"Probe longer with --steps {2 * steps} (in a study file: [probe] steps = {2 * steps})."
     )
+
+
+def spark(rates: Sequence[float], lowest: float, highest: float, width: int = WIDTH) -> str:
+    """Rates as one line of blocks on a log scale.
+
+    Args:
+        rates: one after each step; longer lines are thinned to ``width``, the last rate always shown.
+        lowest: what the smallest block stands for.
+        highest: what the largest one stands for.
+        width: most characters.
+    """
+    count = min(width, len(rates))
+    shown = [rates[(i + 1) * len(rates) // count - 1] for i in range(count)]
+    across = math.log(highest / lowest) if highest > lowest else 1.0
+    places = [math.log(max(rate, lowest) / lowest) / across for rate in shown]
+    return "".join(_BLOCKS[min(len(_BLOCKS) - 1, int(place * len(_BLOCKS)))] for place in places)
+
+
+def chart(courses: Sequence[ProbeCourse]) -> list[str]:
+    """The history of every repetition, a line each."""
+    every = [rate for course in courses for rate in course.rates if rate > 0]
+    if not every:
+        return ["  no step was taken"]
+    lowest, highest = min(every), max(every)
+    longest = max(len(course.rates) for course in courses)
+    lines = [f"d * lr over {longest} optimiser steps, on a log scale from {lowest:.2g} to {highest:.2g}:"]
+    for number, course in enumerate(courses, start=1):
+        width = max(1, round(WIDTH * len(course.rates) / longest))
+        line = spark(course.rates, lowest, highest, width) if course.rates else ""
+        lines.append(f"  {number}  {line:<{WIDTH}}  {_end(course)}")
+    return lines
+
+
+def _end(course: ProbeCourse) -> str:
+    if course.trouble:
+        return f"ended early: {sentence(course.trouble)}"
+    if not course.rates:
+        return "no step was taken"
+    state = f"flat at step {course.step}" if course.flat else f"not flat after {course.step} steps"
+    return f"{course.rate:.3g}, {state}"
 
 
 def line(found: Range) -> str:

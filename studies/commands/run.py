@@ -24,7 +24,8 @@ from studies.runner.runner import Runner
 from studies.runner.tensorboard import Curves, Events
 from studies.selection.document import Selection
 from studies.study import study
-from studies.study.probe import FIELD, REMEMBERED, as_remembered
+from studies.study.probe import FIELD, REMEMBERED, as_remembered, remembered
+from studies.study.run_times import RunTimes
 from studies.study.study import Study
 from studies.study.trial import read_trials
 from studies.text.terminal import plain
@@ -33,7 +34,6 @@ from trainer.training import pack_size
 
 _PACK_SIZE = "pack_size"
 _NOTES = "notes_written"
-_SECONDS = "seconds_last_run"
 
 
 def launch(
@@ -77,8 +77,8 @@ def launch(
             selection = _run(opened, listeners, engine, began)
         if events:
             events.close()
-        seconds = opened.memory.recall(_SECONDS)
-        console.print(summary(opened, selection, seconds), markup=False, highlight=False, soft_wrap=True)
+        times = RunTimes.of(opened.memory)
+        console.print(summary(opened, selection, times), markup=False, highlight=False, soft_wrap=True)
 
 
 def _run(opened: Study, seen: progress.Listener, engine: EngineChoice, began: float) -> Selection:
@@ -87,7 +87,7 @@ def _run(opened: Study, seen: progress.Listener, engine: EngineChoice, began: fl
         opened = probed(opened, worker, seen)
         selection = Runner(opened, worker, seen).run()
         seen.phase("writing the report")
-        opened.memory.remember(_SECONDS, {**worker.seconds, "wall": time.monotonic() - began})
+        RunTimes(**worker.seconds, wall=time.monotonic() - began).remember(opened.memory)
         _annotate(opened, selection)
         study_page.write(opened, selection)
     return selection
@@ -146,15 +146,16 @@ def probed(opened: Study, worker: Equipped, seen: progress.Listener) -> Study:
                 "from; unset it, or start a new study under another name."
             )
         seen.phase("probing the learning rate")
-        opened.memory.remember(REMEMBERED, worker.probe())
+        opened.memory.remember(REMEMBERED, worker.probe().model_dump(mode="json"))
 
     opened.leases.once("probe", lambda: opened.memory.recall(REMEMBERED) is not None, probe)
-    result = opened.memory.recall(REMEMBERED)
+    result = remembered(opened.memory)
+    assert result is not None
     spec = as_remembered(opened.spec, opened.memory)
-    if result["flat"]:
+    if result.settled is not None:
         chosen = spec.search.space[FIELD]
         seen.phase(
-            f"the probe's learning rate is {result['rate']:.3g}: {FIELD} is searched from {chosen['low']:g} to "
+            f"the probe's learning rate is {result.settled:.3g}: {FIELD} is searched from {chosen['low']:g} to "
             f"{chosen['high']:g}"
         )
     else:

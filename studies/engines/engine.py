@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from evaluation.scorecard import ScoreCard
 from search.trial import Proposal, Reason
 from studies.spec.sections import ConfirmSection, JudgeSection
+from studies.study.probe import ProbeResult
 from studies.study.trial import Checkpoint
 
 if TYPE_CHECKING:
@@ -124,8 +125,8 @@ class Equipped(Engine, Protocol):
     def measure_pack(self) -> tuple[Reading, ...]:
         """How fast packs of growing size train the study's heaviest trial; nothing may be in training."""
 
-    def probe(self) -> dict[str, Any]:
-        """The learning-rate probe of the study's first recipe, as JSON values; nothing may be in training."""
+    def probe(self) -> ProbeResult:
+        """The learning-rate probe of the study's first recipe; nothing may be in training."""
 
     def limit_pack(self, size: int) -> None:
         """Trains at most so many trials at a time on each device from now on."""

@@ -19,6 +19,7 @@ from studies.engines.ray_cluster import silence_at
 from studies.errors import StudyError
 
 if TYPE_CHECKING:
+    from studies.study.probe import ProbeResult
     from studies.study.study import Study
     from studies.study.trial import Checkpoint
     from trainer.training.pack_size import Reading
@@ -125,10 +126,10 @@ class RayEngine:
         readings: tuple[Reading, ...] = self._ask("measure_pack")
         return readings
 
-    def probe(self) -> dict[str, Any]:
+    def probe(self) -> ProbeResult:
         """The learning-rate probe of the study's first recipe, on the first worker."""
-        found: dict[str, Any] = self._ask("probe")
-        return found
+        result: ProbeResult = self._ask("probe")
+        return result
 
     def limit_pack(self, size: int) -> None:
         """Trains at most so many trials at a time on each worker from now on; nothing may be in training."""

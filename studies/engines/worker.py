@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 import torch
 
@@ -20,7 +20,7 @@ from studies.images import save_png, strip
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
 from studies.study.folds import Folds, FoldScores, folds_of
-from studies.study.probe import plain, probed_plan
+from studies.study.probe import ProbeResult, probed_plan
 from studies.study.trial import Checkpoint
 from studies.workspace import Workspace
 from trainer.data.dataset import WHOLE, Dataset
@@ -69,13 +69,13 @@ class Worker:
         """How fast packs of growing size train the study's heaviest trial."""
         return pack_size.measure(self._pack, self._planner.heaviest(), self._spec.pack.most)
 
-    def probe(self) -> dict[str, Any]:
-        """The learning-rate probe of the study's first recipe, as JSON values; nothing may be in training."""
+    def probe(self) -> ProbeResult:
+        """The learning-rate probe of the study's first recipe; nothing may be in training."""
         settings, limit = self._spec.probe, self._pack.limit
         with self._timed("training"):
             found = probe.follow(self._pack, probed_plan(self._planner), settings.repetitions, settings.steps)
         self._pack.limit = limit
-        return plain(found)
+        return ProbeResult.of(found)
 
     def limit_pack(self, size: int) -> None:
         """Trains at most so many trials at a time from now on."""

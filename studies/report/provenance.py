@@ -7,17 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from studies.report import findings
 from studies.spec.sections import JudgeSection
+from studies.study.run_times import RunTimes
 from studies.study.study import Study
 from studies.text.format import duration
-from studies.text.i18n import Translator, marked
+from studies.text.i18n import Translator
 from trainer.data.split import Split
 
 _PACKAGES = ("lorasearch", "torch", "diffusers", "transformers", "peft", "optuna")
-_TIMES = {
-    "training": marked("training"),
-    "judging": marked("judging"),
-    "rest": marked("loading and writing"),
-}
 
 
 def measured(study: Study, spreads: Mapping[str, float], say: Translator) -> list[tuple[str, str]]:
@@ -104,16 +100,17 @@ def _search(study: Study, say: Translator) -> str:
     )
 
 
-def time_shares(seconds: Mapping[str, float] | None, say: Translator) -> list[tuple[str, str, float]]:
+def time_shares(times: RunTimes | None, say: Translator) -> list[tuple[str, str, float]]:
     """What the last run's time went to: label, duration, share of the whole; empty where it is unknown."""
-    if not seconds or not seconds.get("wall"):
+    if times is None or not times.wall:
         return []
-    wall = seconds["wall"]
-    known = {name: value for name, value in seconds.items() if name != "wall"}
-    parts = known | {"rest": max(0.0, wall - sum(known.values()))}
-    return [
-        (say(_TIMES.get(name, name)), duration(value, say), value / wall) for name, value in parts.items()
-    ]
+    rest = max(0.0, times.wall - times.training - times.judging)
+    parts = (
+        (say("training"), times.training),
+        (say("judging"), times.judging),
+        (say("loading and writing"), rest),
+    )
+    return [(label, duration(seconds, say), seconds / times.wall) for label, seconds in parts]
 
 
 def versions() -> str:

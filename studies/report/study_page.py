@@ -29,6 +29,7 @@ from studies.report.page import (
 from studies.report.provenance import measured, time_shares, versions
 from studies.report.trial_plots import STATES, study_plots
 from studies.selection.document import Finalist, Selection
+from studies.study.run_times import RunTimes
 from studies.study.study import Study
 from studies.study.trial import Checkpoint, Trial, read_trials
 from studies.text.format import signed
@@ -112,7 +113,7 @@ class _StudyPage:
             slices=[name for name in drawn if name.startswith("slice-")],
             table=self._table(),
             measured=measured(study, selection.rule.spreads, say),
-            time=time_shares(study.memory.recall("seconds_last_run"), say),
+            time=time_shares(RunTimes.of(study.memory), say),
             versions=versions(),
         )
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 from evaluation.metrics.table import METRICS
 from evaluation.scorecard import ScoreCard
 from studies.report.choice import earlier_tests, reason
 from studies.selection.document import Selection
+from studies.study.run_times import RunTimes
 from studies.study.study import Study
 from studies.text.format import described, error
 
 
-def summary(study: Study, selection: Selection, seconds: Mapping[str, float] | None) -> str:
+def summary(study: Study, selection: Selection, times: RunTimes | None) -> str:
     """What was found, why it was chosen, how it does on test images, and where the files are."""
     winner, workspace = selection.winner, study.workspace
     states = Counter(record.state for record in study.memory.records())
     lines = [
         "",
         f"{sum(states.values())} trials ({', '.join(f'{n} {state}' for state, n in sorted(states.items()))}), "
-        f"{len(selection.candidates)} checkpoints scored"
-        + (f" in {_time(seconds['wall'])}" if seconds else ""),
+        f"{len(selection.candidates)} checkpoints scored" + (f" in {_time(times.wall)}" if times else ""),
         f"Winner: trial {winner.trial}, epoch {winner.epoch} ({winner.images_seen} images seen)",
         f"  {described(winner.params)}",
         f"  {reason(selection)}",
@@ -32,11 +31,9 @@ def summary(study: Study, selection: Selection, seconds: Mapping[str, float] | N
             *_scores(selection.test),
             *([f"  {before}"] if (before := earlier_tests(selection)) else []),
         ]
-    if seconds and seconds["wall"]:
-        share = seconds["judging"] / seconds["wall"]
-        lines.append(
-            f"Time: training {_time(seconds['training'])}, judging {_time(seconds['judging'])} ({share:.0%})."
-        )
+    if times and times.wall:
+        share = times.judging / times.wall
+        lines.append(f"Time: training {_time(times.training)}, judging {_time(times.judging)} ({share:.0%}).")
     if workspace.best.exists():
         lines += [f"Best file: {workspace.best}", f"Report:    {workspace.report}"]
     return "\n".join(lines)

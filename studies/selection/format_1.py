@@ -10,33 +10,34 @@ def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
     """A document of the format before in today's terms.
 
     Raises:
-        KeyError: something is missing that version 0.1 always wrote.
+        ValueError: something is missing that version 0.1 always wrote.
     """
-    asked, winner, finalists = stored["asked"], stored["winner"], stored["confirmation"]["finalists"]
-    best = max(finalists, key=lambda one: float(one["objective"]["mean"]))
-    files = {(winner["trial"], winner["epoch"]): winner["file"]}
-    return {
-        "name": stored["study"],
-        "seed": stored["seed"],
-        "trials": stored["trials"],
-        "rule": {
-            "weights": asked["objective"],
-            "guards": asked["guards"],
-            "confirm": asked["confirm"],
-            "spreads": stored["spreads"],
-        },
-        "winner": {"rank": 0, **winner},
-        "confirmation": {**stored["confirmation"], "best": _key(best)},
-        "test": stored["test"],
-        "tested_before": [{"trial": trial, "epoch": epoch} for trial, epoch in stored["tested_before"]],
-        "shares_of_variance": stored["shares_of_variance"],
-        "pareto": stored["pareto"],
-        "candidates": [
-            {"rank": 0, "file": files.get((one["trial"], one["epoch"]), ""), **one}
-            for one in stored["candidates"]
-        ],
-    }
+    match stored:
+        case {
+            "study": name,
+            "asked": {"objective": weights, "guards": guards, "confirm": confirm},
+            "spreads": spreads,
+            "winner": {"trial": trial, "epoch": epoch, "file": file} as winner,
+            "confirmation": {"finalists": [_, *_] as finalists} as confirmation,
+            "candidates": candidates,
+            "tested_before": before,
+            **rest,
+        }:
+            key = {"trial": trial, "epoch": epoch}
+            best = max(finalists, key=lambda one: float(one["objective"]["mean"]))
+            return {
+                **{field: rest.get(field) for field in _AS_THEY_WERE},
+                "name": name,
+                "rule": {"weights": weights, "guards": guards, "confirm": confirm, "spreads": spreads},
+                "winner": {"rank": 0, **winner},
+                "confirmation": {**confirmation, "best": {field: best[field] for field in key}},
+                "tested_before": [dict(zip(key, other, strict=True)) for other in before],
+                "candidates": [
+                    {"rank": 0, "file": file if key.items() <= one.items() else "", **one}
+                    for one in candidates
+                ],
+            }
+    raise ValueError("this is no document of version 0.1")
 
 
-def _key(one: Mapping[str, Any]) -> dict[str, int]:
-    return {"trial": one["trial"], "epoch": one["epoch"]}
+_AS_THEY_WERE = ("seed", "trials", "test", "shares_of_variance", "pareto")

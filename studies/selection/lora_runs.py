@@ -84,12 +84,12 @@ def numbered(name: str) -> tuple[str, int | None, str]:
     match = _NUMBERED.fullmatch(name)
     if match is None:
         return name, None, "epoch"
-    number, word = int(match["told"] or match["bare"]), (match["word"] or "").lower()
-    alone = not match["stem"] or match["stem"][-1].isalnum()
+    number, word = int(match.group("told") or match.group("bare")), (match.group("word") or "").lower()
+    alone = not match.group("stem") or match.group("stem")[-1].isalnum()
     if len(word) == 1 and alone and match.start("word") == match.end("stem"):
         return name, None, "epoch"
     unit = "step" if word in ("s", "step", "steps", "checkpoint") else "epoch"
-    return match["stem"].rstrip("-_. ") or word, number, unit
+    return match.group("stem").rstrip("-_. ") or word, number, unit
 
 
 def amounts(checkpoints: Sequence[LoraCheckpoint]) -> list[int]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from pydantic import BaseModel
 
 from evaluation.scorecard import ScoreCard
 from search.objective import Weights
@@ -242,34 +244,29 @@ class _StudyJudge:
         if study.transfer:
             study.transfer.push(study.workspace.trial(winner.trial))
         exam = Exam.thorough(study.spec.confirm, "test", "test", TEST_CARE)
-        met = [_Met.of(entry) for entry in study.memory.recall(TESTED) or []]
+        met = [_Met.model_validate(entry) for entry in study.memory.recall(TESTED) or []]
         before = tuple(dict.fromkeys(one.key for one in met if one.key != key))
         care = exam.timesteps, exam.prompt_count
         known = next((one.scores for one in met if one.key == key and one.care == care), None)
         if known is None:
             (known,) = self.engine.examine([(key.trial, key.epoch)], exam)
-            met.append(_Met(key, care, known))
-            study.memory.remember(TESTED, [one.to_json() for one in met])
+            met.append(_Met(trial=key.trial, epoch=key.epoch, care=care, scores=known))
+            study.memory.remember(TESTED, [one.model_dump(mode="json") for one in met])
         return Tested(known, before)
 
 
-@dataclass(frozen=True, slots=True)
-class _Met:
+class _Met(BaseModel):
     """A checkpoint that has met the test images."""
 
-    key: Key
+    trial: int
+    epoch: int
     care: tuple[int, int]
     """Timesteps an image, and how many captions were rendered."""
     scores: ScoreCard
 
-    @classmethod
-    def of(cls, stored: dict[str, Any]) -> _Met:
-        key = Key(trial=stored["trial"], epoch=stored["epoch"])
-        timesteps, prompts = stored["care"]
-        return cls(key, (timesteps, prompts), ScoreCard.model_validate(stored["scores"]))
-
-    def to_json(self) -> dict[str, Any]:
-        return {**self.key.model_dump(), "care": list(self.care), "scores": self.scores.to_json()}
+    @property
+    def key(self) -> Key:
+        return Key(trial=self.trial, epoch=self.epoch)
 
 
 def _bring(study: Study, finalists: Sequence[Candidate]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from search.space import Choice, Parameter
-from studies.errors import shown
+from studies.spec.mistakes import Mistake, mistakes
 from trainer.bases.families import Family, misfits
 from trainer.plan import TrainingPlan
 from trainer.plans.data import DataPlan
@@ -62,11 +62,10 @@ def template_problems(plan: Mapping[str, Any], tables: Mapping[str, Any]) -> lis
     try:
         build(plan, {})
     except ValidationError as error:
-        for found in error.errors():
-            path = tuple(found["loc"])
-            names = list(searchable()) if len(path) > 1 else list(TrainingPlan.model_fields)
-            hint = meant(".".join(map(str, path)), names)
-            problems.append((path, _words(found, hint)))
+        for mistake in mistakes(error):
+            names = list(searchable()) if len(mistake.where) > 1 else list(TrainingPlan.model_fields)
+            hint = meant(".".join(map(str, mistake.where)), names)
+            problems.append((mistake.where, _words(mistake, hint)))
         problems += _whole_problems(plan, {str(path[0]) for path, _ in problems if path})
     return problems
 
@@ -80,7 +79,7 @@ def _whole_problems(plan: Mapping[str, Any], broken: set[str]) -> list[tuple[Pat
     try:
         build({**needed, **sound}, {})
     except ValidationError as error:
-        return [((), _words(found, "")) for found in error.errors() if not found["loc"]]
+        return [((), _words(mistake, "")) for mistake in mistakes(error) if not mistake.where]
     return []
 
 
@@ -195,16 +194,16 @@ def _objections(plan: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]
     except ValidationError as error:
         sections = {name.split(".")[0] for name in values}
         return [
-            _words(found, "")
-            for found in error.errors()
-            if not found["loc"] or (found["loc"][0] in sections and not _misspelt(found))
+            _words(one, "")
+            for one in mistakes(error)
+            if not one.where or (one.where[0] in sections and not _misspelt(one))
         ]
     return []
 
 
-def _misspelt(found: Any) -> bool:
+def _misspelt(mistake: Mistake) -> bool:
     """Whether it concerns a key that the plan does not have, which no value of another can mend."""
-    return found["type"] == "extra_forbidden" and len(found["loc"]) == 2
+    return mistake.kind == "unknown" and len(mistake.where) == 2
 
 
 def _fixed(plan: Mapping[str, Any], name: str) -> bool:
@@ -230,13 +229,5 @@ def meant_key(model: type[BaseModel], where: Path) -> str:
     return meant(str(where[-1]), list(model.model_fields))
 
 
-def _words(found: Any, hint: str) -> str:
-    match found["type"]:
-        case "missing":
-            return "is missing"
-        case "extra_forbidden":
-            return f"the training plan has no such field{hint}"
-        case "value_error":
-            return str(found["ctx"]["error"])
-        case _:
-            return f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {shown(found['input'])}"
+def _words(mistake: Mistake, hint: str) -> str:
+    return mistake.words(f"the training plan has no such field{hint}")

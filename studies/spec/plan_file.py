@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studies.errors import StudyError, shown
 from studies.spec import toml
+from studies.spec.mistakes import mistakes
 from studies.spec.paths import no_paths, path_problem
 from studies.spec.plan_fields import build, overlaid, searchable, template_problems
 from studies.spec.sections import SamplesSection, SaveSection, SplitSection, StudySection
@@ -122,7 +123,7 @@ def _problems(table: Mapping[str, Any], stem: str) -> list[tuple[tuple[str | int
     try:
         _Sections.model_validate(_named(table, stem))
     except ValidationError as error:
-        problems += [sentence(found) for found in error.errors()]
+        problems += [sentence(mistake) for mistake in mistakes(error)]
     return problems
 
 

@@ -18,9 +18,10 @@ from search.objective import weight_problems
 from search.pruners import PrunerSettings, first_look
 from search.space import Parameter, Space, SpaceError, parse_parameter, parse_space
 from search.trial import Value
-from studies.errors import StudyError, shown
+from studies.errors import StudyError
 from studies.spec import toml
 from studies.spec.guards import GuardsSection
+from studies.spec.mistakes import Mistake, mistakes
 from studies.spec.paths import no_paths, path_problem
 from studies.spec.plan_fields import build, check_space, meant_key, template_problems
 from studies.spec.sections import (
@@ -201,11 +202,11 @@ def _structure(table: Mapping[str, Any]) -> tuple[StudySpec | None, list[Problem
     try:
         spec = StudySpec.model_validate(table)
     except ValidationError as error:
-        return None, [sentence(found) for found in error.errors()]
+        return None, [sentence(mistake) for mistake in mistakes(error)]
     try:
         _ = spec.pruner
     except ValidationError as error:
-        return spec, [(("search", "pruner"), str(found["ctx"]["error"])) for found in error.errors()]
+        return spec, [(("search", "pruner"), mistake.text) for mistake in mistakes(error)]
     return spec, []
 
 
@@ -281,20 +282,12 @@ def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
     return text if hub_name and not local.exists() else str(local)
 
 
-def sentence(found: Any) -> Problem:
-    """What pydantic found, as a place and a sentence."""
-    where = tuple(found["loc"])
-    if found["type"] != "extra_forbidden":
+def sentence(mistake: Mistake) -> Problem:
+    """A mistake in a study file, as a place and a sentence."""
+    where = mistake.where
+    if mistake.kind != "unknown":
         where = tuple(takewhile(lambda part: not _KIND.fullmatch(str(part)), where))
-    match found["type"]:
-        case "missing":
-            return where, "is missing"
-        case "extra_forbidden":
-            return where, f"is not a known key{meant_key(StudySpec, where)}"
-        case "value_error":
-            return where, str(found["ctx"]["error"])
-        case _:
-            return where, f"{found['msg'][0].lower()}{found['msg'][1:]}, but got {shown(found['input'])}"
+    return where, mistake.words(f"is not a known key{meant_key(StudySpec, where)}")
 
 
 def _resolve_loras(base: Any, folder: Path) -> None:

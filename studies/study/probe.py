@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
+from typing import Self
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from search.memory import Memory
 from search.parameter import Real
 from search.space import Parameter
-from search.trial import Value
+from search.trial import Reason, Value
 from studies.errors import StudyError
+from studies.spec.mistakes import mistakes
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
+from studies.study.trial import MaybeReason
 from trainer.plan import TrainingPlan
 from trainer.training.probe import Probe
 
@@ -30,27 +31,59 @@ def probed_plan(planner: Planner) -> TrainingPlan:
     try:
         return planner.plan(first)
     except ValidationError as error:
-        told = "; ".join(str(found.get("ctx", {}).get("error", found["msg"])) for found in error.errors())
-        raise StudyError(f"first.0: this recipe cannot be trained: {told}.") from error
+        problems = "; ".join(mistake.text for mistake in mistakes(error))
+        raise StudyError(f"first.0: this recipe cannot be trained: {problems}.") from error
 
 
-def plain(found: Probe) -> dict[str, Any]:
-    """JSON values: the rate, whether it is flat, and how each repetition went."""
-    return {
-        "rate": _known(found.rate),
-        "plateau": _known(found.plateau),
-        "flat": found.flat,
-        "courses": [
-            {
-                "rate": _known(course.plateau.rate),
-                "step": course.plateau.step,
-                "flat": course.plateau.flat,
-                "trouble": course.trouble and asdict(course.trouble),
-                "rates": list(course.rates),
-            }
-            for course in found.courses
-        ],
-    }
+class ProbeCourse(BaseModel):
+    """How one repetition went."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rate: float | None = None
+    """Where it settled, or its last; None where it was not finite."""
+    step: int
+    flat: bool
+    trouble: MaybeReason = None
+    """Why it ended early."""
+    rates: tuple[float, ...]
+    """d * lr after each optimiser step."""
+
+
+class ProbeResult(BaseModel):
+    """What a learning-rate probe found."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rate: float | None = None
+    """The proposed learning rate; None where it is not finite."""
+    plateau: float | None = None
+    """The geometric mean of the repetitions' plateaus."""
+    flat: bool
+    """Whether every repetition settled."""
+    courses: tuple[ProbeCourse, ...] = ()
+
+    @classmethod
+    def of(cls, probe: Probe) -> Self:
+        """A probe as it is remembered and told."""
+        courses = (
+            ProbeCourse(
+                rate=_known(course.plateau.rate),
+                step=course.plateau.step,
+                flat=course.plateau.flat,
+                trouble=Reason(course.trouble.code, course.trouble.values) if course.trouble else None,
+                rates=tuple(course.rates),
+            )
+            for course in probe.courses
+        )
+        return cls(
+            rate=_known(probe.rate), plateau=_known(probe.plateau), flat=probe.flat, courses=tuple(courses)
+        )
+
+    @property
+    def settled(self) -> float | None:
+        """The rate, where every repetition settled."""
+        return self.rate if self.flat else None
 
 
 def _known(rate: float) -> float | None:
@@ -67,13 +100,6 @@ REMEMBERED = "probe"
 FACTOR = 5.0
 """How far a range reaches at most either way: a probe is right to a factor of three, and other ranks, batch sizes and
 optimisers than the probed ones move the best rate."""
-
-
-WIDTH = 56
-"""Characters of a chart's line."""
-
-
-_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 _HIGHEST = 1.0
@@ -116,71 +142,33 @@ def recentred(spec: StudySpec, rate: float) -> StudySpec:
     return spec.model_copy(update={"search": spec.search.model_copy(update={"space": space})})
 
 
+def remembered(memory: Memory) -> ProbeResult | None:
+    """What the study's own probe found; None before it."""
+    stored = memory.recall(REMEMBERED)
+    return None if stored is None else ProbeResult.model_validate(stored)
+
+
 def as_remembered(spec: StudySpec, memory: Memory) -> StudySpec:
     """The study with the range that its own probe found, where it asks for one and one was flat.
 
     The range follows from the remembered result, so that it is the same whenever the study is opened.
     """
-    result = _found(spec, memory)
-    return recentred(spec, result["rate"]) if result else spec
+    rate = _settled(spec, memory)
+    return spec if rate is None else recentred(spec, rate)
 
 
 def probed_recipes(spec: StudySpec, memory: Memory) -> tuple[Recipe, ...]:
     """The probed recipe at the rate that was found, tried after the study file's own; none without a probe."""
-    result = _found(spec, memory)
-    if result is None:
+    rate = _settled(spec, memory)
+    if rate is None:
         return ()
-    return ({**(spec.first[0] if spec.first else {}), FIELD: _rounded(result["rate"])},)
+    return ({**(spec.first[0] if spec.first else {}), FIELD: _rounded(rate)},)
 
 
-def _found(spec: StudySpec, memory: Memory) -> Mapping[str, Any] | None:
-    """What the study's own probe found, where it asks for one and one was flat."""
-    result: Mapping[str, Any] | None = memory.recall(REMEMBERED) if spec.probe.enabled else None
-    return result if result and result["flat"] else None
-
-
-def spark(rates: Sequence[float], lowest: float, highest: float, width: int = WIDTH) -> str:
-    """Rates as one line of blocks on a log scale.
-
-    Args:
-        rates: one after each step; longer lines are thinned to ``width``, the last rate always shown.
-        lowest: what the smallest block stands for.
-        highest: what the largest one stands for.
-        width: most characters.
-    """
-    count = min(width, len(rates))
-    shown = [rates[(i + 1) * len(rates) // count - 1] for i in range(count)]
-    across = math.log(highest / lowest) if highest > lowest else 1.0
-    places = [math.log(max(rate, lowest) / lowest) / across for rate in shown]
-    return "".join(_BLOCKS[min(len(_BLOCKS) - 1, int(place * len(_BLOCKS)))] for place in places)
-
-
-def chart(courses: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The history of every repetition, a line each.
-
-    Args:
-        courses: each with "rates", and "rate", "step", "flat" and "trouble" as ``plain`` tells them.
-    """
-    every = [rate for course in courses for rate in course["rates"] if rate > 0]
-    if not every:
-        return ["  no step was taken"]
-    lowest, highest = min(every), max(every)
-    longest = max(len(course["rates"]) for course in courses)
-    lines = [f"d * lr over {longest} optimiser steps, on a log scale from {lowest:.2g} to {highest:.2g}:"]
-    for number, course in enumerate(courses, start=1):
-        width = max(1, round(WIDTH * len(course["rates"]) / longest))
-        line = spark(course["rates"], lowest, highest, width) if course["rates"] else ""
-        lines.append(f"  {number}  {line:<{WIDTH}}  {_end(course)}")
-    return lines
-
-
-def _end(course: Mapping[str, Any]) -> str:
-    if course["trouble"]:
-        return f"ended early: {course['trouble']}"
-    if not course["rates"]:
-        return "no step was taken"
-    state = f"flat at step {course['step']}" if course["flat"] else f"not flat after {course['step']} steps"
-    return f"{course['rate']:.3g}, {state}"
+def _settled(spec: StudySpec, memory: Memory) -> float | None:
+    """The rate of the study's own probe, where it asks for one and one was flat."""
+    result = remembered(memory) if spec.probe.enabled else None
+    return result.settled if result else None
 
 
 def standing(spec: StudySpec, rate: float) -> str:

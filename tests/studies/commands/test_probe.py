@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from studies.commands.probe import line, with_range
+from search.trial import Reason
+from studies.commands.probe import chart, line, spark, with_range
+from studies.study.probe import ProbeCourse
 
 NEW = (2e-4, 5e-3)
 BEFORE = """\
@@ -74,3 +76,21 @@ def test_what_cannot_be_edited_safely_is_left_alone(text: str) -> None:
 
 def test_the_line_to_paste_is_toml() -> None:
     assert line(NEW) == '"optimiser.unet_lr" = { low = 0.0002, high = 0.005, log = true }'
+
+
+def test_the_chart_rises_on_a_log_scale_and_ends_at_the_last_rate() -> None:
+    assert spark([1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1], 1e-8, 1e-1) == "▁▂▃▄▅▆▇█"
+    assert spark([1.0] * 3, 1.0, 1.0) == "▁▁▁"
+    assert spark([1e-4] * 99 + [1.0], 1e-4, 1.0, width=10) == "▁▁▁▁▁▁▁▁▁█"
+
+
+def test_every_repetition_has_its_line() -> None:
+    flat = ProbeCourse(rate=4e-4, step=4, flat=True, rates=(1e-6, 1e-5, 4e-4, 4e-4))
+    rising = flat.model_copy(update={"flat": False, "rates": (1e-6, 1e-5)})
+    broken = ProbeCourse(step=0, flat=False, trouble=Reason("memory_ran_out"), rates=())
+    lines = chart([flat, rising, broken])
+    assert lines[0] == "d * lr over 4 optimiser steps, on a log scale from 1e-06 to 0.0004:"
+    assert lines[1].endswith("0.0004, flat at step 4")
+    assert "not flat after" in lines[2]
+    assert lines[3].endswith("ended early: memory ran out")
+    assert chart([broken]) == ["  no step was taken"]

@@ -15,11 +15,9 @@ from studies.spec.study_file import StudySpec
 from studies.study.probe import (
     REMEMBERED,
     as_remembered,
-    chart,
     probed_recipes,
     range_around,
     recentred,
-    spark,
     standing,
 )
 from tests.studies.spec.test_study_file import GOOD
@@ -109,21 +107,3 @@ def test_fixed_rates_and_choices_are_told_too() -> None:
     assert "unet_lr = 0.002, 2 times the probe's rate" in standing(study(fixed), 1e-3)
     choices = GOOD.replace("{ low = 1e-5, high = 1e-2, log = true }", "{ choices = [1e-4, 1e-3] }")
     assert standing(study(choices), 2e-3).endswith("= 0.0001, 0.001; the probe's rate is 0.002.")
-
-
-def test_the_chart_rises_on_a_log_scale_and_ends_at_the_last_rate() -> None:
-    assert spark([1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1], 1e-8, 1e-1) == "▁▂▃▄▅▆▇█"
-    assert spark([1.0] * 3, 1.0, 1.0) == "▁▁▁"
-    assert spark([1e-4] * 99 + [1.0], 1e-4, 1.0, width=10) == "▁▁▁▁▁▁▁▁▁█"
-
-
-def test_every_repetition_has_its_line() -> None:
-    flat = {"rate": 4e-4, "step": 4, "flat": True, "trouble": None, "rates": [1e-6, 1e-5, 4e-4, 4e-4]}
-    rising = {**flat, "flat": False, "rates": [1e-6, 1e-5]}
-    broken = {"rate": None, "step": 0, "flat": False, "trouble": "memory ran out", "rates": []}
-    lines = chart([flat, rising, broken])
-    assert lines[0] == "d * lr over 4 optimiser steps, on a log scale from 1e-06 to 0.0004:"
-    assert lines[1].endswith("0.0004, flat at step 4")
-    assert "not flat after" in lines[2]
-    assert lines[3].endswith("ended early: memory ran out")
-    assert chart([broken]) == ["  no step was taken"]
