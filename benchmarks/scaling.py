@@ -27,7 +27,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from rich.console import Console
 from rich.table import Table
 
-from studies.engines.choice import Choice, opened
+from studies.engines.choice import EngineChoice, opened
 from studies.errors import quiet
 from studies.runner.progress import LineLog
 from studies.runner.runner import Runner
@@ -66,7 +66,7 @@ def _searched(workers: int, arguments: argparse.Namespace) -> float:
         folder = Path(scratch)
         begun = study.begin(_study(folder, arguments), folder / "workspace")
         silent = LineLog(Console(quiet=True))
-        with opened(Choice("ray", workers=workers), begun, silent) as engine:
+        with opened(EngineChoice("ray", workers=workers), begun, silent) as engine:
             engine.limit_pack(arguments.pack)
             begun.memory.remember(SPREADS, engine.spreads())
             runner = Runner(begun, engine, silent)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from evaluation.encoders import ImageEncoder
-from evaluation.metrics.memorisation import Side, memorisation
+from evaluation.metrics.memorisation import ReferenceImages, memorisation
 from trainer.data import images
 from trainer.data.buckets import Size, fit
 from trainer.data.dataset import Dataset, pixels
@@ -42,7 +42,7 @@ class Renders:
     """The prompts there, shape (renders, width)."""
     references: Tensor | None = None
     """Held-out images in the image encoder's space, shape (images, width)."""
-    sides: tuple[Side, Side] | None = None
+    sides: tuple[ReferenceImages, ReferenceImages] | None = None
     """Training and held-out images, which memorisation compares with."""
     training: tuple[int, ...] = ()
     """The examples of the training side."""
@@ -93,14 +93,14 @@ class ImageScores:
         self._training = tuple(training)
         self._references = encoder.images(_pictures(dataset, held_out, size))
         self._prompts = tuple(prompts)
-        self._sides: tuple[Side, Side] | None = None
+        self._sides: tuple[ReferenceImages, ReferenceImages] | None = None
         if training:
             known = encoder.images(_pictures(dataset, training, size))
             near, far = (_side(dataset, training, prompts), _side(dataset, held_out, prompts))
             whole = ~(_enough(*near) & _enough(*far))
             self._sides = (
-                Side(known, near[0], near[1] & ~whole[:, None]),
-                Side(self._references, far[0], far[1] & ~whole[:, None]),
+                ReferenceImages(known, near[0], near[1] & ~whole[:, None]),
+                ReferenceImages(self._references, far[0], far[1] & ~whole[:, None]),
             )
 
     def beside(

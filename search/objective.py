@@ -17,7 +17,7 @@ Weights = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Measurement:
     """A measured figure and how far off it may be, both in the figure's own unit."""
 
     mean: float
@@ -42,11 +42,11 @@ def weight_problems(weights: Weights, directions: Directions) -> list[str]:
 
 
 def combine(
-    differences: Mapping[str, Estimate],
+    differences: Mapping[str, Measurement],
     spreads: Mapping[str, float],
     weights: Weights,
     directions: Directions,
-) -> Estimate:
+) -> Measurement:
     """The weighted mean of differences from the base model, each in units of its metric's spread.
 
     `sum_m w_m * direction_m * difference_m / spread_m / sum_m w_m`; the standard errors are combined in
@@ -74,7 +74,7 @@ def combine(
     if problems:
         raise ValueError("\n".join(problems))
     parts = _parts(differences, spreads, weights, directions)
-    return Estimate(
+    return Measurement(
         math.fsum(part.mean for part in parts.values()),
         math.hypot(*(part.standard_error for part in parts.values())),
     )
@@ -104,7 +104,7 @@ def weighted(
 
 
 def shares(
-    differences: Sequence[Mapping[str, Estimate]],
+    differences: Sequence[Mapping[str, Measurement]],
     spreads: Mapping[str, float],
     weights: Weights,
     directions: Directions,
@@ -159,14 +159,14 @@ def spread(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def _parts(
-    differences: Mapping[str, Estimate],
+    differences: Mapping[str, Measurement],
     spreads: Mapping[str, float],
     weights: Weights,
     directions: Directions,
-) -> dict[str, Estimate]:
+) -> dict[str, Measurement]:
     """What each weighted metric adds to the objective, with its standard error."""
     return {
-        name: Estimate(factor * differences[name].mean, abs(factor) * differences[name].standard_error)
+        name: Measurement(factor * differences[name].mean, abs(factor) * differences[name].standard_error)
         for name, factor in _factors(spreads, weights, directions).items()
     }
 

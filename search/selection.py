@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from search.objective import Estimate
+from search.objective import Measurement
 from search.small_samples import standard_error
 from search.trial import Reason
 
@@ -41,8 +41,8 @@ class Candidate:
     epoch: int
     images_seen: int
     rank: int
-    objective: Estimate
-    scores: Mapping[str, Estimate] = field(default_factory=dict)
+    objective: Measurement
+    scores: Mapping[str, Measurement] = field(default_factory=dict)
     cells: Mapping[str, Sequence[float]] = field(default_factory=dict)
     barred: Reason | None = None
 
@@ -167,7 +167,7 @@ def _within(finite: Sequence[Candidate], errors: float) -> list[Candidate]:
     return [best] + [other for other, ahead in leads if ahead.mean <= errors * ahead.standard_error]
 
 
-def lead(best: Candidate, other: Candidate) -> Estimate:
+def lead(best: Candidate, other: Candidate) -> Measurement:
     """How far one candidate is ahead of another, with the standard error of the difference, cell by cell.
 
     Few cells widen it, so that chance exceeds twice the error no more often than with many.
@@ -175,9 +175,9 @@ def lead(best: Candidate, other: Candidate) -> Estimate:
     ahead = best.objective.mean - other.objective.mean
     pairs = [(values, other.cells.get(name, ())) for name, values in best.cells.items()]
     if not pairs or any(len(values) != len(theirs) or len(values) < 2 for values, theirs in pairs):
-        return Estimate(ahead, best.objective.standard_error)
+        return Measurement(ahead, best.objective.standard_error)
     leads = [[a - b for a, b in zip(values, theirs, strict=True)] for values, theirs in pairs]
-    return Estimate(ahead, math.hypot(*(standard_error(x) for x in leads)))
+    return Measurement(ahead, math.hypot(*(standard_error(x) for x in leads)))
 
 
 def _earliness(candidate: Candidate) -> tuple[int, int, int, int]:

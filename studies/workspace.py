@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from studies.errors import StudyError
 from trainer.files import appearing, patiently, write_whole
 
@@ -143,6 +145,12 @@ def _part(fold: int | None) -> str:
 def default_root(name: str) -> Path:
     """Where a study's workspace lies when no one says otherwise."""
     return Path("workspaces") / name
+
+
+class Document(BaseModel):
+    """What is written as JSON for users, frozen; so are its parts."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ReferenceImages:
     """Images that renders are compared with."""
 
     embeddings: Tensor
@@ -23,7 +23,9 @@ class Side:
     """Images that a render is not compared with, shape (n, k), bool; at least one group must be left to each."""
 
 
-def memorisation(renders: Tensor, training: Side, held_out: Side) -> tuple[Tensor, Tensor]:
+def memorisation(
+    renders: Tensor, training: ReferenceImages, held_out: ReferenceImages
+) -> tuple[Tensor, Tensor]:
     """Similarity to the nearest training image minus that to the nearest held-out image, times 100.
 
     A LoRA that has learnt the subject or style comes nearer to both; one that copies comes nearer to the
@@ -63,7 +65,7 @@ def nearest(similarities: Tensor, count: int) -> Tensor:
     return similarities.sort(dim=1).values @ torch.tensor(cases, dtype=similarities.dtype)
 
 
-def _grouped(cosines: Tensor, side: Side) -> Tensor:
+def _grouped(cosines: Tensor, side: ReferenceImages) -> Tensor:
     """(n, images) -> (n, groups); minus infinity where a whole group is left out."""
     places = {name: place for place, name in enumerate(dict.fromkeys(side.groups))}
     index = torch.tensor([places[name] for name in side.groups]).expand_as(cosines)

@@ -12,7 +12,7 @@ from studies.text.terminal import tell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from studies.commands.check import Finding
+    from studies.commands.check import ImageFinding
     from studies.spec.study_file import StudySpec
     from trainer.data.dataset import Dataset
 
@@ -70,7 +70,7 @@ def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -
         tell(f"No image has a problem, so {sheet} is not written.")
 
 
-def _broken(study_file: Path) -> list[Finding]:
+def _broken(study_file: Path) -> list[ImageFinding]:
     """The images that cannot be opened; none if the study file itself is at fault."""
     from studies.commands import check
     from studies.errors import StudyError
@@ -82,7 +82,7 @@ def _broken(study_file: Path) -> list[Finding]:
         return []
 
 
-def _tell(spec: StudySpec, dataset: Dataset, found: Sequence[Finding], trigger: str) -> None:
+def _tell(spec: StudySpec, dataset: Dataset, found: Sequence[ImageFinding], trigger: str) -> None:
     from trainer.data.quality import covered
 
     for note in _notes(dataset, found):
@@ -103,7 +103,7 @@ def _tell(spec: StudySpec, dataset: Dataset, found: Sequence[Finding], trigger: 
     tell("Nothing stands in the way of training.")
 
 
-def _notes(dataset: Dataset, found: Sequence[Finding]) -> list[str]:
+def _notes(dataset: Dataset, found: Sequence[ImageFinding]) -> list[str]:
     from studies.commands.check import told
 
     return [*dataset.warnings, *told(found)]
@@ -126,13 +126,13 @@ def _sides(dataset: Dataset) -> dict[str, int]:
     }
 
 
-def _plain(found: Sequence[Finding]) -> dict[str, Any]:
+def _plain(found: Sequence[ImageFinding]) -> dict[str, Any]:
     from studies.commands.check import counts
 
     return {"counts": dict(counts(found)), "findings": [finding.plain() for finding in found]}
 
 
-def _write_sheet(path: Path, found: Sequence[Finding], err: bool) -> None:
+def _write_sheet(path: Path, found: Sequence[ImageFinding], err: bool) -> None:
     from studies.commands.check import by_image
     from studies.errors import StudyError
     from studies.images import problem_sheet, save_png

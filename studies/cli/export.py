@@ -10,7 +10,7 @@ import click
 from studies.text.terminal import tell
 
 if TYPE_CHECKING:
-    from studies.study.open import Glance
+    from studies.study.open import ReadOnlyStudy
     from trainer.plan import TrainingPlan
 
 Layout = Literal["kohya", "diffusers", "peft"]
@@ -132,7 +132,7 @@ def _plan(source: Path, facts: dict[str, str]) -> TrainingPlan:
     return TrainingPlan.model_validate_json(facts["lorasearch_plan"])
 
 
-def _best(study: Glance) -> Path:
+def _best(study: ReadOnlyStudy) -> Path:
     from studies.errors import StudyError
 
     workspace = study.workspace

@@ -71,6 +71,8 @@ def command(
       lorasearch run my-character.toml --engine ray --workers 4
     """
     from studies.commands.run import launch
-    from studies.engines.choice import Choice
+    from studies.engines.choice import EngineChoice
 
-    launch(study_file, workspace, log, tensorboard, storage, runner, Choice(engine, ray_address, workers))
+    launch(
+        study_file, workspace, log, tensorboard, storage, runner, EngineChoice(engine, ray_address, workers)
+    )

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from studies.spec.study_file import StudySpec
 from trainer.data.buckets import cover
 from trainer.data.dataset import Dataset
-from trainer.data.folders import Source, in_concepts, in_folder
+from trainer.data.folders import ImageFolder, in_concepts, in_folder
 from trainer.data.images import FORMATS, DataError, open_rgb
 from trainer.data.quality import BLURRED_BELOW, NOTICEABLE_ENLARGEMENT, sharpness
 from trainer.data.split import MAX_DIFFERENT_BITS, Look, look, near_duplicates
@@ -24,7 +24,7 @@ _ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ImageFinding:
     """One thing that is to be known of one image."""
 
     kind: str
@@ -54,7 +54,7 @@ def sights(dataset: Dataset) -> list[Sight]:
     return [_sight(example.path) for example in dataset.examples]
 
 
-def findings(dataset: Dataset, seen: Sequence[Sight], trigger: str) -> list[Finding]:
+def findings(dataset: Dataset, seen: Sequence[Sight], trigger: str) -> list[ImageFinding]:
     """Everything that is to be known of single images (pure).
 
     Args:
@@ -70,7 +70,7 @@ def findings(dataset: Dataset, seen: Sequence[Sight], trigger: str) -> list[Find
     ]
 
 
-def broken(spec: StudySpec) -> list[Finding]:
+def broken(spec: StudySpec) -> list[ImageFinding]:
     """The images of a study that cannot be opened."""
     found = []
     for path in dict.fromkeys(path for source in _sources(spec) for path in source.images):
@@ -78,11 +78,11 @@ def broken(spec: StudySpec) -> list[Finding]:
             open_rgb(path)
         except DataError as error:
             reason = error.problems[0].removeprefix(f"{path}: ")
-            found.append(Finding("broken", path, reason.partition(";")[0]))
+            found.append(ImageFinding("broken", path, reason.partition(";")[0]))
     return found
 
 
-def by_image(found: Sequence[Finding]) -> dict[Path, list[str]]:
+def by_image(found: Sequence[ImageFinding]) -> dict[Path, list[str]]:
     """What is said of each image, in the order of the findings."""
     gathered: dict[Path, list[str]] = {}
     for finding in found:
@@ -90,9 +90,9 @@ def by_image(found: Sequence[Finding]) -> dict[Path, list[str]]:
     return gathered
 
 
-def told(found: Sequence[Finding]) -> Iterator[str]:
+def told(found: Sequence[ImageFinding]) -> Iterator[str]:
     """Sentences on the kinds that reading a data set does not warn of."""
-    of: dict[str, list[Finding]] = {}
+    of: dict[str, list[ImageFinding]] = {}
     for finding in found:
         of.setdefault(finding.kind, []).append(finding)
     for leak in of.get("leak", ()):
@@ -118,7 +118,7 @@ def _sight(path: Path) -> Sight:
     )
 
 
-def _leaks(dataset: Dataset, seen: Sequence[Sight]) -> Iterator[Finding]:
+def _leaks(dataset: Dataset, seen: Sequence[Sight]) -> Iterator[ImageFinding]:
     """Held-out images whose mirror image, or a regularisation image like them, is trained on."""
     split = dataset.split
     sides = {**dict.fromkeys(split.validation, "validation"), **dict.fromkeys(split.test, "test")}
@@ -136,7 +136,7 @@ def _leaks(dataset: Dataset, seen: Sequence[Sight]) -> Iterator[Finding]:
                 if near_duplicates(own, seen[other].plain):
                     how = "is a mirror image of" if mirrored else "looks like"
                     name = dataset.examples[other].path.name
-                    yield Finding(
+                    yield ImageFinding(
                         "leak",
                         example.path,
                         f"{how} {name}, which is trained on; this one is to {_verb(side)}",
@@ -147,18 +147,18 @@ def _verb(side: str) -> str:
     return "validate" if side == "validation" else "test"
 
 
-def _duplicates(dataset: Dataset) -> Iterator[Finding]:
+def _duplicates(dataset: Dataset) -> Iterator[ImageFinding]:
     for group in dataset.together:
         for i in group[1:]:
-            yield Finding(
+            yield ImageFinding(
                 "duplicate", dataset.examples[i].path, f"looks like {dataset.examples[group[0]].path.name}"
             )
 
 
-def _pictures(dataset: Dataset, seen: Sequence[Sight]) -> Iterator[Finding]:
+def _pictures(dataset: Dataset, seen: Sequence[Sight]) -> Iterator[ImageFinding]:
     for i, example in enumerate(dataset.examples):
         if seen[i].sharpness < BLURRED_BELOW:
-            yield Finding(
+            yield ImageFinding(
                 "blurred",
                 example.path,
                 f"blurred: sharpness {seen[i].sharpness:.0f}, {BLURRED_BELOW:.0f} is wanted",
@@ -166,28 +166,28 @@ def _pictures(dataset: Dataset, seen: Sequence[Sight]) -> Iterator[Finding]:
         factor = cover(example.size, dataset.sizes[i])[0] / example.size[0]
         if factor > NOTICEABLE_ENLARGEMENT:
             width, height = example.size
-            yield Finding(
+            yield ImageFinding(
                 "small", example.path, f"too small: {width} x {height} is enlarged {factor:.2g} times"
             )
         if reason := seen[i].converted:
-            yield Finding("converted", example.path, reason)
+            yield ImageFinding("converted", example.path, reason)
 
 
-def _captions(dataset: Dataset, trigger: str) -> Iterator[Finding]:
+def _captions(dataset: Dataset, trigger: str) -> Iterator[ImageFinding]:
     for i, example in enumerate(dataset.examples):
         if not example.captioned:
-            yield Finding("uncaptioned", example.path, "no caption file")
+            yield ImageFinding("uncaptioned", example.path, "no caption file")
         elif not example.caption:
-            yield Finding("empty caption", example.path, "the caption is empty")
+            yield ImageFinding("empty caption", example.path, "the caption is empty")
         if (
             trigger
             and i not in dataset.regularisation
             and trigger.casefold() not in example.caption.casefold()
         ):
-            yield Finding("no trigger", example.path, f"no '{trigger}' in the caption")
+            yield ImageFinding("no trigger", example.path, f"no '{trigger}' in the caption")
 
 
-def _sources(spec: StudySpec) -> list[Source]:
+def _sources(spec: StudySpec) -> list[ImageFolder]:
     data = spec.shared_plan.data
     problems: list[str] = []
     folders = [folder for folder in (data.folder, *data.folders, data.reg_folder) if folder is not None]
@@ -197,6 +197,6 @@ def _sources(spec: StudySpec) -> list[Source]:
     return found
 
 
-def counts(found: Sequence[Finding]) -> Mapping[str, int]:
+def counts(found: Sequence[ImageFinding]) -> Mapping[str, int]:
     """How many of each kind."""
     return Counter(finding.kind for finding in found)

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from evaluation.intervals import Estimate, by_owner
 from evaluation.metrics.table import METRICS
 from evaluation.scorecard import ScoreCard
@@ -20,7 +18,8 @@ from studies.report.findings import NOTICEABLE
 from studies.selection import document
 from studies.selection.document import Selection
 from studies.spec.sections import EYES
-from studies.study.open import Glance
+from studies.study.open import ReadOnlyStudy
+from studies.workspace import Document
 
 _JUDGED = ("judge", "split")
 _CONFIRMED = ("timesteps", "prompt_count", "seeds_per_prompt", "outside_prompt_count")
@@ -37,11 +36,7 @@ _SHOWN = (
 """Fields of [plan.data] that change what held-out images look like or what is read of their captions."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Used(_Frozen):
+class Used(Document):
     """What a study took."""
 
     trials: int
@@ -51,7 +46,7 @@ class Used(_Frozen):
     device_seconds: float
 
 
-class StudyWinner(_Frozen):
+class StudyWinner(Document):
     """What a study chose."""
 
     trial: int
@@ -61,7 +56,7 @@ class StudyWinner(_Frozen):
     file: str
 
 
-class StudySummary(_Frozen):
+class StudySummary(Document):
     """One of the compared studies."""
 
     study: str
@@ -72,7 +67,7 @@ class StudySummary(_Frozen):
     """Of each metric the winner's rise over the base model on test images."""
 
 
-class Lead(_Frozen):
+class Lead(Document):
     """By how much one winner is better than another in one metric."""
 
     better_by: float
@@ -81,7 +76,7 @@ class Lead(_Frozen):
     beyond_noise: bool
 
 
-class Pair(_Frozen):
+class ComparedPair(Document):
     """The best winner and another."""
 
     leader: str
@@ -90,7 +85,7 @@ class Pair(_Frozen):
     metrics: dict[str, Lead]
 
 
-class Comparison(_Frozen):
+class Comparison(Document):
     """Studies side by side."""
 
     studies: tuple[StudySummary, ...]
@@ -99,7 +94,7 @@ class Comparison(_Frozen):
     comparable: bool
     reasons: tuple[str, ...]
     """Why their figures must not be compared."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ComparedPair, ...]
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -120,7 +115,7 @@ class ComparedStudy:
     used: Used
 
 
-def side(study: Glance, name: str) -> ComparedStudy:
+def side(study: ReadOnlyStudy, name: str) -> ComparedStudy:
     """Reads what a workspace holds."""
     recall, time = study.memory.recall, time_spent(study.memory)
     records = study.memory.records()
@@ -149,7 +144,7 @@ def compare(sides: Sequence[ComparedStudy]) -> Comparison:
         raise StudyError("Give at least two workspaces to compare.")
     reasons = tuple(_reasons(sides))
     tested = [(one, one.selection.test) for one in sides if one.selection and one.selection.test]
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[ComparedPair, ...] = ()
     if not reasons and len(tested) > 1:
         leader = min(tested, key=lambda pair: pair[1].validation.mean)
         pairs = tuple(_pair(leader, one) for one in tested if one is not leader)
@@ -199,11 +194,11 @@ def _reasons(sides: Sequence[ComparedStudy]) -> Iterator[str]:
 _Tested = tuple[ComparedStudy, ScoreCard]
 
 
-def _pair(leader: _Tested, other: _Tested) -> Pair:
+def _pair(leader: _Tested, other: _Tested) -> ComparedPair:
     (first, ahead), (second, behind) = leader, other
     same_images = first.seed == second.seed
     leads = {name: _lead(name, ahead, behind, same_images) for name in METRICS}
-    return Pair(
+    return ComparedPair(
         leader=first.name,
         other=second.name,
         same_test_images=same_images,

@@ -21,7 +21,7 @@ from studies.report import plots
 from studies.report.notes import note_trial, study_note
 from studies.report.plot_style import Figure
 from studies.selection.document import Selection
-from studies.study.open import PROMPTS, Glance
+from studies.study.open import PROMPTS, ReadOnlyStudy
 from studies.study.storage import url_of
 from studies.study.trial import read_trials
 from studies.workspace import Workspace
@@ -114,7 +114,7 @@ def has_display() -> bool:
     )
 
 
-def annotate(study: Study | Glance, selection: Selection | None) -> None:
+def annotate(study: Study | ReadOnlyStudy, selection: Selection | None) -> None:
     """Writes the verdict and the plots into the study, diagnosis, scores and contact sheet into trials' notes.
 
     Args:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from studies.commands.rules_of_thumb import Amount, Rule, Span, amounts, rules, span
+from studies.commands.rules_of_thumb import Amount, RuleOfThumb, Span, amounts, rules, span
 from studies.errors import memory_told
 from studies.spec.plan_fields import extremes
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
-from studies.study.folds import sides_of
+from studies.study.folds import folds_of
 from trainer.bases import base_model
 from trainer.data.dataset import Dataset
 from trainer.plans.optimiser import OptimiserPlan
@@ -49,7 +49,7 @@ class Forecast:
     """Trials in memory at a time."""
     file_bytes: int
     """Of the largest checkpoint's LoRA file, but for its metadata."""
-    rules: tuple[Rule, ...]
+    rules: tuple[RuleOfThumb, ...]
     notes: tuple[str, ...]
     readings: tuple[Reading, ...]
     """Measured speeds by pack size; empty where none was measured."""
@@ -130,7 +130,7 @@ def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
         validation=len(dataset.split.validation),
         test=len(dataset.split.test),
         trials=tuple(found),
-        trainings=len(sides_of(dataset, planner.plan({}).data.fold)),
+        trainings=len(folds_of(dataset, planner.plan({}).data.fold)),
         most_trials=spec.budget.trials,
         image_budget=spec.budget.images,
         memory=memory,

@@ -42,7 +42,7 @@ _LARGEST_BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RuleOfThumb:
     """A rule of thumb beside what is planned."""
 
     rule: str
@@ -51,7 +51,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class Amounts:
     """Repeats, epochs and batch for a number of images."""
 
     images: int
@@ -94,7 +94,7 @@ def steps_wanted(images: int) -> int:
     return max(STEPS, STEPS_PER_IMAGE * images)
 
 
-def propose(images: int, batch_size: int | None = None) -> Proposal:
+def propose(images: int, batch_size: int | None = None) -> Amounts:
     """The smallest whole number of repeats over ten epochs that follows the rules of thumb.
 
     Args:
@@ -103,10 +103,10 @@ def propose(images: int, batch_size: int | None = None) -> Proposal:
     """
     batch = batch_size or next((size for most, size in _BATCHES if images <= most), _LARGEST_BATCH)
     repeats = math.ceil(steps_wanted(images) * batch / (images * EPOCHS))
-    return Proposal(images, repeats, EPOCHS, batch)
+    return Amounts(images, repeats, EPOCHS, batch)
 
 
-def rules(images: int, longest: Amount, largest_batch: int) -> list[Rule]:
+def rules(images: int, longest: Amount, largest_batch: int) -> list[RuleOfThumb]:
     """Every rule of thumb that applies.
 
     Args:
@@ -116,17 +116,19 @@ def rules(images: int, longest: Amount, largest_batch: int) -> list[Rule]:
     """
     each = longest.steps / images
     found = [
-        Rule(f"at least {IMAGES} images", f"{images:,}", images >= IMAGES),
-        Rule(
+        RuleOfThumb(f"at least {IMAGES} images", f"{images:,}", images >= IMAGES),
+        RuleOfThumb(
             f"at least {STEPS_PER_IMAGE} steps an image",
             f"{each:.4g} ({longest.steps:,} steps / {images:,} images)",
             each >= STEPS_PER_IMAGE,
         ),
-        Rule(f"at least {STEPS:,} steps in all", f"{longest.steps:,}", longest.steps >= STEPS),
+        RuleOfThumb(f"at least {STEPS:,} steps in all", f"{longest.steps:,}", longest.steps >= STEPS),
     ]
     if IMAGES <= images <= SMALL:
         found.append(
-            Rule(f"batch 1 for {IMAGES} to {SMALL} images", f"up to {largest_batch}", largest_batch == 1)
+            RuleOfThumb(
+                f"batch 1 for {IMAGES} to {SMALL} images", f"up to {largest_batch}", largest_batch == 1
+            )
         )
     return found
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from search.storage import StorageError
 from studies.commands import dashboard
-from studies.engines.choice import INLINE, Choice
+from studies.engines.choice import INLINE, EngineChoice
 from studies.engines.choice import opened as engine_of
 from studies.engines.engine import Equipped
 from studies.errors import StudyError, in_sentences, quiet
@@ -43,7 +43,7 @@ def launch(
     tensorboard: bool = False,
     storage: str | None = None,
     runner: str | None = None,
-    engine: Choice = INLINE,
+    engine: EngineChoice = INLINE,
 ) -> None:
     """Opens, searches, chooses and reports; prints what happens.
 
@@ -81,7 +81,7 @@ def launch(
         console.print(summary(opened, selection, times), markup=False, highlight=False, soft_wrap=True)
 
 
-def _run(opened: Study, seen: progress.Listener, engine: Choice, began: float) -> Selection:
+def _run(opened: Study, seen: progress.Listener, engine: EngineChoice, began: float) -> Selection:
     with engine_of(engine, opened, seen.stepped, seen.phase) as worker:
         worker.limit_pack(_pack_size(opened, worker, seen))
         opened = probed(opened, worker, seen)

@@ -6,27 +6,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from evaluation.intervals import Estimate
 from search.budget import time_spent
 from search.trial import State, Value
 from studies.report.explanation import sentence
 from studies.selection import document
 from studies.selection.rule import Rule
-from studies.study.open import Glance
+from studies.study.open import ReadOnlyStudy
 from studies.study.trial import Trial, read_trials
+from studies.workspace import Document
 
 FORMAT: Literal[1] = 1
 """Of the document."""
 _ENDED: frozenset[State] = frozenset({"finished", "pruned", "infeasible"})
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Limit(_Frozen):
+class Limit(Document):
     """One limit of the budget, in its own unit."""
 
     limit: float
@@ -34,7 +29,7 @@ class Limit(_Frozen):
     left: float
 
 
-class TrialStatus(_Frozen):
+class TrialStatus(Document):
     """A trial at its best checkpoint so far."""
 
     number: int
@@ -49,7 +44,7 @@ class TrialStatus(_Frozen):
     """Why it ended, in English."""
 
 
-class Status(_Frozen):
+class Status(Document):
     """How far a study is."""
 
     format: Literal[1] = FORMAT
@@ -72,7 +67,7 @@ class Status(_Frozen):
         return self.model_dump(mode="json")
 
 
-def status(study: Glance) -> Status:
+def status(study: ReadOnlyStudy) -> Status:
     """How far a study is."""
     everyone = read_trials(study.memory)
     trials = tuple(trial_status(trial) for trial in everyone)
@@ -111,12 +106,12 @@ def trial_status(trial: Trial) -> TrialStatus:
     )
 
 
-def _left(study: Glance, trials: Sequence[TrialStatus], budget: Mapping[str, Limit]) -> float | None:
+def _left(study: ReadOnlyStudy, trials: Sequence[TrialStatus], budget: Mapping[str, Limit]) -> float | None:
     seconds, device = time_spent(study.memory)
     return seconds_left(trials, budget, seconds, device, study.spec.budget.images_per_trial)
 
 
-def _budget(study: Glance, trials: Sequence[Trial]) -> dict[str, Limit]:
+def _budget(study: ReadOnlyStudy, trials: Sequence[Trial]) -> dict[str, Limit]:
     """Of each limit how much is spent and how much is left."""
     budget, time = study.spec.budget, time_spent(study.memory)
     limits = {

@@ -22,7 +22,7 @@ _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EngineChoice:
     """Which engine a run is to have."""
 
     name: str = "inline"
@@ -46,19 +46,19 @@ class Choice:
             )
 
 
-INLINE = Choice()
+INLINE = EngineChoice()
 """This process, on one device."""
 
 
 @contextmanager
-def _inline(_choice: Choice, study: Study, stepped: Stepped, told: Told) -> Iterator[Equipped]:
+def _inline(_choice: EngineChoice, study: Study, stepped: Stepped, told: Told) -> Iterator[Equipped]:
     from studies.engines.worker import Worker
 
     yield Worker(study.spec, study.workspace, study.dataset, study.seed, stepped)
 
 
 @contextmanager
-def _ray(choice: Choice, study: Study, stepped: Stepped, told: Told) -> Iterator[Equipped]:
+def _ray(choice: EngineChoice, study: Study, stepped: Stepped, told: Told) -> Iterator[Equipped]:
     from studies.engines.ray_cluster import cluster
 
     told("starting Ray and its workers")
@@ -68,14 +68,16 @@ def _ray(choice: Choice, study: Study, stepped: Stepped, told: Told) -> Iterator
         yield RayEngine(study, choice.workers, stepped, told)
 
 
-ENGINES: dict[str, Callable[[Choice, Study, Stepped, Told], AbstractContextManager[Equipped]]] = {
+ENGINES: dict[str, Callable[[EngineChoice, Study, Stepped, Told], AbstractContextManager[Equipped]]] = {
     "inline": _inline,
     "ray": _ray,
 }
 """Each makes an engine for a study while its block lasts."""
 
 
-def opened(choice: Choice, study: Study, stepped: Stepped, told: Told) -> AbstractContextManager[Equipped]:
+def opened(
+    choice: EngineChoice, study: Study, stepped: Stepped, told: Told
+) -> AbstractContextManager[Equipped]:
     """The chosen engine, ready for the study's first trial.
 
     Args:

@@ -26,7 +26,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Blown:
+class TrialDiverged:
     """A trial diverged or renders nothing; it has left its slot."""
 
     trial: int
@@ -37,14 +37,14 @@ MEMORY_FULL = Reason("memory_full")
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class Requeued:
     """A trial had to leave its slot; it waits to be admitted again."""
 
     trial: int
     reason: Reason = MEMORY_FULL
 
 
-Event = Scored | Blown | Returned
+Event = Scored | TrialDiverged | Requeued
 
 
 @dataclass(frozen=True, slots=True)

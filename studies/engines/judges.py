@@ -20,7 +20,7 @@ from search.objective import spread
 from studies.engines.engine import Exam
 from studies.spec.sections import JudgeSection, cues
 from studies.spec.study_file import StudySpec
-from studies.study.folds import Side, prompts_of, shared_out
+from studies.study.folds import Fold, prompts_of, shared_out
 from trainer.adapters.bank import AdapterBank
 from trainer.data.dataset import WHOLE, Dataset
 from trainer.data.encoded import Encoded
@@ -35,7 +35,7 @@ class StudyJudges:
 
     Args:
         spec: the study file.
-        sides: what the runs of a trial have not seen; a judge is kept for each.
+        folds: what the runs of a trial have not seen; a judge is kept for each.
         data: the encoded data set and its base model.
         bank: where subjects are; nothing may be in training while files are judged.
         template: the plan that all trials share; its seed seeds all that is drawn.
@@ -44,18 +44,18 @@ class StudyJudges:
     def __init__(
         self,
         spec: StudySpec,
-        sides: Sequence[Side],
+        folds: Sequence[Fold],
         data: Encoded,
         bank: AdapterBank,
         template: TrainingPlan,
     ) -> None:
-        self._spec, self._sides, self._template = spec, tuple(sides), template
+        self._spec, self._folds, self._template = spec, tuple(folds), template
         self._data, self._bank = data, bank
         encoder, device = spec.judge.image_encoder, data.base.device
         self._clip = ClipEncoder(spec.judge.clip, device) if spec.judge.clip else None
         self._encoder = VisionEncoder(encoder, device) if encoder else None
         self.judges = self._validating(self._everyday("search"))
-        """One for each side, for every day of the search."""
+        """One for each fold, for every day of the search."""
 
     def measurement_noise(self) -> dict[str, float]:
         """How much a difference in each metric moves when it is measured again with other seeds."""
@@ -73,11 +73,11 @@ class StudyJudges:
         """Scores checkpoints from their files: what is judged is what is handed over.
 
         Args:
-            files: of each checkpoint the file of every side, or one file for a test.
+            files: of each checkpoint the file of every fold, or one file for a test.
             exam: what they are judged on.
         """
         if exam.side == "test":
-            whole = WHOLE if len(self._sides) > 1 else self._sides[0].fold
+            whole = WHOLE if len(self._folds) > 1 else self._folds[0].number
             return self._read(self._judge(exam, whole, exam.prompt_count), [of[0] for of in files])
         judges = self._validating(exam)
         cards = [self._read(judge, [of[place] for of in files]) for place, judge in enumerate(judges)]
@@ -101,9 +101,9 @@ class StudyJudges:
         return Exam.everyday(self._spec.judge, label, self._spec.judge.outside_prompt_count)
 
     def _validating(self, exam: Exam) -> list[Judge]:
-        """A judge for each side."""
-        count = shared_out(exam.prompt_count, len(self._sides))
-        return [self._judge(exam, side.fold, count) for side in self._sides]
+        """A judge for each fold."""
+        count = shared_out(exam.prompt_count, len(self._folds))
+        return [self._judge(exam, fold.number, count) for fold in self._folds]
 
     def _judge(self, exam: Exam, fold: int | None, prompt_count: int) -> Judge:
         panel = self._panel(exam, fold, prompt_count)
@@ -158,7 +158,7 @@ def measurement_noise(first: Sequence[Judge], again: Sequence[Judge]) -> dict[st
     twice, that which captions make.
 
     Args:
-        first: judges of the same images as ``again``, side by side.
+        first: judges of the same images as ``again``, fold by fold.
         again: with other seeds.
     """
     both = (first, again)
@@ -171,7 +171,7 @@ def measurement_noise(first: Sequence[Judge], again: Sequence[Judge]) -> dict[st
 
 
 def renders_of_base(judges: Sequence[Judge]) -> list[Tensor]:
-    """The base model's pictures for each side's prompts: shape (renders, 3, height, width)."""
+    """The base model's pictures for each fold's prompts: shape (renders, 3, height, width)."""
     return [judge.base.renders[0] for judge in judges]
 
 

@@ -13,8 +13,8 @@ from ray import exceptions
 
 from evaluation.scorecard import ScoreCard
 from search.trial import Proposal, Reason
-from studies.engines.engine import Blown, Event, Exam, Returned
-from studies.engines.ray_actor import ADVANCE, Hand, Order, Report
+from studies.engines.engine import Event, Exam, Requeued, TrialDiverged
+from studies.engines.ray_actor import ADVANCE, Order, RayActor, Report
 from studies.engines.ray_cluster import silence_at
 from studies.errors import StudyError
 
@@ -44,7 +44,7 @@ DEATHS = (
 
 
 @dataclass(eq=False)
-class _Post:
+class _WorkerSeat:
     """One worker's place: the actor that fills it, and what that one is known to have."""
 
     number: int
@@ -97,27 +97,29 @@ class RayEngine:
         self._spent: list[Mapping[str, float]] = []
         self._last_death = ""
         count, self._options = _places(workers, study.spec.shared_plan.compute.device != "cpu")
-        self._posts = [self._started(number) for number in range(count)]
+        self._seats = [self._started(number) for number in range(count)]
         self._assemble()
 
     def _assemble(self) -> None:
         """Waits for all workers that have a place; the others join when they find one."""
-        placed = [post.placed for post in self._posts]
+        placed = [seat.placed for seat in self._seats]
         ray.wait(placed, num_returns=len(placed), timeout=PLACEMENT_SECONDS)
-        there = [post for post in self._posts if _is_there(post.placed)]
-        for post in there:
-            self._take_in(post)
+        there = [seat for seat in self._seats if _is_there(seat.placed)]
+        for seat in there:
+            self._take_in(seat)
         if len(there) < len(placed):
             self._told(
                 f"{len(there)} of {len(placed)} Ray workers have a place; the others join when they find one"
             )
         self._await_one()
 
-    def _started(self, number: int, deaths: int = 0) -> _Post:
+    def _started(self, number: int, deaths: int = 0) -> _WorkerSeat:
         """A new actor, which begins to load."""
-        actor = ray.remote(Hand).options(**self._options).remote()
+        actor = ray.remote(RayActor).options(**self._options).remote()
         placed = actor.placed.remote()
-        return _Post(number, actor, placed, actor.open.remote(*self._opening, self._limit), deaths=deaths)
+        return _WorkerSeat(
+            number, actor, placed, actor.open.remote(*self._opening, self._limit), deaths=deaths
+        )
 
     def measure_pack(self) -> tuple[Reading, ...]:
         """How fast packs of growing size train the study's heaviest trial, on the first worker."""
@@ -132,40 +134,40 @@ class RayEngine:
     def limit_pack(self, size: int) -> None:
         """Trains at most so many trials at a time on each worker from now on; nothing may be in training."""
         self._limit = [("limit_pack", (size,))]
-        for post in [post for post in self._posts if post.live]:
-            post.answer = post.actor.do.remote(self._limit)
-            self._take_in(post)
+        for seat in [seat for seat in self._seats if seat.live]:
+            seat.answer = seat.actor.do.remote(self._limit)
+            self._take_in(seat)
 
     @property
     def has_room(self) -> bool:
         """Whether a worker that lives can take another trial."""
-        return any(post.room > 0 for post in self._posts)
+        return any(seat.room > 0 for seat in self._seats)
 
     @property
     def idle(self) -> bool:
         """Whether no trial is in training and one could be; false while the only workers are still starting."""
-        return self.has_room and not self._waiting and not any(post.trials for post in self._posts)
+        return self.has_room and not self._waiting and not any(seat.trials for seat in self._seats)
 
     @property
     def seconds(self) -> Mapping[str, float]:
         """Working time of all workers, by kind of work."""
         totals = {"training": 0.0, "judging": 0.0}
-        for seconds in [*self._spent, *(post.seconds for post in self._posts)]:
+        for seconds in [*self._spent, *(seat.seconds for seat in self._seats)]:
             for kind, value in seconds.items():
                 totals[kind] += value
         return totals
 
     def admit(self, proposal: Proposal, stored: Sequence[Checkpoint]) -> None:
         """Gives a trial to the worker with the most room, the first of them where several have it."""
-        post = max(self._posts, key=lambda post: (post.room, -post.number))
-        post.trials.add(proposal.number)
-        post.orders.append(("admit", (proposal, list(stored))))
+        seat = max(self._seats, key=lambda seat: (seat.room, -seat.number))
+        seat.trials.add(proposal.number)
+        seat.orders.append(("admit", (proposal, list(stored))))
 
     def stop(self, trial: int) -> None:
         """Frees the slot of a trial that need not go on."""
-        post = next(post for post in self._posts if trial in post.trials)
-        post.trials.remove(trial)
-        post.orders.append(("stop", (trial,)))
+        seat = next(seat for seat in self._seats if trial in seat.trials)
+        seat.trials.remove(trial)
+        seat.orders.append(("stop", (trial,)))
 
     def advance(self) -> list[Event]:
         """Lets every worker with trials train until one reports; nothing has happened where one has only started.
@@ -173,10 +175,10 @@ class RayEngine:
         Raises:
             StudyError: no worker is left, or the cluster's head is gone.
         """
-        for post in self._posts:
-            if post.answer is None and post.trials:
-                orders, post.orders = post.orders, []
-                post.answer = post.actor.do.remote([*orders, (ADVANCE, ())])
+        for seat in self._seats:
+            if seat.answer is None and seat.trials:
+                orders, seat.orders = seat.orders, []
+                seat.answer = seat.actor.do.remote([*orders, (ADVANCE, ())])
         self._take_in(self._next())
         events, self._waiting = self._waiting, []
         return events
@@ -200,22 +202,22 @@ class RayEngine:
         """One worker's answer, while nothing is in training; another is asked if it dies."""
         while True:
             self._await_one()
-            post = next(post for post in self._posts if post.live)
-            orders, post.orders = post.orders, []
-            post.answer = post.actor.do.remote([*orders, (name, arguments)])
-            report = self._take_in(post)
+            seat = next(seat for seat in self._seats if seat.live)
+            orders, seat.orders = seat.orders, []
+            seat.answer = seat.actor.do.remote([*orders, (name, arguments)])
+            report = self._take_in(seat)
             if report is not None:
                 return report.result
 
     def _await_one(self) -> None:
-        while not any(post.live for post in self._posts):
+        while not any(seat.live for seat in self._seats):
             self._take_in(self._next())
 
-    def _next(self) -> _Post:
+    def _next(self) -> _WorkerSeat:
         """The next worker that has answered."""
-        if not any(post.live for post in self._posts):
+        if not any(seat.live for seat in self._seats):
             self._expect_a_place()
-        awaited = {post.answer: post for post in self._posts if post.answer is not None}
+        awaited = {seat.answer: seat for seat in self._seats if seat.answer is not None}
         return awaited[self._answered(list(awaited))]
 
     def _answered(self, answers: Sequence[Any]) -> Any:
@@ -235,7 +237,7 @@ class RayEngine:
                 )
 
     def _expect_a_place(self) -> None:
-        placed = [post.placed for post in self._posts]
+        placed = [seat.placed for seat in self._seats]
         if placed and ray.wait(placed, num_returns=1, timeout=PLACEMENT_SECONDS)[0]:
             return
         raise StudyError(
@@ -243,9 +245,9 @@ class RayEngine:
             f"{self._last_death}. What was scored is kept; see to the cluster, and run the same command again to go on."
         )
 
-    def _take_in(self, post: _Post) -> Report | None:
+    def _take_in(self, seat: _WorkerSeat) -> Report | None:
         """Waits for a worker's answer and notes what it says; None if the worker has died."""
-        answer, post.answer = post.answer, None
+        answer, seat.answer = seat.answer, None
         try:
             report: Report = ray.get(self._answered([answer]))
         except exceptions.RayTaskError as error:
@@ -253,34 +255,34 @@ class RayEngine:
                 raise StudyError(error.cause.problems) from None
             raise
         except DEATHS as error:
-            self._bury(post, error)
+            self._restart(seat, error)
             return None
-        post.live, post.capacity, post.seconds = True, report.capacity, report.seconds
+        seat.live, seat.capacity, seat.seconds = True, report.capacity, report.seconds
         for step in report.steps:
             self._on_step(*step)
         for event in report.events:
-            if isinstance(event, Blown | Returned):
-                post.trials.remove(event.trial)
+            if isinstance(event, TrialDiverged | Requeued):
+                seat.trials.remove(event.trial)
             self._waiting.append(event)
         return report
 
-    def _bury(self, post: _Post, error: Exception) -> None:
+    def _restart(self, seat: _WorkerSeat, error: Exception) -> None:
         """Takes a dead worker's trials back, and fills its place unless it has died too often."""
         why = next(iter(str(error).splitlines()), "").strip().rstrip(".:")
         self._last_death = f" ({why})"
-        died = Reason("ray_worker_died", {"worker": post.number})
-        self._waiting += [Returned(trial, died) for trial in sorted(post.trials)]
-        self._spent.append(post.seconds)
-        ray.kill(post.actor)
-        at = self._posts.index(post)
-        if post.deaths < RESTARTS:
-            self._told(f"Ray worker {post.number} died and is started anew ({why})")
-            self._posts[at] = self._started(post.number, post.deaths + 1)
+        died = Reason("ray_worker_died", {"worker": seat.number})
+        self._waiting += [Requeued(trial, died) for trial in sorted(seat.trials)]
+        self._spent.append(seat.seconds)
+        ray.kill(seat.actor)
+        at = self._seats.index(seat)
+        if seat.deaths < RESTARTS:
+            self._told(f"Ray worker {seat.number} died and is started anew ({why})")
+            self._seats[at] = self._started(seat.number, seat.deaths + 1)
         else:
             self._told(
-                f"Ray worker {post.number} died {RESTARTS + 1} times: the study goes on without it ({why})"
+                f"Ray worker {seat.number} died {RESTARTS + 1} times: the study goes on without it ({why})"
             )
-            del self._posts[at]
+            del self._seats[at]
 
 
 def _places(workers: int | None, may_use_gpus: bool) -> tuple[int, dict[str, Any]]:

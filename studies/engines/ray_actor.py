@@ -38,7 +38,7 @@ class Report:
     """Its working time so far, by kind of work."""
 
 
-class Hand:
+class RayActor:
     """An actor; it loads nothing before it is opened, so that it answers as soon as it has a place."""
 
     def __init__(self) -> None:

@@ -14,12 +14,12 @@ import torch
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
 from search.trial import Proposal, Reason
-from studies.engines.engine import Blown, Event, Exam, Returned, Scored
+from studies.engines.engine import Event, Exam, Requeued, Scored, TrialDiverged
 from studies.engines.judges import StudyJudges, renders_of_base
 from studies.images import save_png, strip
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
-from studies.study.folds import Cohorts, Part, sides_of
+from studies.study.folds import Folds, FoldScores, folds_of
 from studies.study.probe import ProbeResult, probed_plan
 from studies.study.trial import Checkpoint
 from studies.workspace import Workspace
@@ -48,10 +48,10 @@ class Worker:
         self._spec, self._workspace = spec, workspace
         self._planner = Planner(spec, dataset, seed)
         template = self._planner.plan({})
-        self._cohorts = Cohorts(sides_of(dataset, template.data.fold))
+        self._folds = Folds(folds_of(dataset, template.data.fold))
         most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size
         probes = spec.probe.repetitions if spec.probe.enabled else 0
-        rooms = most, spec.confirm.finalists, probes, len(self._cohorts.sides)
+        rooms = most, spec.confirm.finalists, probes, len(self._folds.folds)
         self._pack = session.open(template, dataset, workspace.cache, max(rooms))
         self._pack.limit = most
         self._plans: dict[int, TrainingPlan] = {}
@@ -60,7 +60,7 @@ class Worker:
         self.seconds = {"training": 0.0, "judging": 0.0}
         """Time spent; for reports only, nothing depends on it."""
         with self._timed("judging"):
-            self._judges = StudyJudges(spec, self._cohorts.sides, self._pack.data, self._pack.bank, template)
+            self._judges = StudyJudges(spec, self._folds.folds, self._pack.data, self._pack.bank, template)
         bare = torch.cat(renders_of_base(self._judges.judges))
         if len(bare):
             save_png(workspace.base_renders, strip(bare))
@@ -84,12 +84,12 @@ class Worker:
     @property
     def capacity(self) -> int:
         """How many trials can be trained at a time."""
-        return max(1, self._pack.limit // len(self._cohorts.sides))
+        return max(1, self._pack.limit // len(self._folds.folds))
 
     @property
     def has_room(self) -> bool:
         """Whether another trial can be admitted; an empty pack takes one in any case."""
-        return not self._pack.runs or self._pack.limit - len(self._pack.runs) >= len(self._cohorts.sides)
+        return not self._pack.runs or self._pack.limit - len(self._pack.runs) >= len(self._folds.folds)
 
     @property
     def idle(self) -> bool:
@@ -101,7 +101,7 @@ class Worker:
         number = proposal.number
         self._plans[number] = self._planner.plan(proposal.values)
         known = {checkpoint.epoch: checkpoint for checkpoint in stored}
-        runs = [self._begin(run, proposal.resumed) for run in self._cohorts.runs(number)]
+        runs = [self._begin(run, proposal.resumed) for run in self._folds.runs(number)]
         at = runs[0].progress
         if at.epoch in known and all(run.progress.epoch == at.epoch for run in runs):
             self._waiting.append(Scored(known[at.epoch], runs[0].finished))
@@ -110,7 +110,7 @@ class Worker:
         self._waiting += self._score(ends)
 
     def _begin(self, run: int, resumed: bool) -> TrainingRun:
-        trial, fold = self._cohorts.trial(run), self._cohorts.fold(run)
+        trial, fold = self._folds.trial(run), self._folds.fold(run)
         state = self._workspace.state(trial, fold)
         return self._pack.admit(run, self._plan(trial, fold), state if resumed and state.exists() else None)
 
@@ -122,10 +122,10 @@ class Worker:
 
     def stop(self, trial: int) -> None:
         """Frees the slots of a trial that need not go on."""
-        for run in self._cohorts.runs(trial):
+        for run in self._folds.runs(trial):
             if run in self._pack.runs:
                 self._pack.evict(run)
-        self._cohorts.forget(trial)
+        self._folds.forget(trial)
         del self._plans[trial]
 
     def advance(self) -> list[Event]:
@@ -141,7 +141,7 @@ class Worker:
                         self._write(event)
                         ends.append(event)
                     case Diverged(trial=run, trouble=trouble):
-                        self._leave(run, partial(Blown, reason=_reason(trouble)))
+                        self._leave(run, partial(TrialDiverged, reason=_reason(trouble)))
                     case OutOfMemory(trial=run):
                         self._put_out(run)
                     case _:
@@ -152,19 +152,19 @@ class Worker:
 
     def _leave(self, run: int, told: Callable[[int], Event]) -> None:
         """All runs of a trial leave the pack with one of them."""
-        trial = self._cohorts.trial(run)
+        trial = self._folds.trial(run)
         if trial in self._plans:
             self.stop(trial)
             self._waiting.append(told(trial))
 
     def _put_out(self, run: int) -> None:
         """A run had to make room: its trial waits to come back, unless it was alone."""
-        alone = all(self._cohorts.trial(other) == self._cohorts.trial(run) for other in self._pack.runs)
-        if alone and len(self._cohorts.sides) > 1:
-            reason = Reason("folds_too_large", {"folds": len(self._cohorts.sides)})
-            self._leave(run, partial(Blown, reason=reason))
+        alone = all(self._folds.trial(other) == self._folds.trial(run) for other in self._pack.runs)
+        if alone and len(self._folds.folds) > 1:
+            reason = Reason("folds_too_large", {"folds": len(self._folds.folds)})
+            self._leave(run, partial(TrialDiverged, reason=reason))
         else:
-            self._leave(run, Returned)
+            self._leave(run, Requeued)
 
     def measurement_noise(self) -> dict[str, float]:
         """How much each metric of the base model moves when it is measured again with other seeds."""
@@ -179,7 +179,7 @@ class Worker:
     def _files(self, exam: Exam, trial: int, epoch: int) -> list[Path]:
         if exam.side == "test":
             return [self._workspace.lora(trial, epoch)]
-        return [self._workspace.lora(trial, epoch, side.fold) for side in self._cohorts.sides]
+        return [self._workspace.lora(trial, epoch, fold.number) for fold in self._folds.folds]
 
     def retrain_on_all(self, proposal: Proposal, epoch: int) -> Reason | None:
         """Makes the file that is handed over: where trials hold out folds, it is trained on all of them."""
@@ -209,22 +209,22 @@ class Worker:
     def _write(self, end: EpochEnd) -> None:
         """Puts the checkpoint on disk: the LoRA file first, then the state that claims it."""
         run, bank = self._pack.runs[end.trial], self._pack.bank
-        trial, fold = self._cohorts.trial(end.trial), self._cohorts.fold(end.trial)
+        trial, fold = self._folds.trial(end.trial), self._folds.fold(end.trial)
         save_lora(self._workspace.lora(trial, end.epoch, fold), self._pack, end, self._spec.save.precision)
         save_state(self._workspace.state(trial, fold), run, bank)
 
     def _score(self, ends: Sequence[EpochEnd]) -> list[Event]:
-        """Judges the runs that are at an epoch end, all of a side in one pass; whole checkpoints are told."""
+        """Judges the runs that are at an epoch end, all of a fold in one pass; whole checkpoints are told."""
         events: list[Event] = []
-        for place in range(len(self._cohorts.sides)):
-            of = sorted((e for e in ends if self._cohorts.place(e.trial) == place), key=lambda e: e.trial)
-            for part in self._judged(place, of):
-                whole = self._cohorts.add(part)
+        for place in range(len(self._folds.folds)):
+            of = sorted((e for e in ends if self._folds.place(e.trial) == place), key=lambda e: e.trial)
+            for scores in self._judged(place, of):
+                whole = self._folds.add(scores)
                 if whole is not None:
                     events.append(self._told(whole))
         return events
 
-    def _judged(self, place: int, ends: Sequence[EpochEnd]) -> list[Part]:
+    def _judged(self, place: int, ends: Sequence[EpochEnd]) -> list[FoldScores]:
         """Runs that have come to their last epoch leave the pack."""
         if not ends:
             return []
@@ -235,16 +235,16 @@ class Worker:
         for end in ends:
             if end.last:
                 self._pack.evict(end.trial)
-        return [Part(end, scores, renders) for end, (scores, renders) in zip(ends, scored, strict=True)]
+        return [FoldScores(end, scores, renders) for end, (scores, renders) in zip(ends, scored, strict=True)]
 
-    def _told(self, whole: Part) -> Event:
+    def _told(self, whole: FoldScores) -> Event:
         """What the runner hears of a trial's checkpoint."""
         end, trial = whole.end, whole.end.trial
         if len(whole.renders):
             save_png(self._workspace.renders(trial, end.epoch), strip(whole.renders))
         if trouble := whole.scores.unusable:
             self.stop(trial)
-            return Blown(trial, _reason(trouble))
+            return TrialDiverged(trial, _reason(trouble))
         return Scored(self._checkpoint(end, whole.scores), end.last)
 
     def _asked(self, ends: Sequence[EpochEnd]) -> list[int]:
@@ -257,7 +257,7 @@ class Worker:
             trial=end.trial,
             epoch=end.epoch,
             images_seen=end.images_seen,
-            runs=len(self._cohorts.sides),
+            runs=len(self._folds.folds),
             steps=end.steps,
             training_loss=end.training_loss,
             rank=self._plans[end.trial].lora.rank,

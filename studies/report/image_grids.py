@@ -42,10 +42,10 @@ class Evidence:
         """A checkpoint's strip; empty where it has none."""
         return pictures.tiles(self.study.workspace.renders(trial, epoch), len(self.prompts))
 
-    def grid(self) -> Grid:
+    def grid(self) -> CheckpointGrid:
         """The winner's trial: the base, every epoch, the held-out images."""
         rows = [(one, self.strip(one.trial, one.epoch)) for one in self.champion.checkpoints]
-        return Grid(
+        return CheckpointGrid(
             prompts=self.prompts,
             base=self.base,
             rows=[Row(checkpoint, tiles) for checkpoint, tiles in rows if tiles],
@@ -80,7 +80,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class CheckpointGrid:
     """What checkpoints draw, prompt by prompt."""
 
     prompts: Sequence[str]

@@ -10,7 +10,7 @@ from typing import assert_never
 from search.driver import Driver
 from search.trial import End, Finished, Infeasible, Point, Pruned
 from studies import images
-from studies.engines.engine import Blown, Engine, Returned, Scored
+from studies.engines.engine import Engine, Requeued, Scored, TrialDiverged
 from studies.errors import StudyError
 from studies.report.choice import explained
 from studies.report.explanation import sentence
@@ -95,9 +95,9 @@ class Runner:
                 match event:
                     case Scored():
                         self._scored(event)
-                    case Blown(trial=trial, reason=reason):
+                    case TrialDiverged(trial=trial, reason=reason):
                         self._end(trial, Infeasible(reason))
-                    case Returned():
+                    case Requeued():
                         self._returned(event)
                     case _:
                         assert_never(event)
@@ -121,7 +121,7 @@ class Runner:
             time.sleep(self._study.leases.poll_seconds)
         return others > 0
 
-    def _returned(self, event: Returned) -> None:
+    def _returned(self, event: Requeued) -> None:
         if self._driver.holds(event.trial):
             self._driver.requeue(event.trial)
         self._watch.requeued(event.trial, event.reason)
@@ -131,8 +131,8 @@ class Runner:
         if proposal is None:
             return False
         self._waits = False
-        if self._study.depot and proposal.resumed:
-            self._study.depot.fetch(self._study.workspace.trial(proposal.number))
+        if self._study.transfer and proposal.resumed:
+            self._study.transfer.fetch(self._study.workspace.trial(proposal.number))
         self._engine.admit(proposal, self._trial(proposal.number).checkpoints)
         self._watch.started(proposal.number, proposal.values, proposal.resumed)
         return True
@@ -145,8 +145,8 @@ class Runner:
         checkpoint = event.checkpoint.model_copy(
             update={"objective": worth, "objective_error": found.standard_error, "barred": barred}
         )
-        if self._study.depot:
-            self._study.depot.push(self._study.workspace.trial(trial))
+        if self._study.transfer:
+            self._study.transfer.push(self._study.workspace.trial(trial))
         verdict = self._driver.report(trial, checkpoint.to_json(), Point(checkpoint.images_seen, worth))
         if verdict == "lost":
             self._engine.stop(trial)

@@ -11,7 +11,7 @@ from typing import Any
 from studies.sd_scripts.recipe import located
 from studies.sd_scripts.settings import Settings
 from trainer.data import caption_table
-from trainer.data.folders import Source, image_files, in_folder
+from trainer.data.folders import ImageFolder, image_files, in_folder
 
 _RULES = {
     "shuffle_caption": "shuffle_caption",
@@ -277,7 +277,7 @@ def _attach(
         s.refuse("num_repeats", "of regularisation images is not supported, each is shown equally often")
 
 
-def _sources(s: Settings, place: Path, key: str) -> list[Source]:
+def _sources(s: Settings, place: Path, key: str) -> list[ImageFolder]:
     problems: list[str] = []
     found = list(in_folder(place, problems)) if place.is_dir() else []
     if not place.is_dir():

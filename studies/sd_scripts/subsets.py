@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.spec.toml import comment, section
-from trainer.data.folders import Source
+from trainer.data.folders import ImageFolder
 
 
-def tables(sources: Sequence[Source], repeats: int | None) -> list[dict[str, Any]]:
+def tables(sources: Sequence[ImageFolder], repeats: int | None) -> list[dict[str, Any]]:
     """A subset for each source.
 
     Args:
@@ -39,7 +39,7 @@ def text(general: Mapping[str, Any], dataset: Mapping[str, Any], subsets: list[d
     )
 
 
-def _subset(source: Source, repeats: int | None, common: int) -> dict[str, Any]:
+def _subset(source: ImageFolder, repeats: int | None, common: int) -> dict[str, Any]:
     times = source.repeats
     if repeats is not None and not source.regularisation:
         times = source.repeats // common * repeats

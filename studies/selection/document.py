@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
@@ -15,7 +15,7 @@ from studies.errors import StudyError
 from studies.selection.format_1 import upgraded
 from studies.selection.rule import Rule
 from studies.study.trial import Checkpoint, MaybeReason, Origin
-from studies.workspace import Workspace, write_json
+from studies.workspace import Document, Workspace, write_json
 
 FORMAT: Literal[2] = 2
 """Of the document; 1 had sentences in place of values."""
@@ -24,11 +24,7 @@ Verdict = Literal["best", "close", "judged_again", "behind", "barred", "unusable
 """What became of a checkpoint: ``close`` is within one standard error of the best but later."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Key(_Frozen):
+class Key(Document):
     """Names a checkpoint."""
 
     trial: int
@@ -62,7 +58,7 @@ class Considered(Key):
 class Winner(Considered):
     """The checkpoint that is handed over; its objective is that of the confirmation, if there was one."""
 
-    params: dict[str, Value] = {}
+    params: dict[str, Value] = Field(default_factory=dict)
     """The searched parameters of its trial."""
 
 
@@ -88,7 +84,7 @@ class Finalist(Key):
         return self.trial, self.epoch
 
 
-class Confirmation(_Frozen):
+class Confirmation(Document):
     """How the finalists fared when they were judged again."""
 
     separable: bool
@@ -99,7 +95,7 @@ class Confirmation(_Frozen):
     finalists: tuple[Finalist, ...]
 
 
-class Images(_Frozen):
+class ImageCounts(Document):
     """How many images stand on each side."""
 
     train: int
@@ -109,14 +105,14 @@ class Images(_Frozen):
     """Whether it is certain that no checkpoint was trained on the held-out ones."""
 
 
-class Run(_Frozen):
+class Run(Document):
     """Files that belong together."""
 
     run: str
     files: int
 
 
-class Files(_Frozen):
+class Files(Document):
     """What ``judge`` was asked about."""
 
     base: str
@@ -128,19 +124,19 @@ class Files(_Frozen):
     """What their owner should know of the images."""
 
 
-class Explanation(_Frozen):
+class Explanation(Document):
     """The document in English, for people who read it; it is made from the values, and never read back."""
 
     reason: str
     rule: str
-    verdicts: dict[str, str] = {}
+    verdicts: dict[str, str] = Field(default_factory=dict)
     """Of each judged file, by its path."""
-    diagnoses: dict[str, str] = {}
+    diagnoses: dict[str, str] = Field(default_factory=dict)
     """Of each judged run of several files."""
     warnings: tuple[str, ...] = ()
 
 
-class Selection(_Frozen):
+class Selection(Document):
     """Which checkpoint wins, by what rule, and all that it was compared with."""
 
     format: Literal[2] = FORMAT
@@ -162,7 +158,7 @@ class Selection(_Frozen):
     pareto: tuple[Key, ...]
     candidates: tuple[Considered, ...] = Field(min_length=1)
     """Every scored checkpoint."""
-    images: Images | None = None
+    images: ImageCounts | None = None
     files: Files | None = None
     """None for a study."""
     explanation: Explanation | None = None

@@ -17,7 +17,7 @@ from search.selection import Candidate
 from studies.engines.engine import Exam
 from studies.engines.judges import measurement_noise, panel
 from studies.selection import lora_files
-from studies.selection.document import Files, Images, Run, Selection
+from studies.selection.document import Files, ImageCounts, Run, Selection
 from studies.selection.held_out import HeldOut
 from studies.selection.lora_files import Outline
 from studies.selection.lora_runs import LoraCheckpoint, amounts
@@ -241,9 +241,9 @@ def _files(request: JudgeRequest) -> Files:
     )
 
 
-def _images(request: JudgeRequest) -> Images:
+def _images(request: JudgeRequest) -> ImageCounts:
     split = request.images.dataset.split
-    return Images(
+    return ImageCounts(
         train=len(split.train),
         validation=len(split.validation),
         test=len(split.test),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evaluation.metrics.table import directions
 from evaluation.scorecard import ScoreCard
-from search.objective import Estimate, combine, shares, weighted
+from search.objective import Measurement, combine, shares, weighted
 from search.pareto import front
 from search.selection import Candidate
 from search.trial import Reason
@@ -45,17 +45,17 @@ class Rule(BaseModel):
         """What a person asked for, apart from what was measured."""
         return self.weights, self.guards, self.confirm
 
-    def objective(self, scores: ScoreCard) -> Estimate:
+    def objective(self, scores: ScoreCard) -> Measurement:
         """The figure by which checkpoints are compared; higher is better, 0 is the base model."""
         return combine(self.differences(scores), self.spreads, self.weights, directions())
 
-    def differences(self, scores: ScoreCard) -> dict[str, Estimate]:
+    def differences(self, scores: ScoreCard) -> dict[str, Measurement]:
         """The metrics that were measured, in the search's terms.
 
         Where an error is unknown, as that of a single render, the spread of the base model's figure stands for it.
         """
         return {
-            name: Estimate(
+            name: Measurement(
                 e.mean, e.standard_error if math.isfinite(e.standard_error) else self._spread(name)
             )
             for name, e in scores.differences().items()

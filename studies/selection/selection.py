@@ -40,7 +40,7 @@ class RetrainingError(Exception):
         self.trial, self.reason = trial, reason
 
 
-class Judge(Protocol):
+class FinalistJudge(Protocol):
     """Whoever measures finalists again."""
 
     def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
@@ -69,7 +69,7 @@ class Selector:
     rule: Rule
     checkpoints: Sequence[Checkpoint]
 
-    def choose(self, judge: Judge) -> Selection:
+    def choose(self, judge: FinalistJudge) -> Selection:
         """Judges the best again with fresh seeds, chooses, and tests the choice once.
 
         Raises:
@@ -171,7 +171,7 @@ def conclude(study: Study, engine: Engine) -> Selection:
     found = document.parse(study.memory.recall(VERDICT))
     assert found is not None
     file = study.workspace.root / found.winner.file
-    if study.depot:
+    if study.transfer:
         _gather(study, file)
     copy_whole(file, study.workspace.best)
     return found
@@ -241,8 +241,8 @@ class _StudyJudge:
         proposal = Proposal(winner.trial, dict(self.trials[winner.trial].values))
         if reason := self.engine.retrain_on_all(proposal, winner.epoch):
             raise RetrainingError(winner.trial, reason)
-        if study.depot:
-            study.depot.push(study.workspace.trial(winner.trial))
+        if study.transfer:
+            study.transfer.push(study.workspace.trial(winner.trial))
         exam = Exam.thorough(study.spec.confirm, "test", "test", TEST_CARE)
         met = [_Met.model_validate(entry) for entry in study.memory.recall(TESTED) or []]
         before = tuple(dict.fromkeys(one.key for one in met if one.key != key))
@@ -277,8 +277,8 @@ def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
     """
     for finalist in finalists:
         folder, pattern = study.workspace.trial(finalist.trial), f"*-{finalist.epoch:06d}.safetensors"
-        if study.depot:
-            study.depot.fetch(folder, pattern)
+        if study.transfer:
+            study.transfer.fetch(folder, pattern)
         if study.memory.is_shared and not list(folder.glob(pattern)):
             raise StudyError(
                 f"{folder}: trial {finalist.trial} was trained by a runner whose folder this one cannot see; give all "
@@ -288,8 +288,8 @@ def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
 
 def _gather(study: Study, best: Path) -> None:
     """Brings what the report shows of other runners' trials: the best file, renders and artifacts."""
-    assert study.depot is not None
-    study.depot.fetch(best.parent, best.name)
-    study.depot.fetch(study.workspace.artifacts)
+    assert study.transfer is not None
+    study.transfer.fetch(best.parent, best.name)
+    study.transfer.fetch(study.workspace.artifacts)
     for record in study.memory.records():
-        study.depot.fetch(study.workspace.trial(record.number), "*.png")
+        study.transfer.fetch(study.workspace.trial(record.number), "*.png")

@@ -15,29 +15,29 @@ from trainer.outcome import EpochEnd
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Fold:
     """What a run of a trial has not seen, and by what captions that may be asked for."""
 
-    fold: int | None
+    number: int | None
     """None where each trial is one run."""
     captions: tuple[str, ...]
 
 
-def sides_of(dataset: Dataset, chosen: int | None) -> tuple[Side, ...]:
-    """The validation sides of a study: one a fold, or the split's own.
+def folds_of(dataset: Dataset, chosen: int | None) -> tuple[Fold, ...]:
+    """What a study's trials are trained without, run by run: each fold, or the split's validation images.
 
     Args:
         dataset: split, and perhaps dealt into folds.
         chosen: the plan's ``data.fold``; where it is given, trials are one run each.
     """
     if chosen is not None or not dataset.folds:
-        return (Side(None, _captions(dataset, None)),)
-    return tuple(Side(fold, _captions(dataset, fold)) for fold in range(len(dataset.folds)))
+        return (Fold(None, _captions(dataset, None)),)
+    return tuple(Fold(number, _captions(dataset, number)) for number in range(len(dataset.folds)))
 
 
-def shared_out(count: int, sides: int) -> int:
-    """How many prompts each side gets of ``count``, at least one if there is any."""
-    return -(-count // sides)
+def shared_out(count: int, folds: int) -> int:
+    """How many prompts each fold gets of ``count``, at least one if there is any."""
+    return -(-count // folds)
 
 
 def prompts_of(captions: Sequence[str], given: Sequence[str], count: int) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def _captions(dataset: Dataset, fold: int | None) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FoldScores:
     """What one run contributes to a checkpoint."""
 
     end: EpochEnd
@@ -61,49 +61,49 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Cohorts:
+class Folds:
     """Which runs belong to which trial, and what they have contributed so far.
 
     Attributes:
-        sides: the validation sides; a trial has one run for each.
+        folds: what runs are trained without; a trial has one run for each.
     """
 
-    sides: tuple[Side, ...]
-    _parts: dict[tuple[int, int], dict[int, Part]] = field(default_factory=dict)
+    folds: tuple[Fold, ...]
+    _scored: dict[tuple[int, int], dict[int, FoldScores]] = field(default_factory=dict)
 
     def runs(self, trial: int) -> range:
         """The numbers by which the pack knows a trial's runs."""
-        return range(trial * len(self.sides), (trial + 1) * len(self.sides))
+        return range(trial * len(self.folds), (trial + 1) * len(self.folds))
 
     def trial(self, run: int) -> int:
         """Whose run it is."""
-        return run // len(self.sides)
+        return run // len(self.folds)
 
     def place(self, run: int) -> int:
-        """Which of ``sides`` the run has not seen."""
-        return run % len(self.sides)
+        """Which of ``folds`` the run has not seen."""
+        return run % len(self.folds)
 
     def fold(self, run: int) -> int | None:
         """The fold that the run is trained without."""
-        return self.sides[self.place(run)].fold
+        return self.folds[self.place(run)].number
 
-    def add(self, part: Part) -> Part | None:
+    def add(self, scores: FoldScores) -> FoldScores | None:
         """Takes in what a run contributes; gives the whole trial's once all its runs have reached that epoch."""
-        run, epoch = part.end.trial, part.end.epoch
-        parts = self._parts.setdefault((self.trial(run), epoch), {})
-        parts[self.place(run)] = part
-        if len(parts) < len(self.sides):
+        run, epoch = scores.end.trial, scores.end.epoch
+        scored = self._scored.setdefault((self.trial(run), epoch), {})
+        scored[self.place(run)] = scores
+        if len(scored) < len(self.folds):
             return None
-        del self._parts[self.trial(run), epoch]
-        return _joined(self.trial(run), [parts[place] for place in sorted(parts)])
+        del self._scored[self.trial(run), epoch]
+        return _joined(self.trial(run), [scored[place] for place in sorted(scored)])
 
     def forget(self, trial: int) -> None:
         """Drops what a trial that has left has contributed."""
-        for key in [key for key in self._parts if key[0] == trial]:
-            del self._parts[key]
+        for key in [key for key in self._scored if key[0] == trial]:
+            del self._scored[key]
 
 
-def _joined(trial: int, parts: Sequence[Part]) -> Part:
+def _joined(trial: int, parts: Sequence[FoldScores]) -> FoldScores:
     """One checkpoint of a trial from those of its runs."""
     ends = [part.end for part in parts]
     end = EpochEnd(
@@ -115,4 +115,4 @@ def _joined(trial: int, parts: Sequence[Part]) -> Part:
         all(end.last for end in ends),
     )
     scores = parts[0].scores if len(parts) == 1 else pooled([part.scores for part in parts])
-    return Part(end, scores, torch.cat([part.renders for part in parts]))
+    return FoldScores(end, scores, torch.cat([part.renders for part in parts]))

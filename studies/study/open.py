@@ -22,7 +22,7 @@ PROMPTS = "prompts"
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class ReadOnlyStudy:
     """A study file, a workspace and a memory."""
 
     spec: StudySpec
@@ -45,7 +45,7 @@ def reading() -> Iterator[None]:
         raise StudyError(f"{error.filename}: {error.strerror}.") from error
 
 
-def open_readonly(root: Path) -> Glance:
+def open_readonly(root: Path) -> ReadOnlyStudy:
     """Opens the study of a workspace for reading.
 
     Raises:
@@ -59,4 +59,4 @@ def open_readonly(root: Path) -> Glance:
         spec = study_file.parse(text, workspace.original.parent, str(workspace.study_file))
         memory = Memory.open(storage.url_of(workspace), spec.study.name, workspace.artifacts, create=False)
         spec = as_remembered(spec, memory)
-    return Glance(spec, workspace, memory)
+    return ReadOnlyStudy(spec, workspace, memory)

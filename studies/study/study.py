@@ -21,12 +21,12 @@ from studies.spec.planner import Planner
 from studies.spec.sections import EYES, JudgeSection
 from studies.spec.study_file import StudySpec
 from studies.study import runners
-from studies.study.folds import Side, prompts_of, shared_out, sides_of
+from studies.study.folds import Fold, folds_of, prompts_of, shared_out
 from studies.study.lock import held
 from studies.study.open import open_readonly
 from studies.study.probe import probed_recipes
 from studies.study.storage import chosen, connected
-from studies.study.transfer import Depot, depot
+from studies.study.transfer import Transfer, transfer
 from studies.workspace import Workspace, copy_whole, default_root, write_json
 from trainer.bases import base_model, hub
 from trainer.bases.base_model import BaseModelError
@@ -55,7 +55,7 @@ class Study:
     seed: int
     leases: Leases
     """Who trains what."""
-    depot: Depot | None = None
+    transfer: Transfer | None = None
     """Through which files of trials travel between workspaces; None where there is one workspace."""
 
     @property
@@ -64,17 +64,17 @@ class Study:
         judge = self.spec.judge
         return tuple(
             prompt
-            for side, count in self._sides
-            for prompt in prompts_of(side.captions, judge.prompts, count) * judge.seeds_per_prompt
+            for fold, count in self._folds
+            for prompt in prompts_of(fold.captions, judge.prompts, count) * judge.seeds_per_prompt
         )
 
     def discard_state(self, trial: int) -> None:
         """A trial that has ended needs no training state; what it left is passed on."""
         self.workspace.discard_state(trial)
-        if self.depot:
-            self.depot.push(self.workspace.trial(trial))
-            self.depot.push(self.workspace.artifacts)
-            self.depot.discard(self.workspace.trial(trial), "state*.safetensors")
+        if self.transfer:
+            self.transfer.push(self.workspace.trial(trial))
+            self.transfer.push(self.workspace.artifacts)
+            self.transfer.discard(self.workspace.trial(trial), "state*.safetensors")
 
     @property
     def originals(self) -> tuple[int, ...]:
@@ -84,20 +84,20 @@ class Study:
             return ()
         return tuple(
             index
-            for side, count in self._sides
-            for index in self.dataset.fold(side.fold).split.validation[:count] * judge.seeds_per_prompt
+            for fold, count in self._folds
+            for index in self.dataset.fold(fold.number).split.validation[:count] * judge.seeds_per_prompt
         )
 
     @property
-    def _sides(self) -> list[tuple[Side, int]]:
+    def _folds(self) -> list[tuple[Fold, int]]:
         """What is held out, each with its share of the prompts."""
-        sides = sides_of(self.dataset, self.spec.shared_plan.data.fold)
-        return [(side, shared_out(self.spec.judge.prompt_count, len(sides))) for side in sides]
+        folds = folds_of(self.dataset, self.spec.shared_plan.data.fold)
+        return [(fold, shared_out(self.spec.judge.prompt_count, len(folds))) for fold in folds]
 
     @property
     def run_count(self) -> int:
         """Runs that train for one trial: one for each fold of a small set."""
-        return len(self._sides)
+        return len(self._folds)
 
     @property
     def prompt_count(self) -> int:
@@ -199,7 +199,7 @@ def running(
             yield _begun(path, Study(spec, workspace, memory, dataset, 0, Alone(memory)), written)
             return
         with runners.joined(memory, name, workspace, spec.storage.ttl) as leases:
-            passing = depot(spec.storage.checkpoints, spec.study.name, workspace)
+            passing = transfer(spec.storage.checkpoints, spec.study.name, workspace)
             yield _begun(path, Study(spec, workspace, memory, dataset, 0, leases, passing), written)
 
 

@@ -16,7 +16,7 @@ from trainer.files import appearing
 T = TypeVar("T")
 
 
-class Depot:
+class Transfer:
     """A folder that all runners reach, laid out as the workspaces are.
 
     Args:
@@ -90,6 +90,6 @@ class Depot:
             ) from error
 
 
-def depot(url: str | None, study: str, workspace: Workspace) -> Depot | None:
-    """The depot of a study; None where runners share a folder."""
-    return Depot(url, study, workspace) if url else None
+def transfer(url: str | None, study: str, workspace: Workspace) -> Transfer | None:
+    """What passes the files of a study on; None where runners share a folder."""
+    return Transfer(url, study, workspace) if url else None

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from search.objective import SPREAD_FLOOR, Estimate, combine, shares, spread
+from search.objective import SPREAD_FLOOR, Measurement, combine, shares, spread
 
 DIRECTIONS = {
     "validation": -1,
@@ -14,9 +14,9 @@ DIRECTIONS = {
     "flexibility": 1,
 }
 DIFFERENCES = {
-    "validation": Estimate(-0.03, 0.01),
-    "clip_image": Estimate(0.05, 0.01),
-    "clip_text": Estimate(-0.01, 0.02),
+    "validation": Measurement(-0.03, 0.01),
+    "clip_image": Measurement(0.05, 0.01),
+    "clip_text": Measurement(-0.01, 0.02),
 }
 SPREADS = {"validation": 0.005, "clip_image": 0.01, "clip_text": 0.02}
 
@@ -29,18 +29,20 @@ def test_the_objective_agrees_with_a_sum_by_hand() -> None:
 
 def test_a_lower_validation_loss_is_better() -> None:
     assert (
-        combine({"validation": Estimate(-0.1, 0.01)}, {"validation": 0.1}, {"validation": 1}, DIRECTIONS).mean
+        combine(
+            {"validation": Measurement(-0.1, 0.01)}, {"validation": 0.1}, {"validation": 1}, DIRECTIONS
+        ).mean
         == 1.0
     )
 
 
 def test_the_base_model_itself_has_objective_zero() -> None:
-    nothing = dict.fromkeys(SPREADS, Estimate(0.0, 0.0))
-    assert combine(nothing, SPREADS, dict.fromkeys(SPREADS, 1.0), DIRECTIONS) == Estimate(0.0, 0.0)
+    nothing = dict.fromkeys(SPREADS, Measurement(0.0, 0.0))
+    assert combine(nothing, SPREADS, dict.fromkeys(SPREADS, 1.0), DIRECTIONS) == Measurement(0.0, 0.0)
 
 
 def test_a_metric_without_weight_is_not_read() -> None:
-    only = {"validation": Estimate(-0.1, 0.0)}
+    only = {"validation": Measurement(-0.1, 0.0)}
     assert combine(
         only, {"validation": 0.1}, {"validation": 3, "clip_text": 0}, DIRECTIONS
     ).mean == pytest.approx(1.0)
@@ -72,7 +74,7 @@ def test_weights_that_are_all_zero_are_refused() -> None:
 
 
 def test_more_metrics_can_be_given() -> None:
-    found = combine({"fid": Estimate(-3.0, 0.0)}, {"fid": 1.5}, {"fid": 1}, directions={"fid": -1})
+    found = combine({"fid": Measurement(-3.0, 0.0)}, {"fid": 1.5}, {"fid": 1}, directions={"fid": -1})
     assert found.mean == 2.0
 
 
@@ -104,10 +106,10 @@ def test_a_spread_needs_two_finite_measurements_of_the_same_cells(
 
 def test_shares_add_up_and_name_the_metric_that_ruled() -> None:
     rows = [
-        {"validation": Estimate(v, 0.0), "clip_image": Estimate(c, 0.0)}
+        {"validation": Measurement(v, 0.0), "clip_image": Measurement(c, 0.0)}
         for v, c in [(-0.1, 0.01), (0.1, -0.01), (-0.1, -0.01), (0.1, 0.01)]
     ]
-    rows.append({"validation": Estimate(math.nan, 0.0), "clip_image": Estimate(0.0, 0.0)})
+    rows.append({"validation": Measurement(math.nan, 0.0), "clip_image": Measurement(0.0, 0.0)})
     found = shares(
         rows, {"validation": 0.1, "clip_image": 0.02}, {"validation": 1, "clip_image": 1}, DIRECTIONS
     )
@@ -116,13 +118,13 @@ def test_shares_add_up_and_name_the_metric_that_ruled() -> None:
 
 
 def test_shares_of_an_objective_that_does_not_vary_are_zero() -> None:
-    row = {"validation": Estimate(-0.1, 0.0)}
+    row = {"validation": Measurement(-0.1, 0.0)}
     assert shares([row, row], {"validation": 1.0}, {"validation": 1}, DIRECTIONS) == {"validation": 0.0}
 
 
 def test_diversity_and_flexibility_shall_rise_and_memorisation_shall_fall() -> None:
     ones = dict.fromkeys(("diversity", "memorisation", "flexibility"), 1.0)
-    rises = {name: Estimate(2.0, 0.0) for name in ones}
+    rises = {name: Measurement(2.0, 0.0) for name in ones}
     assert combine(rises, ones, {"diversity": 1.0}, DIRECTIONS).mean == 2.0
     assert combine(rises, ones, {"flexibility": 1.0}, DIRECTIONS).mean == 2.0
     assert combine(rises, ones, {"memorisation": 1.0}, DIRECTIONS).mean == -2.0

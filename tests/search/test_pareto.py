@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.objective import Estimate
+from search.objective import Measurement
 from search.pareto import front
 from search.selection import Candidate
 
@@ -12,8 +12,8 @@ DIRECTIONS = {"validation": -1, "clip_image": 1}
 
 
 def candidate(number: int, validation: float, clip_image: float) -> Candidate:
-    scores = {"validation": Estimate(validation, 0.1), "clip_image": Estimate(clip_image, 0.1)}
-    return Candidate(number, 1, 10, 4, Estimate(0, 0.1), scores)
+    scores = {"validation": Measurement(validation, 0.1), "clip_image": Measurement(clip_image, 0.1)}
+    return Candidate(number, 1, 10, 4, Measurement(0, 0.1), scores)
 
 
 def test_the_front_holds_what_nothing_beats_in_both_metrics() -> None:
@@ -27,7 +27,7 @@ def test_equal_checkpoints_are_both_on_the_front() -> None:
 
 
 def test_a_checkpoint_without_a_finite_figure_is_left_out() -> None:
-    nowhere = Candidate(7, 1, 10, 4, Estimate(0, 0.1), {"validation": Estimate(-9, 0.1)})
+    nowhere = Candidate(7, 1, 10, 4, Measurement(0, 0.1), {"validation": Measurement(-9, 0.1)})
     assert [c.trial for c in front([candidate(0, -1, 1), nowhere], METRICS, DIRECTIONS)] == [0]
     assert front([candidate(0, float("nan"), 1)], METRICS, DIRECTIONS) == []
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.objective import Estimate
+from search.objective import Measurement
 from search.selection import (
     Candidate,
     NothingToSelect,
@@ -17,7 +17,7 @@ from search.trial import Reason
 def candidate(
     trial: int, epoch: int, mean: float, error: float = 0.1, images: int | None = None, rank: int = 8
 ) -> Candidate:
-    return Candidate(trial, epoch, images or 100 * epoch, rank, Estimate(mean, error))
+    return Candidate(trial, epoch, images or 100 * epoch, rank, Measurement(mean, error))
 
 
 def test_the_earliest_within_one_standard_error_wins() -> None:
@@ -37,7 +37,7 @@ def test_the_standard_error_is_the_best_ones() -> None:
 
 def celled(trial: int, epoch: int, *values: float) -> Candidate:
     mean = sum(values) / len(values)
-    return Candidate(trial, epoch, 100 * epoch, 8, Estimate(mean, 1.0), {}, {"validation": values})
+    return Candidate(trial, epoch, 100 * epoch, 8, Measurement(mean, 1.0), {}, {"validation": values})
 
 
 def test_what_candidates_share_cancels_in_the_standard_error() -> None:

@@ -15,7 +15,7 @@ from trainer.data import images, quality
 from trainer.data.augmentation import View, plain
 from trainer.data.buckets import Size, buckets, nearest, own_size
 from trainer.data.folders import NO_RULES
-from trainer.data.images import DataError, Example, Reading
+from trainer.data.images import DataError, Example, FolderContents
 from trainer.data.order import Deck, deck, lowest_terms
 from trainer.data.quality import sharpness
 from trainer.data.split import Look, Split, folds_for, groups, look, split
@@ -133,7 +133,7 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int | No
     )
 
 
-def _reading(plan: DataPlan) -> Reading:
+def _reading(plan: DataPlan) -> FolderContents:
     folders = [folder for folder in (plan.folder, *plan.folders) if folder is not None]
     reading = images.read(folders, plan.concepts, plan.reg_folder)
     if plan.weighs_prior and not reading.regularisation:
@@ -152,7 +152,7 @@ def _seen(example: Example) -> tuple[Look, float]:
     return look(picture), sharpness(picture)
 
 
-def _fingerprint(reading: Reading) -> str:
+def _fingerprint(reading: FolderContents) -> str:
     """Of what is trained on; where the files lie does not matter."""
 
     def facts(examples: Sequence[Example]) -> list[tuple[object, ...]]:

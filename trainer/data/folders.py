@@ -33,7 +33,7 @@ NO_RULES = CaptionRules()
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImageFolder:
     """Images that share repeats, class words and caption rules."""
 
     images: tuple[Path, ...]
@@ -92,7 +92,7 @@ _OTHER_NAMES = {
 }
 
 
-def in_folder(folder: Path, problems: list[str], regularisation: bool = False) -> Iterator[Source]:
+def in_folder(folder: Path, problems: list[str], regularisation: bool = False) -> Iterator[ImageFolder]:
     """The ``N_name`` sub-folders of ``folder``; what is wrong is added to ``problems``."""
     if not folder.is_dir():
         problems.append(f"{folder}: there is no such image folder; create it with sub-folders named N_name.")
@@ -119,10 +119,10 @@ def in_folder(folder: Path, problems: list[str], regularisation: bool = False) -
             )
         else:
             words = match["name"].replace("_", " ")
-            yield Source(images, int(match["repeats"]), words, regularisation=regularisation)
+            yield ImageFolder(images, int(match["repeats"]), words, regularisation=regularisation)
 
 
-def in_concepts(path: Path, problems: list[str]) -> Iterator[Source]:
+def in_concepts(path: Path, problems: list[str]) -> Iterator[ImageFolder]:
     """The sources of a concepts list; relative folders in it are relative to the file."""
     try:
         if problem := guard.too_large(path, guard.MOST_TABLE_BYTES):
@@ -145,7 +145,7 @@ def in_concepts(path: Path, problems: list[str]) -> Iterator[Source]:
         yield from _of_concept(concept, path, f"{path}: concept {number}", problems)
 
 
-def _of_concept(concept: Concept, path: Path, name: str, problems: list[str]) -> Iterator[Source]:
+def _of_concept(concept: Concept, path: Path, name: str, problems: list[str]) -> Iterator[ImageFolder]:
     rules = CaptionRules(
         concept.shuffle_caption, concept.keep_tokens, concept.caption_dropout, concept.tag_dropout
     )
@@ -170,7 +170,7 @@ def _of_concept(concept: Concept, path: Path, name: str, problems: list[str]) ->
             images = tuple(image for image in images if image in told)
         if images:
             words = prompt or folder.name.replace("_", " ")
-            yield Source(images, repeats, words, rules, key == "class_data_dir", told, file)
+            yield ImageFolder(images, repeats, words, rules, key == "class_data_dir", told, file)
         else:
             found = "holds no image" if folder.is_dir() else "does not exist"
             problems.append(f"{name}: {key} {folder} {found}; put the images into that folder.")

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from trainer.data import guard
-from trainer.data.folders import FILEWORDS, NO_RULES, CaptionRules, Source, in_concepts, in_folder
+from trainer.data.folders import FILEWORDS, NO_RULES, CaptionRules, ImageFolder, in_concepts, in_folder
 
 MINIMUM_IMAGES = 3
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
@@ -58,7 +58,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FolderContents:
     """What the folders hold, and what their owner should know."""
 
     examples: tuple[Example, ...]
@@ -94,7 +94,9 @@ def open_rgb(path: Path) -> Image.Image:
         ) from error
 
 
-def read(folders: Sequence[Path], concepts: Path | None = None, reg_folder: Path | None = None) -> Reading:
+def read(
+    folders: Sequence[Path], concepts: Path | None = None, reg_folder: Path | None = None
+) -> FolderContents:
     """All examples, in the order of folders and paths.
 
     Args:
@@ -123,10 +125,10 @@ def read(folders: Sequence[Path], concepts: Path | None = None, reg_folder: Path
         )
     if problems:
         raise DataError(problems)
-    return Reading(tuple(examples), tuple(regularisation), tuple(notes))
+    return FolderContents(tuple(examples), tuple(regularisation), tuple(notes))
 
 
-def _examples(sources: Iterable[Source], problems: list[str], notes: list[str]) -> list[Example]:
+def _examples(sources: Iterable[ImageFolder], problems: list[str], notes: list[str]) -> list[Example]:
     examples: list[Example] = []
     for source in sources:
         for path in source.images:
@@ -154,7 +156,7 @@ def open_same(example: Example) -> Image.Image:
     return open_rgb(example.path)
 
 
-def _example(path: Path, source: Source, notes: list[str]) -> Example:
+def _example(path: Path, source: ImageFolder, notes: list[str]) -> Example:
     if not path.stat().st_size:
         raise DataError([f"{path}: the file is empty (0 bytes); replace or remove it."])
     size = open_rgb(path).size

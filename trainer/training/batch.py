@@ -67,7 +67,7 @@ def gather(runs: list[TrainingRun], data: Encoded, dtype: torch.dtype) -> Rows:
     base = data.base
     draws, added, captions, priors = [], [], [], []
     owner: list[int] = []
-    special: list[noise.Row] = []
+    special: list[noise.NoiseRow] = []
     shown = _shown(runs, data)
     latents = data.presented(shown)
     timesteps = len(base.alphas_cumprod)

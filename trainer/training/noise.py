@@ -16,7 +16,7 @@ from trainer.seeds import generator
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class NoiseDraw:
     """The random numbers of one presentation; the same for every trial that reaches it."""
 
     timestep: int
@@ -31,12 +31,12 @@ LARGEST_MEAN = 3.0
 
 
 @lru_cache(maxsize=512)
-def draw(seed: int, presentation: int, shape: tuple[int, ...], timesteps: int) -> Draw:
+def draw(seed: int, presentation: int, shape: tuple[int, ...], timesteps: int) -> NoiseDraw:
     """Timestep uniform in [0, timesteps) and normal noise of latent ``shape`` (channels, h, w)."""
     source = generator(seed, "presentation", presentation)
     timestep = int(torch.randint(timesteps, (), generator=source))
     noise = torch.randn(shape, generator=source)
-    return Draw(timestep, noise, torch.randn(shape[0], 1, 1, generator=source))
+    return NoiseDraw(timestep, noise, torch.randn(shape[0], 1, 1, generator=source))
 
 
 def noised(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def target(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor, prediction_ty
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class NoiseRow:
     """A batch row whose plan asks for more than noise and its offset."""
 
     index: int
@@ -70,13 +70,13 @@ class Row:
     presentation: int
 
 
-def rows(plan: TrainingPlan, presentations: Sequence[int], first: int) -> list[Row]:
+def rows(plan: TrainingPlan, presentations: Sequence[int], first: int) -> list[NoiseRow]:
     """The rows of one run, the first of which is row ``first`` of the batch."""
-    return [Row(first + i, plan.noise, plan.seed, place) for i, place in enumerate(presentations)]
+    return [NoiseRow(first + i, plan.noise, plan.seed, place) for i, place in enumerate(presentations)]
 
 
 def specialise(
-    special: Sequence[Row], draws: Sequence[Draw], noise: Tensor, timesteps: Tensor, count: int
+    special: Sequence[NoiseRow], draws: Sequence[NoiseDraw], noise: Tensor, timesteps: Tensor, count: int
 ) -> Tensor:
     """Gives rows the noise and the timestep that their plans ask for, in place; the others stay.
 
@@ -121,7 +121,7 @@ def largest_offset(plan: NoisePlan) -> float:
     return float(offset(plan, means).max())
 
 
-def with_offset(drawn: Draw, plan: NoisePlan, clean: Tensor, dtype: torch.dtype) -> Tensor:
+def with_offset(drawn: NoiseDraw, plan: NoisePlan, clean: Tensor, dtype: torch.dtype) -> Tensor:
     """A presentation's noise with its offset, shape (channels, h, w), on the CPU.
 
     Args:
@@ -136,7 +136,7 @@ def with_offset(drawn: Draw, plan: NoisePlan, clean: Tensor, dtype: torch.dtype)
     return drawn.noise.to(dtype) + offset(plan, mean) * drawn.offset.to(dtype)
 
 
-def coarsened(noise: Tensor, row: Row) -> Tensor:
+def coarsened(noise: Tensor, row: NoiseRow) -> Tensor:
     """Noise with a pyramid of coarser noise on it, scaled back to variance 1.
 
     Args:
@@ -177,7 +177,7 @@ def disturbance(seed: int, presentation: int, shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape, generator=generator(seed, "disturbance", presentation))
 
 
-def timestep(drawn: int, timesteps: int, row: Row) -> int:
+def timestep(drawn: int, timesteps: int, row: NoiseRow) -> int:
     """The drawn timestep brought into the plan's range, uniform in it and in the same order.
 
     Args:

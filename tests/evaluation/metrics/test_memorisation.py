@@ -9,17 +9,19 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from evaluation.metrics.memorisation import Side, memorisation, nearest
+from evaluation.metrics.memorisation import ReferenceImages, memorisation, nearest
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def side(embeddings: torch.Tensor, renders: int, groups: list[int] | None = None) -> Side:
+def side(embeddings: torch.Tensor, renders: int, groups: list[int] | None = None) -> ReferenceImages:
     """Every image by itself, none left out."""
     count = len(embeddings)
-    return Side(embeddings, groups or list(range(count)), torch.zeros(renders, count, dtype=torch.bool))
+    return ReferenceImages(
+        embeddings, groups or list(range(count)), torch.zeros(renders, count, dtype=torch.bool)
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
@@ -71,7 +73,7 @@ def test_near_duplicates_count_as_one_image() -> None:
 def test_images_that_are_left_out_are_as_if_they_were_not_there() -> None:
     renders, training, held_out = noise(2, 8), noise(4, 8, seed=1), noise(3, 8, seed=2)
     without = torch.tensor([[True, False, False], [False, False, False]])
-    found, _ = memorisation(renders, side(training, 2), Side(held_out, [0, 1, 2], without))
+    found, _ = memorisation(renders, side(training, 2), ReferenceImages(held_out, [0, 1, 2], without))
     first, _ = memorisation(renders[:1], side(training, 1), side(held_out[1:], 1))
     second, _ = memorisation(renders[1:], side(training, 1), side(held_out, 1))
     assert found.tolist() == pytest.approx([float(first[0]), float(second[0])])

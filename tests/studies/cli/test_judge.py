@@ -16,7 +16,7 @@ from studies.selection.document import (
     Considered,
     Files,
     Finalist,
-    Images,
+    ImageCounts,
     Key,
     Selection,
     Winner,
@@ -108,7 +108,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
         shares_of_variance={},
         pareto=(),
         candidates=everyone,
-        images=Images(train=9, validation=9, test=8),
+        images=ImageCounts(train=9, validation=9, test=8),
         files=Files(base="b", clip=None, resolution=64, runs=(RunOfFiles(run="cat", files=3),)),
     )
     asked = SimpleNamespace(images=SimpleNamespace(warnings=(Reason.told("look out"),)), out=tmp_path / "out")

@@ -48,11 +48,11 @@ def test_watching_goes_on_until_the_verdict(
 ) -> None:
 
     from studies.commands import status as command
-    from studies.study.open import Glance
+    from studies.study.open import ReadOnlyStudy
 
     looks, real = [0], command.status
 
-    def status(study: Glance) -> command.Status:
+    def status(study: ReadOnlyStudy) -> command.Status:
         looks[0] += 1
         known = {"ended": looks[0] == 4, "checkpoints": 10 + looks[0] // 2}
         return real(study).model_copy(update=known)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
-from studies.commands.check import Finding, by_image, counts, findings, sights, told
+from studies.commands.check import ImageFinding, by_image, counts, findings, sights, told
 from trainer.data import dataset as datasets
 from trainer.data.dataset import Dataset
 from trainer.plans.data import DataPlan
@@ -29,7 +29,7 @@ def read(folder: Path, seed: int = 0) -> Dataset:
     return datasets.read(DataPlan(folder=folder.parent, resolution=64), (0.2, 0.2), seed)
 
 
-def found(folder: Path, trigger: str = "", seed: int = 0) -> list[Finding]:
+def found(folder: Path, trigger: str = "", seed: int = 0) -> list[ImageFinding]:
     dataset = read(folder, seed)
     return findings(dataset, sights(dataset), trigger)
 
@@ -99,9 +99,9 @@ def test_a_mirrored_copy_on_the_other_side_is_a_leak(folder: Path) -> None:
 def test_what_is_said_is_gathered_by_image() -> None:
     one, two = Path("a.png"), Path("b.png")
     gathered = [
-        Finding("small", one, "small"),
-        Finding("blurred", two, "b"),
-        Finding("blurred", one, "blurred"),
+        ImageFinding("small", one, "small"),
+        ImageFinding("blurred", two, "b"),
+        ImageFinding("blurred", one, "blurred"),
     ]
     assert by_image(gathered) == {one: ["small", "blurred"], two: ["b"]}
     assert counts(gathered) == {"small": 1, "blurred": 2}

@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.chaos import distance
 from search.trial import Proposal
-from studies.engines.choice import Choice, opened
-from studies.engines.engine import Blown, Equipped, Exam, Scored
+from studies.engines.choice import EngineChoice, opened
+from studies.engines.engine import Equipped, Exam, Scored, TrialDiverged
 from studies.engines.worker import Worker
 from studies.runner.progress import Listener
 from studies.spec.planner import Planner
@@ -89,7 +89,7 @@ def far(path: Path, alone: Mapping[str, torch.Tensor]) -> float:
 class EngineContract:
     """Inherited by a class for each engine."""
 
-    choice: Choice
+    choice: EngineChoice
 
     @pytest.fixture(scope="class")
     def engine(self, opened_study: Study) -> Iterator[Equipped]:
@@ -174,7 +174,7 @@ class EngineContract:
     def test_a_trial_that_diverges_leaves_its_slot_with_a_reason(self, engine: Equipped) -> None:
         engine.admit(Proposal(70, MAD), [])
         (event,) = engine.advance()
-        assert isinstance(event, Blown) and event.trial == 70 and event.reason
+        assert isinstance(event, TrialDiverged) and event.trial == 70 and event.reason
         assert engine.idle and engine.has_room
 
     def test_a_file_that_is_there_is_not_made_again(self, engine: Equipped, opened_study: Study) -> None:
@@ -186,8 +186,8 @@ class EngineContract:
 
 
 class TestInline(EngineContract):
-    choice = Choice("inline")
+    choice = EngineChoice("inline")
 
 
 class TestRay(EngineContract):
-    choice = Choice("ray", workers=2)
+    choice = EngineChoice("ray", workers=2)

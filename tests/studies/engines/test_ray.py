@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from search.trial import Proposal, Reason
-from studies.engines.choice import Choice, opened
-from studies.engines.engine import Returned, Scored
+from studies.engines.choice import EngineChoice, opened
+from studies.engines.engine import Requeued, Scored
 from studies.engines.ray_cluster import close, cluster
 from studies.errors import StudyError
 from studies.runner.progress import Listener
@@ -84,12 +84,12 @@ class TestOnThisMachine:
 
     def test_a_worker_that_is_killed_gives_its_trial_back_and_comes_again(self, begun: Study) -> None:
         watch = Told()
-        with opened(Choice("ray", workers=1), begun, watch) as engine:
+        with opened(EngineChoice("ray", workers=1), begun, watch) as engine:
             engine.admit(Proposal(0, BRISK), [])
             (first,) = engine.advance()
             assert isinstance(first, Scored)
             _kill_worker(engine)
-            assert engine.advance() == [Returned(0, "Ray worker 0 died")]
+            assert engine.advance() == [Requeued(0, "Ray worker 0 died")]
             assert not engine.idle and not engine.has_room, "nothing can be admitted before the new one lives"
             assert engine.advance() == [] and engine.has_room
             engine.admit(Proposal(0, BRISK, resumed=True), [first.card])
@@ -101,22 +101,22 @@ class TestOnThisMachine:
         self, begun: Study, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("studies.engines.ray.RESTARTS", 0)
-        with opened(Choice("ray", workers=1), begun, Told()) as engine:
+        with opened(EngineChoice("ray", workers=1), begun, Told()) as engine:
             engine.admit(Proposal(0, GENTLE), [])
             _kill_worker(engine)
-            assert engine.advance() == [Returned(0, "Ray worker 0 died")]
+            assert engine.advance() == [Requeued(0, "Ray worker 0 died")]
             with pytest.raises(StudyError, match=r"No Ray worker is left.*run the same command again"):
                 engine.advance()
 
     def test_more_workers_than_devices_are_refused(self, begun: Study) -> None:
         with (
             pytest.raises(StudyError, match="--workers is 999, but this Ray cluster has"),
-            opened(Choice("ray", workers=999), begun, Told()),
+            opened(EngineChoice("ray", workers=999), begun, Told()),
         ):
             pass
 
     def test_what_a_user_can_mend_is_told_as_inline(self, begun: Study) -> None:
-        with opened(Choice("ray", workers=1), begun, Told()) as engine:
+        with opened(EngineChoice("ray", workers=1), begun, Told()) as engine:
             picture = sorted(begun.workspace.root.parent.rglob("images/*/*.png"))
             for path in picture:
                 path.write_bytes(b"no longer an image")
@@ -130,7 +130,7 @@ def _kill_worker(engine: Any) -> None:
     """SIGKILL to an engine's one worker."""
     import ray
 
-    os.kill(ray.get(engine._posts[0].placed), signal.SIGKILL)
+    os.kill(ray.get(engine._seats[0].placed), signal.SIGKILL)
 
 
 def test_a_head_that_dies_is_told(begun: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_a_head_that_dies_is_told(begun: Study, monkeypatch: pytest.MonkeyPatch)
 
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
-        with opened(Choice("ray", nodes.address), begun, Told()) as engine:
+        with opened(EngineChoice("ray", nodes.address), begun, Told()) as engine:
             engine.admit(Proposal(0, GENTLE), [])
             nodes.head_node.kill_gcs_server()
             with pytest.raises(StudyError, match=r"no longer answers.*run the same command again"):
@@ -164,7 +164,7 @@ def test_a_node_that_is_killed_midway_changes_nothing(tmp_path: Path) -> None:
         doomed = nodes.add_node(num_cpus=1, num_gpus=1)
         watch = Told(lambda count: nodes.remove_node(doomed, allow_graceful=False) if count == 3 else None)
         begun = study.begin(study_file, tmp_path / "ray")
-        with opened(Choice("ray", nodes.address), begun, watch) as engine:
+        with opened(EngineChoice("ray", nodes.address), begun, watch) as engine:
             engine.limit_pack(2)
             Runner(begun, engine, watch).run()
     finally:

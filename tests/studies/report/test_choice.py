@@ -30,13 +30,13 @@ CARD = ScoreCard(
     renders=0,
 )
 
-SCORES = {"validation": objective.Estimate(-0.1, 0.01)}
+SCORES = {"validation": objective.Measurement(-0.1, 0.01)}
 
 
 def candidate(
     trial: int, epoch: int, mean: float, barred: Reason | None = None, error: float = 0.1
 ) -> Candidate:
-    return Candidate(trial, epoch, 100 * epoch, 8, objective.Estimate(mean, error), SCORES, {}, barred)
+    return Candidate(trial, epoch, 100 * epoch, 8, objective.Measurement(mean, error), SCORES, {}, barred)
 
 
 def by_rule(weights: dict[str, float] | None = None, preference: float = 1.0, **guards: object) -> Rule:

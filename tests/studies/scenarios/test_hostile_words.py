@@ -13,7 +13,7 @@ import pytest
 from optuna_dashboard import get_note
 
 from studies.commands import dashboard
-from studies.commands.check import Finding, told
+from studies.commands.check import ImageFinding, told
 from studies.images import problem_sheet
 from studies.report import plots
 from studies.report.choice import as_checkpoint, named
@@ -156,7 +156,7 @@ def test_a_sheet_of_problems_is_drawn_with_them(hostile: Invented, tmp_path: Pat
     odd = shutil.copy(picture, tmp_path / "](javascript:alert(1)).png")
     sheet = problem_sheet({Path(odd): HOSTILE, picture: [ALL]})
     assert sheet.height > 0
-    sentences = list(told([Finding("no trigger", Path(odd), ALL)]))
+    sentences = list(told([ImageFinding("no trigger", Path(odd), ALL)]))
     assert ALL in sentences[0]
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from studies.errors import StudyError
-from studies.study.transfer import Depot, depot
+from studies.study.transfer import Transfer, transfer
 from studies.workspace import Workspace
 
 
-def two(tmp_path: Path) -> tuple[Workspace, Depot, Workspace, Depot]:
+def two(tmp_path: Path) -> tuple[Workspace, Transfer, Workspace, Transfer]:
     here, there = Workspace(tmp_path / "here"), Workspace(tmp_path / "there")
-    url = f"file://{tmp_path}/depot"
-    return here, Depot(url, "study", here), there, Depot(url, "study", there)
+    url = f"file://{tmp_path}/transfer"
+    return here, Transfer(url, "study", here), there, Transfer(url, "study", there)
 
 
 def write(path: Path, data: bytes) -> None:
@@ -32,7 +32,7 @@ def test_what_one_workspace_sends_another_brings(tmp_path: Path) -> None:
     assert sorted(path.name for path in there.trial(3).iterdir()) == sorted(
         [there.lora(3, 1).name, there.state(3).name]
     )
-    stored = [path for path in (tmp_path / "depot").rglob("*") if path.is_file()]
+    stored = [path for path in (tmp_path / "transfer").rglob("*") if path.is_file()]
     assert len(stored) == 2
 
 
@@ -70,8 +70,8 @@ def test_states_of_ended_trials_are_removed(tmp_path: Path) -> None:
 
 def test_no_such_kind_of_url_is_told(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"storage\.checkpoints = 'nosuch://x' cannot be used"):
-        Depot("nosuch://x", "study", Workspace(tmp_path))
-    assert depot(None, "study", Workspace(tmp_path)) is None
+        Transfer("nosuch://x", "study", Workspace(tmp_path))
+    assert transfer(None, "study", Workspace(tmp_path)) is None
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
@@ -79,4 +79,4 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     write(here.lora(0, 1), b"lora")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StudyError, match=r"storage\.checkpoints = .* cannot be used"):
-        Depot(str(tmp_path / "file"), "study", here).push(here.trial(0))
+        Transfer(str(tmp_path / "file"), "study", here).push(here.trial(0))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from trainer.data.folders import NO_RULES, CaptionRules
-from trainer.data.images import DataError, Reading, read
+from trainer.data.images import DataError, FolderContents, read
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_filewords_put_the_caption_into_the_prompt(root: Path) -> None:
     assert [example.caption for example in reading.regularisation] == [""] * 3
 
 
-def split(reading: Reading) -> tuple[Any, Any]:
+def split(reading: FolderContents) -> tuple[Any, Any]:
     return reading.examples[:3], reading.examples[3:]
 
 

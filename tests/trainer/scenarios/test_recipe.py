@@ -171,7 +171,7 @@ class PlainLoop:
             values = values / snr.clamp(max=1000).sqrt()
         return values
 
-    def noise(self, drawn: noise.Draw, clean: Tensor, presentation: int) -> Tensor:
+    def noise(self, drawn: noise.NoiseDraw, clean: Tensor, presentation: int) -> Tensor:
         settings = self.plan.noise
         share = settings.offset + settings.adaptive_scale * clean.mean(dim=(1, 2)).abs()
         added = drawn.noise.double() + share.clamp(min=0).view(-1, 1, 1) * drawn.offset.double()

@@ -12,7 +12,7 @@ from diffusers import DDPMScheduler
 from trainer.plans.noise import NoisePlan
 from trainer.seeds import generator
 from trainer.training.noise import (
-    Row,
+    NoiseRow,
     coarsened,
     disturbance,
     draw,
@@ -82,8 +82,8 @@ def test_draws_are_uniform_in_time_and_normal_in_value() -> None:
     assert offsets.std().item() == pytest.approx(1, abs=0.05)
 
 
-def row(presentation: int = 5, **fields: Any) -> Row:
-    return Row(0, NoisePlan(**fields), 3, presentation)
+def row(presentation: int = 5, **fields: Any) -> NoiseRow:
+    return NoiseRow(0, NoisePlan(**fields), 3, presentation)
 
 
 def test_the_adaptive_offset_follows_the_lightness_of_each_channel() -> None:
@@ -168,7 +168,7 @@ def test_input_disturbance_is_drawn_by_position_and_leaves_the_target() -> None:
     drawn = [draw(3, i, SHAPE, 1000) for i in range(2)]
     noise, when = torch.stack([d.noise for d in drawn]), torch.tensor([d.timestep for d in drawn])
     before, then = noise.clone(), when.clone()
-    special = [Row(1, NoisePlan(ip_gamma=0.1), 3, 1)]
+    special = [NoiseRow(1, NoisePlan(ip_gamma=0.1), 3, 1)]
     met = specialise(special, drawn, noise, when, 1000)
     assert torch.equal(noise, before)
     assert torch.equal(when, then)
@@ -182,7 +182,7 @@ def test_only_the_rows_that_ask_are_changed() -> None:
     drawn = [draw(3, i, SHAPE, 1000) for i in range(3)]
     noise, when = torch.stack([d.noise for d in drawn]), torch.tensor([d.timestep for d in drawn])
     before, then = noise.clone(), when.clone()
-    special = [Row(1, NoisePlan(multires_iterations=6, max_timestep=10), 3, 1)]
+    special = [NoiseRow(1, NoisePlan(multires_iterations=6, max_timestep=10), 3, 1)]
     met = specialise(special, drawn, noise, when, 1000)
     assert met is noise
     assert [torch.equal(a, b) for a, b in zip(noise, before, strict=True)] == [True, False, True]
