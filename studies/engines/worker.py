@@ -11,6 +11,7 @@ from typing import assert_never
 
 import torch
 
+from evaluation.metrics.table import METRICS
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
 from search.trial import Proposal, Reason
@@ -249,7 +250,8 @@ class Worker:
 
     def _asked(self, ends: Sequence[EpochEnd]) -> list[int]:
         """Who renders the prompts outside the data set: last checkpoints, or all if the objective weighs it."""
-        always = self._spec.objective.get("flexibility", 0) > 0
+        weights = self._spec.objective
+        always = any(weights.get(name, 0) > 0 for name, metric in METRICS.items() if metric.outside)
         return [i for i, end in enumerate(ends) if end.last or always]
 
     def _checkpoint(self, end: EpochEnd, scores: ScoreCard) -> Checkpoint:
