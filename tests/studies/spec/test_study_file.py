@@ -192,7 +192,10 @@ def test_what_a_study_remembers_is_neither_compared_nor_dumped_and_travels() -> 
     assert pickle.loads(pickle.dumps(spec)).space == spec.space
 
 
-REMEDY = r"write a Windows path between single quotes ('C:\models\x'), with doubled backslashes or with forward slashes."
+REMEDY = (
+    r"write a Windows path between single quotes ('C:\models\x'), "
+    "with doubled backslashes or with forward slashes."
+)
 
 
 @pytest.mark.parametrize("path", [r"C:\models\x", r"C:\Users\x", r"D:\x", r"\models\x", "D:\\"])
