@@ -17,12 +17,12 @@ from studies.selection.file_judge import JudgedFiles, JudgeRequest, Told, judge_
 from studies.selection.lora_files import Outline
 from studies.selection.lora_runs import LoraCheckpoint, arrange
 from studies.spec.guards import GuardsSection
-from studies.spec.paths import reserved
+from studies.spec.paths import is_hub_name, reserved
 from studies.spec.plan_fields import size_problems
 from studies.spec.sections import ConfirmSection, JudgeSection
 from studies.text.i18n import Translator
 from studies.workspace import write_json
-from trainer.bases import base_model, find, hub
+from trainer.bases import base_model, find
 from trainer.bases.errors import BaseModelError
 from trainer.bases.find import Source
 from trainer.data.images import DataError
@@ -177,7 +177,7 @@ def _clip(name: str | None, problems: list[str]) -> str | None:
     if local.is_dir():
         problems += [f"--clip: {local}: {said}." for said in [weights_problem(local)] if said]
         return str(local.resolve())
-    if local.exists() or not hub.is_name(local):
+    if local.exists() or not is_hub_name(name):
         problems.append(
             f"--clip: {name}: there is no such folder; give a CLIP folder in transformers layout, or a hub name such "
             "as openai/clip-vit-large-patch14."

@@ -16,6 +16,7 @@ from search.settings import SearchSettings
 from search.storage_url import StorageError
 from studies.errors import StudyError
 from studies.spec import study_file
+from studies.spec.paths import is_hub_name
 from studies.spec.plan_fields import base_problems, size_problems
 from studies.spec.planner import Planner
 from studies.spec.sections import EYES, JudgeSection
@@ -28,7 +29,7 @@ from studies.study.probe import probed_recipes
 from studies.study.storage import chosen, connected
 from studies.study.transfer import Transfer, transfer
 from studies.workspace import Workspace, copy_whole, default_root, write_json
-from trainer.bases import base_model, hub
+from trainer.bases import base_model
 from trainer.bases.base_model import BaseModelError
 from trainer.data import long_captions
 from trainer.data.dataset import Dataset, read
@@ -229,7 +230,7 @@ def encoder_problems(judge: JudgeSection) -> list[str]:
         path = Path(name)
         if path.exists() or path.suffix in PICKLES:
             problems += [f"judge.{key}: {name}: {said}." for said in [weights_problem(path)] if said]
-        elif not hub.is_name(path):
+        elif not is_hub_name(name):
             problems.append(
                 f"judge.{key}: {name}: there is no such folder; give one in transformers layout, or a hub name such "
                 "as organisation/model."
