@@ -41,6 +41,8 @@ from studies.report import notes, usage
 from studies.sd_scripts import importing, study_file
 from studies.sd_scripts.settings import known_keys
 from studies.selection import lora_files, lora_runs
+from studies.selection import lora_slots
+from studies.selection import base_outline
 from studies.spec import plan_file
 from studies.spec.paths import study_name
 from studies.spec.plan_fields import searchable, size_problems
@@ -320,7 +322,7 @@ def _change(draw: st.DrawFn, header: dict[str, Any]) -> None:
 
 
 def _lora_files(folder: Path) -> Target:
-    base = lora_files.outline(find.find(BasePlan(path=ASSETS / "micro-sd")))
+    base = base_outline.outline(find.find(BasePlan(path=ASSETS / "micro-sd")))
     path = folder / "x-000002.safetensors"
 
     def look(content: bytes) -> None:
@@ -331,7 +333,7 @@ def _lora_files(folder: Path) -> Target:
         layers, problem = lora_files.examined(path, base)
         if layers is None:
             raise LoraFileError(problem)
-        lora_files.shape(layers, base)
+        lora_slots.shape(layers, base)
 
     return Target(st.one_of(_headers(), st.binary(max_size=120)), look)
 

@@ -13,7 +13,7 @@ from benchmarks.chaos import distance
 from search.trial import Proposal
 from studies.engines.choice import EngineChoice, opened
 from studies.engines.engine import Equipped, Exam, Scored, TrialDiverged
-from studies.engines.worker import Worker
+from studies.engines.inline import open_worker
 from studies.runner.progress import Listener
 from studies.spec.planner import Planner
 from studies.study import study
@@ -46,7 +46,9 @@ def judged(opened_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Map
     """What a worker in this process says of the brisk trial alone: its cards, and its last checkpoint examined."""
     workspace = type(opened_study.workspace)(tmp_path_factory.mktemp("judged"))
     workspace.prepare()
-    worker = Worker(opened_study.spec, workspace, opened_study.dataset, opened_study.seed, lambda *_: None)
+    worker = open_worker(
+        opened_study.spec, workspace, opened_study.dataset, opened_study.seed, lambda *_: None
+    )
     worker.admit(Proposal(0, BRISK), [])
     cards = to_the_end(worker)[0]
     return {"cards": cards, "exam": worker.examine([(0, 2)], EXAM)[0], "spreads": worker.spreads()}

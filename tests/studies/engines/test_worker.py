@@ -8,7 +8,7 @@ import pytest
 
 from search.trial import Proposal
 from studies.engines.engine import Exam, Scored
-from studies.engines.worker import Worker
+from studies.engines.inline import open_worker
 from studies.study import study
 from tests.trainer.driving import relative_difference
 from trainer.lora_files import file, kohya
@@ -33,7 +33,9 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
     )
     path.write_text(text + "[objective]\nvalidation = 1.0\n")
     opened = study.begin(path, tmp_path / "workspace")
-    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None)
+    worker = open_worker(
+        opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
+    )
     worker.admit(Proposal(0, RECIPE), [])
     (scored,) = worker.advance()
     assert isinstance(scored, Scored)
@@ -52,7 +54,9 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
 
 def test_copying_is_asked_at_every_checkpoint_and_other_prompts_at_the_last(small_study, tmp_path: Path):
     opened = study.begin(small_study(trials=1, images=40), tmp_path / "workspace")
-    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None)
+    worker = open_worker(
+        opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
+    )
     spreads = worker.spreads()
     assert {"validation", "clip_image", "clip_text", "memorisation"} <= spreads.keys()
     worker.admit(Proposal(0, RECIPE), [])
