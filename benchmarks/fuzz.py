@@ -37,12 +37,11 @@ from search.space import SpaceError
 from search.storage import StorageError
 from studies.commands import survey
 from studies.errors import StudyError
-from studies.report import notes, usage
+from studies.report import explanation, notes, usage
 from studies.sd_scripts import importing, study_file
 from studies.sd_scripts.settings import known_keys
-from studies.selection import lora_files, lora_runs
-from studies.selection import lora_slots
-from studies.selection import base_outline
+from studies.selection import base_outline, lora_files, lora_runs, lora_slots
+from studies.selection.rule import Rule
 from studies.spec import plan_file
 from studies.spec.paths import study_name
 from studies.spec.plan_fields import searchable, size_problems
@@ -202,7 +201,7 @@ def _study_files(folder: Path) -> Target:
         size_problems(data, 8)
         find.find(base)
         Planner(found, read, 0).check()
-        _ = found.rule, found.pruner, found.space.kinds()
+        _ = explanation.rule(Rule.of(found)), found.pruner, found.space.kinds()
 
     return Target(st.one_of(_mutated_toml(texts, named), st.binary(max_size=200)), look)
 

@@ -39,6 +39,7 @@ from studies.engines.inline import open_worker  # noqa: E402
 from studies.errors import quiet  # noqa: E402
 from studies.runner.progress import LineLog  # noqa: E402
 from studies.runner.runner import Runner  # noqa: E402
+from studies.selection import document  # noqa: E402
 from studies.selection.rule import Rule  # noqa: E402
 from studies.spec import toml  # noqa: E402
 from studies.study import study  # noqa: E402

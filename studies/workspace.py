@@ -38,7 +38,7 @@ class Workspace:
     @property
     def storage_url(self) -> str:
         """The default storage."""
-        return f"sqlite:///{self.root / 'study.sqlite3'}"
+        return f"sqlite:///{self.database.as_posix()}"
 
     @property
     def database(self) -> Path:
@@ -47,12 +47,16 @@ class Workspace:
 
     @property
     def lock(self) -> Path:
-        """Held by the process that runs the study; holds its number."""
+        """Held by the process that runs the study."""
         return self.root / "run.lock"
 
     def runner_lock(self, runner: str) -> Path:
         """Held by one of several runners that share the study."""
         return self.root / f"run-{runner}.lock"
+
+    def owner(self, lock: Path) -> Path:
+        """Holds the number of the process that holds ``lock``, which itself Windows lets nobody read meanwhile."""
+        return lock.with_suffix(".pid")
 
     @property
     def cache(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the system says when a disk or a quota is full."""
 PAUSE_SECONDS = 5.0
 """Between two attempts to write to a full disk."""
+OPEN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Pauses while another process has open what is to be replaced, which Windows forbids."""
 
 _wait: ContextVar[Callable[[Path], None] | None] = ContextVar("wait", default=None)
 
@@ -77,9 +80,19 @@ def appearing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         yield part
-        part.replace(path)
+        _rename(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _rename(part: Path, path: Path) -> None:
+    """Puts ``part`` in the place of ``path``; on Windows as soon as nobody, such as a scanner, has it open."""
+    for seconds in OPEN_SECONDS if sys.platform == "win32" else ():
+        try:
+            return os.replace(part, path)
+        except PermissionError:
+            time.sleep(seconds)
+    return os.replace(part, path)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -91,7 +104,7 @@ def _write(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        _rename(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -25,19 +25,10 @@ class EpochScores:
         judges: one for each fold.
         workspace: where pictures go.
         times: counts the judging.
-        outside_always: whether every checkpoint renders the prompts outside the data set; else last ones do.
     """
 
-    def __init__(
-        self,
-        runs: TrialRuns,
-        judges: StudyJudges,
-        workspace: Workspace,
-        times: WorkTimes,
-        outside_always: bool,
-    ) -> None:
+    def __init__(self, runs: TrialRuns, judges: StudyJudges, workspace: Workspace, times: WorkTimes) -> None:
         self._runs, self._judges, self._workspace, self._times = runs, judges, workspace, times
-        self._outside_always = outside_always
 
     def save_base_renders(self) -> None:
         """Puts the base model's pictures beside which all others are shown on disk."""
@@ -86,8 +77,9 @@ class EpochScores:
         return Scored(self._checkpoint(end, whole.scores), end.last)
 
     def _asked(self, ends: Sequence[EpochEnd]) -> list[int]:
-        """Who renders the prompts outside the data set."""
-        return [i for i, end in enumerate(ends) if end.last or self._outside_always]
+        """Who renders the prompts outside the data set: last checkpoints, or all if the objective weighs it."""
+        always = self._judges.weigh_outside
+        return [i for i, end in enumerate(ends) if end.last or always]
 
     def _checkpoint(self, end: EpochEnd, scores: ScoreCard) -> Checkpoint:
         return Checkpoint(

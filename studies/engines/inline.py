@@ -46,6 +46,6 @@ def open_worker(
     with times.timed("judging"):
         builder = JudgeBuilder(spec.judge, pack.data, pack.bank, template.seed, template.data.resolution)
         judges = StudyJudges(builder, folds.folds, spec.objective)
-    scores = EpochScores(runs, judges, workspace, times, spec.objective.get("flexibility", 0) > 0)
+    scores = EpochScores(runs, judges, workspace, times)
     scores.save_base_renders()
     return Worker(planner, runs, judges, scores, times, on_step)

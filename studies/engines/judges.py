@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from evaluation.judge import Judge
+from evaluation.metrics.table import METRICS
 from evaluation.pooling import pooled
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
@@ -38,6 +39,11 @@ class StudyJudges:
     def base_renders(self) -> Tensor:
         """The base model's pictures for each fold's prompts, in turn: shape (renders, 3, height, width)."""
         return torch.cat([judge.base.renders[0] for judge in self.judges])
+
+    @property
+    def weigh_outside(self) -> bool:
+        """Whether the objective weighs a metric of the prompts outside the data set."""
+        return any(self._weights.get(name, 0) > 0 for name, metric in METRICS.items() if metric.outside)
 
     def measurement_noise(self) -> dict[str, float]:
         """How much a difference in each metric moves when it is measured again with other seeds."""

@@ -28,7 +28,7 @@ def summary(study: Study, selection: Selection, times: RunTimes | None) -> str:
     if selection.test:
         lines += [
             "On test images that the search never used, against the base model:",
-            *_scores(selection.test),
+            *scores(selection.test),
             *([f"  {before}"] if (before := earlier_tests(selection)) else []),
         ]
     if times and times.wall:
@@ -39,10 +39,11 @@ def summary(study: Study, selection: Selection, times: RunTimes | None) -> str:
     return "\n".join(lines)
 
 
-def _scores(scores: ScoreCard) -> list[str]:
+def scores(card: ScoreCard) -> list[str]:
+    """A line a metric: the difference from the base model with its error, and which sign is better."""
     lines = []
     for name, metric in METRICS.items():
-        if found := scores.difference(name):
+        if found := card.difference(name):
             hint = "positive is better" if metric.direction > 0 else "negative is better"
             figures = f"{found.mean:+.{metric.digits}f} ± {error(found.standard_error, metric.digits)}"
             lines.append(f"  {metric.long:<32} {figures}  ({hint})")

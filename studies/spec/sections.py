@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from evaluation import solvers
 from evaluation.flexibility_prompts import LISTS
+from evaluation.metrics.table import METRICS, Need
 from search.budget import Budget
 from search.patience import Patience
 from search.samplers import sampler_problem
@@ -27,26 +28,28 @@ def cues(judge: JudgeSection) -> Sequence[str]:
 
 def weight_needs(weights: Mapping[str, float], judge: JudgeSection) -> list[str]:
     """Metrics that count in the objective but would not be measured, as sentences."""
-    weighed = {name for name, weight in weights.items() if weight}
-    text, images = (
-        weighed & {"clip_text", "flexibility"},
-        weighed & {"clip_image", "diversity", "memorisation"},
-    )
-    problems = []
-    if judge.clip is None and (text or (images and judge.image_encoder is None)):
-        blind = text if judge.image_encoder else text | images
-        problems.append(f"objective weighs {', '.join(sorted(blind))}, but judge.clip names no CLIP.")
-    if "diversity" in weighed and judge.seeds_per_prompt < 2:
-        problems.append(
-            "objective weighs diversity, which needs judge.seeds_per_prompt of at least 2, but got "
-            f"{judge.seeds_per_prompt}."
-        )
-    if "flexibility" in weighed and not (judge.outside_prompt_count and cues(judge)):
-        problems.append(
-            "objective weighs flexibility, which needs judge.outside_prompt_count of at least 1, but got "
-            f"{judge.outside_prompt_count}."
-        )
+    weighed = {name: METRICS[name] for name, weight in weights.items() if weight and name in METRICS}
+    blind = sorted(name for name, metric in weighed.items() if metric.needs & _missing(judge))
+    problems = [f"objective weighs {', '.join(blind)}, but judge.clip names no CLIP."] if blind else []
+    for name, metric in weighed.items():
+        if "seeds" in metric.needs and judge.seeds_per_prompt < 2:
+            problems.append(
+                f"objective weighs {name}, which needs judge.seeds_per_prompt of at least 2, but got "
+                f"{judge.seeds_per_prompt}."
+            )
+        if "outside" in metric.needs and not (judge.outside_prompt_count and cues(judge)):
+            problems.append(
+                f"objective weighs {name}, which needs judge.outside_prompt_count of at least 1, but got "
+                f"{judge.outside_prompt_count}."
+            )
     return problems
+
+
+def _missing(judge: JudgeSection) -> frozenset[Need]:
+    """What metrics may need that only an encoder gives, and this judge has not."""
+    if judge.clip is not None:
+        return frozenset()
+    return frozenset({"text"}) if judge.image_encoder else frozenset({"text", "pictures"})
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

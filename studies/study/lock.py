@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from studies.errors import StudyError
 from studies.workspace import Workspace
@@ -23,21 +25,24 @@ def held(workspace: Workspace, runner: str | None = None) -> Iterator[None]:
         StudyError: another process runs there, or the workspace cannot be written.
     """
     path = workspace.lock if runner is None else workspace.runner_lock(runner)
-    try:
-        file = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StudyError(f"{path}: the workspace cannot be written ({error.strerror}).") from error
-    with file:
+    owner = workspace.owner(path)
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            raise StudyError(_taken(workspace, owner, runner)) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+            workspace.root.stat()  # FileLock would make a folder that is missing
+            stack.enter_context(FileLock(path, timeout=0))
+            owner.write_text(str(os.getpid()), encoding="utf-8")
+        except Timeout:
+            raise StudyError(_taken(workspace, _read(owner), runner)) from None
+        except OSError as error:
+            raise StudyError(f"{path}: the workspace cannot be written ({error.strerror}).") from error
         yield
+
+
+def _read(owner: Path) -> str:
+    try:
+        return owner.read_text(encoding="utf-8").strip() or "unknown"
+    except (OSError, ValueError):
+        return "unknown"
 
 
 def _taken(workspace: Workspace, owner: str, runner: str | None) -> str:

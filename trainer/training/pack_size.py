@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import psutil
 import torch
 
 from trainer.outcome import OutOfMemory
@@ -102,12 +102,18 @@ def _fits(readings: Sequence[Reading], device: torch.device) -> bool:
 
 
 def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _process_peak_bytes() if device.type != "cuda" else torch.cuda.max_memory_reserved(device)
+
+
+def _process_peak_bytes() -> int:
+    """The most memory that this process has held so far: psutil knows it on Windows, and getrusage elsewhere."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _all_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[1]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return psutil.virtual_memory().total if device.type != "cuda" else torch.cuda.mem_get_info(device)[1]

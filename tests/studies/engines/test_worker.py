@@ -47,9 +47,9 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
     with pack.shown([0]):
         assert relative_difference(saved, bank.state(slot)) < 1e-3
     assert relative_difference(saved, bank.state(slot)) > 0.1
-    worker.drop(0)
+    worker.stop(0)
     (again,) = worker.examine([(0, 1)], Exam("validation", opened.spec.judge.timesteps, 2, 1, "search"))
-    assert scored.card["scores"]["validation"]["mean"] == pytest.approx(again["validation"]["mean"], abs=1e-3)
+    assert scored.checkpoint.scores.validation.mean == pytest.approx(again.validation.mean, abs=1e-3)
 
 
 def test_copying_is_asked_at_every_checkpoint_and_other_prompts_at_the_last(small_study, tmp_path: Path):
@@ -57,18 +57,18 @@ def test_copying_is_asked_at_every_checkpoint_and_other_prompts_at_the_last(smal
     worker = open_worker(
         opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
     )
-    spreads = worker.spreads()
-    assert {"validation", "clip_image", "clip_text", "memorisation"} <= spreads.keys()
+    noise = worker.measurement_noise()
+    assert {"validation", "clip_image", "clip_text", "memorisation"} <= noise.keys()
     worker.admit(Proposal(0, RECIPE), [])
     cards = []
     while not worker.idle:
         (scored,) = worker.advance()
         assert isinstance(scored, Scored)
-        cards.append(scored.card["scores"])
+        cards.append(scored.checkpoint.scores)
         if scored.last:
-            worker.drop(0)
+            worker.stop(0)
     assert len(cards) > 1
-    assert [card["flexibility"] is not None for card in cards] == [False] * (len(cards) - 1) + [True]
-    assert all(card["memorisation"] and card["memorisation_level"] for card in cards)
-    assert all(set(card["nearest_training"]) <= set(opened.dataset.split.train) for card in cards)
+    assert ["flexibility" in card.metrics for card in cards] == [False] * (len(cards) - 1) + [True]
+    assert all(card.metrics["memorisation"].level for card in cards)
+    assert all(set(card.nearest_training or ()) <= set(opened.dataset.split.train) for card in cards)
     assert worker.seconds["judging"] > 0

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -91,3 +96,28 @@ def test_a_size_that_would_not_fit_is_not_tried(
     monkeypatch.setattr(pack_size, "_peak_bytes", lambda device: next(peaks))
     monkeypatch.setattr(pack_size, "_all_bytes", lambda device: 1000)
     assert [reading.size for reading in measure(training, make_plan(), most=8)] == [1, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_peak_of_a_process_is_what_the_kernel_calls_so_even_after_memory_was_freed() -> None:
+    held = bytearray(200 * 2**20)
+    del held
+    kernel = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert kernel is not None
+    peak = pack_size._peak_bytes(torch.device("cpu"))
+    assert peak == pytest.approx(1024 * int(kernel[1]), rel=0.02)
+    assert peak >= psutil.Process().memory_info().rss
+
+
+def test_on_windows_the_peak_is_that_of_the_working_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=5, peak_wset=7))
+    monkeypatch.setattr(pack_size.psutil, "Process", lambda: told)
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert pack_size._peak_bytes(torch.device("cpu")) == 7
+
+
+def test_on_macos_the_peak_is_told_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    kibibytes = pack_size._peak_bytes(torch.device("cpu")) // 1024
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert pack_size._peak_bytes(torch.device("cpu")) == pytest.approx(kibibytes, rel=0.02)
