@@ -40,7 +40,7 @@ from studies.errors import StudyError
 from studies.report import explanation, notes, usage
 from studies.sd_scripts import importing, study_file
 from studies.sd_scripts.settings import known_keys
-from studies.selection import lora_files, lora_runs
+from studies.selection import base_outline, lora_files, lora_runs, lora_slots
 from studies.selection.rule import Rule
 from studies.spec import plan_file
 from studies.spec.paths import study_name
@@ -321,7 +321,7 @@ def _change(draw: st.DrawFn, header: dict[str, Any]) -> None:
 
 
 def _lora_files(folder: Path) -> Target:
-    base = lora_files.outline(find.find(BasePlan(path=ASSETS / "micro-sd")))
+    base = base_outline.outline(find.find(BasePlan(path=ASSETS / "micro-sd")))
     path = folder / "x-000002.safetensors"
 
     def look(content: bytes) -> None:
@@ -332,7 +332,7 @@ def _lora_files(folder: Path) -> Target:
         layers, problem = lora_files.examined(path, base)
         if layers is None:
             raise LoraFileError(problem)
-        lora_files.shape(layers, base)
+        lora_slots.shape(layers, base)
 
     return Target(st.one_of(_headers(), st.binary(max_size=120)), look)
 

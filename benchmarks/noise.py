@@ -24,6 +24,7 @@ from evaluation.scorecard import ScoreCard
 from search.selection import Candidate, lead
 from search.trial import Proposal
 from studies.engines.engine import Exam, Scored
+from studies.engines.inline import open_worker
 from studies.engines.worker import Worker
 from studies.errors import quiet
 from studies.selection.rule import Rule
@@ -77,7 +78,7 @@ def _trained(folder: Path, rate: float) -> tuple[StudySpec, Worker, dict[str, fl
     workspace = Workspace(folder)
     workspace.prepare()
     recipe = {**spec.first[1], "optimiser.unet_lr": rate}
-    worker = Worker(spec, workspace, dataset, 0, lambda images, loss: None)
+    worker = open_worker(spec, workspace, dataset, 0, lambda images, loss: None)
     spreads = worker.measurement_noise()
     worker.admit(Proposal(0, recipe), ())
     events = worker.advance()

@@ -18,7 +18,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.judge import Judge, Panel
+from evaluation.judge import Judge
+from evaluation.panel import Panel
 from evaluation.rendering import RenderSettings
 from evaluation.subject import Subject
 from studies.commands.probe import rule

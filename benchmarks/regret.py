@@ -35,7 +35,7 @@ import artwork  # noqa: E402
 from evaluation.scorecard import ScoreCard  # noqa: E402
 from search.curve import best  # noqa: E402
 from studies.engines.engine import Exam  # noqa: E402
-from studies.engines.worker import Worker  # noqa: E402
+from studies.engines.inline import open_worker  # noqa: E402
 from studies.errors import quiet  # noqa: E402
 from studies.runner.progress import LineLog  # noqa: E402
 from studies.runner.runner import Runner  # noqa: E402
@@ -126,7 +126,7 @@ def _truth(place: Path, number: int) -> list[tuple[int, int, Mapping[str, Any]]]
     path = _write_study(place, number)
     opened = study.begin(path, place / "workspace")
     watch = LineLog(Console(quiet=True))
-    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, watch.stepped)
+    worker = open_worker(opened.spec, opened.workspace, opened.dataset, opened.seed, watch.stepped)
     worker.limit_pack(int(opened.spec.pack.size))
     Runner(opened, worker, watch).run()
     keys = [one.key for trial in read_trials(opened.memory) for one in _usable(trial)]

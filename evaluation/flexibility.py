@@ -9,10 +9,9 @@ import torch
 
 from evaluation.encoders import ClipEncoder
 from evaluation.image_scores import Renders
-from evaluation.metrics.table import METRICS
 from evaluation.rendering import RenderSettings, render
 from evaluation.scorecard import Measured, ScoreCard
-from evaluation.scoring import compare
+from evaluation.scoring import compare, figures
 from evaluation.subject import Subject
 from trainer.adapters.bank import AdapterBank
 from trainer.bases.prompts import words
@@ -61,11 +60,7 @@ class Flexibility:
         )
         embedded = self._clip.images(pictures.flatten(0, 1)).view(len(subjects), len(self._prompts), -1)
         renders = Renders(pictures, self._prompts, read=embedded, texts=self._texts)
-        return {
-            name: values
-            for name, metric in METRICS.items()
-            if metric.outside and metric.measure and (values := metric.measure(renders)) is not None
-        }
+        return figures(renders, outside=True)
 
     @cached_property
     def base(self) -> dict[str, list[float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,38 +10,15 @@ from torch import Tensor
 from evaluation.encoders import ClipEncoder, ImageEncoder
 from evaluation.flexibility import Flexibility
 from evaluation.image_scores import ImageScores, Renders
-from evaluation.metrics import log_ratio
-from evaluation.metrics.table import METRICS
-from evaluation.rendering import RenderSettings, render
+from evaluation.panel import Panel
+from evaluation.rendering import render
 from evaluation.scorecard import ScoreCard
-from evaluation.scoring import Readings, card
+from evaluation.scoring import Readings, card, figures
 from evaluation.subject import Subject
-from evaluation.validation import Cells, cells, measure
+from evaluation.validation import Cells, caption_gain, cells, measure
 from trainer.adapters.bank import AdapterBank
 from trainer.bases.prompts import words
 from trainer.data.encoded import Encoded
-from trainer.seeds import derive
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """What checkpoints are judged on."""
-
-    held_out: tuple[int, ...]
-    """Examples for validation loss; also the references of image-image similarity."""
-    seen: tuple[int, ...]
-    """Training examples on which the same loss shows the gap."""
-    prompts: tuple[str, ...]
-    """One picture is rendered for each; a prompt may stand more than once, with another seed."""
-    timesteps: int
-    """Per image."""
-    seed: int
-    settings: RenderSettings
-    max_rows: int
-    training: tuple[int, ...] = ()
-    """Training examples that renders are compared with; memorisation is left out where there are none."""
-    outside: tuple[str, ...] = ()
-    """Prompts that are not in the data set, one picture each for those who are asked."""
 
 
 class Judge:
@@ -68,11 +44,10 @@ class Judge:
         self._encoder: ImageEncoder | None = encoder or clip
         self._held_out = self._cells(panel.held_out)
         self._seen = self._cells(panel.seen)
-        self._seeds = [derive(panel.seed, "prompt", i) for i in range(len(panel.prompts))]
-        self._owners = [panel.prompts.index(prompt) for prompt in panel.prompts]
-        size = panel.settings.width, panel.settings.height
         self._images = (
-            ImageScores(data.dataset, self._encoder, panel.held_out, panel.training, panel.prompts, size)
+            ImageScores(
+                data.dataset, self._encoder, panel.held_out, panel.training, panel.prompts, panel.size
+            )
             if self._encoder and panel.prompts
             else None
         )
@@ -93,8 +68,8 @@ class Judge:
             subjects: who is scored.
             asked: places of those who also render the prompts outside the data set.
         """
-        readings = self.read(subjects)
-        cards = [card(readings, self.base, i, self._owners) for i in range(len(subjects))]
+        readings, owners = self.read(subjects), self.panel.owners
+        cards = [card(readings, self.base, i, owners) for i in range(len(subjects))]
         if self._flexibility and asked:
             fuller = self._flexibility.added([cards[i] for i in asked], [subjects[i] for i in asked])
             for i, found in zip(asked, fuller, strict=True):
@@ -108,22 +83,15 @@ class Judge:
         held_out = len(self._held_out)
         renders = self._render(subjects)
         beside = self._beside(renders)
-        figures = {
-            name: values
-            for name, metric in METRICS.items()
-            if metric.measure and not metric.outside and (values := metric.measure(beside)) is not None
-        }
         nearest = beside.copies.nearest if beside.copies else None
-        return Readings(errors[:, :held_out], errors[:, held_out:], renders, figures, nearest)
+        return Readings(errors[:, :held_out], errors[:, held_out:], renders, figures(beside), nearest)
 
     def caption_gain(self) -> Tensor:
         """log(L without caption / L with it) of the base model: shape (held-out images, timesteps).
 
         A difference between two models on the same cells, as large as a LoRA's and known before any is trained.
         """
-        blank = [replace(cell, caption="") for cell in self._held_out]
-        errors = measure(self._data, self._bank, [Subject(None)], blank, self.panel.max_rows)
-        return log_ratio.log_ratio(errors[0], self.base.losses[0])
+        return caption_gain(self._data, self._bank, self._held_out, self.base.losses[0], self.panel.max_rows)
 
     def outside_of_base(self) -> dict[str, list[float]]:
         """The base model's figures on the prompts outside the data set, by metric; empty where there are none."""
@@ -137,7 +105,13 @@ class Judge:
         if not panel.prompts:
             return torch.zeros(len(subjects), 0, 3, panel.settings.height, panel.settings.width)
         return render(
-            self._data, self._bank, subjects, panel.prompts, self._seeds, panel.settings, panel.max_rows
+            self._data,
+            self._bank,
+            subjects,
+            panel.prompts,
+            panel.prompt_seeds,
+            panel.settings,
+            panel.max_rows,
         )
 
     def _beside(self, pictures: Tensor) -> Renders:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from evaluation.image_scores import Renders
 from evaluation.intervals import bootstrap, by_owner, clustered
 from evaluation.metrics import log_ratio
 from evaluation.metrics.broken import broken
@@ -28,6 +29,20 @@ class Readings:
     """Metrics of renders by name; shape (subjects, renders), or (subjects, prompts)."""
     nearest: Tensor | None
     """The training example that each render is most like, shape (subjects, renders)."""
+
+
+def figures(renders: Renders, outside: bool = False) -> dict[str, Tensor]:
+    """Every metric that can be measured on renders, by name.
+
+    Args:
+        renders: of some subjects.
+        outside: whether they show prompts outside the data set, which other metrics are for.
+    """
+    return {
+        name: values
+        for name, metric in METRICS.items()
+        if metric.measure and metric.outside == outside and (values := metric.measure(renders)) is not None
+    }
 
 
 def card(readings: Readings, base: Readings, i: int, prompts: Sequence[int]) -> ScoreCard:

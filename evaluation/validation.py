@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from evaluation.metrics.log_ratio import log_ratio
 from evaluation.subject import Subject, embed
 from trainer.adapters.bank import AdapterBank
 from trainer.bases.conditioning import Conditioning, Framing
@@ -128,3 +129,19 @@ def _errors(
             )
         parts.append(losses.squared_error(said, wanted.repeat(who, 1, 1, 1)).view(who, -1))
     return torch.cat(parts, dim=1)
+
+
+def caption_gain(
+    data: Encoded, bank: AdapterBank, grid: Sequence[Cells], losses_of_base: Tensor, max_rows: int
+) -> Tensor:
+    """log(L without caption / L with it) of the base model: shape (images, T).
+
+    Args:
+        data: the encoded data set and its base model.
+        bank: which no slot of is looked at.
+        grid: the cells of each image.
+        losses_of_base: the base model's on the same cells, shape (images, T).
+        max_rows: most rows in one forward pass.
+    """
+    blank = [replace(cell, caption="") for cell in grid]
+    return log_ratio(measure(data, bank, [Subject(None)], blank, max_rows)[0], losses_of_base)

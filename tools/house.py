@@ -20,24 +20,16 @@ FAN_OUT = 12
 """How many of our own modules one module may import."""
 
 WIDE: Mapping[str, str] = {
-    "evaluation.judge": "to be cut",
     "studies.cli.export": "to be cut",
     "studies.commands.init": "to be cut",
-    "studies.commands.judge": "to be cut",
     "studies.commands.plan": "to be cut",
     "studies.commands.run": "to be cut",
     "studies.commands.train": "to be cut",
-    "studies.engines.judges": "to be cut",
-    "studies.engines.worker": "to be cut",
     "studies.report.files_page": "to be cut",
     "studies.report.study_page": "to be cut",
     "studies.runner.runner": "to be cut",
-    "studies.selection.file_judge": "to be cut",
-    "studies.selection.lora_files": "to be cut",
     "studies.spec.study_file": "to be cut",
     "studies.study.study": "to be cut",
-    "trainer.training.batch": "to be cut",
-    "trainer.training.pack": "to be cut",
 }
 """Modules that may import more than ``FAN_OUT``, and why."""
 UNMIRRORED = {

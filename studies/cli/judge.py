@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from studies.commands.judge import JudgeOptions
+    from studies.commands.judge_request import JudgeOptions
     from studies.selection.document import Selection
     from trainer.plans.compute import Precision
 
@@ -100,7 +100,7 @@ def command(
       lorasearch judge out/*.safetensors --base sd15 --data train --held-out more --clip openai/clip-vit-large-patch14
       lorasearch judge run-a/*.safetensors run-b/*.safetensors --base sd15 --data train --json | jq .winner
     """
-    from studies.commands.judge import JudgeOptions
+    from studies.commands.judge_request import JudgeOptions
 
     options = JudgeOptions(
         files, base, data, out, held_out, clip, resolution, cast("Precision | None", precision), clip_skip, seed,
@@ -110,13 +110,13 @@ def command(
 
 
 def _judge(options: JudgeOptions, language: str, as_json: bool) -> None:
-    from studies.commands import judge
+    from studies.commands import judge, judge_request
     from studies.errors import in_sentences, quiet
     from studies.report.explanation import sentence
 
     quiet()
     with in_sentences():
-        request = judge.examine(options)
+        request = judge_request.examine(options)
         for warning in request.images.warnings:
             tell(f"note: {sentence(warning)}", err=True)
         selection, files = judge.judge(request, _teller(), translator(language))

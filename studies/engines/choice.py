@@ -52,9 +52,9 @@ INLINE = EngineChoice()
 
 @contextmanager
 def _inline(_choice: EngineChoice, study: Study, stepped: Stepped, told: Told) -> Iterator[Equipped]:
-    from studies.engines.worker import Worker
+    from studies.engines.inline import open_worker
 
-    yield Worker(study.spec, study.workspace, study.dataset, study.seed, stepped)
+    yield open_worker(study.spec, study.workspace, study.dataset, study.seed, stepped)
 
 
 @contextmanager

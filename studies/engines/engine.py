@@ -11,6 +11,7 @@ from search.trial import Proposal, Reason
 from studies.spec.sections import ConfirmSection, JudgeSection
 from studies.study.probe import ProbeResult
 from studies.study.trial import Checkpoint
+from trainer.trouble import Trouble
 
 if TYPE_CHECKING:
     from trainer.training.pack_size import Reading
@@ -31,6 +32,16 @@ class TrialDiverged:
 
     trial: int
     reason: Reason
+
+    @classmethod
+    def by(cls, trouble: Trouble, trial: int) -> Self:
+        """By what a trainer or a judge has met."""
+        return cls(trial, reason_of(trouble))
+
+
+def reason_of(trouble: Trouble) -> Reason:
+    """A trainer's or a judge's trouble in the search's terms."""
+    return Reason(trouble.code, trouble.values)
 
 
 MEMORY_FULL = Reason("memory_full")

@@ -64,12 +64,12 @@ class RayActor:
         Raises:
             StudyError: what a user can mend.
         """
-        from studies.engines.worker import Worker
+        from studies.engines.inline import open_worker
         from studies.errors import in_sentences, quiet
 
         quiet()
         with in_sentences():
-            self._worker = Worker(spec, Workspace(root), dataset, seed, self._stepped)
+            self._worker = open_worker(spec, Workspace(root), dataset, seed, self._stepped)
         return self.do(orders)
 
     def do(self, orders: Sequence[Order]) -> Report:

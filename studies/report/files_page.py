@@ -14,7 +14,8 @@ from studies.report.page import Flag, Grid, GridRow, Page, Table, TableRow
 from studies.report.study_page import columns
 from studies.report.trial_plots import run_plots
 from studies.selection.document import Selection
-from studies.selection.file_judge import JudgedFiles, JudgeRequest
+from studies.selection.judge_request import JudgeRequest
+from studies.selection.judged_files import JudgedFiles
 from studies.text.i18n import ENGLISH, Translator, marked
 
 

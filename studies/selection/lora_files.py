@@ -1,23 +1,19 @@
-"""LoRA files of any trainer: what keeps them from being judged, and their way into a slot."""
+"""LoRA files of any trainer: what they hold, and what keeps them from being judged."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 
-from trainer.adapters.bank import AdapterBank
-from trainer.adapters.shape import Shape
-from trainer.bases import checkpoint_header, skeleton
+from studies.selection.base_outline import Outline
+from trainer.bases import checkpoint_header
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import TITLES, Family
-from trainer.bases.find import Source
 from trainer.lora_files import file, formats, lycoris, peft
-from trainer.lora_files.kohya import Names
-from trainer.lora_files.layers import Layers, LoraFileError, slot_state
+from trainer.lora_files.layers import Layers, LoraFileError
 from trainer.lora_files.lycoris import Lycoris
 from trainer.tensor_header import CONVERT, PICKLES
 
@@ -29,27 +25,6 @@ _SDXL = ("lora_te2_", "text_encoder_2.", "lora_unet_input_blocks_")
 
 Content = Layers | Lycoris
 """What a file holds: low-rank factors, or what only LyCORIS reads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """A base model's layers without its weights."""
-
-    family: Family
-    names: Names
-    shapes: Mapping[str, tuple[int, ...]]
-    """Of every layer that a LoRA may adapt: the weight's shape, by the bank's name."""
-    in_blocks: frozenset[str]
-    """Layers of convolution blocks, which slots adapt only with a convolution rank."""
-
-
-def outline(source: Source) -> Outline:
-    """Reads a base model's configuration."""
-    made = skeleton.networks(source)
-    known, plain = skeleton.adaptable(made), set(skeleton.layers(made))
-    shapes = {name: _weight(made, name) for name in known}
-    names = Names.of(source.family, made["unet"].config)
-    return Outline(source.family, names, shapes, frozenset(set(known) - plain))
 
 
 def examined(path: Path, base: Outline | None) -> tuple[Content | None, str | None]:
@@ -121,60 +96,11 @@ def metadata(path: Path) -> dict[str, str]:
     return found
 
 
-def shape(layers: Layers, base: Outline) -> Shape:
-    """A slot in which all layers have room, whatever their ranks."""
-    plain = [layer.rank for layer in layers.values() if layer.down.ndim < 4 or layer.down.shape[-1] == 1]
-    wide = [layer.rank for layer in layers.values() if layer.down.ndim == 4 and layer.down.shape[-1] > 1]
-    conv_rank = max(wide, default=int(not base.in_blocks.isdisjoint(layers)))
-    return Shape(max(plain, default=1), 1.0, _parts(layers), conv_rank)
-
-
-def _parts(layers: Iterable[str]) -> tuple[str, ...]:
-    """Which models are adapted."""
-    parts = dict.fromkeys(name.partition(".")[0] for name in layers)
-    if "text_encoder_2" in parts:
-        parts["text_encoder"] = None
-    return tuple(parts)
-
-
-def fill(bank: AdapterBank, slot: int, layers: Content, base: Outline) -> None:
-    """Opens a slot with a file's weights; what LyCORIS reads becomes differences of whole weights."""
-    if isinstance(layers, Lycoris):
-        _fill_lycoris(bank, slot, layers, base)
-        return
-    bank.open(slot, shape(layers, base), 0)
-    bank.load(slot, slot_state(layers, bank.state(slot), bank.scales(slot)))
-
-
-def _fill_lycoris(bank: AdapterBank, slot: int, found: Lycoris, base: Outline) -> None:
-    conv_rank = int(not base.in_blocks.isdisjoint(found.tensors))
-    bank.open(slot, Shape(1, 1.0, _parts(found.tensors), conv_rank, algorithm="full"), 0)
-    state = bank.state(slot)
-    for layer, tensors in found.tensors.items():
-        weight, bias = lycoris.difference(layer, tensors, bank.frozen(layer))
-        state[f"{layer}.weight"] = weight
-        if bias is not None:
-            state[f"{layer}.bias"] = bias
-    bank.load(slot, state)
-
-
 def largest_rank(layers: Content) -> int:
     """What is shown as a file's rank."""
     if isinstance(layers, Lycoris):
         return max(lycoris.rank(tensors) for tensors in layers.tensors.values())
     return max(layer.rank for layer in layers.values())
-
-
-def values(layers: Content, base: Outline) -> int:
-    """How many numbers a file's slot holds."""
-    if isinstance(layers, Lycoris):
-        return sum(math.prod(base.shapes[layer]) for layer in layers.tensors)
-    return sum(layer.down.numel() + layer.up.numel() for layer in layers.values())
-
-
-def _weight(made: Mapping[str, nn.Module], name: str) -> tuple[int, ...]:
-    part, _, path = name.partition(".")
-    return tuple(made[part].get_submodule(path).get_parameter("weight").shape)
 
 
 def _made_for(path: Path, base: Outline | None) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from evaluation.pooling import pooled
 from evaluation.scorecard import ScoreCard
-from trainer.data.dataset import Dataset
+from trainer.data.dataset import WHOLE, Dataset
 from trainer.outcome import EpochEnd
 
 
@@ -33,6 +33,11 @@ def folds_of(dataset: Dataset, chosen: int | None) -> tuple[Fold, ...]:
     if chosen is not None or not dataset.folds:
         return (Fold(None, _captions(dataset, None)),)
     return tuple(Fold(number, _captions(dataset, number)) for number in range(len(dataset.folds)))
+
+
+def whole(folds: Sequence[Fold]) -> int | None:
+    """The fold number under which a data set holds out its test side alone; a single run keeps its own."""
+    return WHOLE if len(folds) > 1 else folds[0].number
 
 
 def shared_out(count: int, folds: int) -> int:

@@ -18,7 +18,8 @@ from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
 from studies.study.trial import MaybeReason
 from trainer.plan import TrainingPlan
-from trainer.training.probe import Probe
+from trainer.training.pack import Pack
+from trainer.training.probe import Probe, follow
 
 
 def probed_plan(planner: Planner) -> TrainingPlan:
@@ -84,6 +85,20 @@ class ProbeResult(BaseModel):
     def settled(self) -> float | None:
         """The rate, where every repetition settled."""
         return self.rate if self.flat else None
+
+
+def probe_study(pack: Pack, planner: Planner) -> ProbeResult:
+    """The probe of a study's first recipe.
+
+    Args:
+        pack: nothing is in training; out of memory, its limit is lower afterwards.
+        planner: of the study.
+
+    Raises:
+        StudyError: the recipe is no plan.
+    """
+    settings = planner.spec.probe
+    return ProbeResult.of(follow(pack, probed_plan(planner), settings.repetitions, settings.steps))
 
 
 def _known(rate: float) -> float | None:

@@ -10,10 +10,10 @@ import torch
 
 from evaluation.subject import Subject
 from trainer.adapters.bank import AdapterBank, Shape
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
-from trainer.training.pack import bank_for
 
 SUBJECTS = (Subject(0), Subject(None), Subject(1), Subject(2, clip_skip=2))
 

@@ -11,7 +11,7 @@ import torch
 from torchmetrics.multimodal import CLIPScore
 from transformers import BitImageProcessor, CLIPModel, CLIPProcessor, Dinov2Config, Dinov2Model
 
-from evaluation.encoders import PICTURES_AT_ONCE, ClipEncoder, EncoderError, ImageEncoder, fingerprint
+from evaluation.encoders import PICTURES_AT_ONCE, ClipEncoder, EncoderError, VisionEncoder, fingerprint
 from evaluation.metrics.similarity import image_image, text_image
 
 PROMPTS = ["a red heart", "a blue drum, isolated", "a frog"]
@@ -111,7 +111,7 @@ def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_dino_embeds_by_its_class_token(dino: Path, renders: torch.Tensor) -> None:
-    ours = ImageEncoder(str(dino), torch.device("cpu")).images(renders)
+    ours = VisionEncoder(str(dino), torch.device("cpu")).images(renders)
     model = Dinov2Model.from_pretrained(dino).eval()
     pictures = [(image * 255).byte().permute(1, 2, 0).numpy() for image in renders]
     inputs = BitImageProcessor.from_pretrained(dino)(images=pictures, return_tensors="pt")
@@ -122,25 +122,25 @@ def test_a_dino_embeds_by_its_class_token(dino: Path, renders: torch.Tensor) -> 
 
 def test_many_pictures_are_embedded_in_parts(dino: Path, renders: torch.Tensor) -> None:
     many = renders.repeat(PICTURES_AT_ONCE // 3 + 2, 1, 1, 1)
-    found = ImageEncoder(str(dino), torch.device("cpu")).images(many)
+    found = VisionEncoder(str(dino), torch.device("cpu")).images(many)
     assert found.shape == (len(many), 16)
     torch.testing.assert_close(found[:3], found[-3:], rtol=1e-4, atol=1e-5)
 
 
 def test_clip_may_be_the_image_encoder(clip: ClipEncoder, renders: torch.Tensor, assets: Path) -> None:
-    found = ImageEncoder(str(assets / "micro-clip"), torch.device("cpu")).images(renders)
+    found = VisionEncoder(str(assets / "micro-clip"), torch.device("cpu")).images(renders)
     torch.testing.assert_close(found, clip.images(renders))
 
 
 @pytest.mark.parametrize("name", ["/nowhere/dino", "no-such-owner/no-such-dino"])
 def test_a_missing_image_encoder_is_told_in_a_sentence(name: str) -> None:
     with pytest.raises(EncoderError, match=rf"judge\.image_encoder: '{name}' is not the folder or hub name"):
-        ImageEncoder(name, torch.device("cpu"))
+        VisionEncoder(name, torch.device("cpu"))
 
 
 def test_what_does_not_read_pictures_is_no_image_encoder(assets: Path) -> None:
     with pytest.raises(EncoderError, match=r"judge\.image_encoder: .*text_encoder"):
-        ImageEncoder(str(assets / "micro-sd" / "text_encoder"), torch.device("cpu"))
+        VisionEncoder(str(assets / "micro-sd" / "text_encoder"), torch.device("cpu"))
 
 
 def test_a_fingerprint_is_of_the_contents_not_of_the_place(assets: Path, tmp_path: Path) -> None:

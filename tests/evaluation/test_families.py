@@ -11,18 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from evaluation.judge import Judge, Panel
+from evaluation.judge import Judge
+from evaluation.panel import Panel
 from evaluation.rendering import RenderSettings, render
 from evaluation.subject import Subject
 from evaluation.validation import cells, measure
 from tests.evaluation.conftest import fill
 from trainer.adapters.bank import AdapterBank, Shape
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.seeds import generator
 from trainer.training import noise
-from trainer.training.pack import bank_for
 
 Load = Callable[..., BaseModel]
 SETTINGS = RenderSettings(steps=4, guidance=3.0, width=64, height=64)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from evaluation.encoders import ClipEncoder
-from evaluation.judge import Judge, Panel
+from evaluation.judge import Judge
+from evaluation.panel import Panel
 from evaluation.rendering import RenderSettings, render
 from evaluation.subject import Subject
 from evaluation.validation import cells, measure

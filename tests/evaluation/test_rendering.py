@@ -14,11 +14,11 @@ from evaluation.rendering import RenderSettings, render
 from evaluation.subject import Subject
 from tests.evaluation.conftest import SUBJECTS, Stand
 from trainer.adapters.bank import AdapterBank
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.seeds import generator
-from trainer.training.pack import bank_for
 
 SETTINGS = RenderSettings(steps=5, guidance=4.0, width=64, height=64, negative_prompt="blurry")
 PROMPTS, SEEDS = ["a red heart", "a drum", "a frog"], [11, 12, 13]

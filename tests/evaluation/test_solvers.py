@@ -15,11 +15,11 @@ from evaluation.subject import Subject
 from tests.evaluation.conftest import Stand
 from tests.evaluation.test_rendering import PROMPTS, SEEDS, SETTINGS
 from trainer.adapters.bank import AdapterBank
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.seeds import generator
-from trainer.training.pack import bank_for
 
 NEEDED = {"ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_karras", "unipc", "pndm"}
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from trainer.adapters.bank import AdapterBank, Row
-from trainer.bases.base_model import BaseModel
 from trainer.bases.conditioning import Conditioning
 from trainer.data.augmentation import drawn
 from trainer.data.captions import spoken
@@ -95,11 +94,11 @@ def gather(runs: list[TrainingRun], data: Encoded, dtype: torch.dtype) -> Rows:
     return Rows(runs, owner, clean, wanted, inputs, when, alphas, captions, priors, shown)
 
 
-def time_ids(rows: Rows, base: BaseModel) -> Tensor | None:
+def time_ids(rows: Rows, data: Encoded) -> Tensor | None:
     """SDXL's sizes of each row's picture, shape (n, 6); None for other families."""
-    if not base.wants_sizes:
+    if not data.base.wants_sizes:
         return None
-    return base.time_ids([framed(view) for _, view in rows.shown])
+    return data.base.time_ids([framed(view) for _, view in rows.shown])
 
 
 def text(rows: Rows, data: Encoded, bank: AdapterBank) -> Conditioning:

@@ -11,10 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainer.adapters.bank import AdapterBank
-from trainer.adapters.targets import convolution_targets, text_targets, unet_targets
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
-from trainer.data.buckets import Size
 from trainer.data.encoded import Encoded
 from trainer.lora_files import merging
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory, is_out_of_memory
@@ -112,7 +110,7 @@ class Pack:
     def _participants(self) -> list[TrainingRun]:
         """The runs whose next images have the commonest size, neighbours alike in batch size and rank."""
         sizes = Counter(run.next_size for run in self.runs.values())
-        size: Size = max(sizes, key=lambda size: (sizes[size], size))
+        size = max(sizes, key=lambda size: (sizes[size], size))
         runs = [run for run in self.runs.values() if run.next_size == size]
         return sorted(runs, key=lambda run: (run.plan.data.batch_size, run.plan.lora.rank, run.slot))
 
@@ -148,7 +146,7 @@ class Pack:
         text = rows.text(batch, self.data, self.bank)
         prediction = self.base.prediction_type
         with self.bank.rows(batch.slots, batch.presentations):
-            said = self.base.predict(batch.inputs, batch.timesteps, text, time_ids(batch, self.base))
+            said = self.base.predict(batch.inputs, batch.timesteps, text, time_ids(batch, self.data))
             wanted = noise.target(batch.latents, batch.noise, batch.alphas, prediction)
             squared = losses.squared_error(said, wanted)
             minimised = losses.minimised(squared, said, wanted, batch.noise_plans)
@@ -182,11 +180,3 @@ class Pack:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return OutOfMemory(newest)
-
-
-def bank_for(base: BaseModel, capacity: int) -> AdapterBank:
-    """Wraps attention, feed-forward and convolution layers of the U-Net, and the text encoders' own."""
-    models = {"unet": base.unet, **base.text_encoders}
-    targets = {"unet": unet_targets(base.unet)}
-    targets |= {part: text_targets(encoder) for part, encoder in base.text_encoders.items()}
-    return AdapterBank(models, targets, capacity, {"unet": convolution_targets(base.unet)})

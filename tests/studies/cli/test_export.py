@@ -12,11 +12,11 @@ from studies.sd_scripts.importing import read as read_configuration
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented, invent
 from trainer.adapters.bank import Shape
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.lora_files import file, formats, kohya
 from trainer.lora_files.layers import from_state
 from trainer.plan import TrainingPlan
-from trainer.training.pack import bank_for
 
 
 def test_copies_into_a_folder_under_the_studys_name(finished: Invented, tmp_path: Path, run: Run) -> None:

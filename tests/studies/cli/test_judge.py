@@ -24,7 +24,7 @@ from studies.selection.document import (
 from studies.selection.document import (
     Run as RunOfFiles,
 )
-from studies.selection.file_judge import JudgedFiles
+from studies.selection.judged_files import JudgedFiles
 from studies.study.trial import Origin
 from tests.studies import made
 from tests.studies.cli.conftest import Run
@@ -113,7 +113,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
     )
     asked = SimpleNamespace(images=SimpleNamespace(warnings=(Reason.told("look out"),)), out=tmp_path / "out")
     judged = JudgedFiles(selection, (), torch.zeros(0), ())
-    monkeypatch.setattr("studies.commands.judge.examine", lambda options: asked)
+    monkeypatch.setattr("studies.commands.judge_request.examine", lambda options: asked)
     monkeypatch.setattr("studies.commands.judge.judge_files", lambda request, told: judged)
     monkeypatch.setattr(
         "studies.report.files_page.write", lambda path, judged, request, say: path.write_text("page")

@@ -13,11 +13,12 @@ from benchmarks.chaos import distance
 from search.trial import Proposal
 from studies.engines.choice import EngineChoice, opened
 from studies.engines.engine import Equipped, Exam, Scored, TrialDiverged
-from studies.engines.worker import Worker
+from studies.engines.inline import open_worker
 from studies.runner.progress import Listener
 from studies.spec.planner import Planner
 from studies.study import study
 from studies.study.study import Study
+from studies.study.trial import Checkpoint
 from tests.studies.conftest import write_study
 from trainer.bases import base_model
 from trainer.data.caches import TensorCache
@@ -43,25 +44,32 @@ def opened_study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="module")
 def judged(opened_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    """What a worker in this process says of the brisk trial alone: its cards, and its last checkpoint examined."""
+    """What a worker in this process says of the brisk trial alone: its checkpoints, and the last one examined."""
     workspace = type(opened_study.workspace)(tmp_path_factory.mktemp("judged"))
     workspace.prepare()
-    worker = Worker(opened_study.spec, workspace, opened_study.dataset, opened_study.seed, lambda *_: None)
+    worker = open_worker(
+        opened_study.spec, workspace, opened_study.dataset, opened_study.seed, lambda *_: None
+    )
     worker.admit(Proposal(0, BRISK), [])
-    cards = to_the_end(worker)[0]
-    return {"cards": cards, "exam": worker.examine([(0, 2)], EXAM)[0], "spreads": worker.spreads()}
+    checkpoints = to_the_end(worker)[0]
+    return {
+        "checkpoints": checkpoints,
+        "exam": worker.examine([(0, 2)], EXAM)[0],
+        "noise": worker.measurement_noise(),
+    }
 
 
-def to_the_end(engine: Any) -> dict[int, list[Mapping[str, Any]]]:
-    """Trains what was admitted; the cards of each trial."""
-    cards: dict[int, list[Mapping[str, Any]]] = {}
+def to_the_end(engine: Any) -> dict[int, list[Checkpoint]]:
+    """Trains what was admitted; the checkpoints of each trial."""
+    checkpoints: dict[int, list[Checkpoint]] = {}
     while not engine.idle:
         for event in engine.advance():
             assert isinstance(event, Scored)
-            cards.setdefault(event.trial, []).append(event.card)
+            trial = event.checkpoint.trial
+            checkpoints.setdefault(trial, []).append(event.checkpoint)
             if event.last:
-                engine.drop(event.trial)
-    return cards
+                engine.stop(trial)
+    return checkpoints
 
 
 def trained_alone(opened: Study, values: Mapping[str, Any]) -> list[dict[str, torch.Tensor]]:
@@ -93,7 +101,8 @@ class EngineContract:
 
     @pytest.fixture(scope="class")
     def engine(self, opened_study: Study) -> Iterator[Equipped]:
-        with opened(self.choice, opened_study, Listener()) as engine:
+        listener = Listener()
+        with opened(self.choice, opened_study, listener.stepped, listener.phase) as engine:
             engine.limit_pack(PACK)
             yield engine
 
@@ -102,10 +111,10 @@ class EngineContract:
     ) -> None:
         for number, values in enumerate((GENTLE, BRISK)):
             engine.admit(Proposal(number, values), [])
-        cards = to_the_end(engine)
+        checkpoints = to_the_end(engine)
         for number, values in enumerate((GENTLE, BRISK)):
             alone = trained_alone(opened_study, values)
-            assert [card["epoch"] for card in cards[number]] == [1, 2] and len(alone) == 2
+            assert [one.epoch for one in checkpoints[number]] == [1, 2] and len(alone) == 2
             for epoch, tensors in enumerate(alone, 1):
                 assert far(opened_study.workspace.lora(number, epoch), tensors) < TOLERANCE
 
@@ -114,13 +123,12 @@ class EngineContract:
     ) -> None:
         engine.admit(Proposal(10, GENTLE), [])
         engine.admit(Proposal(11, BRISK), [])
-        for ours, theirs in zip(to_the_end(engine)[11], judged["cards"], strict=True):
-            assert {k: ours[k] for k in ("epoch", "images_seen", "steps", "rank")} == {
-                k: theirs[k] for k in ("epoch", "images_seen", "steps", "rank")
-            }
+        for ours, theirs in zip(to_the_end(engine)[11], judged["checkpoints"], strict=True):
+            for name in ("epoch", "images_seen", "steps", "rank"):
+                assert getattr(ours, name) == getattr(theirs, name)
             for name in ("validation", "clip_image", "clip_text"):
-                found, expected = ours["scores"][name]["mean"], theirs["scores"][name]["mean"]
-                assert found == pytest.approx(expected, rel=0.05, abs=1e-2)
+                measured, expected = (one.scores.metrics[name].difference.mean for one in (ours, theirs))
+                assert measured == pytest.approx(expected, rel=0.05, abs=1e-2)
 
     def test_a_dropped_trial_frees_its_room_and_an_engine_without_trials_is_idle(
         self, engine: Equipped
@@ -130,12 +138,12 @@ class EngineContract:
             engine.admit(Proposal(20 + admitted, GENTLE), [])
             admitted += 1
         assert admitted == PACK * (self.choice.workers or 1) and not engine.idle
-        engine.drop(20)
+        engine.stop(20)
         assert engine.has_room
         engine.admit(Proposal(40, GENTLE), [])
         assert not engine.has_room
         for number in (40, *range(21, 20 + admitted)):
-            engine.drop(number)
+            engine.stop(number)
         assert engine.idle and engine.has_room
 
     def test_a_resumed_trial_goes_on_from_its_last_epoch_to_what_it_would_have_been(
@@ -144,13 +152,13 @@ class EngineContract:
         engine.admit(Proposal(30, BRISK), [])
         (first,) = engine.advance()
         assert isinstance(first, Scored) and not first.last
-        engine.drop(30)
-        engine.admit(Proposal(30, BRISK, resumed=True), [first.card])
+        engine.stop(30)
+        engine.admit(Proposal(30, BRISK, resumed=True), [first.checkpoint])
         before = engine.seconds["training"]
         (again,) = engine.advance()
         assert again == first, "what is stored is told again, not trained again"
-        cards = to_the_end(engine)[30]
-        assert [card["epoch"] for card in cards] == [2] and engine.seconds["training"] > before
+        checkpoints = to_the_end(engine)[30]
+        assert [one.epoch for one in checkpoints] == [2] and engine.seconds["training"] > before
         alone = trained_alone(opened_study, BRISK)[-1]
         assert far(opened_study.workspace.lora(30, 2), alone) < TOLERANCE
 
@@ -161,8 +169,9 @@ class EngineContract:
         to_the_end(engine)
         cards = engine.examine([(50, 1), (50, 2)], EXAM)
         for name in ("validation", "clip_text"):
-            assert cards[1][name]["mean"] == pytest.approx(judged["exam"][name]["mean"], rel=0.05, abs=1e-2)
-        assert engine.spreads() == pytest.approx(judged["spreads"], rel=1e-3, abs=1e-3)
+            measured, expected = (card.metrics[name].difference.mean for card in (cards[1], judged["exam"]))
+            assert measured == pytest.approx(expected, rel=0.05, abs=1e-2)
+        assert engine.measurement_noise() == pytest.approx(judged["noise"], rel=1e-3, abs=1e-3)
 
     def test_working_time_is_counted_by_kind(self, engine: Equipped) -> None:
         before = dict(engine.seconds)
@@ -181,7 +190,7 @@ class EngineContract:
         engine.admit(Proposal(80, GENTLE), [])
         to_the_end(engine)
         before = opened_study.workspace.lora(80, 1).stat()
-        engine.settle(Proposal(80, GENTLE), 1)
+        assert engine.retrain_on_all(Proposal(80, GENTLE), 1) is None
         assert opened_study.workspace.lora(80, 1).stat() == before
 
 

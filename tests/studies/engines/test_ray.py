@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.study import study
 from studies.study.study import Study
+from studies.study.trial import Checkpoint
 from tests.studies.conftest import write_study
 from tests.studies.engines.test_contract import BRISK, GENTLE, far, to_the_end, trained_alone
 from tests.studies.runner.test_runner import run
@@ -36,6 +37,9 @@ GcsClient(address=sys.argv[1]).internal_kv_keys(b"", namespace=None, timeout=5)
 """
 
 
+DIED = Reason("ray_worker_died", {"worker": 0})
+
+
 class Told(Listener):
     """Keeps phases; calls somebody at every checkpoint."""
 
@@ -48,12 +52,16 @@ class Told(Listener):
     def phase(self, text: str) -> None:
         self.phases.append(text)
 
-    def returned(self, number: int, reason: Reason) -> None:
+    def requeued(self, number: int, reason: Reason) -> None:
         self.waits.append(sentence_of(reason))
 
-    def checkpoint(self, number: int, card: Mapping[str, Any]) -> None:
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
         self._checkpoints += 1
         self._at_checkpoint(self._checkpoints)
+
+
+def ignored(*_: object) -> None:
+    """For what nobody listens to."""
 
 
 @pytest.fixture
@@ -84,16 +92,16 @@ class TestOnThisMachine:
 
     def test_a_worker_that_is_killed_gives_its_trial_back_and_comes_again(self, begun: Study) -> None:
         watch = Told()
-        with opened(EngineChoice("ray", workers=1), begun, watch) as engine:
+        with opened(EngineChoice("ray", workers=1), begun, watch.stepped, watch.phase) as engine:
             engine.admit(Proposal(0, BRISK), [])
             (first,) = engine.advance()
             assert isinstance(first, Scored)
             _kill_worker(engine)
-            assert engine.advance() == [Requeued(0, "Ray worker 0 died")]
+            assert engine.advance() == [Requeued(0, DIED)]
             assert not engine.idle and not engine.has_room, "nothing can be admitted before the new one lives"
             assert engine.advance() == [] and engine.has_room
-            engine.admit(Proposal(0, BRISK, resumed=True), [first.card])
-            assert [card["epoch"] for card in to_the_end(engine)[0]] == [1, 2]
+            engine.admit(Proposal(0, BRISK, resumed=True), [first.checkpoint])
+            assert [one.epoch for one in to_the_end(engine)[0]] == [1, 2]
         assert any("died and is started anew" in phase for phase in watch.phases)
         assert far(begun.workspace.lora(0, 2), trained_alone(begun, BRISK)[-1]) < 5e-3
 
@@ -101,22 +109,22 @@ class TestOnThisMachine:
         self, begun: Study, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("studies.engines.ray.RESTARTS", 0)
-        with opened(EngineChoice("ray", workers=1), begun, Told()) as engine:
+        with opened(EngineChoice("ray", workers=1), begun, ignored, ignored) as engine:
             engine.admit(Proposal(0, GENTLE), [])
             _kill_worker(engine)
-            assert engine.advance() == [Requeued(0, "Ray worker 0 died")]
+            assert engine.advance() == [Requeued(0, DIED)]
             with pytest.raises(StudyError, match=r"No Ray worker is left.*run the same command again"):
                 engine.advance()
 
     def test_more_workers_than_devices_are_refused(self, begun: Study) -> None:
         with (
             pytest.raises(StudyError, match="--workers is 999, but this Ray cluster has"),
-            opened(EngineChoice("ray", workers=999), begun, Told()),
+            opened(EngineChoice("ray", workers=999), begun, ignored, ignored),
         ):
             pass
 
     def test_what_a_user_can_mend_is_told_as_inline(self, begun: Study) -> None:
-        with opened(EngineChoice("ray", workers=1), begun, Told()) as engine:
+        with opened(EngineChoice("ray", workers=1), begun, ignored, ignored) as engine:
             picture = sorted(begun.workspace.root.parent.rglob("images/*/*.png"))
             for path in picture:
                 path.write_bytes(b"no longer an image")
@@ -141,7 +149,7 @@ def test_a_head_that_dies_is_told(begun: Study, monkeypatch: pytest.MonkeyPatch)
 
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
-        with opened(EngineChoice("ray", nodes.address), begun, Told()) as engine:
+        with opened(EngineChoice("ray", nodes.address), begun, ignored, ignored) as engine:
             engine.admit(Proposal(0, GENTLE), [])
             nodes.head_node.kill_gcs_server()
             with pytest.raises(StudyError, match=r"no longer answers.*run the same command again"):
@@ -164,7 +172,7 @@ def test_a_node_that_is_killed_midway_changes_nothing(tmp_path: Path) -> None:
         doomed = nodes.add_node(num_cpus=1, num_gpus=1)
         watch = Told(lambda count: nodes.remove_node(doomed, allow_graceful=False) if count == 3 else None)
         begun = study.begin(study_file, tmp_path / "ray")
-        with opened(EngineChoice("ray", nodes.address), begun, watch) as engine:
+        with opened(EngineChoice("ray", nodes.address), begun, watch.stepped, watch.phase) as engine:
             engine.limit_pack(2)
             Runner(begun, engine, watch).run()
     finally:

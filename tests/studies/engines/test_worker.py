@@ -8,7 +8,7 @@ import pytest
 
 from search.trial import Proposal
 from studies.engines.engine import Exam, Scored
-from studies.engines.worker import Worker
+from studies.engines.inline import open_worker
 from studies.study import study
 from tests.trainer.driving import relative_difference
 from trainer.lora_files import file, kohya
@@ -33,7 +33,9 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
     )
     path.write_text(text + "[objective]\nvalidation = 1.0\n")
     opened = study.begin(path, tmp_path / "workspace")
-    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None)
+    worker = open_worker(
+        opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
+    )
     worker.admit(Proposal(0, RECIPE), [])
     (scored,) = worker.advance()
     assert isinstance(scored, Scored)
@@ -45,26 +47,28 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
     with pack.shown([0]):
         assert relative_difference(saved, bank.state(slot)) < 1e-3
     assert relative_difference(saved, bank.state(slot)) > 0.1
-    worker.drop(0)
+    worker.stop(0)
     (again,) = worker.examine([(0, 1)], Exam("validation", opened.spec.judge.timesteps, 2, 1, "search"))
-    assert scored.card["scores"]["validation"]["mean"] == pytest.approx(again["validation"]["mean"], abs=1e-3)
+    assert scored.checkpoint.scores.validation.mean == pytest.approx(again.validation.mean, abs=1e-3)
 
 
 def test_copying_is_asked_at_every_checkpoint_and_other_prompts_at_the_last(small_study, tmp_path: Path):
     opened = study.begin(small_study(trials=1, images=40), tmp_path / "workspace")
-    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None)
-    spreads = worker.spreads()
-    assert {"validation", "clip_image", "clip_text", "memorisation"} <= spreads.keys()
+    worker = open_worker(
+        opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
+    )
+    noise = worker.measurement_noise()
+    assert {"validation", "clip_image", "clip_text", "memorisation"} <= noise.keys()
     worker.admit(Proposal(0, RECIPE), [])
     cards = []
     while not worker.idle:
         (scored,) = worker.advance()
         assert isinstance(scored, Scored)
-        cards.append(scored.card["scores"])
+        cards.append(scored.checkpoint.scores)
         if scored.last:
-            worker.drop(0)
+            worker.stop(0)
     assert len(cards) > 1
-    assert [card["flexibility"] is not None for card in cards] == [False] * (len(cards) - 1) + [True]
-    assert all(card["memorisation"] and card["memorisation_level"] for card in cards)
-    assert all(set(card["nearest_training"]) <= set(opened.dataset.split.train) for card in cards)
+    assert ["flexibility" in card.metrics for card in cards] == [False] * (len(cards) - 1) + [True]
+    assert all(card.metrics["memorisation"].level for card in cards)
+    assert all(set(card.nearest_training or ()) <= set(opened.dataset.split.train) for card in cards)
     assert worker.seconds["judging"] > 0

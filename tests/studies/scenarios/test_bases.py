@@ -17,11 +17,11 @@ from tests.studies.conftest import ASSETS, StudyMaker
 from tests.studies.runner.test_runner import run
 from tests.studies.spec.test_study_file import GOOD
 from trainer.adapters.bank import Shape
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.lora_files import merging
 from trainer.lora_files.file import slot_keys, write
 from trainer.plans.base import MergedLora
-from trainer.training.pack import bank_for
 
 Maker = Callable[..., Path]
 ALGORITHMS = ("lora", "full", "dylora")

@@ -150,7 +150,7 @@ def test_an_image_that_changes_under_a_run_ends_it_resumably(small_study, tmp_pa
 
 def test_clock_jumps_do_not_matter(small_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wall clock leaps by a day, back and forth, at every look; the budget in minutes stays what it is."""
-    from studies.engines.worker import Worker
+    from studies.engines.inline import open_worker
     from studies.runner.progress import Listener
     from studies.runner.runner import Runner
     from studies.study import study
@@ -161,7 +161,9 @@ def test_clock_jumps_do_not_matter(small_study, tmp_path: Path, monkeypatch: pyt
     study_file = small_study(trials=1, images=16)
     study_file.write_text(study_file.read_text().replace("trials = 1", "trials = 1\nminutes = 30"))
     opened = study.begin(study_file, tmp_path / "ws")
-    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None)
+    worker = open_worker(
+        opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
+    )
     Runner(opened, worker, Listener()).run()
     (record,) = opened.memory.records()
     assert record.state == "finished"

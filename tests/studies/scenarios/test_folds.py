@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 
 from benchmarks.chaos import run as start
-from studies.engines.worker import Worker
+from studies.engines.inline import open_worker
 from studies.study import study
 from studies.workspace import Workspace
 from tests.studies.conftest import write_study
@@ -75,7 +75,7 @@ def test_a_pooled_card_equals_what_each_run_gets_alone(finished: Workspace, tmp_
     record = next(r for r in opened.memory.records() if r.cards)
     pooled = record.cards[0]["scores"]["validation_by_image"]
     alone: list[float] = []
-    worker = Worker(opened.spec, Workspace(tmp_path), opened.dataset, opened.seed, lambda *_: None)
+    worker = open_worker(opened.spec, Workspace(tmp_path), opened.dataset, opened.seed, lambda *_: None)
     for place, judge in enumerate(worker._examiner.judges):
         file = finished.lora(record.number, 1, place)
         (card,) = worker._examiner._read(judge, [file])

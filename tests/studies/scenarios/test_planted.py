@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from search.trial import TrialRecord
-from studies.engines.worker import Worker
+from studies.engines.inline import open_worker
 from studies.report.diagnosis import diagnose
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
@@ -82,7 +82,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[TrialRecord]:
     path = folder / "planted.toml"
     path.write_text(TEXT.format(assets=ASSETS))
     opened = study.begin(path, folder / "ws")
-    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda *_: None)
+    worker = open_worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda *_: None)
     worker.limit_pack(4)
     Runner(opened, worker, Listener()).search()
     return opened.memory.records()

@@ -16,19 +16,24 @@ import pytest
 import torch
 
 from evaluation.scorecard import ScoreCard
-from studies.commands.judge import JudgeOptions, examine, write
+from studies.commands.judge import write
+from studies.commands.judge_request import JudgeOptions, examine, rows_for
 from studies.report import files_page
 from studies.report.choice import explained
 from studies.report.explanation import sentence
-from studies.selection.file_judge import FileJudge, JudgedFiles, JudgeRequest, judge_files, rows_for
-from studies.selection.lora_files import fill, fitting, outline
+from studies.selection.base_outline import outline
+from studies.selection.file_judge import FileJudge
+from studies.selection.judge_request import JudgeRequest
+from studies.selection.judged_files import JudgedFiles, judge_files
+from studies.selection.lora_files import fitting
+from studies.selection.lora_slots import fill
 from studies.spec.sections import ConfirmSection, JudgeSection
 from studies.text.i18n import ENGLISH, translator
 from tests.studies.report.test_page import Page
+from trainer.adapters.wrapping import bank_for
 from trainer.bases import base_model, find
 from trainer.lora_files import file
 from trainer.plans.base import BasePlan
-from trainer.training.pack import bank_for
 
 NUMBERS = ("validation", "clip_image", "clip_text", "memorisation", "flexibility", "training")
 
@@ -251,7 +256,7 @@ def test_the_page_speaks_chinese(judged: tuple[JudgedFiles, JudgeRequest], tmp_p
 def test_two_passes_give_the_figures_of_one(
     files: tuple[Path, Path, Path], judged: tuple[JudgedFiles, JudgeRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studies.selection.file_judge._BANK_BYTES", 1)
+    monkeypatch.setattr("studies.selection.file_slots._BANK_BYTES", 1)
     told: list[str] = []
     cards = FileJudge(judged[1], told.append).score([0, 1])
     assert sum(text.startswith("scoring") for text in told) == 2

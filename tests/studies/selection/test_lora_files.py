@@ -11,12 +11,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from studies.selection.lora_files import Outline, examined, fill, fitting, outline, shape
+from studies.selection.base_outline import Outline, outline
+from studies.selection.lora_files import examined, fitting
+from studies.selection.lora_slots import fill, shape
 from trainer.adapters.bank import AdapterBank
+from trainer.adapters.wrapping import bank_for
 from trainer.bases import base_model, find
 from trainer.bases.base_model import BaseModel
 from trainer.plans.base import BasePlan
-from trainer.training.pack import bank_for
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.trainer.driving import equal, pack, relative_difference, state, steps, train
 from tests.trainer.training.test_pack import with_peft
+from trainer.adapters.wrapping import bank_for
 from trainer.bases import base_model
 from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.bases.conditioning import Framing
@@ -22,7 +23,6 @@ from trainer.data.order import epoch_batches
 from trainer.plan import TrainingPlan
 from trainer.plans.base import BasePlan
 from trainer.training import noise
-from trainer.training.pack import bank_for
 
 Load = Callable[..., BaseModel]
 Encode = Callable[[Dataset, BaseModel], Encoded]

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from tests.evaluation.conftest import fill
 from trainer.adapters.bank import AdapterBank, Shape
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.lora_files import file as lora_file
 from trainer.lora_files import formats, kohya, layers
 from trainer.lora_files.formats import Format
 from trainer.lora_files.layers import Layers, LoraFileError, LowRank
-from trainer.training.pack import bank_for
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 LAYOUTS: tuple[Format, ...] = ("kohya", "diffusers", "peft")

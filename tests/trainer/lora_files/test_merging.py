@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tests.trainer.driving import pack, state, steps
 from trainer.adapters.bank import Shape
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
@@ -21,7 +22,7 @@ from trainer.lora_files.file import LoraFileError, read, slot_keys
 from trainer.lora_files.formats import Format
 from trainer.plan import TrainingPlan
 from trainer.plans.base import MergedLora
-from trainer.training.pack import Pack, bank_for
+from trainer.training.pack import Pack
 
 Bases = Callable[..., BaseModel]
 Encode = Callable[[Dataset, BaseModel], Encoded]

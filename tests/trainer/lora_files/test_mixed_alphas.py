@@ -11,10 +11,10 @@ import torch
 from tests.evaluation.conftest import fill
 from tests.trainer.lora_files.test_formats import Case, picture, pipeline
 from trainer.adapters.bank import Shape
+from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.lora_files.formats import Format
 from trainer.lora_files.layers import from_state
-from trainer.training.pack import bank_for
 
 SHAPES = {
     "ranks": Shape(4, 0.35, ("unet",), block_ranks=(("mid_block", 2), ("up_blocks", 8))),
