@@ -24,12 +24,10 @@ WIDE: Mapping[str, str] = {
     "studies.commands.init": "to be cut",
     "studies.commands.plan": "to be cut",
     "studies.commands.run": "to be cut",
-    "studies.commands.train": "to be cut",
     "studies.report.files_page": "to be cut",
     "studies.report.study_page": "to be cut",
     "studies.runner.runner": "to be cut",
     "studies.spec.study_file": "to be cut",
-    "studies.study.study": "to be cut",
 }
 """Modules that may import more than ``FAN_OUT``, and why."""
 UNMIRRORED = {

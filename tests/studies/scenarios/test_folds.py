@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from benchmarks.chaos import run as start
 from studies.engines.inline import open_worker
-from studies.study import study
+from studies.study import beginning
 from studies.workspace import Workspace
 from tests.studies.conftest import write_study
 from tests.studies.runner.test_runner import run
@@ -35,7 +35,7 @@ def plan_of(path: Path) -> dict[str, dict[str, object]]:
 
 
 def test_every_checkpoint_is_judged_on_all_images_but_the_test_sides(finished: Workspace) -> None:
-    opened = study.reopen(finished.root)
+    opened = beginning.reopen(finished.root)
     images = len(opened.dataset.split.train) + len(opened.dataset.split.validation)
     for record in opened.memory.records():
         for card in record.cards:
@@ -44,14 +44,14 @@ def test_every_checkpoint_is_judged_on_all_images_but_the_test_sides(finished: W
 
 
 def test_images_of_all_runs_count_and_the_report_tells_of_the_folds(finished: Workspace) -> None:
-    opened = study.reopen(finished.root)
+    opened = beginning.reopen(finished.root)
     record = next(r for r in opened.memory.records() if r.cards)
     assert record.images_trained == FOLDS * record.images_seen > 0
     assert f"{FOLDS} folds: every trial is trained once without each" in finished.report.read_text()
 
 
 def test_a_trial_leaves_a_file_for_each_fold(finished: Workspace) -> None:
-    record = next(r for r in study.reopen(finished.root).memory.records() if r.cards)
+    record = next(r for r in beginning.reopen(finished.root).memory.records() if r.cards)
     for fold in range(FOLDS):
         assert plan_of(finished.lora(record.number, 1, fold))["data"]["fold"] == fold
 
@@ -62,7 +62,7 @@ def test_the_winner_is_trained_again_on_all_folds_for_as_many_epochs(finished: W
     assert plan["data"]["fold"] == -1
     with safe_open(finished.best, "pt") as file:
         metadata = file.metadata()
-    opened = study.reopen(finished.root)
+    opened = beginning.reopen(finished.root)
     images = len(opened.dataset.split.train) + len(opened.dataset.split.validation)
     assert int(metadata["ss_epoch"]) == selection["winner"]["epoch"]
     assert int(metadata["ss_num_train_images"]) % images == 0
@@ -71,7 +71,7 @@ def test_the_winner_is_trained_again_on_all_folds_for_as_many_epochs(finished: W
 
 def test_a_pooled_card_equals_what_each_run_gets_alone(finished: Workspace, tmp_path: Path) -> None:
     """Fold by fold, the same plan with ``data.fold`` alone has the scores of its part."""
-    opened = study.reopen(finished.root)
+    opened = beginning.reopen(finished.root)
     record = next(r for r in opened.memory.records() if r.cards)
     pooled = record.cards[0]["scores"]["validation_by_image"]
     alone: list[float] = []
@@ -86,7 +86,7 @@ def test_a_pooled_card_equals_what_each_run_gets_alone(finished: Workspace, tmp_
 def test_small_sets_are_dealt_into_folds_unless_told_otherwise(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     path.write_text(path.read_text().replace("folds = 0\n", ""))
-    dataset = study.begin(path, tmp_path / "ws").dataset
+    dataset = beginning.begin(path, tmp_path / "ws").dataset
     assert len(dataset.folds) == 5
     assert any("5 folds" in warning for warning in dataset.warnings)
 
@@ -99,7 +99,7 @@ def test_a_study_in_folds_that_is_killed_goes_on_with_the_same_cards(
         kill_after(start(path, workspace), workspace, count)
     assert start(path, workspace).wait() == 0
     for record, other in zip(
-        *(study.reopen(root).memory.records() for root in (finished.root, workspace)), strict=True
+        *(beginning.reopen(root).memory.records() for root in (finished.root, workspace)), strict=True
     ):
         assert record.values == other.values
         for card, again in zip(record.cards, other.cards, strict=True):
