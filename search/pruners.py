@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -44,8 +43,6 @@ class PrunerSettings(BaseModel):
             problems.append(f"pruner.reduction_factor must be at least 2, but got {self.reduction_factor}.")
         if not 0 < self.percentile < 100:
             problems.append(f"pruner.percentile must lie between 0 and 100, but got {self.percentile:g}.")
-        if self.name == "wilcoxon" and find_spec("scipy") is None:
-            problems.append("The pruner 'wilcoxon' needs scipy: pip install 'lorasearch[samplers]'.")
         if problems:
             raise ValueError("\n".join(problems))
         return self

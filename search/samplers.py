@@ -168,4 +168,4 @@ def _experiments() -> Iterator[None]:
 SAMPLERS: dict[str, Factory] = {"cmaes": _cmaes, "gp": _gp, "qmc": _qmc, "random": _random, "tpe": _tpe}
 
 
-_NEEDS = {"cmaes": ("cmaes",), "gp": ("scipy",), "qmc": ("scipy",)}
+_NEEDS = {"cmaes": ("cmaes",)}

@@ -15,13 +15,12 @@ def standard_error(values: Sequence[float]) -> float:
 def widening(count: int) -> float:
     """How much larger twice the standard error of ``count`` values must be for chance to exceed it in 4.6 %.
 
-    Student's t in place of the normal distribution, by the expansion of Cornish and Fisher (Abramowitz &
-    Stegun 1972, 26.7.5) at z = 2; for two values, where it does not converge, the exact quantile.
+    The quantile of Student's t that is as rare as 2 is for the normal distribution, in units of 2.
 
     Args:
         count: number of values, at least 2.
     """
-    if count == 2:
-        return math.tan(math.pi / 2 * math.erf(math.sqrt(2))) / 2
-    freedom = count - 1
-    return 1 + 1.25 / freedom + 1.53125 / freedom**2 + 1.4296875 / freedom**3
+    from scipy.special import stdtrit
+
+    below = (1 + math.erf(math.sqrt(2))) / 2
+    return float(stdtrit(count - 1, below)) / 2

@@ -14,9 +14,9 @@ from studies.commands.survey import Survey, survey
 from studies.errors import StudyError
 from studies.spec import study_file
 from studies.spec.image_folders import concept
-from studies.spec.paths import study_name
+from studies.spec.paths import is_hub_name, study_name
 from studies.spec.toml import comment, key, value
-from trainer.bases import find, hub
+from trainer.bases import find
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import TITLES, Family
 from trainer.files import write_whole
@@ -81,7 +81,7 @@ def survey_base(name: str) -> tuple[Ground, bool]:
     cuda = torch.cuda.is_available()
     half = "bf16" if cuda and torch.cuda.is_bf16_supported() else "fp16"
     path = Path(name).expanduser()
-    if not path.exists() and hub.is_name(path):
+    if not path.exists() and is_hub_name(name):
         family = family_of(name)
         return Ground(name, family, _SIDES[family], _STEPS[family], cuda, half), True
     try:

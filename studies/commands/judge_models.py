@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studies.selection.base_outline import Outline, outline
+from studies.spec.paths import is_hub_name
 from studies.spec.plan_fields import size_problems
-from trainer.bases import base_model, find, hub
+from trainer.bases import base_model, find
 from trainer.bases.errors import BaseModelError
 from trainer.plans.base import BasePlan
 from trainer.plans.data import DataPlan
@@ -63,7 +64,7 @@ def read_clip(name: str | None, problems: list[str]) -> str | None:
         if problem := weights_problem(local):
             problems.append(f"--clip: {local}: {problem}.")
         return str(local.resolve())
-    if local.exists() or not hub.is_name(local):
+    if local.exists() or not is_hub_name(name):
         problems.append(
             f"--clip: {name}: there is no such folder; give a CLIP folder in transformers layout, or a hub name such "
             "as openai/clip-vit-large-patch14."

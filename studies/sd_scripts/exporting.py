@@ -123,7 +123,7 @@ def _same(w: _Writing) -> None:
 
 def _model(w: _Writing, facts: Mapping[str, str]) -> None:
     base = w.plan.base
-    w.put("model", "pretrained_model_name_or_path", str(base.path), "base.path")
+    w.put("model", "pretrained_model_name_or_path", base.path.as_posix(), "base.path")
     w.put("model", "vae", str(base.vae) if base.vae else None, "base.vae")
     asked = base.prediction_type
     known = {"v": "v_prediction", "epsilon": "epsilon"}.get(facts.get("modelspec.prediction_type", ""))

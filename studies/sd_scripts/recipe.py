@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shlex
 from pathlib import Path
 from typing import Any, get_args
@@ -12,11 +11,11 @@ from studies.errors import StudyError, shown
 from studies.sd_scripts import blocks
 from studies.sd_scripts.optimiser import literal, tidy
 from studies.sd_scripts.settings import FIELDS, Settings
-from studies.spec.paths import path_problem
+from studies.spec.paths import is_hub_name, written_problem
 from trainer.bases import find
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import Family
-from trainer.bases.hub import is_name
+from trainer.paths import absolute
 from trainer.plans.base import BasePlan
 from trainer.plans.network import Algorithm
 
@@ -32,10 +31,9 @@ def located(text: str, folder: Path) -> Path:
     Raises:
         StudyError: the text is no path.
     """
-    if problem := path_problem(text):
+    if problem := written_problem(text):
         raise StudyError(f"{shown(text)} is no path: {problem}; mend it in the configuration.")
-    path = Path(os.path.expanduser(text))
-    here, beside = Path(os.path.realpath(path)), Path(os.path.realpath(folder / path))
+    here, beside = absolute(text, Path.cwd()), absolute(text, folder)
     return beside if beside.exists() and not here.exists() else here
 
 
@@ -55,7 +53,7 @@ def base(s: Settings, folder: Path) -> Family | None:
         s.problems.append("pretrained_model_name_or_path is missing: give it, or add --base.")
         return None
     path = located(text, folder)
-    if not path.exists() and is_name(Path(text)) and not text.startswith("."):
+    if not path.exists() and is_hub_name(text):
         s.put("base.path", text, "pretrained_model_name_or_path")
         return None
     s.put("base.path", str(path), "pretrained_model_name_or_path")
@@ -267,7 +265,7 @@ def _prompt_lines(s: Settings, folder: Path) -> list[str]:
         return []
     if isinstance(value, list):
         return [str(line) for line in value]
-    path = located(str(value), folder) if len(str(value)) < 4096 and "\n" not in str(value) else None
+    path = None if written_problem(str(value)) else located(str(value), folder)
     if path is None or not path.is_file():
         if path is not None and path.suffix in (".txt", ".toml", ".json"):
             s.refuse("sample_prompts", f"there is no file {path}")

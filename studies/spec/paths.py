@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from studies.errors import shown
+from trainer.bases import hub
 
 LONGEST = 100
 """Bytes of a file's name, so that there is room for epochs and suffixes under the usual 255."""
@@ -54,6 +56,25 @@ def path_problem(text: str) -> str | None:
     return None
 
 
+BACKSLASHES = (
+    r"between double quotes a backslash begins an escape, so write a Windows path between single quotes "
+    r"('C:\models\x'), with doubled backslashes or with forward slashes"
+)
+_ESCAPED = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def written_problem(text: str) -> str | None:
+    r"""The same of a text from a TOML file, where ``"C:\temp"`` holds a tab."""
+    if (problem := path_problem(text)) or not (found := _ESCAPED.search(text)):
+        return problem
+    return f"it holds {found[0]!r}; {BACKSLASHES}"
+
+
+def is_hub_name(text: str) -> bool:
+    """Whether a text that is no path on this disk reads as ``organisation/model``."""
+    return "\\" not in text and not text.startswith(".") and hub.is_name(Path(text))
+
+
 Place = tuple[str | int, ...]
 
 
@@ -68,19 +89,20 @@ def no_paths(table: Mapping[str, Any], fields: Sequence[tuple[str, str]]) -> lis
         (place, f"{shown(text)} is no path: {problem}")
         for place, value in _values(table, fields)
         for text in _texts(value)
-        if (problem := path_problem(text))
+        if (problem := written_problem(text))
     ]
 
 
 def _values(table: Mapping[str, Any], fields: Sequence[tuple[str, str]]) -> Iterator[tuple[Place, Any]]:
-    plan, judge = table.get("plan"), table.get("judge")
+    plan = table.get("plan")
     for section, key in (*fields, ("base", "loras")):
         entry = plan.get(section) if isinstance(plan, dict) else None
         if isinstance(entry, dict):
             yield ("plan", section, key), entry.get(key)
-    for key in ("clip", "image_encoder"):
-        if isinstance(judge, dict):
-            yield ("judge", key), judge.get(key)
+    for section, key in (("judge", "clip"), ("judge", "image_encoder"), ("storage", "checkpoints")):
+        entry = table.get(section)
+        if isinstance(entry, dict):
+            yield (section, key), entry.get(key)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -22,7 +22,7 @@ from studies.errors import StudyError
 from studies.spec import toml
 from studies.spec.guards import GuardsSection
 from studies.spec.mistakes import Mistake, mistakes
-from studies.spec.paths import no_paths, path_problem
+from studies.spec.paths import BACKSLASHES, is_hub_name, no_paths, written_problem
 from studies.spec.plan_fields import build, check_space, meant_key, template_problems
 from studies.spec.sections import (
     BudgetSection,
@@ -39,7 +39,7 @@ from studies.spec.sections import (
     StudySection,
     weight_needs,
 )
-from trainer.bases.hub import is_name
+from trainer.paths import absolute
 from trainer.plan import TrainingPlan
 from trainer.plans.fields import field, means
 
@@ -165,11 +165,20 @@ def toml_table(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{name}: this is not valid TOML: {error}.") from error
+        raise StudyError(_no_toml(text, name, str(error))) from error
     except RecursionError as error:
         raise StudyError(
             f"{name}: its tables are nested too deeply; a study file needs four levels."
         ) from error
+
+
+def _no_toml(text: str, name: str, told: str) -> str:
+    """What the reader told, at its line; where that holds a backslash, what to do about it."""
+    if not (found := re.search(r"at line (\d+)", told)):
+        return f"{name}: this is not valid TOML: {told}."
+    line = text.split("\n")[int(found[1]) - 1]
+    advice = f"; {BACKSLASHES}" if "\\" in line else ""
+    return f"{name}:{found[1]}: this is not valid TOML: {told}{advice}."
 
 
 def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
@@ -275,11 +284,10 @@ def resolve_paths(table: dict[str, Any], folder: Path) -> None:
 
 
 def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
-    if path_problem(text):
+    if written_problem(text):
         return text
-    local = Path(os.path.realpath(folder / os.path.expanduser(text)))
-    hub_name = may_be_hub_name and not text.startswith(".") and is_name(Path(text))
-    return text if hub_name and not local.exists() else str(local)
+    local = absolute(text, folder)
+    return text if may_be_hub_name and is_hub_name(text) and not local.exists() else str(local)
 
 
 def sentence(mistake: Mistake) -> Problem:

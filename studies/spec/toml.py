@@ -57,6 +57,8 @@ def _parts(dotted: str) -> Path:
 
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_ESCAPES = re.compile(r"['\x00-\x1f\x7f]")
+"""What cannot stand between single quotes."""
 
 
 def value(of: Any) -> str:
@@ -78,7 +80,17 @@ def value(of: Any) -> str:
         case None:
             raise TypeError("TOML has no null")
         case _:
-            return json.dumps(str(of), ensure_ascii=False).replace("\x7f", "\\u007F")
+            return _text(str(of))
+
+
+def _text(text: str) -> str:
+    """Between single quotes where that shows backslashes as they are.
+
+    Not if the last character is one: sd-scripts' reader (toml 0.10) takes it for an escape of the quote.
+    """
+    if "\\" in text and not text.endswith("\\") and not _ESCAPES.search(text):
+        return f"'{text}'"
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def key(name: str) -> str:

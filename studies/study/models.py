@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from search.space import Parameter
+from studies.spec.paths import is_hub_name
 from studies.spec.plan_fields import base_problems, size_problems
 from studies.spec.sections import JudgeSection, SamplesSection
-from trainer.bases import base_model, hub
+from trainer.bases import base_model
 from trainer.bases.base_model import BaseModelError
 from trainer.plan import TrainingPlan
 from trainer.tensor_header import PICKLES, weights_problem
@@ -62,7 +63,7 @@ def encoder_problems(judge: JudgeSection) -> list[str]:
         if path.exists() or path.suffix in PICKLES:
             if problem := weights_problem(path):
                 problems.append(f"judge.{key}: {name}: {problem}.")
-        elif not hub.is_name(path):
+        elif not is_hub_name(name):
             problems.append(
                 f"judge.{key}: {name}: there is no such folder; give one in transformers layout, or a hub name such "
                 "as organisation/model."

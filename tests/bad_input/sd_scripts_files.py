@@ -34,6 +34,18 @@ BAD = [
     Bad("no configuration there", _gone, ("gone.toml", "no such file")),
     _bad("a configuration that is no TOML", "a = [", "kohya.toml", "not valid TOML"),
     _bad(
+        "a configuration with a Windows path between double quotes",
+        _SOUND + r'vae = "D:\models\v"',
+        "kohya.toml:4",
+        "single quotes",
+    ),
+    _bad(
+        "a configuration with images on Windows",
+        _BASE + r"train_data_dir = 'D:\sets'",
+        r"train_data_dir: D:\sets",
+        "--images",
+    ),
+    _bad(
         "a configuration without base",
         'train_data_dir = "{images}"',
         "pretrained_model_name_or_path",

@@ -119,7 +119,7 @@ def joint_hash(root: Path, files: list[Path]) -> str:
     """SHA-256 over the names, relative to a folder, and the contents of files in it."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(str(file.relative_to(root)).encode())
+        digest.update(file.relative_to(root).as_posix().encode())
         digest.update(bytes.fromhex(file_hash(file)))
     return digest.hexdigest()
 

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainer.data import caption_table, guard
+from trainer.paths import absolute
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 FILEWORDS = "[filewords]"
@@ -156,14 +157,14 @@ def _of_concept(concept: Concept, path: Path, name: str, problems: list[str]) ->
     for value, key, prompt, repeats in folders:
         if value is None:
             continue
-        folder = (path.parent / Path(value).expanduser()).resolve()
+        folder = absolute(value, path.parent)
         images: tuple[Path, ...] = ()
         if folder.is_dir():
             problems += guard.strays(folder, folder, frozenset(SUFFIXES))
             images = image_files(folder)
         told, file = None, None
         if images and key == "instance_data_dir" and concept.metadata_file is not None:
-            file = (path.parent / Path(concept.metadata_file).expanduser()).resolve()
+            file = absolute(concept.metadata_file, path.parent)
             told = _told(file, images, name, problems)
             if told is None:
                 continue

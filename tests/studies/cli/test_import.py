@@ -126,3 +126,25 @@ def test_importing_needs_no_torch(config: Path) -> None:
     home = Path(study_file.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"D:\models\v.safetensors",
+        r"\\nas\share\new.safetensors",
+        r"C:\it's\v.safetensors",
+        "D:/v.safetensors",
+    ],
+)
+def test_paths_of_windows_stand_in_the_study_as_in_the_configuration(
+    text: str, config: Path, run: Run
+) -> None:
+    vae = text.replace("\\", r"\\")
+    config.write_text(config.read_text().replace('"train"', r"'.\train'") + f'vae = "{vae}"')
+    code, _, err = run("import", config)
+    assert code == 0, err
+    study = study_file.load(Path("aki.toml"))
+    assert study.plan["base"]["vae"] == text
+    assert study.plan["data"]["folder"] == str(config.parent / "train")
+    assert study.budget.images_per_trial == 4 * 3 * 10

@@ -14,7 +14,7 @@ from tests.studies.cli.conftest import Run
 READERS = ("status", "select", "report", "dashboard")
 
 
-def test_help_loads_no_torch() -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys, click\n"
         "from studies.cli.main import cli\n"
@@ -22,7 +22,7 @@ def test_help_loads_no_torch() -> None:
         "cli.get_help(context)\n"
         "for name in cli.list_commands(context):\n"
         "    cli.get_command(context, name).get_help(context)\n"
-        "print([m for m in ('torch', 'optuna', 'pandas', 'plotly', 'rich') if m in sys.modules])"
+        "print([m for m in ('torch', 'scipy', 'optuna', 'pandas', 'plotly', 'rich') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -103,7 +103,7 @@ def test_a_real_probe_takes_its_steps(study_file: Path, run: Run) -> None:
 def test_a_study_that_asks_for_it_begins_with_a_probe_once(
     study_file: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer.training import probe
+    from studies.study import probe
 
     called: list[int] = []
 

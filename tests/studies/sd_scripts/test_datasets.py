@@ -187,3 +187,47 @@ def test_broken_files_are_told_in_a_sentence(text: str, sentence: str, tmp_path:
         imported(tmp_path, text)
     (told,) = caught.value.problems
     assert sentence in told
+
+
+@pytest.mark.parametrize("prefix", [".\\", "", "./"])
+def test_folders_written_as_on_windows_say_repeats_and_words_by_their_last_name(
+    prefix: str, pictures: Pictures, tmp_path: Path
+) -> None:
+    train = pictures("train/2_a", "train/3_sks_dog")
+    text = "[[datasets]]\n"
+    for name, repeats in (("2_a", 4), ("3_sks_dog", 6)):
+        text += f"[[datasets.subsets]]\nimage_dir = '{prefix}train\\{name}'\nnum_repeats = {repeats}\n"
+    recipe = imported(tmp_path, text)
+    assert recipe.plan.data.folder == train
+    assert recipe.plan.data.repeats == 2
+    assert recipe.images.concepts is None
+    recipe = imported(tmp_path, text.replace("num_repeats = 4", "num_repeats = 5"))
+    assert recipe.images.concepts is not None
+    assert [c["instance_prompt"] for c in recipe.images.concepts] == ["a", "sks dog"]
+    assert [c["instance_data_dir"] for c in recipe.images.concepts] == [
+        str(train / "2_a"),
+        str(train / "3_sks_dog"),
+    ]
+
+
+def test_a_data_set_file_and_captions_are_found_by_windows_paths(pictures: Pictures, tmp_path: Path) -> None:
+    pictures("sets/one")
+    told = {rf"sets\one\{i}.png": {"caption": f"picture {i}"} for i in range(2)}
+    (tmp_path / "sets" / "captions.json").write_text(
+        json.dumps({k.split("\\")[-1]: v for k, v in told.items()})
+    )
+    (tmp_path / "sets" / "data.toml").write_text(
+        "[[datasets]]\n[[datasets.subsets]]\nimage_dir = 'sets\\one'\nmetadata_file = 'sets\\captions.json'\n"
+    )
+    (tmp_path / "config.toml").write_text(CONFIG + "dataset_config = '.\\sets\\data.toml'\n")
+    recipe = read(tmp_path / "config.toml")
+    assert recipe.images.concepts is not None
+    assert recipe.images.concepts[0]["metadata_file"] == str(tmp_path / "sets" / "captions.json")
+    assert recipe.images.shown == 2
+
+
+@pytest.mark.parametrize("folder", [r"C:\data\10_cat", r"\\nas\share\10_cat"])
+def test_a_folder_on_windows_is_told_as_it_is_written(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError) as caught:
+        imported(tmp_path, f"[[datasets]]\n[[datasets.subsets]]\nimage_dir = '{folder}'\n")
+    assert f"datasets[0].subsets[0]: image_dir {folder} does not exist." in caught.value.problems

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -11,6 +11,8 @@ import pytest
 from studies.errors import StudyError
 from studies.sd_scripts.importing import Recipe, read
 from studies.sd_scripts.settings import FIELDS
+from studies.sd_scripts.study_file import text as written
+from studies.spec.study_file import parse
 from studies.spec.toml import key, value
 from tests.studies.conftest import ASSETS
 
@@ -297,3 +299,67 @@ def test_seed_samples_and_precision_go_into_the_study(imported: Importer, tmp_pa
     }
     assert recipe.save == {"precision": "no"}
     assert recipe.seed == -1
+
+
+WINDOWS = [
+    r"D:\models\x.safetensors",
+    r"C:\data\10_cat",
+    r"\\nas\share\v.safetensors",
+    "E:/models/x.safetensors",
+]
+
+
+@pytest.mark.parametrize("text", WINDOWS)
+def test_places_on_windows_are_kept_as_they_are_written(text: str, imported: Importer) -> None:
+    recipe = imported(vae=text, network_weights=text, base_weights=[text])
+    assert recipe.values["base.vae"] == recipe.values["lora.start"] == text
+    assert recipe.values["base.loras"] == [{"file": text, "weight": 1.0}]
+    study = parse(written(recipe, "config.toml"), Path("/elsewhere"))
+    assert study.plan["base"]["vae"] == study.plan["lora"]["start"] == text
+    assert study.plan["base"]["loras"] == [{"file": text, "weight": 1.0}]
+
+
+@pytest.mark.parametrize("text", [r".\train", r"train", "train\\", r"..\{name}\train"])
+def test_relative_paths_of_windows_are_read_from_the_configuration(
+    text: str, imported: Importer, tmp_path: Path
+) -> None:
+    (tmp_path / "prompts.txt").write_text("a dog\n")
+    named = text.format(name=tmp_path.name)
+    recipe = imported(
+        train_data_dir=named, sample_prompts=r".\prompts.txt", network_weights=r"old\start.safetensors"
+    )
+    assert recipe.values["data.folder"] == str(tmp_path / "train")
+    assert recipe.images.shown == 16
+    assert recipe.judge["prompts"] == ["a dog"]
+    assert PureWindowsPath(recipe.values["lora.start"]).parts[-2:] == ("old", "start.safetensors")
+
+
+def test_what_lies_on_windows_and_is_needed_here_is_told_as_it_is_written(imported: Importer) -> None:
+    with pytest.raises(StudyError) as caught:
+        imported(pretrained_model_name_or_path=r"D:\models\x.safetensors", train_data_dir=r"C:\data")
+    base, images = caught.value.problems
+    assert base.startswith(r"pretrained_model_name_or_path: D:\models\x.safetensors: ") and "--base" in base
+    assert images.startswith(r"train_data_dir: C:\data: there is no such folder;") and "--images" in images
+
+
+@pytest.mark.parametrize("line", [r'vae = "D:\models\v"', r'vae = "C:\Users\v"', 'vae = "D:\\"'])
+def test_backslashes_between_double_quotes_are_told_with_line_and_remedy(
+    line: str, imported: Importer, tmp_path: Path
+) -> None:
+    imported()
+    config = tmp_path / "config.toml"
+    config.write_text(f"{line}\n{config.read_text()}")
+    with pytest.raises(StudyError) as caught:
+        read(config)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{config}:1: this is not valid TOML: ") and "single quotes" in problem
+
+
+def test_a_path_with_a_tab_is_told_with_the_remedy(imported: Importer) -> None:
+    with pytest.raises(StudyError, match=r"'C:\\temp' is no path: it holds '\\t'; .*single quotes"):
+        imported(vae="C:\temp")
+
+
+def test_a_prompt_with_backslashes_or_tabs_is_no_path(imported: Importer) -> None:
+    assert imported(sample_prompts=r"a dog \(sketch\)").judge["prompts"] == [r"a dog \(sketch\)"]
+    assert imported(sample_prompts="a dog,\tsitting").judge["prompts"] == ["a dog,\tsitting"]

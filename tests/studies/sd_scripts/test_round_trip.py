@@ -186,3 +186,15 @@ def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
 
     with pytest.raises(StudyError, match="there is no such image folder"):
         export(make(tmp_path / "gone", {}), {}, "mine", "d.toml")
+
+
+@pytest.mark.parametrize(
+    "text", [r"D:\new\x.safetensors", r"\\nas\share\x.safetensors", r"D:\it's\x.safetensors"]
+)
+def test_places_on_windows_come_back(text: str, pictures: Pictures, tmp_path: Path) -> None:
+    values = {"base.vae": text, "lora.start": Path(text), "base.loras": ({"file": text, "weight": 0.5},)}
+    plan = make(pictures("train/2_thing"), values)
+    recipe, config = there_and_back(plan, tmp_path)
+    back, there = flat(recipe.plan), flat(plan)
+    assert {name for name in FIELDS if not same(back[name], there[name])} == set()
+    assert pytest.importorskip("toml").loads(config)["model_arguments"]["vae"] == text

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from studies.errors import StudyError
-from studies.spec.paths import LONGEST, file_problem, reserved, study_name
+from studies.spec.paths import (
+    LONGEST,
+    file_problem,
+    is_hub_name,
+    path_problem,
+    reserved,
+    study_name,
+    written_problem,
+)
 from studies.spec.sections import StudySection
 from studies.workspace import Workspace, default_root
 
@@ -73,3 +81,29 @@ def test_a_problem_ends_like_a_sentence() -> None:
 )
 def test_any_name_becomes_a_study_name(name: str, plain: str) -> None:
     assert study_name(name) == plain
+
+
+@pytest.mark.parametrize("text", ["C:\temp", "D:\new", "a\x7fb", "C:\\a\bb"])
+def test_what_a_backslash_has_made_of_a_path_is_told_with_the_remedy(text: str) -> None:
+    told = written_problem(text)
+    assert told is not None
+    assert all(
+        part in told for part in ("it holds '\\", "single quotes", "doubled backslashes", "forward slashes")
+    )
+    assert path_problem(text) is None
+
+
+@pytest.mark.parametrize("text", [r"C:\temp", r"\\nas\share", r".\img", "/a b/ü", "~/x"])
+def test_paths_of_any_system_are_taken(text: str) -> None:
+    assert written_problem(text) is None
+
+
+@pytest.mark.parametrize("text", ["a\0b", "x" * 256])
+def test_what_is_no_path_anywhere_is_no_path_in_a_file(text: str) -> None:
+    assert written_problem(text) == path_problem(text) is not None
+
+
+def test_hub_names_are_no_paths_of_windows() -> None:
+    assert is_hub_name("org/model")
+    for text in (r"org\model", "./model", r"C:\model", "C:/model", "../model", "org/model.safetensors"):
+        assert not is_hub_name(text)

@@ -190,3 +190,58 @@ def test_what_a_study_remembers_is_neither_compared_nor_dumped_and_travels() -> 
     assert spec == other
     assert spec.model_dump() == other.model_dump()
     assert pickle.loads(pickle.dumps(spec)).space == spec.space
+
+
+REMEDY = (
+    r"write a Windows path between single quotes ('C:\models\x'), "
+    "with doubled backslashes or with forward slashes."
+)
+
+
+@pytest.mark.parametrize("path", [r"C:\models\x", r"C:\Users\x", r"D:\x", r"\models\x", "D:\\"])
+def test_a_windows_path_between_double_quotes_is_told_with_its_line_and_the_remedy(path: str) -> None:
+    (problem,) = problems_of(GOOD.replace('path = "base"', f'path = "{path}"'))
+    assert problem.startswith("study.toml:4: this is not valid TOML: ") and problem.endswith(REMEDY)
+
+
+def test_other_faults_get_no_advice_on_backslashes() -> None:
+    (problem,) = problems_of(GOOD.replace("trials = 4", "trials = = 4"))
+    assert problem == "study.toml:8: this is not valid TOML: Invalid value (at line 8, column 10)."
+    (problem,) = problems_of('a = "C:\\\\x"\n[b\n')
+    assert "backslash" not in problem
+
+
+@pytest.mark.parametrize("place", ["plan.base.path", "plan.data.folder", "storage.checkpoints"])
+def test_a_windows_path_whose_backslash_made_a_tab_is_told_at_its_line(place: str) -> None:
+    texts = {
+        "plan.base.path": GOOD.replace('"base"', r'"C:\temp"'),
+        "plan.data.folder": GOOD.replace('"images"', r'"C:\temp"'),
+        "storage.checkpoints": GOOD + '[storage]\ncheckpoints = "C:\\temp"\n',
+    }
+    lines = {"plan.base.path": 4, "plan.data.folder": 6, "storage.checkpoints": 15}
+    (problem,) = problems_of(texts[place])
+    assert problem.startswith(f"study.toml:{lines[place]}: {place}: 'C:\\temp' is no path: it holds '\\t'; ")
+    assert problem.endswith(REMEDY)
+
+
+@pytest.mark.parametrize("written", [r"'D:\models\x.safetensors'", r'"D:\\models\\x.safetensors"'])
+def test_a_place_on_windows_is_kept_as_it_is_written(written: str) -> None:
+    parsed = study_file.parse(GOOD.replace('"base"', written), Path("/data"))
+    assert parsed.plan["base"]["path"] == r"D:\models\x.safetensors"
+    assert str(parsed.shared_plan.base.path) == r"D:\models\x.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [(r"'.\img'", "/data/img"), (r'"sets\\10_cat"', "/data/sets/10_cat"), (r"'\\nas\share'", r"\\nas\share")],
+)
+def test_folders_may_be_written_as_on_windows(written: str, place: str) -> None:
+    more = GOOD.replace('"images"', written) + f"[storage]\ncheckpoints = {written}\n"
+    parsed = study_file.parse(more, Path("/data"))
+    assert parsed.plan["data"]["folder"] == place
+    assert parsed.storage.checkpoints == place
+
+
+def test_a_relative_path_with_a_backslash_is_no_hub_name() -> None:
+    parsed = study_file.parse(GOOD.replace('"base"', r"'models\sd15'"), Path("/data"))
+    assert parsed.plan["base"]["path"] == "/data/models/sd15"

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -66,3 +67,33 @@ def test_sections_and_comments() -> None:
     assert toml.section("[a]", {}) == ""
     assert tomllib.loads(toml.section("[a]", {"lora.rank": 3})) == {"a": {"lora.rank": 3}}
     assert toml.comment(["one\ntwo", ""]) == "# one\n# two\n#\n"
+
+
+BACKSLASHED = [
+    r"C:\data\10_cat",
+    r"D:\new\temp\x.safetensors",
+    r"\\nas\share\10_cat",
+    r".\img",
+    r"C:\it's",
+    'C:\\a "b"',
+    "C:\\",
+    "\\",
+    "C:\\a\tb",
+    r"\(style\)",
+]
+
+
+@pytest.mark.parametrize("text", BACKSLASHED)
+@pytest.mark.parametrize("around", [lambda x: x, lambda x: [x, x], lambda x: {"file": x, "weight": 1.0}])
+def test_backslashes_are_read_again_also_by_sd_scripts_reader(
+    text: str, around: Callable[[str], Any]
+) -> None:
+    written = f"x = {toml.value(around(text))}\n"
+    assert tomllib.loads(written)["x"] == around(text)
+    assert pytest.importorskip("toml").loads(written)["x"] == around(text)
+
+
+def test_windows_paths_are_written_as_people_read_them() -> None:
+    assert toml.value(PureWindowsPath("D:/models/x")) == r"'D:\models\x'"
+    assert toml.value("D:\\") == r'"D:\\"'
+    assert toml.section("[a]", {"b": r"\\nas\x"}) == "[a]\nb = '\\\\nas\\x'\n\n"

@@ -146,3 +146,15 @@ def test_what_is_no_list_of_concepts_is_told(root: Path, text: str) -> None:
 def test_a_missing_list_is_told(root: Path) -> None:
     with pytest.raises(DataError, match="cannot be read as JSON"):
         read([], root / "none.json")
+
+
+@pytest.mark.parametrize("folder", [r"..\cats", r".\..\cats", "../cats"])
+def test_folders_of_a_concept_may_be_written_as_on_windows(root: Path, folder: str) -> None:
+    examples = split(read([], concepts(root, [{"instance_data_dir": folder}])))[0]
+    assert {example.path.parent for example in examples} == {root / "cats"}
+    assert {example.caption for example in examples if not example.captioned} == {"cats"}
+
+
+def test_a_folder_on_another_system_is_told_as_it_was_written(root: Path) -> None:
+    (problem,) = problems_of(root, [{"instance_data_dir": r"D:\sets\cats"}])
+    assert r"instance_data_dir D:\sets\cats does not exist" in problem
