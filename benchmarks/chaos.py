@@ -35,7 +35,7 @@ from safetensors import safe_open
 from search.trial import TrialRecord
 from studies.spec import toml
 from studies.spec.planner import Planner
-from studies.study.study import reopen
+from studies.study.beginning import reopen
 from trainer.lora_files.file import read, slot_keys
 from trainer.outcome import EpochEnd
 from trainer.training import session

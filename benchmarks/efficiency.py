@@ -42,7 +42,7 @@ from studies.errors import quiet
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.spec import toml
-from studies.study import study
+from studies.study import beginning, study
 from studies.study.probe import remembered
 from studies.study.trial import Checkpoint
 from trainer.files import write_whole
@@ -180,7 +180,7 @@ def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
     engine = STRATEGIES.get(name, _random)(table)
     path = folder / "study.toml"
     path.write_text(_written(table))
-    opened = study.begin(path, folder / "workspace")
+    opened = beginning.begin(path, folder / "workspace")
     worker = engine(opened.spec, opened.workspace, opened.dataset, opened.seed, counter.stepped)
     worker.limit_pack(2 * PACK if name == RANDOM else PACK)
     opened = run.probed(opened, worker, counter)

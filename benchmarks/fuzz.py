@@ -47,7 +47,7 @@ from studies.spec.paths import study_name
 from studies.spec.plan_fields import searchable, size_problems
 from studies.spec.planner import Planner
 from studies.spec.study_file import JudgeSection, StudySpec, load, parse
-from studies.study.study import encoder_problems
+from studies.study.models import encoder_problems
 from studies.text import terminal
 from trainer.bases import base_model, find, prompts
 from trainer.bases.errors import BaseModelError

@@ -29,7 +29,7 @@ from studies.engines.worker import Worker
 from studies.errors import quiet
 from studies.selection.rule import Rule
 from studies.spec.study_file import StudySpec
-from studies.study.study import examine
+from studies.study.preflight import examine
 from studies.study.trial import Checkpoint
 from studies.workspace import Workspace
 

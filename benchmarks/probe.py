@@ -25,7 +25,7 @@ from evaluation.subject import Subject
 from studies.commands.probe import rule
 from studies.report.explanation import sentence
 from studies.spec.planner import Planner
-from studies.study.study import examine
+from studies.study.preflight import examine
 from trainer.outcome import Diverged, EpochEnd
 from trainer.plan import TrainingPlan
 from trainer.seeds import derive

@@ -42,7 +42,7 @@ from studies.runner.runner import Runner  # noqa: E402
 from studies.selection import document  # noqa: E402
 from studies.selection.rule import Rule  # noqa: E402
 from studies.spec import toml  # noqa: E402
-from studies.study import study  # noqa: E402
+from studies.study import beginning  # noqa: E402
 from studies.study.study import SPREADS, Study  # noqa: E402
 from studies.study.trial import Checkpoint, Trial, read_trials  # noqa: E402
 from trainer.files import write_whole  # noqa: E402
@@ -107,7 +107,7 @@ def _regrets(folder: Path, number: int) -> dict[str, float]:
     kept = place / "truth.json"
     if not kept.exists():
         write_whole(kept, json.dumps(_truth(place, number)).encode())
-    opened = study.reopen(place / "workspace")
+    opened = beginning.reopen(place / "workspace")
     rule = Rule.of(opened.spec, opened.memory.recall(SPREADS))
     truth = {
         (trial, epoch): rule.objective(ScoreCard.model_validate(scores)).mean
@@ -124,7 +124,7 @@ def _regrets(folder: Path, number: int) -> dict[str, float]:
 def _truth(place: Path, number: int) -> list[tuple[int, int, Mapping[str, Any]]]:
     """Runs a study and judges all its checkpoints on the test images: (trial, epoch, scores)."""
     path = _write_study(place, number)
-    opened = study.begin(path, place / "workspace")
+    opened = beginning.begin(path, place / "workspace")
     watch = LineLog(Console(quiet=True))
     worker = open_worker(opened.spec, opened.workspace, opened.dataset, opened.seed, watch.stepped)
     worker.limit_pack(int(opened.spec.pack.size))

@@ -32,7 +32,7 @@ from studies.errors import quiet
 from studies.runner.progress import LineLog
 from studies.runner.runner import Runner
 from studies.spec import toml
-from studies.study import study
+from studies.study import beginning
 from studies.study.study import SPREADS
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
@@ -64,7 +64,7 @@ def _searched(workers: int, arguments: argparse.Namespace) -> float:
     """Seconds of the search alone."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        begun = study.begin(_study(folder, arguments), folder / "workspace")
+        begun = beginning.begin(_study(folder, arguments), folder / "workspace")
         silent = LineLog(Console(quiet=True))
         with opened(EngineChoice("ray", workers=workers), begun, silent) as engine:
             engine.limit_pack(arguments.pack)

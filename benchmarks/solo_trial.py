@@ -16,7 +16,8 @@ from torch import Tensor
 from evaluation.encoders import ClipEncoder
 from evaluation.metrics.similarity import image_image, text_image
 from studies.spec.planner import Planner
-from studies.study.study import Study, reopen
+from studies.study.beginning import reopen
+from studies.study.study import Study
 from trainer.adapters.targets import text_targets, unet_targets
 from trainer.data.buckets import fit
 from trainer.data.dataset import pixels

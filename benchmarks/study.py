@@ -21,8 +21,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from studies.study.beginning import reopen
 from studies.study.run_times import RunTimes
-from studies.study.study import Study, reopen
+from studies.study.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = ROOT / "studies" / "library" / "quickstart.toml"

@@ -45,7 +45,7 @@ def command(study_file: Path, trigger: str, sheet: Path | None, as_json: bool) -
     """
     from studies.commands import check
     from studies.errors import StudyError
-    from studies.study.study import examine
+    from studies.study.preflight import examine
 
     try:
         spec, dataset = examine(study_file)

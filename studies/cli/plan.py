@@ -77,7 +77,7 @@ def _study(study_file: Path, measure: bool, as_json: bool) -> None:
 
     from studies.commands.plan import forecast
     from studies.errors import in_sentences, quiet
-    from studies.study.study import examine
+    from studies.study.preflight import examine
 
     quiet()
     with in_sentences():

@@ -37,8 +37,8 @@ def command(study_file: Path, write: bool, steps: int | None, as_json: bool) -> 
     """
     from studies.errors import in_sentences, quiet
     from studies.spec.planner import Planner
+    from studies.study.preflight import examine
     from studies.study.probe import ProbeResult
-    from studies.study.study import examine
 
     quiet()
     with in_sentences():

@@ -60,7 +60,7 @@ def command(workspace: Path, weights: str | None, as_json: bool) -> None:
 def _provisional(workspace: Path, weights: Mapping[str, float] | None) -> Selection:
     """The choice from stored scores; this needs the whole study, and torch with it."""
     from studies.selection.selection import provisional
-    from studies.study.study import reopen
+    from studies.study.beginning import reopen
 
     return provisional(reopen(workspace), weights)
 

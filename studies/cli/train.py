@@ -10,7 +10,7 @@ import click
 from studies.text.terminal import tell
 
 if TYPE_CHECKING:
-    from studies.commands.train import Training
+    from studies.commands.training import Training
     from studies.spec.plan_file import PlanFile
 
 
@@ -41,7 +41,7 @@ def command(plan_file: Path, settings: tuple[str, ...], out: Path, hold_out: boo
       lorasearch train my-character.toml --out loras/my-character
       lorasearch train study.toml --set optimiser.unet_lr=1e-4 --set lora.rank=32 --out loras/by-hand
     """
-    from studies.commands.train import open_training
+    from studies.commands.training import open_training
     from studies.errors import in_sentences, quiet
     from studies.spec.plan_file import load
 

@@ -23,7 +23,7 @@ from studies.runner import progress
 from studies.runner.runner import Runner
 from studies.runner.tensorboard import Curves, Events
 from studies.selection.document import Selection
-from studies.study import study
+from studies.study import beginning
 from studies.study.probe import FIELD, REMEMBERED, as_remembered, remembered
 from studies.study.run_times import RunTimes
 from studies.study.study import Study
@@ -67,7 +67,7 @@ def launch(
     def told(text: str) -> None:
         console.print(f"note: {text}", markup=False)
 
-    with _resumable(), waiting_for_room(told), study.running(path, root, storage, runner, told) as opened:
+    with _resumable(), waiting_for_room(told), beginning.running(path, root, storage, runner, told) as opened:
         for note in opened.dataset.warnings:
             console.print(plain(f"note: {note}"), markup=False)
         events = Events(opened.workspace.tensorboard, read_trials(opened.memory)) if tensorboard else None

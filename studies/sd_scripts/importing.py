@@ -15,8 +15,8 @@ from studies.sd_scripts import datasets, recipe
 from studies.sd_scripts.datasets import Images
 from studies.sd_scripts.optimiser import optimiser, rates, schedule
 from studies.sd_scripts.settings import FIELDS, Settings, Unmet
+from studies.spec.file_text import read_text, toml_table
 from studies.spec.plan_fields import build
-from studies.spec.study_file import read_text, toml_table
 from trainer.plan import TrainingPlan
 
 CONCEPTS = "concepts.json"

@@ -220,6 +220,8 @@ def meant(name: str, names: list[str]) -> str:
 
 def meant_key(model: type[BaseModel], where: Path) -> str:
     """What may have been meant by an unknown key of a section, which ``where`` ends in."""
+    if not where:
+        return ""
     for part in where[:-1]:
         field = model.model_fields.get(str(part))
         kind = field.annotation if field is not None else None

@@ -11,12 +11,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studies.errors import StudyError, shown
-from studies.spec import toml
+from studies.spec.file_text import Lines, read_text, toml_table
 from studies.spec.mistakes import mistakes
-from studies.spec.paths import no_paths, path_problem
+from studies.spec.paths import path_problem
 from studies.spec.plan_fields import build, overlaid, searchable, template_problems
 from studies.spec.sections import SamplesSection, SaveSection, SplitSection, StudySection
-from studies.spec.study_file import PATHS, StudySpec, located, read_text, resolve_paths, sentence, toml_table
+from studies.spec.study_file import StudySpec, sentence
+from studies.spec.study_paths import path_problems, resolve_paths
 from trainer.plan import TrainingPlan
 
 
@@ -80,19 +81,18 @@ def parse(text: str, path: Path, settings: Sequence[str] = ()) -> PlanFile:
     Raises:
         StudyError: with all problems.
     """
-    table = toml_table(text, str(path))
+    table, lines = toml_table(text, str(path)), Lines(text, str(path))
     resolve_paths(table, path.parent.resolve())
     given, troubles = _settings(settings)
-    found = toml.lines(text)
-    told_of = [*no_paths(table, PATHS), *_problems(table, path.stem)]
-    problems = [located(str(path), found, where, told) for where, told in told_of]
+    everything = [*path_problems(table), *_problems(table, path.stem)]
+    problems = [lines.located(where, problem) for where, problem in everything]
     if problems or troubles:
         raise StudyError(problems + troubles)
     sections = _Sections.model_validate(_named(table, path.stem))
     plan = dict(sections.plan)
     seed = given.pop("seed", plan.pop("seed", sections.study.seed))
     merged = overlaid(plan, {**_first_recipe(table), **given})
-    problems = _plan_problems(str(path), found, merged, given)
+    problems = _plan_problems(lines, merged, given)
     if not isinstance(seed, int) or isinstance(seed, bool) or not -1 <= seed < 2**63:
         problems.append(f"seed must be a whole number from -1 (which draws one), but got {seed!r}.")
     if problems:
@@ -171,16 +171,14 @@ def _make_absolute(given: dict[str, Any]) -> None:
         given[field] = plan[section][name] if name else plan[section]
 
 
-def _plan_problems(
-    path: str, found: Mapping[toml.Path, int], merged: Mapping[str, Any], given: Mapping[str, Any]
-) -> list[str]:
+def _plan_problems(lines: Lines, merged: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     problems = []
-    for where, told in template_problems(merged, {}):
+    for where, problem in template_problems(merged, {}):
         field = ".".join(map(str, where))
         if field in given:
-            problems.append(f"--set {field}={given[field]}: {told.rstrip('.')}.")
+            problems.append(f"--set {field}={given[field]}: {problem.rstrip('.')}.")
         else:
-            problems.append(located(path, found, ("plan", *where), told))
+            problems.append(lines.located(("plan", *where), problem))
     return problems
 
 

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from evaluation import solvers
 from evaluation.flexibility_prompts import LISTS
-from evaluation.metrics.table import METRICS, Need
+from evaluation.metrics.table import METRICS, Need, directions
 from search.budget import Budget
+from search.objective import weight_problems
 from search.patience import Patience
 from search.samplers import sampler_problem
 from studies.spec import storage_url
@@ -24,6 +25,11 @@ def cues(judge: JudgeSection) -> Sequence[str]:
     """The study file's own prompts outside the data set, or the shipped list that it names."""
     chosen = judge.outside_prompts
     return LISTS[chosen] if isinstance(chosen, str) else chosen
+
+
+def objective_problems(weights: Mapping[str, float], judge: JudgeSection) -> list[str]:
+    """Everything wrong with the weights of the metrics, as sentences."""
+    return [*weight_problems(weights, directions()), *weight_needs(weights, judge)]
 
 
 def weight_needs(weights: Mapping[str, float], judge: JudgeSection) -> list[str]:

@@ -10,10 +10,10 @@ VARIABLE = "LORASEARCH_STORAGE"
 """The environment variable that the documentation advises for URLs with a password."""
 
 
-_ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 
-_SERVER = re.compile(r"(postgresql(\+psycopg)?|grpc)://")
+SERVER = re.compile(r"(postgresql(\+psycopg)?|grpc)://")
 
 
 _FORMS = "postgresql://USER@HOST/NAME, grpc://HOST:PORT, or env:NAME for a URL in an environment variable"
@@ -21,14 +21,14 @@ _FORMS = "postgresql://USER@HOST/NAME, grpc://HOST:PORT, or env:NAME for a URL i
 
 def problem(written: str) -> str | None:
     """What is wrong with a storage as it is written; None if nothing is. An empty one is SQLite."""
-    if not written or _ENVIRONMENT.fullmatch(written):
+    if not written or ENVIRONMENT.fullmatch(written):
         return None
     if redacted(written) != written:
         return (
             "holds a password, which would be kept in files and seen by others; leave it to ~/.pgpass or PGPASSWORD, "
             f'or put the whole URL into an environment variable and write "env:{VARIABLE}"'
         )
-    if not _SERVER.match(written):
+    if not SERVER.match(written):
         return f"must be {_FORMS}; leave it out for SQLite in the workspace, but got {written!r}"
     return None
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import takewhile
@@ -13,16 +11,13 @@ from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
 
-from evaluation.metrics.table import directions
-from search.objective import weight_problems
 from search.pruners import PrunerSettings, first_look
 from search.space import Parameter, Space, SpaceError, parse_parameter, parse_space
 from search.trial import Value
 from studies.errors import StudyError
-from studies.spec import toml
+from studies.spec.file_text import Lines, read_text, toml_table
 from studies.spec.guards import GuardsSection
 from studies.spec.mistakes import Mistake, mistakes
-from studies.spec.paths import BACKSLASHES, is_hub_name, no_paths, written_problem
 from studies.spec.plan_fields import build, check_space, meant_key, template_problems
 from studies.spec.sections import (
     BudgetSection,
@@ -37,26 +32,14 @@ from studies.spec.sections import (
     SplitSection,
     StorageSection,
     StudySection,
-    weight_needs,
+    objective_problems,
 )
-from trainer.paths import absolute
+from studies.spec.study_paths import path_problems, resolve_paths
 from trainer.plan import TrainingPlan
 from trainer.plans.fields import field, means
 
-PATHS = (
-    ("base", "path"),
-    ("base", "vae"),
-    ("data", "folder"),
-    ("data", "folders"),
-    ("data", "concepts"),
-    ("data", "reg_folder"),
-    ("lora", "start"),
-)
-"""Fields of the plan that are paths."""
 _KIND = re.compile(r"constrained-\w+|literal\[.*\]|tuple\[.*\]")
 """How pydantic names the sorts of value that a key may have."""
-MOST_BYTES = 4 * 2**20
-"""Of a study file; the longest known has 20,000."""
 
 
 class StudySpec(Section):
@@ -85,8 +68,7 @@ class StudySpec(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        problems = weight_problems(self.objective, directions())
-        problems += weight_needs(self.objective, self.judge)
+        problems = objective_problems(self.objective, self.judge)
         if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
             problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')
         if problems:
@@ -127,60 +109,6 @@ def load(path: Path) -> StudySpec:
     return parse(read_text(path, "study file", "run"), path.parent.resolve(), str(path))
 
 
-def read_text(path: Path, what: str, command: str) -> str:
-    """The text of a file that a user wrote.
-
-    Args:
-        path: where it lies.
-        what: what errors call it.
-        command: whose help shows how to start.
-
-    Raises:
-        StudyError: it is missing or is no UTF-8.
-    """
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise StudyError(f"{path}: the {what} is larger than {MOST_BYTES} bytes, so it is another file.")
-        return content.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise StudyError(
-            f"{path}: there is no such {what}; `lorasearch {command} --help` shows how to start."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise StudyError(
-            f"{path}: the {what} is not UTF-8 (byte {error.start}); save it as UTF-8 in your editor."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: the {what} cannot be read ({error}).") from error
-
-
-def toml_table(text: str, name: str) -> dict[str, Any]:
-    """The table that TOML text says; ``name`` is what errors call the file.
-
-    Raises:
-        StudyError: it is no TOML.
-    """
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(_no_toml(text, name, str(error))) from error
-    except RecursionError as error:
-        raise StudyError(
-            f"{name}: its tables are nested too deeply; a study file needs four levels."
-        ) from error
-
-
-def _no_toml(text: str, name: str, told: str) -> str:
-    """What the reader told, at its line; where that holds a backslash, what to do about it."""
-    if not (found := re.search(r"at line (\d+)", told)):
-        return f"{name}: this is not valid TOML: {told}."
-    line = text.split("\n")[int(found[1]) - 1]
-    advice = f"; {BACKSLASHES}" if "\\" in line else ""
-    return f"{name}:{found[1]}: this is not valid TOML: {told}{advice}."
-
-
 def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
     """A checked study from TOML text.
 
@@ -192,12 +120,11 @@ def parse(text: str, folder: Path, name: str = "study file") -> StudySpec:
     Raises:
         StudyError: with all problems, each with its line.
     """
-    table = toml_table(text, name)
-    found = toml.lines(text)
+    table, lines = toml_table(text, name), Lines(text, name)
     resolve_paths(table, folder)
     spec, objections = _structure(table)
-    told_of = [*no_paths(table, PATHS), *objections, *_meaning(table)]
-    problems = [located(name, found, path, told) for path, told in told_of]
+    everything = [*path_problems(table), *objections, *_meaning(table)]
+    problems = [lines.located(path, problem) for path, problem in everything]
     if spec is None or problems:
         raise StudyError(list(dict.fromkeys(problems)))
     return spec
@@ -258,38 +185,6 @@ def _recipes(first: Any, parameters: Mapping[str, Parameter], tables: Mapping[st
     ]
 
 
-def resolve_paths(table: dict[str, Any], folder: Path) -> None:
-    """Makes the paths of a study file's table absolute, in place."""
-    plan = table.get("plan")
-    if isinstance(plan, dict):
-        for section, key in PATHS:
-            entry = plan.get(section)
-            if isinstance(entry, dict) and isinstance(entry.get(key), str):
-                entry[key] = _resolved(folder, entry[key], (section, key) == ("base", "path"))
-            elif isinstance(entry, dict) and isinstance(entry.get(key), list):
-                entry[key] = [_resolved(folder, str(item), False) for item in entry[key]]
-        _resolve_loras(plan.get("base"), folder)
-    judge = table.get("judge")
-    for key in ("clip", "image_encoder"):
-        if isinstance(judge, dict) and isinstance(judge.get(key), str):
-            local = _resolved(folder, judge[key], False)
-            judge[key] = local if os.path.exists(local) else judge[key]
-    storage = table.get("storage")
-    if (
-        isinstance(storage, dict)
-        and isinstance(place := storage.get("checkpoints"), str)
-        and "://" not in place
-    ):
-        storage["checkpoints"] = _resolved(folder, place, False)
-
-
-def _resolved(folder: Path, text: str, may_be_hub_name: bool) -> str:
-    if written_problem(text):
-        return text
-    local = absolute(text, folder)
-    return text if may_be_hub_name and is_hub_name(text) and not local.exists() else str(local)
-
-
 def sentence(mistake: Mistake) -> Problem:
     """A mistake in a study file, as a place and a sentence."""
     where = mistake.where
@@ -297,19 +192,3 @@ def sentence(mistake: Mistake) -> Problem:
         where = tuple(takewhile(lambda part: not _KIND.fullmatch(str(part)), where))
     hint = meant_key(StudySpec, where) if mistake.kind == "unknown" else ""
     return where, mistake.words(f"is not a known key{hint}")
-
-
-def _resolve_loras(base: Any, folder: Path) -> None:
-    loras = base.get("loras") if isinstance(base, dict) else None
-    for lora in loras if isinstance(loras, list) else ():
-        if isinstance(lora, dict) and isinstance(lora.get("file"), str):
-            lora["file"] = _resolved(folder, lora["file"], False)
-
-
-def located(name: str, found: Mapping[toml.Path, int], path: tuple[str | int, ...], told: str) -> str:
-    """A problem with the line of the file at which it is."""
-    line = toml.line_of(found, path)
-    place = f"{name}:{line}" if line else name
-    dotted = ".".join(f'"{part}"' if "." in str(part) else str(part) for part in path)
-    said = told if told.endswith("?") else f"{told.rstrip('.')}."
-    return f"{place}: {dotted}: {said}" if dotted else f"{place}: {said}"

@@ -7,9 +7,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from search.storage_url import redacted
+from search.memory import Memory
+from search.retry import Endurance
+from search.storage_url import StorageError, redacted
 from studies.errors import StudyError
-from studies.spec.storage_url import _ENVIRONMENT, _SERVER, problem
+from studies.spec.storage_url import ENVIRONMENT, SERVER, problem
 from studies.workspace import Workspace
 
 
@@ -21,11 +23,11 @@ def connected(workspace: Workspace, written: str, environment: Mapping[str, str]
     """
     if not written:
         return workspace.storage_url
-    named = _ENVIRONMENT.fullmatch(written)
+    named = ENVIRONMENT.fullmatch(written)
     if named is None:
         return written
     url = environment.get(named[1], "")
-    if not _SERVER.match(url):
+    if not SERVER.match(url):
         state = "is not set" if not url else f"holds no storage URL ({redacted(url)!r})"
         raise StudyError(
             f"The study's database is named by the environment variable {named[1]}, which {state}; set it to "
@@ -68,3 +70,21 @@ def url_of(workspace: Workspace) -> str:
         StudyError: it lies in an environment variable that is not set.
     """
     return connected(workspace, remembered(workspace) if workspace.source.exists() else "")
+
+
+def opened(url: str, study: str, workspace: Workspace, endurance: Endurance | None = None) -> Memory:
+    """The memory of a study; one that is not there is made.
+
+    Args:
+        url: to connect to.
+        study: its name.
+        workspace: where its pictures are.
+        endurance: how long a server that goes away is waited for; None does not wait.
+
+    Raises:
+        StudyError: the database cannot be used.
+    """
+    try:
+        return Memory.open(url, study, workspace.artifacts, endurance=endurance)
+    except StorageError as error:
+        raise StudyError(str(error)) from error

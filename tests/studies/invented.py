@@ -25,7 +25,7 @@ from studies.selection import document
 from studies.selection.document import Selection
 from studies.selection.rule import Rule
 from studies.selection.selection import conclude, provisional
-from studies.study import study
+from studies.study import beginning
 from studies.study.open import PROMPTS
 from studies.study.study import SPREADS, Study
 from studies.study.trial import Trial
@@ -153,13 +153,13 @@ def invent(
 
 
 def begin(path: Path, root: Path, storage: str) -> Study:
-    """What `study.begin` leaves behind, without a base model on disk."""
+    """What `beginning.begin` leaves behind, without a base model on disk."""
     workspace = Workspace(root)
     workspace.prepare()
     Memory.open(storage or workspace.storage_url, "invented", workspace.artifacts).remember("seed", 7)
     copy_whole(path, workspace.study_file)
     write_json(workspace.source, {"study_file": str(path), "storage": storage})
-    return study.reopen(root)
+    return beginning.reopen(root)
 
 
 def run_trial(opened: Study, wanted: int, clip: bool, unfinished: bool, rich: bool = False) -> None:

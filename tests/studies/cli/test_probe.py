@@ -11,7 +11,7 @@ import pytest
 
 from search.memory import Memory
 from studies.commands import probe as probe_run
-from studies.study import study
+from studies.study import beginning
 from studies.study.probe import REMEMBERED
 from tests.studies.cli.conftest import Run
 from tests.studies.conftest import write_study
@@ -103,7 +103,7 @@ def test_a_real_probe_takes_its_steps(study_file: Path, run: Run) -> None:
 def test_a_study_that_asks_for_it_begins_with_a_probe_once(
     study_file: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer.training import probe
+    from studies.study import probe
 
     called: list[int] = []
 
@@ -121,7 +121,7 @@ def test_a_study_that_asks_for_it_begins_with_a_probe_once(
         assert (code, err) == (0, "")
         assert "learning rate is 0.001: optimiser.unet_lr is searched from 0.0002 to 0.005" in out
     assert called == [1]
-    opened = study.reopen(root)
+    opened = beginning.reopen(root)
     space = opened.spec.search.space["optimiser.unet_lr"]
     assert (space["low"], space["high"]) == (2e-4, 5e-3)
     (record,) = opened.memory.records()
@@ -130,7 +130,7 @@ def test_a_study_that_asks_for_it_begins_with_a_probe_once(
 
 def test_a_probe_that_is_asked_for_too_late_is_refused(study_file: Path, run: Run, tmp_path: Path) -> None:
     root = tmp_path / "workspace"
-    opened = study.begin(study_file, root)
+    opened = beginning.begin(study_file, root)
     assert isinstance(opened.memory, Memory)
     assert opened.memory.recall(REMEMBERED) is None
     opened.memory.begin()

@@ -14,7 +14,7 @@ from PIL import Image
 from studies.commands.init import family_of, start, survey_base, text
 from studies.commands.init_choices import Ground
 from studies.errors import StudyError
-from studies.study.study import examine
+from studies.study.preflight import examine
 from tests.studies.commands.test_init_choices import SD1, SDXL, survey
 
 Filled = Callable[..., Path]

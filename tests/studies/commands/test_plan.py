@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from studies.commands.plan import forecast
-from studies.study.study import examine
+from studies.study.preflight import examine
 
 
 def test_the_whole_study_is_its_trials_and_no_more_than_its_budget(small_study) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from studies.commands.rules_of_thumb import Amount, amount, amounts, propose, rules, span, written
 from studies.spec.planner import Planner
-from studies.study.study import examine
+from studies.study.preflight import examine
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded

@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from studies.commands.train import Output, Training, open_training, train
+from studies.commands.train import train
+from studies.commands.training import Training, open_training
+from studies.commands.training_output import Output
 from studies.errors import StudyError
 from studies.spec.plan_file import PlanFile, parse
 from studies.spec.sections import SaveSection

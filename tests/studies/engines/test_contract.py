@@ -16,7 +16,7 @@ from studies.engines.engine import Equipped, Exam, Scored, TrialDiverged
 from studies.engines.inline import open_worker
 from studies.runner.progress import Listener
 from studies.spec.planner import Planner
-from studies.study import study
+from studies.study import beginning
 from studies.study.study import Study
 from studies.study.trial import Checkpoint
 from tests.studies.conftest import write_study
@@ -39,7 +39,7 @@ TOLERANCE = 5e-3
 @pytest.fixture(scope="module")
 def opened_study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("contract")
-    return study.begin(write_study(folder, images=32), folder / "workspace")
+    return beginning.begin(write_study(folder, images=32), folder / "workspace")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from studies.engines.ray_cluster import close, cluster
 from studies.errors import StudyError
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
-from studies.study import study
+from studies.study import beginning
 from studies.study.study import Study
 from studies.study.trial import Checkpoint
 from tests.studies.conftest import write_study
@@ -66,7 +66,7 @@ def ignored(*_: object) -> None:
 
 @pytest.fixture
 def begun(tmp_path: Path) -> Study:
-    return study.begin(write_study(tmp_path), tmp_path / "workspace")
+    return beginning.begin(write_study(tmp_path), tmp_path / "workspace")
 
 
 class TestOnThisMachine:
@@ -171,7 +171,7 @@ def test_a_node_that_is_killed_midway_changes_nothing(tmp_path: Path) -> None:
     try:
         doomed = nodes.add_node(num_cpus=1, num_gpus=1)
         watch = Told(lambda count: nodes.remove_node(doomed, allow_graceful=False) if count == 3 else None)
-        begun = study.begin(study_file, tmp_path / "ray")
+        begun = beginning.begin(study_file, tmp_path / "ray")
         with opened(EngineChoice("ray", nodes.address), begun, watch.stepped, watch.phase) as engine:
             engine.limit_pack(2)
             Runner(begun, engine, watch).run()
@@ -190,4 +190,4 @@ def test_a_node_that_is_killed_midway_changes_nothing(tmp_path: Path) -> None:
     )
     assert found == pytest.approx(expected, abs=0.02)
     states = [(record.values, record.state) for record in begun.memory.records()]
-    assert states == [(r.values, r.state) for r in study.reopen(tmp_path / "inline").memory.records()]
+    assert states == [(r.values, r.state) for r in beginning.reopen(tmp_path / "inline").memory.records()]

@@ -9,7 +9,7 @@ import pytest
 from search.trial import Proposal
 from studies.engines.engine import Exam, Scored
 from studies.engines.inline import open_worker
-from studies.study import study
+from studies.study import beginning
 from tests.trainer.driving import relative_difference
 from trainer.lora_files import file, kohya
 from trainer.lora_files.layers import slot_state
@@ -32,7 +32,7 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
         path.read_text().replace('clip = "', '# "').replace("[budget]", "[plan.ema]\ndecay = 0.99\n[budget]")
     )
     path.write_text(text + "[objective]\nvalidation = 1.0\n")
-    opened = study.begin(path, tmp_path / "workspace")
+    opened = beginning.begin(path, tmp_path / "workspace")
     worker = open_worker(
         opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
     )
@@ -53,7 +53,7 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
 
 
 def test_copying_is_asked_at_every_checkpoint_and_other_prompts_at_the_last(small_study, tmp_path: Path):
-    opened = study.begin(small_study(trials=1, images=40), tmp_path / "workspace")
+    opened = beginning.begin(small_study(trials=1, images=40), tmp_path / "workspace")
     worker = open_worker(
         opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
     )

@@ -11,7 +11,7 @@ from search.trial import Reason
 from studies.cli.run import command
 from studies.errors import StudyError
 from studies.spec.guards import GuardsSection
-from studies.study.study import reopen
+from studies.study.beginning import reopen
 from tests.studies.conftest import write_study
 from tests.words import sentence_of
 

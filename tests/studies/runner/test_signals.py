@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.chaos import run as start
 from studies.runner.signals import NOTED, at_signals
-from studies.study.study import reopen
+from studies.study.beginning import reopen
 from tests.studies.scenarios.test_resume import checkpoints
 
 

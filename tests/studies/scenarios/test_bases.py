@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from studies.errors import StudyError
 from studies.spec import study_file
-from studies.study.study import begin, reopen
+from studies.study.beginning import begin, reopen
 from tests.studies.conftest import ASSETS, StudyMaker
 from tests.studies.runner.test_runner import run
 from tests.studies.spec.test_study_file import GOOD

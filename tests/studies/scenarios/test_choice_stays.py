@@ -15,7 +15,7 @@ from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.selection.document import Selection
 from studies.selection.file_judge import judge_files
-from studies.study import study
+from studies.study import beginning
 from studies.study.study import Study
 from studies.study.trial import read_trials
 from tests.studies.conftest import ASSETS
@@ -100,7 +100,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Selection]:
     folder = tmp_path_factory.mktemp("short")
     path = folder / "study.toml"
     path.write_text(TEXT.format(assets=ASSETS.as_posix()))
-    opened = study.begin(path, folder / "workspace")
+    opened = beginning.begin(path, folder / "workspace")
     worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, Listener().stepped)
     return opened, Runner(opened, worker, Listener()).run()
 

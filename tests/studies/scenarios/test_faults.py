@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chaos import run as start
-from studies.study.study import reopen
+from studies.study.beginning import reopen
 
 STARVED = """
 import resource, sys
@@ -148,14 +148,14 @@ def test_clock_jumps_do_not_matter(small_study, tmp_path: Path, monkeypatch: pyt
     from studies.engines.inline import open_worker
     from studies.runner.progress import Listener
     from studies.runner.runner import Runner
-    from studies.study import study
+    from studies.study import beginning
 
     leaps = iter(range(10**9))
     honest = time.time
     monkeypatch.setattr(time, "time", lambda: honest() + 86_400 * (-1) ** next(leaps))
     study_file = small_study(trials=1, images=16)
     study_file.write_text(study_file.read_text().replace("trials = 1", "trials = 1\nminutes = 30"))
-    opened = study.begin(study_file, tmp_path / "ws")
+    opened = beginning.begin(study_file, tmp_path / "ws")
     worker = open_worker(
         opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
     )

@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from benchmarks.chaos import run as start
 from studies.engines.inline import open_worker
-from studies.study import study
+from studies.study import beginning
 from studies.study.trial import read_trials
 from studies.workspace import Workspace
 from tests.studies.conftest import write_study
@@ -36,7 +36,7 @@ def plan_of(path: Path) -> dict[str, dict[str, object]]:
 
 
 def test_every_checkpoint_is_judged_on_all_images_but_the_test_sides(finished: Workspace) -> None:
-    opened = study.reopen(finished.root)
+    opened = beginning.reopen(finished.root)
     images = len(opened.dataset.split.train) + len(opened.dataset.split.validation)
     for trial in read_trials(opened.memory):
         for one in trial.checkpoints:
@@ -45,14 +45,14 @@ def test_every_checkpoint_is_judged_on_all_images_but_the_test_sides(finished: W
 
 
 def test_images_of_all_runs_count_and_the_report_tells_of_the_folds(finished: Workspace) -> None:
-    opened = study.reopen(finished.root)
+    opened = beginning.reopen(finished.root)
     record = next(r for r in opened.memory.records() if r.cards)
     assert record.images_trained == FOLDS * record.images_seen > 0
     assert f"{FOLDS} folds: every trial is trained once without each" in finished.report.read_text()
 
 
 def test_a_trial_leaves_a_file_for_each_fold(finished: Workspace) -> None:
-    record = next(r for r in study.reopen(finished.root).memory.records() if r.cards)
+    record = next(r for r in beginning.reopen(finished.root).memory.records() if r.cards)
     for fold in range(FOLDS):
         assert plan_of(finished.lora(record.number, 1, fold))["data"]["fold"] == fold
 
@@ -63,7 +63,7 @@ def test_the_winner_is_trained_again_on_all_folds_for_as_many_epochs(finished: W
     assert plan["data"]["fold"] == -1
     with safe_open(finished.best, "pt") as file:
         metadata = file.metadata()
-    opened = study.reopen(finished.root)
+    opened = beginning.reopen(finished.root)
     images = len(opened.dataset.split.train) + len(opened.dataset.split.validation)
     assert int(metadata["ss_epoch"]) == selection["winner"]["epoch"]
     assert int(metadata["ss_num_train_images"]) % images == 0
@@ -72,7 +72,7 @@ def test_the_winner_is_trained_again_on_all_folds_for_as_many_epochs(finished: W
 
 def test_a_pooled_card_equals_what_each_run_gets_alone(finished: Workspace, tmp_path: Path) -> None:
     """Fold by fold, the same plan with ``data.fold`` alone has the scores of its part."""
-    opened = study.reopen(finished.root)
+    opened = beginning.reopen(finished.root)
     trial = next(t for t in read_trials(opened.memory) if t.checkpoints)
     pooled = trial.checkpoints[0].scores.validation_by_image
     alone: list[float] = []
@@ -87,7 +87,7 @@ def test_a_pooled_card_equals_what_each_run_gets_alone(finished: Workspace, tmp_
 def test_small_sets_are_dealt_into_folds_unless_told_otherwise(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     path.write_text(path.read_text().replace("folds = 0\n", ""))
-    dataset = study.begin(path, tmp_path / "ws").dataset
+    dataset = beginning.begin(path, tmp_path / "ws").dataset
     assert len(dataset.folds) == 5
     assert any("5 folds" in warning for warning in dataset.warnings)
 
@@ -100,7 +100,7 @@ def test_a_study_in_folds_that_is_killed_goes_on_with_the_same_cards(
         kill_after(start(path, workspace), workspace, count)
     assert start(path, workspace).wait() == 0
     roots = finished.root, workspace
-    for trial, other in zip(*(read_trials(study.reopen(root).memory) for root in roots), strict=True):
+    for trial, other in zip(*(read_trials(beginning.reopen(root).memory) for root in roots), strict=True):
         assert trial.values == other.values
         for one, again in zip(trial.checkpoints, other.checkpoints, strict=True):
             expected, found = (c.scores.validation_by_image for c in (one, again))

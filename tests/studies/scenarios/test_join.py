@@ -16,8 +16,8 @@ import pytest
 
 from search.memory import Memory
 from studies.commands.status import status
+from studies.study.beginning import reopen
 from studies.study.open import open_readonly
-from studies.study.study import reopen
 from tests.postgres import Postgres, running
 
 RUNNER = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from studies.study import study
+from studies.study import beginning
 
 
 @pytest.mark.parametrize("folds", [0, 3])
@@ -15,11 +15,11 @@ def test_a_study_that_is_begun_again_or_reopened_has_the_same_split(
 ) -> None:
     path = small_study()
     path.write_text(path.read_text().replace("folds = 0", f"folds = {folds}"))
-    first = study.begin(path, tmp_path / "workspace").dataset
+    first = beginning.begin(path, tmp_path / "workspace").dataset
     for picture in (tmp_path / "images").glob("*/*.png"):
         picture.touch()
-    again = study.begin(path, tmp_path / "workspace").dataset
-    reopened = study.reopen(tmp_path / "workspace").dataset
+    again = beginning.begin(path, tmp_path / "workspace").dataset
+    reopened = beginning.reopen(tmp_path / "workspace").dataset
     assert first.split == again.split == reopened.split
     assert first.folds == again.folds == reopened.folds
     assert first.together == again.together

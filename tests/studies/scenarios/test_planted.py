@@ -10,7 +10,7 @@ from studies.engines.inline import open_worker
 from studies.report.diagnosis import diagnose
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
-from studies.study import study
+from studies.study import beginning
 from studies.study.trial import Trial, read_trials
 from tests.studies.conftest import ASSETS
 
@@ -81,7 +81,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> list[Trial]:
         shutil.copy(picture.with_suffix(".txt"), pictures)
     path = folder / "planted.toml"
     path.write_text(TEXT.format(assets=ASSETS))
-    opened = study.begin(path, folder / "ws")
+    opened = beginning.begin(path, folder / "ws")
     worker = open_worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda *_: None)
     worker.limit_pack(4)
     Runner(opened, worker, Listener()).search()

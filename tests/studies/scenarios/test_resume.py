@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import chaos
 from benchmarks.chaos import run as start
-from studies.study.study import reopen
+from studies.study.beginning import reopen
 
 
 def checkpoints(workspace: Path) -> list[Path]:
