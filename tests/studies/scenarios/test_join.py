@@ -23,8 +23,8 @@ from tests.postgres import Postgres, running
 RUNNER = """
 import sys, time
 from search.driver import Driver
-from search.endurance import Endurance
-from search.sharing import Shared
+from search.retry import Endurance
+from search.shared_leases import Shared
 from search.memory import Memory
 from search.settings import SearchSettings
 from search.space import parse_space
