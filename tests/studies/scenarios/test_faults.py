@@ -21,7 +21,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from studies.spec.planner import Planner
-from studies.study.study import examine
+from studies.study.preflight import examine
 from trainer.training import session
 
 torch.set_num_threads(1)
