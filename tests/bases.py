@@ -85,7 +85,7 @@ def build_sdxl(folder: Path, micro_sd: Path, vocabulary: int = CUT) -> Path:
     return folder
 
 
-def build_sd(folder: Path, micro_sd: Path, second: bool, vocabulary: int = CUT) -> Path:
+def build_sd(folder: Path, micro_sd: Path, second: bool, vocabulary: int = CUT, width: int = 24) -> Path:
     """A micro SD 1.x or 2.x around the shipped autoencoder, in diffusers layout.
 
     SD 2.x has v-prediction, linear projections and a text encoder with ``gelu``.
@@ -96,7 +96,7 @@ def build_sd(folder: Path, micro_sd: Path, second: bool, vocabulary: int = CUT) 
     with torch.random.fork_rng():
         torch.manual_seed(1)
         act = "gelu" if second else "quick_gelu"
-        text_encoder = CLIPTextModel(text_config(24, 3, act, 24, vocabulary))
+        text_encoder = CLIPTextModel(text_config(width, 3, act, width, vocabulary))
         unet = UNet2DConditionModel(
             sample_size=16,
             block_out_channels=(16, 32),
@@ -106,7 +106,7 @@ def build_sd(folder: Path, micro_sd: Path, second: bool, vocabulary: int = CUT) 
             attention_head_dim=[2, 4] if second else 2,
             norm_num_groups=8,
             use_linear_projection=second,
-            cross_attention_dim=24,
+            cross_attention_dim=width,
         )
     pipe = StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(micro_sd / "vae", torch_dtype=torch.float32),

@@ -8,7 +8,7 @@ from pathlib import Path
 from artwork import STATE
 from vocabulary import first_merges
 
-TARGET = Path(__file__).parents[1] / "trainer" / "bases" / "configs" / "merges.txt.gz"
+TARGET = Path(__file__).parents[1] / "trainer" / "bases" / "clip" / "merges.txt.gz"
 MERGES = 49152 - 256 - 2
 """CLIP's vocabulary of 49,408 entries: 256 bytes, the same ending a word, these merges, begin and end of text."""
 

@@ -36,6 +36,7 @@ UNMIRRORED = {
     "tests/studies/sd_scripts/test_bad_input.py": "import, given broken files",
     "tests/studies/sd_scripts/test_round_trip.py": "import of what export wrote",
     "tests/test_readme.py": "README against the program",
+    "tests/trainer/bases/test_families.py": "the families' folders: full-size architectures, and one more folder",
     "tests/trainer/bases/test_sdxl.py": "SDXL through loading, encoding and prompts",
     "tests/trainer/bases/test_single_file.py": "bases in one file, through finding and loading",
     "tests/trainer/data/test_no_leak.py": "held-out images, through the whole data set",

@@ -60,20 +60,19 @@ def command(folder: Path, base: str, clip: str, out: Path | None, gpu_minutes: f
 
 
 def _lines(started: Started, base: str) -> Iterator[str]:
-    from trainer.bases.families import TITLES
 
     found, ground = started.survey, started.ground
     for warning in found.warnings:
         yield f"note: {warning}"
     if started.guessed:
-        yield f"note: {base} is taken for {TITLES[ground.family]} by its name; it is fetched when the study is checked."
+        yield f"note: {base} is taken for {ground.family.title} by its name; it is fetched when the study is checked."
     low, high = found.ratios
     yield f"{found.images} images, {found.captioned} with captions; width over height {low:.2f} to {high:.2f}."
     if found.trigger:
         yield f"Trigger word: {found.trigger}."
     elif found.captioned:
         yield "The captions share no first tag, so there is no trigger word."
-    yield f"Wrote {started.study} for {TITLES[ground.family]} at {started.resolution} pixels. Next:"
+    yield f"Wrote {started.study} for {ground.family.title} at {started.resolution} pixels. Next:"
     if found.captioned < found.images:
         trigger = f" --trigger '{found.trigger}'" if found.trigger else ""
         yield f"  lorasearch caption {found.folder}{trigger}"

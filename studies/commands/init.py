@@ -18,13 +18,10 @@ from studies.spec.paths import is_hub_name, study_name
 from studies.spec.toml import comment, key, value
 from trainer.bases import find
 from trainer.bases.errors import BaseModelError
-from trainer.bases.families import TITLES, Family
 from trainer.files import write_whole
 from trainer.plans.base import BasePlan
 
 SEED = 7
-_SIDES: dict[Family, int] = {"sd1": 512, "sd2": 768, "sdxl": 1024}
-_STEPS: dict[Family, int] = {"sd1": 64, "sd2": 64, "sdxl": 32}
 _WIDTH = 120
 
 
@@ -82,8 +79,8 @@ def survey_base(name: str) -> tuple[Ground, bool]:
     half = "bf16" if cuda and torch.cuda.is_bf16_supported() else "fp16"
     path = Path(name).expanduser()
     if not path.exists() and is_hub_name(name):
-        family = family_of(name)
-        return Ground(name, family, _SIDES[family], _STEPS[family], cuda, half), True
+        family = find.family_of(name)
+        return Ground(name, family, family.native_side, family.side_step, cuda, half), True
     try:
         source = find.find(BasePlan(path=path.resolve()))
         side, step = find.native_side(source), find.side_step(source)
@@ -92,20 +89,12 @@ def survey_base(name: str) -> tuple[Ground, bool]:
     return Ground(str(path.resolve()), source.family, side, step, cuda, half), False
 
 
-def family_of(name: str) -> Family:
-    """What a hub model's name suggests."""
-    bare = name.lower()
-    if "xl" in bare:
-        return "sdxl"
-    return "sd2" if "diffusion-2" in bare or "sd2" in bare or "v2" in bare else "sd1"
-
-
 def text(
     found: Survey, ground: Ground, clip: str, target: Path, listing: Path | None, gpu_minutes: float | None
 ) -> str:
     """The commented study file (pure)."""
     folder = target.parent.resolve()
-    base = Line("path", _near(ground.path, folder), f"{TITLES[ground.family]}, {ground.side} pixels")
+    base = Line("path", _near(ground.path, folder), f"{ground.family.title}, {ground.side} pixels")
     if listing is None:
         place = Line(
             "folder", _near(str(found.folder), folder), "sub-folders N_name with images and captions"

@@ -9,7 +9,7 @@ from typing import Any
 from studies.commands import rules_of_thumb
 from studies.commands.survey import Survey
 from studies.spec.image_folders import BUCKETS_FROM, buckets
-from trainer.bases.families import Family
+from trainer.bases.family import Family
 
 _TINY = 128
 """A base that draws at most so many pixels is an experiment, with learning rates and ranks of its own."""
@@ -191,7 +191,7 @@ def ranks(ground: Ground) -> list[int]:
     """Ranks worth a try."""
     if ground.tiny:
         return [4, 8, 16]
-    return [8, 16, 32] if ground.family == "sdxl" else [8, 16, 32, 64]
+    return list(ground.family.ranks)
 
 
 def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
@@ -247,6 +247,4 @@ def _rows(ground: Ground) -> int:
 def _rank_reason(ground: Ground) -> str:
     if ground.tiny:
         return "a small base model has small layers"
-    if ground.family == "sdxl":
-        return "SDXL's layers are large: 8 to 32 do for most subjects"
-    return "32 to 64 for a character, less for a simple subject, 128 for rich scenes"
+    return ground.family.rank_reason

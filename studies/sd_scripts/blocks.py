@@ -1,7 +1,8 @@
 """sd-scripts' numbered blocks of a U-Net as diffusers' names (pure).
 
-SD 1.x and 2.x have 25 numbers: 12 input blocks, the middle, 12 output blocks. SDXL has 23: the embeddings, 9 input
-blocks, 3 middle blocks, 9 output blocks, the end. The first and SDXL's last hold nothing that gets a LoRA.
+It knows two numberings. By diffusers' blocks (SD 1.x, 2.x) there are 25: 12 input blocks, the middle, 12 output blocks.
+By Stability's ("SGM", SDXL) there are 23: the embeddings, 9 input blocks, 3 middle blocks, 9 output blocks, the end.
+The first, and SGM's last, hold nothing that gets a LoRA.
 """
 
 from __future__ import annotations
@@ -16,35 +17,35 @@ Names = list[tuple[str, ...]]
 """The diffusers blocks of each number."""
 RATES = ("down_lr_weight", "mid_lr_weight", "up_lr_weight")
 _SIDES = {False: (12, 1, 12), True: (9, 3, 9)}
-"""Numbers of input, middle and output blocks; True is SDXL."""
+"""Numbers of input, middle and output blocks; True is SGM."""
 _ATTENDING = {False: ((0, 1, 2), (1, 2, 3)), True: ((1, 2), (0, 1))}
 """Down and up blocks with attention."""
 
 
-def names(sdxl: bool, convolutions: bool) -> Names:
+def names(sgm: bool, convolutions: bool) -> Names:
     """Which blocks each number means; none where it holds no layer that is adapted.
 
     Args:
-        sdxl: the base model's family.
+        sgm: whether blocks are counted as Stability's code does, ``Family.lora.sgm_blocks``.
         convolutions: whether layers of convolution blocks are adapted too.
     """
-    last = 2 if sdxl else 3
+    last = 2 if sgm else 3
     found: Names = [()]
-    for number in range(8 if sdxl else 11):
-        found.append(_row("down", number, last, sdxl, convolutions))
-    if sdxl:
+    for number in range(8 if sgm else 11):
+        found.append(_row("down", number, last, sgm, convolutions))
+    if sgm:
         resnets = [("mid_block.resnets.0",), ("mid_block.resnets.1",)] if convolutions else [(), ()]
         found = [(), *found, resnets[0], ("mid_block.attentions",), resnets[1]]
     else:
         found.append(("mid_block",))
-    found += [_row("up", number, last, sdxl, convolutions) for number in range(9 if sdxl else 12)]
-    return [*found, ()] if sdxl else found
+    found += [_row("up", number, last, sgm, convolutions) for number in range(9 if sgm else 12)]
+    return [*found, ()] if sgm else found
 
 
-def _row(side: str, number: int, last: int, sdxl: bool, convolutions: bool) -> tuple[str, ...]:
+def _row(side: str, number: int, last: int, sgm: bool, convolutions: bool) -> tuple[str, ...]:
     block, place = divmod(number, 3)
     stem, found = f"{side}_blocks.{block}", []
-    attends = block in _ATTENDING[sdxl][side == "up"]
+    attends = block in _ATTENDING[sgm][side == "up"]
     sampler = place == 2
     if side == "up" or not sampler:
         found += [f"{stem}.attentions.{place}"] if attends else []
@@ -54,15 +55,15 @@ def _row(side: str, number: int, last: int, sdxl: bool, convolutions: bool) -> t
     return tuple(found)
 
 
-def ranks(s: Settings, arguments: dict[str, str], sdxl: bool, rank: int, alpha: float) -> None:
+def ranks(s: Settings, arguments: dict[str, str], sgm: bool, rank: int, alpha: float) -> None:
     """Sets ``lora.block_ranks`` from ``block_dims``, and names what ``block_alphas`` say that one share cannot."""
-    dims, alphas = (_numbers(s, arguments, key, sdxl) for key in ("block_dims", "block_alphas"))
+    dims, alphas = (_numbers(s, arguments, key, sgm) for key in ("block_dims", "block_alphas"))
     for key in ("conv_block_dims", "conv_block_alphas"):
         if arguments.pop(key, ""):
             s.refuse(f"network_args: {key}", "not supported, lora.conv_rank is one for all blocks")
     if dims is None and alphas is None:
         return
-    places = names(sdxl, "lora.conv_rank" in s.plan)
+    places = names(sgm, "lora.conv_rank" in s.plan)
     sizes = [int(size) for size in dims or [rank] * len(places)]
     if found := _table(places, sizes, rank):
         s.put("lora.block_ranks", found, "network_args: block_dims")
@@ -81,20 +82,20 @@ def ranks(s: Settings, arguments: dict[str, str], sdxl: bool, rank: int, alpha: 
         )
 
 
-def rates(s: Settings, arguments: dict[str, str], sdxl: bool) -> None:
+def rates(s: Settings, arguments: dict[str, str], sgm: bool) -> None:
     """Sets ``lora.block_lrs`` from the weights of blocks."""
     threshold = arguments.pop("block_lr_zero_threshold", None) or s.take("block_lr_zero_threshold") or 0.0
-    whole = _numbers(s, arguments, "block_lr_weight", sdxl)
+    whole = _numbers(s, arguments, "block_lr_weight", sgm)
     given = {key: arguments.pop(key, None) or s.take(key) for key in RATES}
     if whole is None and not any(given.values()):
         return
     if whole is None:
-        sides = [_side(s, key, given[key], length) for key, length in zip(RATES, _SIDES[sdxl], strict=True)]
+        sides = [_side(s, key, given[key], length) for key, length in zip(RATES, _SIDES[sgm], strict=True)]
         whole = [weight for side in sides for weight in side]
-        whole = [1.0, *whole, 1.0] if sdxl else whole
+        whole = [1.0, *whole, 1.0] if sgm else whole
     least = (_list(threshold) or [0.0])[0]
     found = _table(
-        names(sdxl, "lora.conv_rank" in s.plan), [tidy(w) if w > least else 0.0 for w in whole], 1.0
+        names(sgm, "lora.conv_rank" in s.plan), [tidy(w) if w > least else 0.0 for w in whole], 1.0
     )
     if found:
         s.put("lora.block_lrs", found, "network_args: down_lr_weight")
@@ -105,12 +106,12 @@ def _table(places: Names, values: Sequence[float], default: float) -> dict[str, 
     return {name: value for place, value in pairs for name in place if value != default}
 
 
-def _numbers(s: Settings, arguments: dict[str, str], key: str, sdxl: bool) -> list[float] | None:
+def _numbers(s: Settings, arguments: dict[str, str], key: str, sgm: bool) -> list[float] | None:
     """The numbers of all blocks; None if the key is not there, or wrong, which is told."""
     text = arguments.pop(key, "")
     if not text:
         return None
-    wanted, found = sum(_SIDES[sdxl]) + 2 * sdxl, _list(text)
+    wanted, found = sum(_SIDES[sgm]) + 2 * sgm, _list(text)
     if found is None or len(found) != wanted:
         s.problems.append(
             f"network_args: {key} must be {wanted} numbers for this base model, but got {text!r}."

@@ -14,7 +14,7 @@ from studies.sd_scripts.settings import FIELDS, Settings
 from studies.spec.paths import is_hub_name, written_problem
 from trainer.bases import find
 from trainer.bases.errors import BaseModelError
-from trainer.bases.families import Family
+from trainer.bases.family import Family
 from trainer.paths import absolute
 from trainer.plans.base import BasePlan
 from trainer.plans.network import Algorithm
@@ -66,20 +66,19 @@ def base(s: Settings, folder: Path) -> Family | None:
 
 def family_problems(s: Settings, family: Family | None) -> None:
     """What does not go with the family of the base model."""
-    sdxl = family == "sdxl"
-    if sdxl and s.plan.get("base.clip_skip") not in (None, 1, "1"):
+    if family and not family.clip_skip and s.plan.get("base.clip_skip") not in (None, 1, "1"):
         s.problems.append(
-            f"clip_skip = {s.plan.pop('base.clip_skip')}: SDXL ignores it; leave it out, or set it to 1."
+            f"clip_skip = {s.plan.pop('base.clip_skip')}: {family.title} ignores it; leave it out, or set it to 1."
         )
-    if family and not sdxl and "optimiser.text2_lr_over_unet_lr" in s.plan:
+    if family and len(family.text_encoders) == 1 and "optimiser.text2_lr_over_unet_lr" in s.plan:
         s.problems.append(
             f"text_encoder_lr = {s.values['text_encoder_lr']}: this base model has one text encoder; give one number."
         )
         s.plan.pop("optimiser.text2_lr_over_unet_lr")
-    step, multiple = s.whole("bucket_reso_steps", 64), 32 if sdxl else 64
-    if family and s.flag("enable_bucket") and step is not None and step % multiple:
+    step = s.whole("bucket_reso_steps", 64)
+    if family and s.flag("enable_bucket") and step is not None and step % family.side_step:
         s.problems.append(
-            f"bucket_reso_steps must be a multiple of {multiple} for this base model, but got {step}."
+            f"bucket_reso_steps must be a multiple of {family.side_step} for this base model, but got {step}."
         )
         s.plan["data.bucket_reso_steps"] = 64
 
@@ -97,8 +96,9 @@ def network(s: Settings, folder: Path, family: Family | None) -> None:
     algorithm = _algorithm(s, arguments)
     everywhere = lycoris and _whole_unet(s, arguments)
     _convolutions(s, arguments, (rank, alpha) if everywhere else (None, 1.0))
-    blocks.ranks(s, arguments, family == "sdxl", rank, alpha or rank)
-    blocks.rates(s, arguments, family == "sdxl")
+    sgm = family is not None and family.lora.sgm_blocks
+    blocks.ranks(s, arguments, sgm, rank, alpha or rank)
+    blocks.rates(s, arguments, sgm)
     for key, field in _ARGUMENTS.items():
         if key in arguments:
             s.put(field, literal(arguments.pop(key)), f"network_args: {key}")

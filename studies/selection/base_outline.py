@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from trainer.bases import skeleton
-from trainer.bases.families import Family
+from trainer.bases.family import Family
 from trainer.bases.find import Source
 from trainer.lora_files.kohya import Names
 

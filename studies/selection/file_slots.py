@@ -63,7 +63,7 @@ class FileSlots:
             self.bank.close(slot)
 
     def _clip_skip(self, file: LoraCheckpoint) -> int:
-        if self._request.outline.family == "sdxl":
+        if not self._request.outline.family.clip_skip:
             return 1
         asked = self._request.clip_skip or file.facts.get("ss_clip_skip", "1")
         return int(asked) if str(asked) in ("1", "2", "3") else 1

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
 from studies.selection.base_outline import Outline
-from trainer.bases import checkpoint_header
+from trainer.bases import checkpoint_header, families
 from trainer.bases.errors import BaseModelError
-from trainer.bases.families import TITLES, Family
 from trainer.lora_files import file, formats, lycoris, peft
 from trainer.lora_files.layers import Layers, LoraFileError
 from trainer.lora_files.lycoris import Lycoris
 from trainer.tensor_header import CONVERT, PICKLES
-
-_WIDTHS: Mapping[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
-"""Width of the text that cross-attention reads, by family."""
-_SDXL = ("lora_te2_", "text_encoder_2.", "lora_unet_input_blocks_")
-"""What keys of LoRAs for SDXL alone begin with."""
-
 
 Content = Layers | Lycoris
 """What a file holds: low-rank factors, or what only LyCORIS reads."""
@@ -112,13 +105,15 @@ def _made_for(path: Path, base: Outline | None) -> str:
     except BaseModelError:
         return ""
     widths = {size[1] for name, size in shapes.items() if _reads_text(name) and len(size) > 1}
-    families: Sequence[Family] = [_WIDTHS[width] for width in widths if width in _WIDTHS]
-    if any(name.startswith(_SDXL) for name in shapes):
-        families = ["sdxl"]
-    if len(families) != 1 or families[0] == base.family:
+    known = families.FAMILIES.values()
+    marked = [each for each in known if any(name.startswith(each.lora.marks) for name in shapes)]
+    made = marked or [each for each in known if each.text_width in widths]
+    if len(made) != 1 or made[0] == base.family:
         return ""
-    made, here = TITLES[families[0]], TITLES[base.family]
-    return f" It was made for {made}, but --base is {here}: name the base model that it was trained on."
+    return (
+        f" It was made for {made[0].title}, but --base is {base.family.title}: "
+        "name the base model that it was trained on."
+    )
 
 
 def _reads_text(name: str) -> bool:

@@ -15,7 +15,7 @@ from trainer.bases import attention as attentions
 from trainer.bases import find, loading, schedule
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.errors import BaseModelError as BaseModelError
-from trainer.bases.families import Family, Identity, misfits
+from trainer.bases.family import Family, Identity
 from trainer.bases.find import Source
 from trainer.bases.prompts import PLAIN, PromptRules
 from trainer.bases.text import TextReader, conditioning
@@ -70,7 +70,7 @@ class BaseModel:
     @property
     def wants_sizes(self) -> bool:
         """Whether the U-Net is told how pictures were cut (SDXL)."""
-        return self.text_encoder_2 is not None
+        return self.identity.family.wants_sizes
 
     @property
     def latent_scale(self) -> int:
@@ -101,7 +101,7 @@ class BaseModel:
         readers = [TextReader(self.tokenizer, self.text_encoder)]
         if self.text_encoder_2 is not None:
             readers.append(TextReader(self.tokenizer_2, self.text_encoder_2))
-        return conditioning(readers, captions, clip_skips, rules)
+        return conditioning(self.identity.family, readers, captions, clip_skips, rules)
 
     def time_ids(self, framings: Sequence[Framing]) -> Tensor:
         """SDXL's size conditions of n pictures: shape (n, 6), float32, on the device."""
@@ -184,7 +184,7 @@ def check(base: BasePlan | Path) -> None:
         BaseModelError: there is none, or the plan asks what its family cannot do.
     """
     source = _found(base)
-    if problems := misfits(_plan(base).clip_skip, None, source.family):
+    if problems := source.family.misfits(_plan(base).clip_skip, None):
         raise BaseModelError(problems[0] + ".")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainer import tensor_header
+from trainer.bases import families
 from trainer.bases.errors import BaseModelError
-from trainer.bases.families import Family
+from trainer.bases.family import Family, of_width
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Tensor name -> shape."""
@@ -15,12 +16,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _CONV_IN = _UNET + "input_blocks.0.0.weight"
 _CROSS_ATTENTION = "transformer_blocks.0.attn2.to_k.weight"
-_TEXT = {
-    "sd1": ("cond_stage_model.transformer.text_model.",),
-    "sd2": ("cond_stage_model.model.",),
-    "sdxl": ("conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."),
-}
-_REFINER = "conditioner.embedders.0.model."
 _LATENTS = 4
 
 
@@ -51,13 +46,16 @@ def family(tensors: Shapes, file: Path) -> Family:
     if _CONV_IN not in tensors:
         raise BaseModelError(
             f"{file}: there is no Stable Diffusion U-Net in this file; base.path wants a whole checkpoint "
-            "of SD 1.x, SD 2.x or SDXL, or a diffusers folder."
+            f"of {_listed([each.title for each in _known()], 'or')}, or a diffusers folder."
         )
-    if any(name.startswith(_REFINER) for name in tensors):
-        raise BaseModelError(f"{file}: this is the SDXL refiner, which takes no LoRA; choose the SDXL base.")
-    found = _by_width(tensors, file)
-    for prefix in (*_TEXT[found], _VAE):
-        if not any(name.startswith(prefix) for name in tensors):
+    for each in _known():
+        if each.refiner_prefix is not None and _holds(tensors, each.refiner_prefix):
+            raise BaseModelError(
+                f"{file}: this is the {each.title} refiner, which takes no LoRA; choose the {each.title} base."
+            )
+    found = _recognised(tensors, file)
+    for prefix in (*(encoder.checkpoint_prefix for encoder in found.text_encoders), _VAE):
+        if not _holds(tensors, prefix):
             raise BaseModelError(
                 f"{file}: the file holds no {prefix}* tensors, so text encoder or VAE are missing; "
                 "base.path wants a whole checkpoint."
@@ -75,24 +73,42 @@ def said_to_end_in_noise(tensors: Shapes) -> bool:
     return "ztsnr" in tensors
 
 
-def _by_width(tensors: Shapes, file: Path) -> Family:
+def _recognised(tensors: Shapes, file: Path) -> Family:
+    """By the names of the last text encoder; where there is none, or several have it, by the width of the text."""
     channels = tensors[_CONV_IN][1]
     if channels != _LATENTS:
         raise BaseModelError(
             f"{file}: this U-Net takes {channels} channels (inpainting or editing models do), "
             f"but a base model must take {_LATENTS}."
         )
-    if any(name.startswith(_TEXT["sdxl"][1]) for name in tensors):
-        return "sdxl"
-    if any(name.startswith(_TEXT["sd2"][0]) for name in tensors):
-        return "sd2"
-    if any(name.startswith(_TEXT["sd1"][0]) for name in tensors):
-        return "sd1"
     width = next((shape[-1] for name, shape in tensors.items() if name.endswith(_CROSS_ATTENTION)), None)
-    known: dict[int | None, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
-    if width not in known:
+    for prefix in reversed([_evidence(each) for each in _known()]):
+        if _holds(tensors, prefix):
+            return of_width([each for each in _known() if _evidence(each) == prefix], width)
+    reading = [each for each in _known() if each.text_width == width]
+    if not reading:
+        first, *others = _known()
+        widths = [f"{each.title} {each.text_width}" for each in others]
         raise BaseModelError(
             f"{file}: a U-Net that reads text of width {width} belongs to no known family; "
-            "SD 1.x reads 768, SD 2.x 1024 and SDXL 2048."
+            f"{_listed([f'{first.title} reads {first.text_width}', *widths], 'and')}."
         )
-    return known[width]
+    return reading[0]
+
+
+def _known() -> list[Family]:
+    return list(families.FAMILIES.values())
+
+
+def _evidence(each: Family) -> str:
+    return each.text_encoders[-1].checkpoint_prefix
+
+
+def _holds(tensors: Shapes, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in tensors)
+
+
+def _listed(words: Sequence[str], last: str) -> str:
+    """``a, b or c``."""
+    *most, end = words
+    return f"{', '.join(most)} {last} {end}" if most else end

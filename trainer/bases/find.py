@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from trainer.bases import checkpoint_header, hub
+from trainer.bases import checkpoint_header, families, hub
 from trainer.bases.errors import BaseModelError
-from trainer.bases.families import TEXT_PARTS, Family
+from trainer.bases.family import Family, of_width
 from trainer.plans.base import BasePlan
 from trainer.tensor_header import CONVERT, PICKLES
 
-CONFIGS = Path(__file__).parent / "configs"
-"""The shipped architecture configurations, a diffusers folder without weights for each family."""
-PIPELINES = {"StableDiffusionPipeline": "SD 1.x or 2.x", "StableDiffusionXLPipeline": "SDXL"}
 PREDICTIONS = ("epsilon", "v_prediction")
 _LATENTS = 4
 
@@ -41,7 +39,7 @@ class Source:
         """The files that hold the weights in use, but for a separate VAE's."""
         if self.file is not None:
             return [self.file]
-        parts = ("unet", "vae", *TEXT_PARTS[self.family])
+        parts = ("unet", "vae", *(encoder.part for encoder in self.family.text_encoders))
         return sorted(file for part in parts for file in _in_use(self.configs / part))
 
 
@@ -61,9 +59,16 @@ def find(plan: BasePlan) -> Source:
     elif path.exists() or not hub.is_name(path):
         found = _folder(path)
     else:
-        parts = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "vae", "unet", "scheduler")
-        found = _folder(hub.fetch(path.as_posix(), parts, _complete))
+        parts = dict.fromkeys(part for each in families.FAMILIES.values() for part in each.parts)
+        found = _folder(hub.fetch(path.as_posix(), tuple(parts), _complete))
     return _as_asked(plan, found)
+
+
+def family_of(name: str) -> Family:
+    """What a hub model's name suggests: the latest family with a word in it, or else the oldest."""
+    oldest, *later = families.FAMILIES.values()
+    suggested = (each for each in reversed(later) if any(word in name.lower() for word in each.hub_words))
+    return next(suggested, oldest)
 
 
 def side_step(source: Source) -> int:
@@ -77,7 +82,7 @@ def side_step(source: Source) -> int:
 def native_side(source: Source) -> int:
     """The side of the pictures that a base model was made for, in pixels."""
     unet, vae = (_config(source.configs / part / "config.json") for part in ("unet", "vae"))
-    size = int(unet.get("sample_size") or (128 if source.family == "sdxl" else 64))
+    size = int(unet.get("sample_size") or source.family.sample_size)
     return size << (len(vae["block_out_channels"]) - 1)
 
 
@@ -141,9 +146,11 @@ def _file(path: Path) -> Source:
         )
     tensors = checkpoint_header.shapes(path)
     family = checkpoint_header.family(tensors, path)
-    configs = CONFIGS / family
-    prediction = "v_prediction" if checkpoint_header.said_to_predict_v(tensors) else _prediction(configs)
-    return Source(family, configs, path, None, prediction, checkpoint_header.said_to_end_in_noise(tensors))
+    prediction = (
+        "v_prediction" if checkpoint_header.said_to_predict_v(tensors) else _prediction(family.configs)
+    )
+    terminal = checkpoint_header.said_to_end_in_noise(tensors)
+    return Source(family, family.configs, path, None, prediction, terminal)
 
 
 def _folder(path: Path) -> Source:
@@ -154,12 +161,8 @@ def _folder(path: Path) -> Source:
             "model_index.json and tokenizer, text_encoder, vae, unet, scheduler, a single .safetensors file, "
             "or a hub name such as organisation/model."
         )
-    name = _config(index).get("_class_name")
-    if name not in PIPELINES:
-        choices = " or ".join(f"{choice} ({title})" for choice, title in PIPELINES.items())
-        raise BaseModelError(f"{index}: _class_name must be {choices}, but got {name!r}.")
-    parts = _parts("sdxl" if PIPELINES[name] == "SDXL" else "sd1")
-    for part in parts:
+    candidates = _rendering_with(_config(index).get("_class_name"), index)
+    for part in candidates[0].parts:
         folder = path / part
         if not folder.is_dir():
             raise BaseModelError(f"{path}: the base model lacks the folder {part}/; download it again.")
@@ -171,16 +174,29 @@ def _folder(path: Path) -> Source:
             f"{path}: this U-Net takes {unet.get('in_channels')} channels (inpainting or editing models do), "
             f"but a base model must take {_LATENTS}."
         )
-    family: Family = (
-        "sdxl" if "text_encoder_2" in parts else "sd2" if unet.get("use_linear_projection") else "sd1"
-    )
+    linear = bool(unet.get("use_linear_projection"))
+    alike = [family for family in candidates if family.linear_projection == linear]
+    family = of_width(alike or candidates, unet.get("cross_attention_dim"))
     schedule = _config(path / "scheduler" / "scheduler_config.json")
     return Source(family, path, None, None, _prediction(path), bool(schedule.get("rescale_betas_zero_snr")))
 
 
-def _parts(family: Family) -> tuple[str, ...]:
-    second = ("tokenizer_2", "text_encoder_2") if family == "sdxl" else ()
-    return ("tokenizer", "text_encoder", *second, "vae", "unet", "scheduler")
+def _rendering_with(pipeline: object, index: Path) -> list[Family]:
+    """The families of a pipeline, which all have the same parts."""
+    known: dict[object, list[Family]] = {}
+    for family in families.FAMILIES.values():
+        known.setdefault(family.pipeline, []).append(family)
+    if pipeline not in known:
+        choices = " or ".join(f"{choice} ({_titles(those)})" for choice, those in known.items())
+        raise BaseModelError(f"{index}: _class_name must be {choices}, but got {pipeline!r}.")
+    return known[pipeline]
+
+
+def _titles(those: Sequence[Family]) -> str:
+    """``SD 1.x or 2.x``: a first word that all begin with is said once."""
+    first, *others = (family.title for family in those)
+    word = first.partition(" ")[0] + " "
+    return " or ".join([first, *(title.removeprefix(word) for title in others)])
 
 
 def _check_weights(folder: Path) -> None:

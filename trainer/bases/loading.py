@@ -8,12 +8,8 @@ from typing import Any
 
 import torch
 
-from trainer.bases.families import TEXT_PARTS
 from trainer.bases.find import Source, variant
 from trainer.bases.tokenizer import clip_tokenizer
-
-PADDING = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")}
-"""What each tokenizer of a family fills up with, as the bases were trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +33,17 @@ def load(source: Source, dtype: torch.dtype) -> Networks:
 def tokenizer(source: Source) -> Any:
     """The first tokenizer alone."""
     if source.file is not None:
-        return clip_tokenizer(PADDING[source.family][0])
+        return clip_tokenizer(source.family.text_encoders[0].padding)
     from transformers import CLIPTokenizer
 
     return CLIPTokenizer.from_pretrained(source.configs / "tokenizer", local_files_only=True)
 
 
 def _from_folder(source: Source, dtype: torch.dtype, vae: Any) -> Networks:
+    import transformers
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-    folder = source.configs
-    classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
-    parts = TEXT_PARTS[source.family]
+    folder, encoders = source.configs, source.family.text_encoders
     return Networks(
         unet=UNet2DConditionModel.from_pretrained(
             folder / "unet", torch_dtype=dtype, **_how(folder / "unet")
@@ -57,13 +51,14 @@ def _from_folder(source: Source, dtype: torch.dtype, vae: Any) -> Networks:
         vae=vae
         or AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, **_how(folder / "vae")),
         tokenizers=tuple(
-            CLIPTokenizer.from_pretrained(
-                folder / part.replace("text_encoder", "tokenizer"), local_files_only=True
-            )
-            for part in parts
+            transformers.CLIPTokenizer.from_pretrained(folder / encoder.tokenizer, local_files_only=True)
+            for encoder in encoders
         ),
         text_encoders=tuple(
-            classes[part].from_pretrained(folder / part, dtype=dtype, **_how(folder / part)) for part in parts
+            getattr(transformers, encoder.architecture).from_pretrained(
+                folder / encoder.part, dtype=dtype, **_how(folder / encoder.part)
+            )
+            for encoder in encoders
         ),
     )
 
@@ -76,23 +71,20 @@ def _how(folder: Path) -> dict[str, Any]:
 
 
 def _from_file(source: Source, file: Path, dtype: torch.dtype, vae: Any) -> Networks:
-    from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline
+    import diffusers
 
+    family = source.family
     how: dict[str, Any] = {"config": str(source.configs), "local_files_only": True}
     if vae is None:
-        vae = AutoencoderKL.from_single_file(str(file), subfolder="vae", torch_dtype=torch.float32, **how)
-    tokenizers = tuple(clip_tokenizer(padding) for padding in PADDING[source.family])
-    given = dict(zip(("tokenizer", "tokenizer_2"), tokenizers, strict=False))
-    if source.family == "sdxl":
-        pipe = StableDiffusionXLPipeline.from_single_file(
-            str(file), torch_dtype=dtype, vae=vae, add_watermarker=False, **given, **how
+        vae = diffusers.AutoencoderKL.from_single_file(
+            str(file), subfolder="vae", torch_dtype=torch.float32, **how
         )
-    else:
-        pipe = StableDiffusionPipeline.from_single_file(
-            str(file), torch_dtype=dtype, vae=vae, safety_checker=None, feature_extractor=None, **given, **how
-        )
-    encoders = tuple(getattr(pipe, part) for part in TEXT_PARTS[source.family])
-    return Networks(pipe.unet, pipe.vae, tokenizers, encoders)
+    tokenizers = {encoder.tokenizer: clip_tokenizer(encoder.padding) for encoder in family.text_encoders}
+    pipe = getattr(diffusers, family.pipeline).from_single_file(
+        str(file), torch_dtype=dtype, vae=vae, **family.pipeline_arguments, **tokenizers, **how
+    )
+    encoders = tuple(getattr(pipe, encoder.part) for encoder in family.text_encoders)
+    return Networks(pipe.unet, pipe.vae, tuple(tokenizers.values()), encoders)
 
 
 def _separate_vae(source: Source, path: Path) -> Any:

@@ -9,22 +9,20 @@ import torch
 from torch import nn
 
 from trainer.adapters.targets import convolution_targets, text_targets, unet_targets
-from trainer.bases.families import TEXT_PARTS
 from trainer.bases.find import Source
 
 
 def networks(source: Source) -> dict[str, nn.Module]:
     """U-Net and text encoders by part name."""
+    import transformers
     from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
     unet = json.loads((source.configs / "unet" / "config.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
         made: dict[str, nn.Module] = {"unet": UNet2DConditionModel.from_config(unet)}
-        for part in TEXT_PARTS[source.family]:
-            config: Any = CLIPTextConfig.from_pretrained(source.configs / part)
-            made[part] = classes[part](config)
+        for encoder in source.family.text_encoders:
+            config: Any = transformers.CLIPTextConfig.from_pretrained(source.configs / encoder.part)
+            made[encoder.part] = getattr(transformers, encoder.architecture)(config)
     return made
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.errors import BaseModelError
+from trainer.bases.family import Family
 from trainer.bases.prompts import PromptRules, embed
 
 
@@ -34,20 +35,25 @@ class TextReader:
 
 
 def conditioning(
-    readers: Sequence[TextReader], captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules
+    family: Family,
+    readers: Sequence[TextReader],
+    captions: Sequence[str],
+    clip_skips: Sequence[int],
+    rules: PromptRules,
 ) -> Conditioning:
     """Captions as the U-Net reads them; with gradients where they are enabled.
 
-    One text encoder (SD 1.x, 2.x): the hidden state N from the end, then the final layer norm. Two (SDXL): the
-    penultimate state of each without that norm, side by side, and the second's projection of its first window.
+    With clip skip (SD 1.x, 2.x): the hidden state N from the end, then the final layer norm. Without (SDXL): the
+    penultimate state of each reader without that norm, side by side, and the last one's projection of its first
+    window.
 
     Raises:
-        BaseModelError: a clip skip is asked of SDXL, which has none.
+        BaseModelError: a clip skip is asked of a family that has none.
     """
-    if len(readers) == 1:
+    if family.clip_skip:
         return Conditioning(_one(readers[0], captions, clip_skips, rules))
     if any(skip != 1 for skip in clip_skips):
-        raise BaseModelError("base.clip_skip: SDXL ignores it; leave it out, or set it to 1.")
+        raise BaseModelError(f"base.clip_skip: {family.title} ignores it; leave it out, or set it to 1.")
     outputs: list[Any] = []
 
     def penultimate(reader: TextReader) -> Tensor:

@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-MERGES = Path(__file__).parent / "configs" / "merges.txt.gz"
+MERGES = Path(__file__).parent / "clip" / "merges.txt.gz"
 """CLIP's byte-pair merges, one a line; ``tools/clip_merges.py`` makes it."""
 TOKENS = 77
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"

@@ -11,15 +11,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from trainer.bases.families import Family
+from trainer.bases.family import Family
 from trainer.lora_files.layers import Layers, LoraFileError, LowRank, number, pair
 
-_TEXT = {
-    "sdxl": {"text_encoder": "lora_te1_text_model_", "text_encoder_2": "lora_te2_text_model_"},
-    "sd1": {"text_encoder": "lora_te_text_model_"},
-    "sd2": {"text_encoder": "lora_te_text_model_"},
-}
-"""Prefixes; text encoders are written with the ``text_model.`` that transformers dropped in 5.6."""
 _UNET = "lora_unet_"
 _FACTORS = {"lora_down.weight": "down", "lora_up.weight": "up"}
 _OTHERS = {
@@ -69,8 +63,9 @@ class Names:
         """Kohya's name of a bank layer ``<part>.<path>``."""
         part, _, path = layer.partition(".")
         if part != "unet":
-            return _TEXT[self.family][part] + path.removeprefix("text_model.").replace(".", "_")
-        return _UNET + (self._sgm(path) if self.family == "sdxl" else path).replace(".", "_")
+            prefixes = {encoder.part: encoder.kohya_prefix for encoder in self.family.text_encoders}
+            return prefixes[part] + path.removeprefix("text_model.").replace(".", "_")
+        return _UNET + (self._sgm(path) if self.family.lora.sgm_blocks else path).replace(".", "_")
 
     def layers(self, layers: Iterable[str]) -> dict[str, str]:
         """Kohya's name -> bank layer; SDXL's also under diffusers' block names, which some tools write."""

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from trainer.bases.families import TEXT_PARTS, Identity
+from trainer.bases.family import Identity
 from trainer.data.dataset import Dataset
 from trainer.data.order import steps_per_epoch
 from trainer.lora_files.layers import LoraFileError as LoraFileError
@@ -63,9 +63,6 @@ def _aspect(size: tuple[int, int]) -> float:
     return size[0] / size[1]
 
 
-_SGM = "https://github.com/Stability-AI/generative-models"
-
-
 def metadata(
     plan: TrainingPlan, dataset: Dataset, base: Identity, name: str, end: EpochEnd
 ) -> dict[str, str]:
@@ -91,8 +88,8 @@ def metadata(
         "ss_network_dim": plan.lora.rank,
         "ss_network_alpha": plan.lora.alpha,
         **network_facts(plan.lora),
-        "ss_base_model_version": version(base),
-        "ss_v2": base.family == "sd2",
+        "ss_base_model_version": base.family.lora.version[base.prediction_type],
+        "ss_v2": base.family.lora.v2,
         "ss_zero_terminal_snr": base.zero_terminal_snr,
         "ss_sd_model_name": plan.base.path.name,
         "ss_new_sd_model_hash": base.model_hash,
@@ -118,8 +115,8 @@ def metadata(
         **data_facts(plan.data, dataset),
         "lorasearch_plan": plan.model_dump_json(),
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{_architecture(base)}/lora",
-        "modelspec.implementation": _SGM if base.family == "sdxl" else "diffusers",
+        "modelspec.architecture": f"{base.family.lora.architecture[base.prediction_type]}/lora",
+        "modelspec.implementation": base.family.lora.implementation,
         "modelspec.title": name,
         "modelspec.resolution": f"{plan.data.resolution}x{plan.data.resolution}",
         "modelspec.prediction_type": "v" if base.prediction_type == "v_prediction" else "epsilon",
@@ -127,26 +124,12 @@ def metadata(
     return {key: str(value) for key, value in facts.items()}
 
 
-def version(base: Identity) -> str:
-    """``ss_base_model_version``: A1111 takes a LoRA for SDXL's if it starts with ``sdxl_``."""
-    known = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
-    suffix = "_v" if base.prediction_type == "v_prediction" and base.family != "sdxl" else ""
-    return known[base.family] + suffix
-
-
-def _architecture(base: Identity) -> str:
-    if base.family == "sd2":
-        size = "768-v" if base.prediction_type == "v_prediction" else "512"
-        return f"stable-diffusion-v2-{size}"
-    return {"sd1": "stable-diffusion-v1", "sdxl": "stable-diffusion-xl-v1-base"}[base.family]
-
-
 def _text_rates(plan: TrainingPlan, base: Identity) -> object:
     """The text encoder's learning rate, or those of both."""
     if not plan.lora.text_encoder:
         return None
     shares = [plan.optimiser.text_lr_over_unet_lr, plan.optimiser.text2_share]
-    rates = [plan.optimiser.unet_lr * share for share in shares[: len(TEXT_PARTS[base.family])]]
+    rates = [plan.optimiser.unet_lr * share for share in shares[: len(base.family.text_encoders)]]
     return rates[0] if len(rates) == 1 else rates
 
 

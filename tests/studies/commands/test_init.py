@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from studies.commands.init import family_of, start, survey_base, text
+from studies.commands.init import start, survey_base, text
 from studies.commands.init_choices import Ground
 from studies.errors import StudyError
 from studies.study.preflight import examine
@@ -86,10 +86,8 @@ def test_every_line_is_explained(ground: Ground) -> None:
 
 
 def test_a_hub_name_tells_its_family_and_is_not_fetched() -> None:
-    assert family_of("stabilityai/stable-diffusion-xl-base-1.0") == "sdxl"
-    assert family_of("stabilityai/stable-diffusion-2-1") == "sd2"
     ground, guessed = survey_base("stable-diffusion-v1-5/stable-diffusion-v1-5")
-    assert (ground.family, ground.side, guessed) == ("sd1", 512, True)
+    assert (ground.family.name, ground.side, ground.step, guessed) == ("sd1", 512, 64, True)
 
 
 def test_a_base_that_is_not_there_is_told(tmp_path: Path) -> None:

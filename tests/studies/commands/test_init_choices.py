@@ -10,6 +10,7 @@ import pytest
 from studies.commands import init_choices
 from studies.commands.init_choices import Ground
 from studies.commands.survey import Survey
+from trainer.bases.families import FAMILIES
 
 
 def survey(count: int, side: int = 600, **facts: object) -> Survey:
@@ -28,8 +29,8 @@ def survey(count: int, side: int = 600, **facts: object) -> Survey:
     return replace(found, **facts)  # type: ignore[arg-type]
 
 
-SD1 = Ground("/sd15", "sd1", 512, 64, cuda=True)
-SDXL = Ground("/sdxl", "sdxl", 1024, 32, cuda=True)
+SD1 = Ground("/sd15", FAMILIES["sd1"], 512, 64, cuda=True)
+SDXL = Ground("/sdxl", FAMILIES["sdxl"], 1024, 32, cuda=True)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from tests.studies.conftest import ASSETS
 from trainer.adapters.shape import inside
 from trainer.adapters.targets import convolution_targets, unet_targets
 from trainer.bases import skeleton
-from trainer.bases.find import CONFIGS, Source
+from trainer.bases.families import FAMILIES
+from trainer.bases.find import Source
 from trainer.lora_files.kohya import Names
 
 
@@ -55,25 +56,27 @@ def number_sd1(layer: str) -> int:
 def number_sdxl(layer: str) -> int:
     """sd-scripts' count along Stability's own names, which our files bear."""
     unet = SDXL["unet"]
-    stem = Names.of("sdxl", unet.config).stem(f"unet.{layer}")
+    stem = Names.of(FAMILIES["sdxl"], unet.config).stem(f"unet.{layer}")
     side, place = re.match(r"lora_unet_(input|middle|output)_blocks?_(\d+)_", stem).groups()
     return {"input": 1, "middle": 10, "output": 13}[side] + int(place)
 
 
-SD1 = skeleton.networks(Source("sd1", CONFIGS / "sd1", None, None, "epsilon", False))
-SDXL = skeleton.networks(Source("sdxl", CONFIGS / "sdxl", None, None, "epsilon", False))
+SD1, SDXL = (
+    skeleton.networks(Source(FAMILIES[name], FAMILIES[name].configs, None, None, "epsilon", False))
+    for name in ("sd1", "sdxl")
+)
 
 
 @pytest.mark.parametrize("convolutions", [False, True])
-@pytest.mark.parametrize("sdxl", [False, True])
-def test_every_layer_lies_in_the_block_of_its_number_and_in_no_other(sdxl: bool, convolutions: bool) -> None:
-    unet = (SDXL if sdxl else SD1)["unet"]
+@pytest.mark.parametrize("sgm", [False, True])
+def test_every_layer_lies_in_the_block_of_its_number_and_in_no_other(sgm: bool, convolutions: bool) -> None:
+    unet = (SDXL if sgm else SD1)["unet"]
     layers = unet_targets(unet) + (convolution_targets(unet) if convolutions else [])
-    found = blocks.names(sdxl, convolutions)
-    assert len(found) == (23 if sdxl else 25)
+    found = blocks.names(sgm, convolutions)
+    assert len(found) == (23 if sgm else 25)
     for layer in layers:
         numbers = [n for n, places in enumerate(found) if any(inside(layer, place) for place in places)]
-        assert numbers == [(number_sdxl if sdxl else number_sd1)(layer)], layer
+        assert numbers == [(number_sdxl if sgm else number_sd1)(layer)], layer
     for place in (place for places in found for place in places):
         assert any(inside(layer, place) for layer in layers), place
 

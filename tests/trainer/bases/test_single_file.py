@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,11 @@ from safetensors.torch import save_file
 
 from tests import ldm
 from tests.bases import FULL, build_sd, build_sdxl
-from trainer.bases import base_model, checkpoint_header, find
+from trainer.bases import base_model, checkpoint_header, families
 from trainer.bases.base_model import BaseModelError
 from trainer.bases.conditioning import Framing
+from trainer.bases.families import FAMILIES
 from trainer.plans.base import BasePlan
-
-FAMILIES = ("sd1", "sd2", "sdxl")
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,15 @@ def files(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def micro_configs(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Micro configurations in place of the shipped ones."""
+    micro = {}
     for family, folder in folders.items():
+        micro[family] = replace(FAMILIES[family], configs=tmp_path / "configs" / family)
         for file in folder.rglob("*.json"):
             if "tokenizer" not in file.parent.name:
                 target = tmp_path / "configs" / family / file.relative_to(folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, target)
-    monkeypatch.setattr(find, "CONFIGS", tmp_path / "configs")
+    monkeypatch.setattr(families, "FAMILIES", micro)
 
 
 @torch.no_grad()
@@ -57,7 +59,7 @@ def micro_configs(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.
 def test_a_file_is_what_the_folder_is(family: str, folders: dict[str, Path], files: dict[str, Path]) -> None:
     cpu = torch.device("cpu")
     found, wanted = (base_model.load(x[family], device=cpu) for x in (files, folders))
-    assert found.identity.family == wanted.identity.family == family
+    assert found.identity.family.name == wanted.identity.family.name == family
     assert found.prediction_type == wanted.prediction_type
     for part in ("unet", "vae", *wanted.text_encoders):
         ours, theirs = getattr(found, part).state_dict(), getattr(wanted, part).state_dict()
@@ -92,7 +94,7 @@ def test_the_shipped_configurations_say_the_known_steps(
     family: str, step: int, files: dict[str, Path]
 ) -> None:
     assert base_model.size_step(files[family]) == step
-    assert base_model.family(files[family]) == family
+    assert base_model.family(files[family]).name == family
 
 
 def test_checking_loads_no_weights(files: dict[str, Path], tmp_path: Path) -> None:
@@ -142,12 +144,18 @@ VAE = "first_stage_model.encoder.conv_in.weight"
     ("names", "told"),
     [
         ({"x": (1,)}, "no Stable Diffusion U-Net"),
+        ({"x": (1,)}, "whole checkpoint of SD 1.x, SD 2.x or SDXL, or a diffusers folder"),
         ({"lora_unet_x.lora_up.weight": (1, 1)}, "this is a LoRA"),
         ({CONV: (4, 9, 3, 3), KEY: (4, 768)}, "takes 9 channels"),
         ({CONV: (4, 4, 3, 3), KEY: (4, 768), VAE: (1,)}, "text encoder or VAE are missing"),
         ({CONV: (4, 4, 3, 3), KEY: (4, 768), "cond_stage_model.transformer.x": (1,)}, "text encoder or VAE"),
         ({CONV: (4, 4, 3, 3), KEY: (4, 4096)}, "width 4096 belongs to no known family"),
+        ({CONV: (4, 4, 3, 3), KEY: (4, 4096)}, "SD 1.x reads 768, SD 2.x 1024 and SDXL 2048."),
         ({CONV: (4, 4, 3, 3), "conditioner.embedders.0.model.ln_final.bias": (1,)}, "refiner"),
+        (
+            {CONV: (4, 4, 3, 3), "conditioner.embedders.0.model.x": (1,)},
+            "SDXL refiner, which takes no LoRA; choose the SDXL base.",
+        ),
     ],
 )
 def test_files_that_are_no_base_model_are_told_apart(

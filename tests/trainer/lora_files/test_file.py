@@ -17,7 +17,8 @@ from torch import Tensor
 from tests.trainer.driving import pack
 from trainer.adapters.bank import AdapterBank
 from trainer.bases.base_model import BaseModel
-from trainer.bases.families import Identity
+from trainer.bases.families import FAMILIES
+from trainer.bases.family import Identity
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.lora_files import file, kohya
@@ -154,24 +155,34 @@ def test_equal_loras_are_equal_files(training: Pack, tmp_path: Path) -> None:
 
 IDENTITIES = {
     "sd1": (
-        Identity("sd1", "epsilon", False, "abc"),
+        Identity(FAMILIES["sd1"], "epsilon", False, "abc"),
         {"ss_base_model_version": "sd_v1", "ss_v2": "False"},
         "stable-diffusion-v1/lora",
     ),
     "sd2": (
-        Identity("sd2", "epsilon", False, "abc"),
+        Identity(FAMILIES["sd2"], "epsilon", False, "abc"),
         {"ss_base_model_version": "sd_v2", "ss_v2": "True"},
         "stable-diffusion-v2-512/lora",
     ),
     "sd2 v": (
-        Identity("sd2", "v_prediction", True, "abc", "def"),
+        Identity(FAMILIES["sd2"], "v_prediction", True, "abc", "def"),
         {"ss_base_model_version": "sd_v2_v", "ss_zero_terminal_snr": "True", "ss_new_vae_hash": "def"},
         "stable-diffusion-v2-768-v/lora",
     ),
     "sdxl": (
-        Identity("sdxl", "epsilon", False, "abc"),
+        Identity(FAMILIES["sdxl"], "epsilon", False, "abc"),
         {"ss_base_model_version": "sdxl_base_v1-0", "ss_v2": "False"},
         "stable-diffusion-xl-v1-base/lora",
+    ),
+    "sdxl v": (
+        Identity(FAMILIES["sdxl"], "v_prediction", True, "abc"),
+        {"ss_base_model_version": "sdxl_base_v1-0", "ss_v2": "False", "ss_zero_terminal_snr": "True"},
+        "stable-diffusion-xl-v1-base/lora",
+    ),
+    "sd1 v": (
+        Identity(FAMILIES["sd1"], "v_prediction", False, "abc"),
+        {"ss_base_model_version": "sd_v1_v", "ss_v2": "False"},
+        "stable-diffusion-v1/lora",
     ),
 }
 END = EpochEnd(trial=0, epoch=2, images_seen=10, steps=10, training_loss=0.5, last=False)
@@ -183,9 +194,11 @@ def test_the_metadata_tell_the_family(name: str, plan: TrainingPlan, few_dataset
     facts = metadata_.metadata(plan, few_dataset, identity, "heart-2", END)
     assert {key: facts[key] for key in wanted} == wanted
     assert facts["modelspec.architecture"] == architecture
+    sgm = "https://github.com/Stability-AI/generative-models"
+    assert facts["modelspec.implementation"] == (sgm if identity.family.name == "sdxl" else "diffusers")
     assert facts["modelspec.prediction_type"] == ("v" if identity.prediction_type != "epsilon" else "epsilon")
     rates = facts["ss_text_encoder_lr"]
-    assert rates == ("[0.0001, 0.0001]" if identity.family == "sdxl" else "0.0001")
+    assert rates == ("[0.0001, 0.0001]" if identity.family.name == "sdxl" else "0.0001")
 
 
 def test_buckets_are_counted_with_their_repeats(
@@ -194,7 +207,7 @@ def test_buckets_are_counted_with_their_repeats(
     sizes = tuple((96, 48) if i % 2 else (64, 64) for i in range(len(few_dataset.examples)))
     bucketed = replace(few_dataset, sizes=sizes)
     plan = make_plan(enable_bucket=True, min_bucket_reso=32, max_bucket_reso=96, bucket_reso_steps=16)
-    facts = metadata_.metadata(plan, bucketed, Identity("sd1", "epsilon", False, "abc"), "x", END)
+    facts = metadata_.metadata(plan, bucketed, Identity(FAMILIES["sd1"], "epsilon", False, "abc"), "x", END)
     buckets = json.loads(facts["ss_bucket_info"])["buckets"]
     odd = sum(i % 2 for i in few_dataset.split.train)
     assert buckets == {
@@ -230,7 +243,7 @@ def test_the_metadata_tell_what_was_trained(plan: TrainingPlan, few_dataset: Dat
     )
 
 
-SD1 = Identity("sd1", "epsilon", False, "abc")
+SD1 = Identity(FAMILIES["sd1"], "epsilon", False, "abc")
 
 
 def test_the_metadata_tell_the_recipe_in_the_words_of_sd_scripts(

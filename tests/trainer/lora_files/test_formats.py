@@ -16,6 +16,7 @@ from tests.evaluation.conftest import fill
 from trainer.adapters.bank import AdapterBank, Shape
 from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
+from trainer.bases.families import FAMILIES
 from trainer.lora_files import file as lora_file
 from trainer.lora_files import formats, kohya, layers
 from trainer.lora_files.formats import Format
@@ -242,7 +243,7 @@ def test_layers_that_a_file_lacks_are_without_effect(cases: dict[str, Case]) -> 
 def test_sdxl_files_with_diffusers_block_names_are_read_too(cases: dict[str, Case]) -> None:
     chosen = cases["sdxl"]
     unet = {name: layer for name, layer in chosen.layers.items() if name.startswith("unet.")}
-    tensors = kohya.write(unet, kohya.Names("sd1"))
+    tensors = kohya.write(unet, kohya.Names(FAMILIES["sd1"]))
     found = kohya.read(tensors, chosen.base.kohya_names.layers(chosen.bank.layers))
     assert found.keys() == unet.keys()
 

@@ -9,7 +9,8 @@ import torch
 
 from trainer.bases import find
 from trainer.bases.base_model import BaseModel
-from trainer.bases.find import CONFIGS, Source
+from trainer.bases.families import FAMILIES
+from trainer.bases.find import Source
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.plan import TrainingPlan
@@ -52,7 +53,7 @@ def test_half_precision_halves_the_base_and_nothing_else(make_plan: Plans) -> No
 
 
 def test_sd_15_has_its_known_number_of_parameters(make_plan: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Source("sd1", CONFIGS / "sd1", None, None, "epsilon", False)
+    source = Source(FAMILIES["sd1"], FAMILIES["sd1"].configs, None, None, "epsilon", False)
     monkeypatch.setattr(find, "find", lambda _: source)
     found = footprint(make_plan(rank=1))
     assert found.base_parameters == 859_520_964 + 123_060_480
