@@ -66,9 +66,9 @@ def _searched(workers: int, arguments: argparse.Namespace) -> float:
         folder = Path(scratch)
         begun = beginning.begin(_study(folder, arguments), folder / "workspace")
         silent = LineLog(Console(quiet=True))
-        with opened(EngineChoice("ray", workers=workers), begun, silent) as engine:
+        with opened(EngineChoice("ray", workers=workers), begun, silent.stepped, silent.phase) as engine:
             engine.limit_pack(arguments.pack)
-            begun.memory.remember(SPREADS, engine.spreads())
+            begun.memory.remember(SPREADS, engine.measurement_noise())
             runner = Runner(begun, engine, silent)
             began = time.perf_counter()
             runner.search()

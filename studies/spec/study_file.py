@@ -190,4 +190,5 @@ def sentence(mistake: Mistake) -> Problem:
     where = mistake.where
     if mistake.kind != "unknown":
         where = tuple(takewhile(lambda part: not _KIND.fullmatch(str(part)), where))
-    return where, mistake.words(f"is not a known key{meant_key(StudySpec, where)}")
+    hint = meant_key(StudySpec, where) if mistake.kind == "unknown" else ""
+    return where, mistake.words(f"is not a known key{hint}")

@@ -187,14 +187,6 @@ def training_sizes(plan: DataPlan) -> tuple[Size, ...]:
     return buckets(plan.resolution, plan.min_bucket_reso, plan.max_bucket_reso, plan.bucket_reso_steps)
 
 
-RESIDENT_TEXTS = 1024
-"""Most text embeddings held at a time: shuffled captions would otherwise fill the memory."""
-
-
-ENCODED_AT_ONCE = 4
-"""Most images in one pass of the autoencoder: at 1024 pixels each takes gigabytes."""
-
-
 Shown = tuple[int, View]
 """An example and how it is shown."""
 

@@ -14,7 +14,12 @@ from trainer.bases.prompts import WINDOW, PromptRules, windows_needed
 from trainer.data import images
 from trainer.data.augmentation import show
 from trainer.data.caches import TensorCache
-from trainer.data.dataset import ENCODED_AT_ONCE, RESIDENT_TEXTS, Dataset, Shown, framed, pixels
+from trainer.data.dataset import Dataset, Shown, framed, pixels
+
+RESIDENT_TEXTS = 1024
+"""Most text embeddings held at a time: shuffled captions would otherwise fill the memory."""
+ENCODED_AT_ONCE = 4
+"""Most images in one pass of the autoencoder: at 1024 pixels each takes gigabytes."""
 
 
 @dataclass(slots=True)

@@ -39,7 +39,7 @@ def test_a_study_scores_every_epoch_selects_confirms_and_tests(finished: Path):
     assert len(records) == 6
     assert {record.state for record in records} <= {"finished", "pruned", "infeasible"}
     selection = json.loads(study.workspace.selection.read_text())
-    assert {"study", "rule", "winner", "candidates", "confirmation", "test"} <= selection.keys()
+    assert {"name", "rule", "winner", "candidates", "confirmation", "test"} <= selection.keys()
     assert {"trial", "epoch", "file", "params", "scores"} <= selection["winner"].keys()
     for record in records:
         epochs = [card["epoch"] for card in record.cards]
@@ -123,9 +123,9 @@ def test_a_trial_with_every_checkpoint_barred_is_infeasible_and_the_verdict_says
         assert study.memory.annotation(record.number, "feasible") is False
         assert all(point.objective <= 0 for point in record.curve)
     selection = json.loads(study.workspace.selection.read_text())
-    assert "A guard bars every one of them" in selection["winner"]["reason"]
-    assert {candidate["barred"] for candidate in selection["candidates"]} == {"it copies"}
-    assert "A checkpoint is barred if" in selection["rule"]
+    assert "A guard bars every one of them" in selection["explanation"]["reason"]
+    assert {one["barred"]["values"]["text"] for one in selection["candidates"]} == {"it copies"}
+    assert "A checkpoint is barred if" in selection["explanation"]["rule"]
 
 
 def test_a_trial_that_another_runner_took_is_dropped_and_the_rest_goes_on(

@@ -20,19 +20,14 @@ STARVED = """
 import resource, sys
 from pathlib import Path
 import torch
-from studies.planning import Planner
-from studies.study import examine
-from trainer import base_model
-from trainer.data.caches import TensorCache
-from trainer.data.dataset import Encoded
-from trainer.outcome import OutOfMemory
-from trainer.pack import Pack
+from studies.spec.planner import Planner
+from studies.study.preflight import examine
+from trainer.training import session
 
 torch.set_num_threads(1)
 spec, dataset = examine(Path(sys.argv[1]))
 planner = Planner(spec, dataset, 5)
-base = base_model.load(planner.plan({}).base.path)
-pack = Pack(base, Encoded(dataset, base, TensorCache(Path(sys.argv[2]))), 4, planner.plan({}).compute)
+pack = session.open(planner.plan({}), dataset, Path(sys.argv[2]), 4)
 for number in range(4):
     pack.admit(number, planner.plan({"data.batch_size": 2}))
 pack.step()  # libraries are loaded, images and captions encoded

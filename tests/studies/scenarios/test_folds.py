@@ -11,6 +11,7 @@ from safetensors import safe_open
 from benchmarks.chaos import run as start
 from studies.engines.inline import open_worker
 from studies.study import beginning
+from studies.study.trial import read_trials
 from studies.workspace import Workspace
 from tests.studies.conftest import write_study
 from tests.studies.runner.test_runner import run
@@ -37,10 +38,10 @@ def plan_of(path: Path) -> dict[str, dict[str, object]]:
 def test_every_checkpoint_is_judged_on_all_images_but_the_test_sides(finished: Workspace) -> None:
     opened = beginning.reopen(finished.root)
     images = len(opened.dataset.split.train) + len(opened.dataset.split.validation)
-    for record in opened.memory.records():
-        for card in record.cards:
-            assert len(card["scores"]["validation_by_image"]) == images
-            assert card["scores"]["renders"] == opened.prompt_count
+    for trial in read_trials(opened.memory):
+        for one in trial.checkpoints:
+            assert len(one.scores.validation_by_image) == images
+            assert one.scores.renders == opened.prompt_count
 
 
 def test_images_of_all_runs_count_and_the_report_tells_of_the_folds(finished: Workspace) -> None:
@@ -72,13 +73,13 @@ def test_the_winner_is_trained_again_on_all_folds_for_as_many_epochs(finished: W
 def test_a_pooled_card_equals_what_each_run_gets_alone(finished: Workspace, tmp_path: Path) -> None:
     """Fold by fold, the same plan with ``data.fold`` alone has the scores of its part."""
     opened = beginning.reopen(finished.root)
-    record = next(r for r in opened.memory.records() if r.cards)
-    pooled = record.cards[0]["scores"]["validation_by_image"]
+    trial = next(t for t in read_trials(opened.memory) if t.checkpoints)
+    pooled = trial.checkpoints[0].scores.validation_by_image
     alone: list[float] = []
     worker = open_worker(opened.spec, Workspace(tmp_path), opened.dataset, opened.seed, lambda *_: None)
-    for place, judge in enumerate(worker._examiner.judges):
-        file = finished.lora(record.number, 1, place)
-        (card,) = worker._examiner._read(judge, [file])
+    for place, judge in enumerate(worker._judges.judges):
+        file = finished.lora(trial.number, 1, place)
+        (card,) = worker._judges._read(judge, [file])
         alone += card.validation_by_image
     assert alone == pytest.approx(pooled, abs=2e-3)  # the files are fp16
 
@@ -98,12 +99,11 @@ def test_a_study_in_folds_that_is_killed_goes_on_with_the_same_cards(
     for count in (2, 7):
         kill_after(start(path, workspace), workspace, count)
     assert start(path, workspace).wait() == 0
-    for record, other in zip(
-        *(beginning.reopen(root).memory.records() for root in (finished.root, workspace)), strict=True
-    ):
-        assert record.values == other.values
-        for card, again in zip(record.cards, other.cards, strict=True):
-            expected, found = (c["scores"]["validation_by_image"] for c in (card, again))
+    roots = finished.root, workspace
+    for trial, other in zip(*(read_trials(beginning.reopen(root).memory) for root in roots), strict=True):
+        assert trial.values == other.values
+        for one, again in zip(trial.checkpoints, other.checkpoints, strict=True):
+            expected, found = (c.scores.validation_by_image for c in (one, again))
             assert found == pytest.approx(expected, abs=1e-5)
     first, second = (json.loads((root / "selection.json").read_text()) for root in (finished.root, workspace))
     assert [first["winner"][key] for key in ("trial", "epoch")] == [

@@ -23,8 +23,8 @@ from tests.postgres import Postgres, running
 RUNNER = """
 import sys, time
 from search.driver import Driver
-from search.endurance import Endurance
-from search.sharing import Shared
+from search.retry import Endurance
+from search.shared_leases import Shared
 from search.memory import Memory
 from search.settings import SearchSettings
 from search.space import parse_space
@@ -161,7 +161,7 @@ def test_two_runs_with_folders_of_their_own_share_a_study_and_one_verdict_and_ke
     begun = [line for end in ends.values() for line in end.splitlines() if " started: " in line]
     assert len(begun) == 3
     for root in roots.values():
-        assert status(open_readonly(root))["ended"]
+        assert status(open_readonly(root)).ended
         assert reopen(root).workspace.report.exists()
         assert '"env:LORASEARCH_STORAGE"' in (root / "source.json").read_text()
     assert not list(tmp_path.glob("depot/**/state*"))

@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 
-from search.trial import TrialRecord
 from studies.engines.inline import open_worker
 from studies.report.diagnosis import diagnose
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.study import beginning
+from studies.study.trial import Trial, read_trials
 from tests.studies.conftest import ASSETS
 
 TEXT = """
@@ -71,7 +71,7 @@ size = 4
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> list[TrialRecord]:
+def trials(tmp_path_factory: pytest.TempPathFactory) -> list[Trial]:
     """12 images to train on, which few passes learn by heart."""
     folder = tmp_path_factory.mktemp("planted")
     pictures = folder / "images" / "1_fluent"
@@ -85,15 +85,15 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[TrialRecord]:
     worker = open_worker(opened.spec, opened.workspace, opened.dataset, opened.seed, lambda *_: None)
     worker.limit_pack(4)
     Runner(opened, worker, Listener()).search()
-    return opened.memory.records()
+    return read_trials(opened.memory)
 
 
 @pytest.mark.parametrize(("trial", "condition"), enumerate(["underfit", "overfit", "memorising", "diverged"]))
-def test_a_planted_illness_is_diagnosed(records: list[TrialRecord], trial: int, condition: str) -> None:
-    found = diagnose(records[trial])
+def test_a_planted_illness_is_diagnosed(trials: list[Trial], trial: int, condition: str) -> None:
+    found = diagnose(trials[trial])
     assert found is not None
     assert found.condition == condition, found
 
 
-def test_what_is_memorised_was_overfit_before(records: list[TrialRecord]) -> None:
-    assert "Overfit from epoch 1" in str(diagnose(records[2]))
+def test_what_is_memorised_was_overfit_before(trials: list[Trial]) -> None:
+    assert "Overfit from epoch 1" in str(diagnose(trials[2]))

@@ -129,7 +129,7 @@ def test_shuffled_captions_do_not_fill_the_memory(
     encode: Callable[[Dataset, BaseModel], Encoded],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dataset, "RESIDENT_TEXTS", 3)
+    monkeypatch.setattr("trainer.data.encoded.RESIDENT_TEXTS", 3)
     encoded = encode(few_dataset, pristine_base)
     made: list[str] = []
     embed = Encoded._embed
