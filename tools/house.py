@@ -22,10 +22,8 @@ FAN_OUT = 12
 WIDE: Mapping[str, str] = {
     "studies.cli.export": "to be cut",
     "studies.commands.plan": "to be cut",
-    "studies.commands.run": "to be cut",
     "studies.report.files_page": "to be cut",
     "studies.report.study_page": "to be cut",
-    "studies.runner.runner": "to be cut",
 }
 """Modules that may import more than ``FAN_OUT``, and why."""
 UNMIRRORED = {
