@@ -35,5 +35,7 @@ def test_the_architecture_draws_every_room_and_no_other() -> None:
 
 def test_the_architecture_fits_two_screens_and_names_files_that_exist() -> None:
     assert len(ARCHITECTURE.splitlines()) <= 120
-    named = re.findall(r"`((?:search|trainer|evaluation|studies|docs|tools|benchmarks)/[\w./]+)`", ARCHITECTURE)
+    named = re.findall(
+        r"`((?:search|trainer|evaluation|studies|docs|tools|benchmarks)/[\w./]+)`", ARCHITECTURE
+    )
     assert [name for name in named if not (ROOT / name).exists()] == []
