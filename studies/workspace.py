@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,15 @@ def copy_whole(source: Path, target: Path) -> None:
             shutil.copyfile(source, part)
 
     patiently(target, copy)
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested document by dotted names; a search parameter's range stays whole."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value and not prefix.startswith("search.space"):
+            found |= flat(value, f"{name}.")
+        else:
+            found[name] = value
+    return found

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("search", "trainer", "evaluation", "studies")
 
-LIMIT = 240
+LIMIT = 150
 """How many string-key look-ups ``studies`` may hold; lower it whenever there are fewer."""
 FLAT = 5
 """How many modules may stand in ``studies/`` itself."""
@@ -22,10 +22,8 @@ FAN_OUT = 12
 WIDE: Mapping[str, str] = {
     "studies.cli.export": "to be cut",
     "studies.commands.plan": "to be cut",
-    "studies.commands.run": "to be cut",
     "studies.report.files_page": "to be cut",
     "studies.report.study_page": "to be cut",
-    "studies.runner.runner": "to be cut",
 }
 """Modules that may import more than ``FAN_OUT``, and why."""
 UNMIRRORED = {
@@ -35,6 +33,7 @@ UNMIRRORED = {
     "tests/studies/engines/test_contract.py": "what every engine keeps",
     "tests/studies/sd_scripts/test_bad_input.py": "import, given broken files",
     "tests/studies/sd_scripts/test_round_trip.py": "import of what export wrote",
+    "tests/test_contributing.py": "the examples of CONTRIBUTING.md against the source",
     "tests/test_readme.py": "README against the program",
     "tests/trainer/bases/test_families.py": "the families' folders: full-size architectures, and one more folder",
     "tests/trainer/bases/test_sdxl.py": "SDXL through loading, encoding and prompts",

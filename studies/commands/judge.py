@@ -14,7 +14,6 @@ from studies.selection.judge_request import JudgeRequest
 from studies.selection.judged_files import JudgedFiles, judge_files
 from studies.text.i18n import Translator
 from studies.workspace import write_json
-from trainer.files import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,6 @@ def write(judged: JudgedFiles, request: JudgeRequest, say: Translator) -> JudgeF
     runs = selection.files.runs if selection.files else ()
     of_run = [[c for c in selection.candidates if c.origin and c.origin.run == run.run] for run in runs]
     trials = [replace(as_trial(of, i), values={"run": runs[i].run}) for i, of in enumerate(of_run)]
-    write_whole(files.table, checkpoint_table.csv(trials, ["run"]))
+    checkpoint_table.write(files.table, trials, ["run"])
     files_page.write(files.page, judged, request, say)
     return files

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from evaluation.intervals import Estimate
 from evaluation.metrics.table import METRICS
 from search.trial import Value
 from studies.report.explanation import sentence
 from studies.study.trial import Checkpoint, Trial
+from trainer.files import write_whole
 
 Cell = Value | None
 Row = dict[str, Cell]
@@ -36,6 +38,11 @@ def csv(trials: Sequence[Trial], parameters: Sequence[str]) -> bytes:
     frame = pandas.DataFrame(rows, columns=[*own, *parameters] if rows else [])
     text: str = frame.to_csv(index=False)
     return text.encode()
+
+
+def write(path: Path, trials: Sequence[Trial], parameters: Sequence[str]) -> None:
+    """Writes the table as CSV, whole or not at all; arguments as for ``csv``."""
+    write_whole(path, csv(trials, parameters))
 
 
 def to_row(trial: Trial, checkpoint: Checkpoint) -> Row:

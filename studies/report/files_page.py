@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
-
-from studies import images
-from studies.report import choice, findings, image_grids, page, plots, provenance
+from studies.report import choice, files_pictures, findings, page, plots, provenance
+from studies.report.checkpoint_section import columns
 from studies.report.explanation import rule, sentence
-from studies.report.page import Flag, Grid, GridRow, Page, Table, TableRow
-from studies.report.study_page import columns
-from studies.report.trial_plots import run_plots
+from studies.report.image_grids import pairs
+from studies.report.page import Flag, Page, Table, TableRow
 from studies.selection.document import Selection
 from studies.selection.judge_request import JudgeRequest
 from studies.selection.judged_files import JudgedFiles
@@ -28,7 +24,7 @@ def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLIS
     """The page's sections."""
     selection, split = judged.selection, request.images.dataset.split
     winner, side = selection.winner, "test" if selection.test else "validation"
-    tiles = [_tiles(renders) for renders in judged.renders]
+    tiles = [files_pictures.tiles_of(renders) for renders in judged.renders]
     drawn = plots.of_files(selection, say)
     everyone = [choice.as_checkpoint(one) for one in selection.candidates]
     return Page(
@@ -47,10 +43,10 @@ def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLIS
             say,
         ),
         findings_note=say("± is one standard error; a difference below two of them is not called one."),
-        grid=_grid(judged, request, tiles, say),
+        grid=files_pictures.grid(judged, request.images.dataset, tiles, say),
         plots=drawn,
-        curves=run_plots(selection, drawn, say),
-        pairs=image_grids.pairs(winner.scores, tiles[winner.trial], judged.prompts, request.images.dataset),
+        curves=plots.of_runs(selection, drawn, say),
+        pairs=pairs(winner.scores, tiles[winner.trial], judged.prompts, request.images.dataset),
         rule=rule(selection.rule, say),
         ruling=findings.ruling(selection.shares_of_variance, say),
         table=Table(
@@ -99,27 +95,6 @@ def _row(selection: Selection, i: int, say: Translator) -> TableRow:
         won=one.key == selection.winner.key,
         barred=one.barred is not None,
     )
-
-
-def _grid(
-    judged: JudgedFiles, request: JudgeRequest, tiles: Sequence[Sequence[str]], say: Translator
-) -> Grid | None:
-    if not judged.prompts:
-        return None
-    dataset, selection = request.images.dataset, judged.selection
-    held_out = dataset.split.validation[: len(judged.prompts)]
-    originals, base = [image_grids.original(dataset, i) for i in held_out], say("base model")
-    names = [choice.named(selection, one, say) for one in selection.candidates]
-    rows = [GridRow(base, [say("without LoRA")], _tiles(judged.base_renders), base)]
-    rows += [
-        GridRow(name, [], tiles[i], name, won=i == selection.winner.trial) for i, name in enumerate(names)
-    ]
-    rows.append(GridRow(say("held-out image"), [], originals, say("held-out image"), ruled=True))
-    return Grid(say("Pictures"), "", judged.prompts, rows)
-
-
-def _tiles(renders: Tensor) -> list[str]:
-    return [images.data_uri(images.strip(picture[None])) for picture in renders]
 
 
 def _measured(request: JudgeRequest, say: Translator) -> list[tuple[str, str]]:

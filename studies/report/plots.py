@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from search.memory import Memory
 from studies.report import search_plots, trial_plots
+from studies.report.page import Plot
 from studies.report.plot_style import Figure
 from studies.selection.document import Selection
 from studies.spec.study_file import StudySpec
@@ -51,6 +52,29 @@ def of_files(selection: Selection, say: Translator = ENGLISH) -> dict[str, Figur
     return _shown(
         {**curves, "timesteps": trial_plots.timesteps(selection.finest.validation_by_timestep, say)}
     )
+
+
+def of_trials(drawn: Mapping[str, Figure], say: Translator) -> list[Plot]:
+    """How a study's trials went: the headings of what was drawn."""
+    headings = [
+        Plot("curves", say("Validation loss of all trials"), 400),
+        Plot(
+            "gap",
+            say("The chosen trial and its training images"),
+            376,
+            say("Where the dotted line falls away from the other, the LoRA learns its images by heart."),
+        ),
+        Plot("clip", say("CLIP likeness to the held-out images"), 340, say("Higher is better.")),
+    ]
+    return [plot for plot in headings if plot.id in drawn]
+
+
+def of_runs(selection: Selection, drawn: Mapping[str, Figure], say: Translator) -> list[Plot]:
+    """How the runs of judged files went."""
+    runs = [run.run for run in selection.files.runs if run.files > 1] if selection.files else []
+    title = say("Validation by epoch")
+    names = [f"{title}: {run}" if len(runs) > 1 else title for run in runs]
+    return [Plot(f"run-{i}", name, 340) for i, name in enumerate(names) if f"run-{i}" in drawn]
 
 
 def compared(selection: Selection) -> list[str]:

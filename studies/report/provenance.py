@@ -100,8 +100,9 @@ def _search(study: Study, say: Translator) -> str:
     )
 
 
-def time_shares(times: RunTimes | None, say: Translator) -> list[tuple[str, str, float]]:
+def time_shares(study: Study, say: Translator) -> list[tuple[str, str, float]]:
     """What the last run's time went to: label, duration, share of the whole; empty where it is unknown."""
+    times = RunTimes.of(study.memory)
     if times is None or not times.wall:
         return []
     rest = max(0.0, times.wall - times.training - times.judging)

@@ -12,7 +12,6 @@ from evaluation.intervals import Estimate
 from evaluation.metrics.table import METRICS
 from search.trial import State
 from studies.report.findings import metric as metric_name
-from studies.report.page import Plot
 from studies.report.plot_style import ACCENT, BAD, QUIET, SECOND, Figure, laid_out, marker, safe, window_of
 from studies.selection.document import Key, Selection
 from studies.study.trial import Checkpoint, Trial
@@ -229,26 +228,3 @@ def run_curve(selection: Selection, run: str, say: Translator = ENGLISH) -> Figu
     return laid_out(figure, unit, say(_LOSS), window_of(heights, True, points)).update_layout(
         showlegend=False
     )
-
-
-def study_plots(drawn: Mapping[str, Figure], say: Translator) -> list[Plot]:
-    """How a study's trials went: the headings of what was drawn."""
-    plots = [
-        Plot("curves", say("Validation loss of all trials"), 400),
-        Plot(
-            "gap",
-            say("The chosen trial and its training images"),
-            376,
-            say("Where the dotted line falls away from the other, the LoRA learns its images by heart."),
-        ),
-        Plot("clip", say("CLIP likeness to the held-out images"), 340, say("Higher is better.")),
-    ]
-    return [plot for plot in plots if plot.id in drawn]
-
-
-def run_plots(selection: Selection, drawn: Mapping[str, Figure], say: Translator) -> list[Plot]:
-    """How the runs of judged files went."""
-    runs = [run.run for run in selection.files.runs if run.files > 1] if selection.files else []
-    title = say("Validation by epoch")
-    names = [f"{title}: {run}" if len(runs) > 1 else title for run in runs]
-    return [Plot(f"run-{i}", name, 340) for i, name in enumerate(names) if f"run-{i}" in drawn]

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import assert_never
 
 from search.driver import Driver
 from search.trial import End, Finished, Infeasible, Point, Pruned
-from studies import images
 from studies.engines.engine import Engine, Requeued, Scored, TrialDiverged
-from studies.errors import StudyError
-from studies.report.choice import explained
-from studies.report.explanation import sentence
-from studies.report.notes import note_trial, short
-from studies.runner import signals
+from studies.runner import signals, trial_notes
+from studies.runner.conclusion import concluded
 from studies.runner.progress import Listener
-from studies.selection import document
 from studies.selection.document import Selection
 from studies.selection.rule import Rule
-from studies.selection.selection import RetrainingError, conclude
 from studies.study.open import PROMPTS
 from studies.study.study import SPREADS, Study
 from studies.study.trial import Trial
@@ -65,15 +58,7 @@ class Runner:
         if self._stop.asked:
             raise KeyboardInterrupt
         self._watch.phase("judging the finalists again with fresh seeds, then the winner on test images")
-        try:
-            selection = explained(conclude(self._study, self._engine))
-        except RetrainingError as error:
-            raise StudyError(
-                f"Trial {error.trial} diverged when it was trained on all folds ({sentence(error.reason)}); "
-                "lower the learning rate's range and run again."
-            ) from error
-        document.write(self._study.workspace, selection)
-        return selection
+        return concluded(self._study, self._engine)
 
     def search(self) -> None:
         """Trains until the budget is spent, or until each trial's epoch ends where a signal asks for an end."""
@@ -171,31 +156,18 @@ class Runner:
             self._watch.lost(number)
             return
         trial = self._trial(number)
-        self._attach_sheet(trial)
+        trial_notes.before_end(self._study, trial)
         barred = self._rule.all_barred(trial.checkpoints)
         if barred is not None and isinstance(end, (Finished, Pruned)):
             end = Infeasible(barred)
-        for key, text in short(trial, end).items():
-            self._memory.annotate(number, key, text)
+        trial_notes.at_end(self._study, trial, end)
         if not self._driver.tell(number, end):
             self._watch.lost(number)
             return
         self._study.discard_state(number)
         ended = self._trial(number)
-        note_trial(self._memory, ended, None, self._study.prompts)
+        trial_notes.after_end(self._study, ended)
         self._watch.ended(ended)
 
     def _trial(self, number: int) -> Trial:
         return Trial.of(self._memory.record(number))
-
-    def _attach_sheet(self, trial: Trial) -> None:
-        workspace = self._study.workspace
-        rows = [("base", workspace.base_renders)]
-        rows += [(f"epoch {one.epoch}", workspace.renders(one.trial, one.epoch)) for one in trial.checkpoints]
-        rows = [(label, path) for label, path in rows if path.exists()]
-        if len(rows) < 2:
-            return
-        sheet = workspace.sheet(trial.number)
-        images.save_png(sheet, images.sheet(rows, self._study.prompt_count))
-        with suppress(OSError):
-            self._memory.board.attach(trial.number, sheet)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from search.memory import Memory
@@ -88,3 +89,14 @@ def opened(url: str, study: str, workspace: Workspace, endurance: Endurance | No
         return Memory.open(url, study, workspace.artifacts, endurance=endurance)
     except StorageError as error:
         raise StudyError(str(error)) from error
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Says of a database that failed how to go on once it works again."""
+    try:
+        yield
+    except StorageError as error:
+        raise StudyError(
+            f"{str(error).rstrip('.')}. Once it works, run the same command again to go on."
+        ) from None

@@ -19,7 +19,7 @@ from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
 from search.objective import weight_problems
 from studies.engines.judges import measurement_noise
-from studies.report import checkpoint_table, findings, notes, study_page, summary
+from studies.report import checkpoint_section, checkpoint_table, findings, notes, summary
 from studies.report.explanation import rule
 from studies.selection.rule import Rule
 from studies.spec.guards import GuardsSection
@@ -79,7 +79,7 @@ def shown(card: ScoreCard) -> None:
     (row,) = csv.DictReader(io.StringIO(checkpoint_table.csv([trial], []).decode()))
     assert float(row["redness"]) == pytest.approx(card.metrics["redness"].difference.mean)
     assert [tile.label for tile in findings.findings(card, 2, "test")] == ["Loss", "Red"]
-    (column,) = study_page.columns(trial.checkpoints, ENGLISH)
+    (column,) = checkpoint_section.columns(trial.checkpoints, ENGLISH)
     assert (column.label, column.digits) == ("redness", 1)
     assert "| redness |" in notes.trial_note(trial)
     assert any("redness of renders" in line for line in summary.scores(card))

@@ -20,8 +20,8 @@ from studies.report.choice import as_checkpoint, named
 from studies.report.findings import Finding as Tile
 from studies.report.image_grids import Pair
 from studies.report.page import Flag, Grid, GridRow, Page, Table, TableRow, render
+from studies.report.plots import of_runs
 from studies.report.study_page import write
-from studies.report.trial_plots import run_plots
 from studies.selection.document import Files, Run
 from studies.selection.selection import Selector
 from studies.study.trial import Origin
@@ -133,7 +133,7 @@ def test_the_page_of_a_judgement_escapes_names_and_prompts() -> None:
                 findings_note=ALL,
                 grid=Grid(ALL, ALL, (ALL,), [GridRow(ALL, [ALL], ["data:,"], ALL)]),
                 plots=drawn,
-                curves=run_plots(selection, drawn, ENGLISH),
+                curves=of_runs(selection, drawn, ENGLISH),
                 pairs=[Pair("data:,", "data:,", ALL, ALL, 1.0)],
                 rule=ALL,
                 ruling=ALL,
