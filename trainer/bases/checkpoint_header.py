@@ -81,19 +81,23 @@ def _recognised(tensors: Shapes, file: Path) -> Family:
             f"{file}: this U-Net takes {channels} channels (inpainting or editing models do), "
             f"but a base model must take {_LATENTS}."
         )
-    width = next((shape[-1] for name, shape in tensors.items() if name.endswith(_CROSS_ATTENTION)), None)
+    width = _text_width(tensors)
     for prefix in reversed([_evidence(each) for each in _known()]):
         if _holds(tensors, prefix):
             return of_width([each for each in _known() if _evidence(each) == prefix], width)
-    reading = [each for each in _known() if each.text_width == width]
-    if not reading:
-        first, *others = _known()
-        widths = [f"{each.title} {each.text_width}" for each in others]
-        raise BaseModelError(
-            f"{file}: a U-Net that reads text of width {width} belongs to no known family; "
-            f"{_listed([f'{first.title} reads {first.text_width}', *widths], 'and')}."
-        )
-    return reading[0]
+    for each in _known():
+        if each.text_width == width:
+            return each
+    first, *others = _known()
+    widths = [f"{first.title} reads {first.text_width}", *(f"{x.title} {x.text_width}" for x in others)]
+    raise BaseModelError(
+        f"{file}: a U-Net that reads text of width {width} belongs to no known family; {_listed(widths, 'and')}."
+    )
+
+
+def _text_width(tensors: Shapes) -> int | None:
+    reading = (shape for name, shape in tensors.items() if shape and name.endswith(_CROSS_ATTENTION))
+    return next((shape[-1] for shape in reading), None)
 
 
 def _known() -> list[Family]:

@@ -23,7 +23,7 @@ class TextEncoder:
     checkpoint_prefix: str
     """What names of its tensors in a single file begin with, in the code that the family was released with."""
     kohya_prefix: str
-    """What kohya's names of its layers begin with (sd-scripts, networks/lora.py).
+    """What kohya's names of its layers begin with, "lora_te" first of all (sd-scripts, networks/lora.py).
 
     They keep the ``text_model.`` that transformers dropped in 5.6.
     """

@@ -62,6 +62,10 @@ def test_a_lora_of_another_family_is_called_by_its_name(tmp_path: Path, base: Ou
     assert "made for SDXL, but --base is SD 1.x" in found and "?." not in found
     text = kohya(tmp_path / "te2.safetensors", "lora_te2_text_model_encoder_layers_0_self_attn_q_proj", 8, 8)
     assert "made for SDXL" in told(text, base)
+    stem = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    assert "made for SD 2.x, but --base is SD 1.x" in told(
+        kohya(tmp_path / "2.safetensors", stem, 1024, 320), base
+    )
 
 
 def test_a_layer_of_another_width_does_not_fit(tmp_path: Path, base: Outline) -> None:

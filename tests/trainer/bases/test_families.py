@@ -60,7 +60,7 @@ TOY = {
     "side_step=64": "side_step=8",
     '"sd_v1"': '"toy_v1"',
     '"stable-diffusion-v1"': '"toy-diffusion"',
-    '"lora_te_text_model_"': '"lora_toy_text_model_"',
+    '"lora_te_text_model_"': '"lora_te_toy_"',
 }
 """What differs in it from SD 1.x."""
 CONV = "model.diffusion_model.input_blocks.0.0.weight"
@@ -266,7 +266,7 @@ def test_a_lora_of_an_added_family_is_trained_and_written_under_its_names(
     stems = {key.partition(".")[0] for key in lora.tensors}
     layers = skeleton.layers(skeleton.networks(source(toy)))
     assert stems == {Names.of(toy, base.unet.config).stem(layer) for layer in layers}
-    assert sum(stem.startswith("lora_toy_text_model_") for stem in stems) == 3 * 6
+    assert sum(stem.startswith("lora_te_toy_") for stem in stems) == 3 * 6
     assert any(bool(value.any()) for key, value in lora.tensors.items() if "lora_up" in key)
     assert lora.metadata["ss_base_model_version"] == "toy_v1"
     assert lora.metadata["modelspec.architecture"] == "toy-diffusion/lora"
