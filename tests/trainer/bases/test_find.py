@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from trainer.bases import families
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import FAMILIES
 from trainer.bases.find import Source, family_of, find, native_side, side_step
@@ -33,7 +34,11 @@ def test_a_hub_name_suggests_a_family(name: str, family: str) -> None:
     assert family_of(name).name == family
 
 
-def test_another_pipeline_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
+def test_another_pipeline_is_refused_with_those_that_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three = {name: FAMILIES[name] for name in ("sd1", "sd2", "sdxl")}
+    monkeypatch.setattr(families, "FAMILIES", three)
     (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
     with pytest.raises(BaseModelError) as told:
         find(BasePlan(path=tmp_path))
