@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from studies.report import (
-    checkpoint_section,
-    checkpoint_table,
-    diagnoses,
-    page,
-    plots,
-    provenance,
-    study_pictures,
-)
-from studies.report.image_grids import Evidence
+from studies.report import checkpoint_section, checkpoint_table, diagnoses, page, plots, provenance
 from studies.report.page import Page
-from studies.report.range_ends import ends_hit
+from studies.report.study_pictures import StudyPictures
 from studies.report.study_verdict import StudyVerdict, best_first
 from studies.selection.document import Selection
 from studies.study.study import Study
@@ -45,7 +36,7 @@ def content(study: Study, selection: Selection, trials: Sequence[Trial], say: Tr
     """The page's sections."""
     verdict, winner = StudyVerdict(study, selection, trials, say), selection.winner
     champion = next(trial for trial in trials if trial.number == winner.trial)
-    evidence, parameters = Evidence(study, champion), study.spec.space.parameters
+    pictures = StudyPictures(study, selection, champion, say)
     drawn = plots.draw(study.spec, study.memory, selection, trials, say)
     return Page(
         name=study.spec.study.name,
@@ -60,18 +51,18 @@ def content(study: Study, selection: Selection, trials: Sequence[Trial], say: Tr
         findings_note=verdict.findings_note,
         params=winner.params,
         recipes=verdict.recipes,
-        grid=study_pictures.grid(evidence, selection, say),
+        grid=pictures.grid,
         finalists=verdict.finalists,
-        beside=evidence.side_by_side(best_first(selection)),
+        beside=pictures.beside(best_first(selection)),
         plots=drawn,
         curves=plots.of_trials(drawn, say),
         diagnoses=diagnoses.diagnoses(trials, say),
         diagnosis_headline=diagnoses.headline(trials, say),
-        advice=ends_hit(trials, parameters, study.memory.importances(), say),
-        pairs=evidence.pairs(champion.at(winner.epoch)),
+        advice=diagnoses.advice(study, trials, say),
+        pairs=pictures.pairs,
         rule=verdict.rule,
         ruling=verdict.ruling,
-        posts=len(parameters) + 1,
+        posts=len(study.spec.space.parameters) + 1,
         slices=[name for name in drawn if name.startswith("slice-")],
         table=checkpoint_section.table(selection, trials, study.workspace.checkpoints.name, say),
         measured=provenance.measured(study, selection.rule.spreads, say),
