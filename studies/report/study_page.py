@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from studies.report import checkpoint_section, checkpoint_table, diagnoses, page, plots, provenance
+from studies.report import checkpoint_section, checkpoint_table, diagnosis_section, page, plots, provenance
+from studies.report.choice_section import ChoiceSection, best_first
 from studies.report.page import Page
-from studies.report.study_pictures import StudyPictures
-from studies.report.study_verdict import StudyVerdict, best_first
+from studies.report.picture_section import PictureSection
 from studies.selection.document import Selection
 from studies.study.study import Study
 from studies.study.trial import Trial, read_trials
@@ -34,34 +34,34 @@ def write(study: Study, selection: Selection, say: Translator = ENGLISH) -> Path
 
 def content(study: Study, selection: Selection, trials: Sequence[Trial], say: Translator = ENGLISH) -> Page:
     """The page's sections."""
-    verdict, winner = StudyVerdict(study, selection, trials, say), selection.winner
+    choice, winner = ChoiceSection(study, selection, trials, say), selection.winner
     champion = next(trial for trial in trials if trial.number == winner.trial)
-    pictures = StudyPictures(study, selection, champion, say)
+    pictures = PictureSection(study, selection, champion, say)
     drawn = plots.draw(study.spec, study.memory, selection, trials, say)
     return Page(
         name=study.spec.study.name,
         kind=say("LoRA study"),
-        headline=verdict.headline,
-        reason=verdict.reason,
+        headline=choice.headline,
+        reason=choice.reason,
         selection=selection,
-        flags=verdict.flags,
-        lines=[verdict.counts],
-        usage=verdict.usage,
-        findings=verdict.findings,
-        findings_note=verdict.findings_note,
+        flags=choice.flags,
+        lines=[choice.counts],
+        usage=choice.usage,
+        findings=choice.findings,
+        findings_note=choice.findings_note,
         params=winner.params,
-        recipes=verdict.recipes,
+        recipes=choice.recipes,
         grid=pictures.grid,
-        finalists=verdict.finalists,
+        finalists=choice.finalists,
         beside=pictures.beside(best_first(selection)),
         plots=drawn,
         curves=plots.of_trials(drawn, say),
-        diagnoses=diagnoses.diagnoses(trials, say),
-        diagnosis_headline=diagnoses.headline(trials, say),
-        advice=diagnoses.advice(study, trials, say),
+        diagnoses=diagnosis_section.rows(trials, say),
+        diagnosis_headline=diagnosis_section.headline(trials, say),
+        advice=diagnosis_section.advice(study, trials, say),
         pairs=pictures.pairs,
-        rule=verdict.rule,
-        ruling=verdict.ruling,
+        rule=choice.rule,
+        ruling=choice.ruling,
         posts=len(study.spec.space.parameters) + 1,
         slices=[name for name in drawn if name.startswith("slice-")],
         table=checkpoint_section.table(selection, trials, study.workspace.checkpoints.name, say),

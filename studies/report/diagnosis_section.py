@@ -13,7 +13,7 @@ from studies.study.trial import Trial
 from studies.text.i18n import Translator
 
 
-def diagnoses(trials: Sequence[Trial], say: Translator) -> list[Diagnosed]:
+def rows(trials: Sequence[Trial], say: Translator) -> list[Diagnosed]:
     """A row for every trial that has begun."""
     return [_diagnosed(trial, say) for trial in trials if trial.state != "waiting"]
 

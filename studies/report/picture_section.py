@@ -16,7 +16,7 @@ from studies.text.i18n import Translator
 
 
 @dataclass(frozen=True)
-class StudyPictures:
+class PictureSection:
     """Pictures of a study.
 
     Attributes:
