@@ -170,3 +170,15 @@ def copy_whole(source: Path, target: Path) -> None:
             shutil.copyfile(source, part)
 
     patiently(target, copy)
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested document by dotted names; a search parameter's range stays whole."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value and not prefix.startswith("search.space"):
+            found |= flat(value, f"{name}.")
+        else:
+            found[name] = value
+    return found

@@ -28,7 +28,7 @@ UNMIRRORED = {
     "tests/studies/engines/test_contract.py": "what every engine keeps",
     "tests/studies/sd_scripts/test_bad_input.py": "import, given broken files",
     "tests/studies/sd_scripts/test_round_trip.py": "import of what export wrote",
-    "tests/test_contributing.py": "the examples of CONTRIBUTING.md",
+    "tests/test_contributing.py": "the examples of CONTRIBUTING.md against the source",
     "tests/test_readme.py": "README against the program",
     "tests/trainer/bases/test_sdxl.py": "SDXL through loading, encoding and prompts",
     "tests/trainer/bases/test_single_file.py": "bases in one file, through finding and loading",

@@ -19,7 +19,7 @@ from studies.selection import document
 from studies.selection.document import Selection
 from studies.spec.sections import EYES
 from studies.study.open import ReadOnlyStudy
-from studies.workspace import Document
+from studies.workspace import Document, flat
 
 _JUDGED = ("judge", "split")
 _CONFIRMED = ("timesteps", "prompt_count", "seeds_per_prompt", "outside_prompt_count")
@@ -155,18 +155,6 @@ def compare(sides: Sequence[ComparedStudy]) -> Comparison:
         reasons=reasons,
         pairs=pairs,
     )
-
-
-def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested table by dotted names; a search parameter's range stays whole."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value and not prefix.startswith("search.space"):
-            found |= flat(value, f"{name}.")
-        else:
-            found[name] = value
-    return found
 
 
 def differences(sides: Sequence[ComparedStudy]) -> dict[str, list[Any]]:

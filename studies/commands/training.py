@@ -14,7 +14,7 @@ from studies.errors import StudyError
 from studies.spec.plan_file import PlanFile
 from studies.study.models import base_model_problems
 from studies.study.preflight import read_images
-from studies.workspace import write_json
+from studies.workspace import flat, write_json
 from trainer.bases import base_model
 from trainer.data import long_captions
 from trainer.data.dataset import Dataset
@@ -111,19 +111,9 @@ def _seed(asked: int, recorded: Any) -> int:
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between two records, in words."""
-    old, new = _flat(before), _flat(now)
+    old, new = flat(before), flat(now)
     return [
         f"{name} was {old.get(name)}, is {new.get(name)}"
         for name in [*new, *(name for name in old if name not in new)]
         if old.get(name) != new.get(name)
     ]
-
-
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found

@@ -1,4 +1,4 @@
-"""How a LoRA file is used: base model, strength and trigger word, read from its own metadata."""
+"""LoRA files: a slot's factors and metadata written, read, and put into a slot again."""
 
 from __future__ import annotations
 

@@ -12,12 +12,13 @@ import pytest
 from evaluation.intervals import Estimate
 from evaluation.scorecard import Measured, ScoreCard
 from search.small_samples import widening
-from studies.commands.compare import ComparedStudy, Used, compare, differences, flat
+from studies.commands.compare import ComparedStudy, Used, compare, differences
 from studies.errors import StudyError
 from studies.selection.document import Selection, Winner
 from studies.selection.rule import Rule
 from studies.spec.guards import GuardsSection
 from studies.spec.sections import ConfirmSection
+from studies.workspace import flat
 
 CELLS = [-0.10, -0.12, -0.08, -0.11, -0.09, -0.10]
 
