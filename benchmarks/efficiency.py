@@ -35,10 +35,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from studies.commands import init, run
+from studies.commands import init
 from studies.engines.engine import Event, Scored
+from studies.engines.inline import open_worker
 from studies.engines.worker import Worker
 from studies.errors import quiet
+from studies.runner import preparation
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.spec import toml
@@ -77,6 +79,8 @@ DEFAULT = "lorasearch's default"
 LAST_TOLD = "TPE, epochs searched, last checkpoint told"
 
 Table_ = dict[str, Any]
+Opener = Callable[..., Any]
+"""Makes an engine of a study, a workspace, images, a seed and who counts steps."""
 
 
 class Reached(Exception):
@@ -108,12 +112,22 @@ class Counter(Listener):
             raise Reached
 
 
-class LastTold(Worker):
-    """Tells of a trial's last checkpoint only, as scripts do that sample the number of epochs."""
+class LastTold:
+    """A worker that tells of a trial's last checkpoint only, as scripts do that sample the number of epochs."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._worker, name)
 
     def advance(self) -> list[Event]:
         """Without the checkpoints before the last."""
-        return [event for event in super().advance() if not isinstance(event, Scored) or event.last]
+        return [event for event in self._worker.advance() if not isinstance(event, Scored) or event.last]
+
+
+def _open_last_told(*opened: Any) -> LastTold:
+    return LastTold(open_worker(*opened))
 
 
 def main() -> None:
@@ -183,7 +197,7 @@ def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
     opened = beginning.begin(path, folder / "workspace")
     worker = engine(opened.spec, opened.workspace, opened.dataset, opened.seed, counter.stepped)
     worker.limit_pack(2 * PACK if name == RANDOM else PACK)
-    opened = run.probed(opened, worker, counter)
+    opened = preparation.probed(opened, worker, counter)
     counter.images += probed_images(opened)
     drawn = opened if name == RANDOM else replace(opened, seed=opened.seed + APART)
     with suppress(Reached):
@@ -217,28 +231,28 @@ def _as_init_writes(folder: Path, seed: int) -> Table_:
     return table
 
 
-def _ours(table: Table_) -> type[Worker]:
-    return Worker
+def _ours(table: Table_) -> Opener:
+    return open_worker
 
 
-def _plainly(table: Table_, sampler: str, pruner: str) -> type[Worker]:
+def _plainly(table: Table_, sampler: str, pruner: str) -> Opener:
     """Optuna as it comes: a sampler and a pruner, no recipe, no probe, every trial to its end if it is not pruned."""
     table["search"] |= {"sampler": sampler, "pruner": {"name": pruner}}
     table["budget"]["checkpoints_without_gain"] = 0
     table["probe"] = {"enabled": False}
     table["first"] = []
-    return Worker
+    return open_worker
 
 
 _random = partial(_plainly, sampler="random", pruner="none")
 
 
-def _last_told(table: Table_) -> type[Worker]:
+def _last_told(table: Table_) -> Opener:
     _plainly(table, "tpe", "none")
     table["plan"]["data"]["repeats"] = 2
     del table["search"]["space"]["data.repeats"]
     table["search"]["space"]["data.epochs"] = {"low": 1, "high": HORIZON // EPOCH}
-    return LastTold
+    return _open_last_told
 
 
 def _written(table: Table_) -> str:
@@ -246,7 +260,7 @@ def _written(table: Table_) -> str:
     return "".join(toml.section(f"[{name}]", entries) for name, entries in table.items()) + text
 
 
-STRATEGIES: dict[str, Callable[[Table_], type[Worker]]] = {
+STRATEGIES: dict[str, Callable[[Table_], Opener]] = {
     DEFAULT: _ours,
     "TPE, no pruning": partial(_plainly, sampler="tpe", pruner="none"),
     "TPE, median pruner": partial(_plainly, sampler="tpe", pruner="median"),

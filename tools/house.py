@@ -12,19 +12,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("search", "trainer", "evaluation", "studies")
 
-LIMIT = 150
+LIMIT = 141
 """How many string-key look-ups ``studies`` may hold; lower it whenever there are fewer."""
 FLAT = 5
 """How many modules may stand in ``studies/`` itself."""
 FAN_OUT = 12
 """How many of our own modules one module may import."""
 
-WIDE: Mapping[str, str] = {
-    "studies.cli.export": "to be cut",
-    "studies.commands.plan": "to be cut",
-    "studies.report.files_page": "to be cut",
-    "studies.report.study_page": "to be cut",
-}
+WIDE: Mapping[str, str] = {}
 """Modules that may import more than ``FAN_OUT``, and why."""
 UNMIRRORED = {
     "tests/bad_input/test_bad_input.py": "every command, given broken files",

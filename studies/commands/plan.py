@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from studies.commands.pack_speed import measured, pack_of
 from studies.commands.rules_of_thumb import Amount, RuleOfThumb, Span, amounts, rules, span
-from studies.errors import memory_told
 from studies.spec.plan_fields import extremes
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
@@ -17,14 +15,8 @@ from trainer.bases import base_model
 from trainer.data.dataset import Dataset
 from trainer.plans.optimiser import OptimiserPlan
 from trainer.plans.optimiser_kinds import OPTIMISERS
-from trainer.training import pack_size, session
 from trainer.training.footprint import Footprint, footprint
 from trainer.training.pack_size import Reading
-
-OUT_OF_MEMORY = (
-    "Not even one trial of this study fits into memory: lower its largest rank, batch size or "
-    "resolution, or set compute.gradient_checkpointing = true."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +111,7 @@ def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
         StudyError: not even one trial fits into memory.
     """
     planner = Planner(spec, dataset, max(spec.study.seed, 0))
-    readings = _measured(planner) if measure else ()
+    readings = measured(planner) if measure else ()
     found = amounts(planner)
     memory = footprint(planner.heaviest(), _optimisers(planner))
     images = len(dataset.split.train)
@@ -134,30 +126,12 @@ def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
         most_trials=spec.budget.trials,
         image_budget=spec.budget.images,
         memory=memory,
-        pack=_pack(spec, readings),
+        pack=pack_of(spec.pack, readings),
         file_bytes=memory.lora_parameters * base_model.DTYPES[spec.save.precision].itemsize,
         rules=tuple(rules(images, longest, max(one.batch_size for one in found))),
         notes=tuple(_notes(spec)),
         readings=readings,
     )
-
-
-def _pack(spec: StudySpec, readings: tuple[Reading, ...]) -> int:
-    if spec.pack.size != "auto":
-        return spec.pack.size
-    return pack_size.choose(readings) if readings else 1
-
-
-def _measured(planner: Planner) -> tuple[Reading, ...]:
-    """Trains a few real steps and throws them away; a cache in a temporary folder is all that is written."""
-    plan, pack = planner.heaviest(), planner.spec.pack
-    most = pack.most if pack.size == "auto" else pack.size
-    with tempfile.TemporaryDirectory() as folder, memory_told(OUT_OF_MEMORY):
-        readings = pack_size.measure(session.open(plan, planner.dataset, Path(folder), most), plan, most)
-    if pack.size == "auto":
-        chosen = pack_size.choose(readings)
-        return tuple(reading for reading in readings if reading.size <= chosen)
-    return readings
 
 
 def _optimisers(planner: Planner) -> list[OptimiserPlan]:

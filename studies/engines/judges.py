@@ -16,7 +16,7 @@ from evaluation.subject import Subject
 from search.objective import Weights
 from studies.engines.engine import Exam
 from studies.engines.judge_builder import JudgeBuilder
-from studies.engines.noise import measurement_noise, noise_outside
+from studies.engines.measurement_noise import measurement_noise, noise_outside
 from studies.study.folds import Fold, shared_out, whole
 from trainer.training.saving import load_lora
 

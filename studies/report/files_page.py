@@ -7,7 +7,6 @@ from pathlib import Path
 from studies.report import choice, files_pictures, findings, page, plots, provenance
 from studies.report.checkpoint_section import columns
 from studies.report.explanation import rule, sentence
-from studies.report.image_grids import pairs
 from studies.report.page import Flag, Page, Table, TableRow
 from studies.selection.document import Selection
 from studies.selection.judge_request import JudgeRequest
@@ -46,7 +45,7 @@ def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLIS
         grid=files_pictures.grid(judged, request.images.dataset, tiles, say),
         plots=drawn,
         curves=plots.of_runs(selection, drawn, say),
-        pairs=pairs(winner.scores, tiles[winner.trial], judged.prompts, request.images.dataset),
+        pairs=files_pictures.pairs_of(judged, request.images.dataset, tiles[winner.trial]),
         rule=rule(selection.rule, say),
         ruling=findings.ruling(selection.shares_of_variance, say),
         table=Table(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from studies import images
-from studies.report import choice, image_grids
+from studies.report import choice
+from studies.report.image_grids import Pair, original, pairs
 from studies.report.page import Grid, GridRow
 from studies.selection.judged_files import JudgedFiles
 from studies.text.i18n import Translator
@@ -29,7 +30,7 @@ def grid(
         return None
     selection = judged.selection
     held_out = dataset.split.validation[: len(judged.prompts)]
-    originals, base = [image_grids.original(dataset, i) for i in held_out], say("base model")
+    originals, base = [original(dataset, i) for i in held_out], say("base model")
     names = [choice.named(selection, one, say) for one in selection.candidates]
     rows = [GridRow(base, [say("without LoRA")], tiles_of(judged.base_renders), base)]
     rows += [
@@ -42,3 +43,8 @@ def grid(
 def tiles_of(renders: Tensor) -> list[str]:
     """Renders, shape (n, 3, height, width), as ``data:`` URIs."""
     return [images.data_uri(images.strip(picture[None])) for picture in renders]
+
+
+def pairs_of(judged: JudgedFiles, dataset: Dataset, tiles: Sequence[str]) -> list[Pair]:
+    """Renders of the winner beside the training image that each is most like; ``tiles`` are the winner's."""
+    return pairs(judged.selection.winner.scores, tiles, judged.prompts, dataset)

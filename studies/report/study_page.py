@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from studies.report import (
-    checkpoint_section,
-    checkpoint_table,
-    diagnoses,
-    page,
-    plots,
-    provenance,
-    study_pictures,
-)
-from studies.report.image_grids import Evidence
+from studies.report import checkpoint_section, checkpoint_table, diagnosis_section, page, plots, provenance
+from studies.report.choice_section import ChoiceSection, best_first
 from studies.report.page import Page
-from studies.report.range_ends import ends_hit
-from studies.report.study_verdict import StudyVerdict, best_first
+from studies.report.picture_section import PictureSection
 from studies.selection.document import Selection
 from studies.study.study import Study
 from studies.study.trial import Trial, read_trials
@@ -43,35 +34,35 @@ def write(study: Study, selection: Selection, say: Translator = ENGLISH) -> Path
 
 def content(study: Study, selection: Selection, trials: Sequence[Trial], say: Translator = ENGLISH) -> Page:
     """The page's sections."""
-    verdict, winner = StudyVerdict(study, selection, trials, say), selection.winner
+    choice, winner = ChoiceSection(study, selection, trials, say), selection.winner
     champion = next(trial for trial in trials if trial.number == winner.trial)
-    evidence, parameters = Evidence(study, champion), study.spec.space.parameters
+    pictures = PictureSection(study, selection, champion, say)
     drawn = plots.draw(study.spec, study.memory, selection, trials, say)
     return Page(
         name=study.spec.study.name,
         kind=say("LoRA study"),
-        headline=verdict.headline,
-        reason=verdict.reason,
+        headline=choice.headline,
+        reason=choice.reason,
         selection=selection,
-        flags=verdict.flags,
-        lines=[verdict.counts],
-        usage=verdict.usage,
-        findings=verdict.findings,
-        findings_note=verdict.findings_note,
+        flags=choice.flags,
+        lines=[choice.counts],
+        usage=choice.usage,
+        findings=choice.findings,
+        findings_note=choice.findings_note,
         params=winner.params,
-        recipes=verdict.recipes,
-        grid=study_pictures.grid(evidence, selection, say),
-        finalists=verdict.finalists,
-        beside=evidence.side_by_side(best_first(selection)),
+        recipes=choice.recipes,
+        grid=pictures.grid,
+        finalists=choice.finalists,
+        beside=pictures.beside(best_first(selection)),
         plots=drawn,
         curves=plots.of_trials(drawn, say),
-        diagnoses=diagnoses.diagnoses(trials, say),
-        diagnosis_headline=diagnoses.headline(trials, say),
-        advice=ends_hit(trials, parameters, study.memory.importances(), say),
-        pairs=evidence.pairs(champion.at(winner.epoch)),
-        rule=verdict.rule,
-        ruling=verdict.ruling,
-        posts=len(parameters) + 1,
+        diagnoses=diagnosis_section.rows(trials, say),
+        diagnosis_headline=diagnosis_section.headline(trials, say),
+        advice=diagnosis_section.advice(study, trials, say),
+        pairs=pictures.pairs,
+        rule=choice.rule,
+        ruling=choice.ruling,
+        posts=len(study.spec.space.parameters) + 1,
         slices=[name for name in drawn if name.startswith("slice-")],
         table=checkpoint_section.table(selection, trials, study.workspace.checkpoints.name, say),
         measured=provenance.measured(study, selection.rule.spreads, say),

@@ -11,7 +11,7 @@ from evaluation.scorecard import ScoreCard
 from search.selection import Candidate
 from studies.engines.engine import Exam
 from studies.engines.judge_builder import JudgeBuilder
-from studies.engines.noise import measurement_noise
+from studies.engines.measurement_noise import measurement_noise
 from studies.selection.file_slots import FileSlots
 from studies.selection.judge_request import JudgeRequest
 from studies.selection.selection import Tested

@@ -1,4 +1,4 @@
-"""What can be read of a study without its images and without torch."""
+"""What can be read of a study without its images."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from studies.commands.judge import JudgeOptions, examine
-from studies.engines.worker import Worker
+from studies.commands.judge_request import JudgeOptions, examine
+from studies.engines.inline import open_worker
 from studies.report.choice import explained
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.selection.document import Selection
-from studies.selection.file_judge import judge_files
+from studies.selection.judged_files import judge_files
 from studies.study import beginning
 from studies.study.study import Study
 from studies.study.trial import read_trials
@@ -101,7 +101,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Selection]:
     path = folder / "study.toml"
     path.write_text(TEXT.format(assets=ASSETS.as_posix()))
     opened = beginning.begin(path, folder / "workspace")
-    worker = Worker(opened.spec, opened.workspace, opened.dataset, opened.seed, Listener().stepped)
+    worker = open_worker(opened.spec, opened.workspace, opened.dataset, opened.seed, Listener().stepped)
     return opened, Runner(opened, worker, Listener()).run()
 
 

@@ -1,4 +1,4 @@
-"""What each trial of a study suffers from, as its page shows it."""
+"""What the trials of a study suffer from, as its page shows it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from studies.report import diagnosis
 from studies.report.page import Diagnosed
+from studies.report.range_ends import ends_hit
 from studies.report.trial_plots import STATES
+from studies.study.study import Study
 from studies.study.trial import Trial
 from studies.text.i18n import Translator
 
 
-def diagnoses(trials: Sequence[Trial], say: Translator) -> list[Diagnosed]:
+def rows(trials: Sequence[Trial], say: Translator) -> list[Diagnosed]:
     """A row for every trial that has begun."""
     return [_diagnosed(trial, say) for trial in trials if trial.state != "waiting"]
 
@@ -19,6 +21,11 @@ def diagnoses(trials: Sequence[Trial], say: Translator) -> list[Diagnosed]:
 def headline(trials: Sequence[Trial], say: Translator) -> str:
     """What most trials suffer from."""
     return diagnosis.headline([diagnosis.diagnose(trial) for trial in trials], say)
+
+
+def advice(study: Study, trials: Sequence[Trial], say: Translator) -> list[str]:
+    """Which ranges are too narrow."""
+    return ends_hit(trials, study.spec.space.parameters, study.memory.importances(), say)
 
 
 def _diagnosed(trial: Trial, say: Translator) -> Diagnosed:

@@ -20,7 +20,7 @@ from trainer.lora_files.file import read_metadata
 
 
 @dataclass(frozen=True)
-class StudyVerdict:
+class ChoiceSection:
     """The choice of a study, in sentences and rows.
 
     Attributes:
