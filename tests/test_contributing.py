@@ -31,7 +31,7 @@ from studies.engines.engine import too_hot
 from studies.report import explanation
 from studies.spec import plan_fields
 from tools import parameters_md
-from trainer.plan import TrainingPlan
+from trainer.bases import find
 
 
 def test_the_metric_can_be_weighed():
@@ -41,6 +41,10 @@ def test_the_metric_can_be_weighed():
 def test_the_parameter_can_be_searched_and_is_listed():
     assert "noise.min_weight" in plan_fields.searchable()
     assert "| `noise.min_weight` |" in parameters_md.page()
+
+
+def test_the_family_is_known_by_the_name_of_a_base():
+    assert find.family_of("someone/wide-1").title == "Wide SD"
 
 
 def test_the_reason_is_told():
