@@ -31,7 +31,11 @@ settings.load_profile("steady")
 ASSETS = Path(__file__).parent.parent / "studies" / "library" / "assets"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(
+        config, "workerinput"
+    ):  # several processes: the longest files first, so that none is left alone at the end
+        items.sort(key=lambda item: "scenarios" not in item.path.parts)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

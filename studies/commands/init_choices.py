@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +48,6 @@ class Line:
     key: str
     value: Any
     why: str
-
-
-Sections = Mapping[str, list[Line]]
 
 
 def resolution(found: Survey, ground: Ground) -> Line:
