@@ -43,6 +43,8 @@ from trainer.training.pack import Pack
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
 ENDED = ("finished", "pruned", "infeasible", "failed")
+TOLERANCE = 5e-3
+"""Relative 2-norm: files are in half precision, and an update by sign can turn at a gradient of zero."""
 
 
 @dataclass
