@@ -37,9 +37,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(
-        config, "workerinput"
-    ):  # several processes: the longest files first, so that none is left alone at the end
+    if hasattr(config, "workerinput"):  # the longest files first, so that no process is left alone at the end
         items.sort(key=lambda item: "scenarios" not in item.path.parts)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
