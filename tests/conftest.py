@@ -31,11 +31,6 @@ settings.load_profile("steady")
 ASSETS = Path(__file__).parent.parent / "studies" / "library" / "assets"
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, since many tests wait for processes that they kill or start."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):  # the longest files first, so that no process is left alone at the end
         items.sort(key=lambda item: "scenarios" not in item.path.parts)

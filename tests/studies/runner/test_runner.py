@@ -1,10 +1,8 @@
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from safetensors.torch import load_file
 
 from search.driver import Driver
 from search.trial import Reason
@@ -12,7 +10,6 @@ from studies.cli.run import command
 from studies.errors import StudyError
 from studies.spec.guards import GuardsSection
 from studies.study.beginning import reopen
-from tests.studies.conftest import write_study
 from tests.words import sentence_of
 
 
@@ -25,46 +22,6 @@ def run(study_file: Path, workspace: Path) -> str:
     return result.output
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a study file, its images, and the workspace ``first`` of its finished run."""
-    folder = tmp_path_factory.mktemp("finished")
-    run(write_study(folder, trials=6, sampler="tpe", pruner="asha"), folder / "first")
-    return folder
-
-
-def test_a_study_scores_every_epoch_selects_confirms_and_tests(finished: Path):
-    study = reopen(finished / "first")
-    records = study.memory.records()
-    assert len(records) == 6
-    assert {record.state for record in records} <= {"finished", "pruned", "infeasible"}
-    selection = json.loads(study.workspace.selection.read_text())
-    assert {"name", "rule", "winner", "candidates", "confirmation", "test"} <= selection.keys()
-    assert {"trial", "epoch", "file", "params", "scores"} <= selection["winner"].keys()
-    for record in records:
-        epochs = [card["epoch"] for card in record.cards]
-        assert epochs == list(range(1, len(epochs) + 1))
-        assert len(list(study.workspace.trial(record.number).glob("trial-*.safetensors"))) == len(epochs)
-        if epochs:
-            short = [study.memory.annotation(record.number, k) for k in ("best_epoch", "best_validation")]
-            assert short[0] in epochs and " ± " in short[1]
-            assert study.memory.annotation(record.number, "diagnosis").endswith(".")
-    assert study.memory.recall("prompts") == list(study.prompts)
-    assert len(list(study.workspace.tensorboard.iterdir())) == sum(bool(r.cards) for r in records)
-    best = load_file(study.workspace.best)
-    assert best.keys() == load_file(study.workspace.root / selection["winner"]["file"]).keys()
-    assert list(study.workspace.artifacts.iterdir())
-
-
-def test_the_same_study_gives_the_same_trials_and_the_same_selection(finished: Path, tmp_path: Path):
-    run(finished / "small.toml", tmp_path / "second")
-    roots = finished / "first", tmp_path / "second"
-    first, second = (json.loads((root / "selection.json").read_text()) for root in roots)
-    assert first == second
-    states = [[(record.values, record.state) for record in reopen(root).memory.records()] for root in roots]
-    assert states[0] == states[1]
-
-
 def test_the_size_of_the_pack_is_measured_once_and_kept(small_study, tmp_path: Path):
     path = small_study(trials=1, images=16)
     path.write_text(path.read_text().replace("size = 3", 'size = "auto"\nmost = 2'))
@@ -74,20 +31,6 @@ def test_the_size_of_the_pack_is_measured_once_and_kept(small_study, tmp_path: P
     assert f"a pack of {size} (images/s by size: 1: " in output
     assert size in (1, 2)
     assert "images/s by size" not in run(path, tmp_path / "auto")
-
-
-def test_a_finished_study_is_not_searched_again(finished: Path):
-    before = (finished / "first" / "selection.json").read_bytes()
-    output = run(finished / "small.toml", finished / "first")
-    assert "started" not in output
-    assert (finished / "first" / "selection.json").read_bytes() == before
-
-
-def test_a_changed_data_set_is_refused_on_resume(finished: Path, tmp_path: Path):
-    shutil.copytree(finished, tmp_path / "copy")
-    next((tmp_path / "copy" / "images").glob("*/*.txt")).write_text("something else")
-    with pytest.raises(StudyError, match="data set has changed"):
-        run(tmp_path / "copy" / "small.toml", tmp_path / "copy" / "first")
 
 
 def test_problems_of_base_and_images_are_told_before_any_training(small_study, tmp_path: Path):
