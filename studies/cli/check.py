@@ -129,7 +129,7 @@ def _sides(dataset: Dataset) -> dict[str, int]:
 def _plain(found: Sequence[ImageFinding]) -> dict[str, Any]:
     from studies.commands.check import counts
 
-    return {"counts": dict(counts(found)), "findings": [finding.plain() for finding in found]}
+    return {"counts": dict(counts(found)), "findings": [finding.to_json() for finding in found]}
 
 
 def _write_sheet(path: Path, found: Sequence[ImageFinding], err: bool) -> None:

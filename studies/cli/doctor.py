@@ -45,7 +45,7 @@ def command(storage: str | None, workspace: Path, as_json: bool) -> None:
     if as_json:
         import json
 
-        facts = {"healthy": not problems, "checks": [check.plain() for check in found]}
+        facts = {"healthy": not problems, "checks": [check.to_json() for check in found]}
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
         colours = {"ok": "green", "note": "yellow", "problem": "red"}

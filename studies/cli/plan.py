@@ -84,7 +84,7 @@ def _study(study_file: Path, measure: bool, as_json: bool) -> None:
         spec, dataset = examine(study_file)
         found = forecast(spec, dataset, measure)
     if as_json:
-        click.echo(json.dumps(found.plain(), indent=2))
+        click.echo(json.dumps(found.to_json(), indent=2))
         return
     for note in (*dataset.warnings, *found.notes):
         tell(f"note: {note}")

@@ -33,7 +33,7 @@ class ImageFinding:
     said: str
     """A few words, to stand under the picture."""
 
-    def plain(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str]:
         """JSON values."""
         return {"kind": self.kind, "file": str(self.path), "problem": self.said}
 

@@ -59,7 +59,7 @@ class Check:
     said: str
     remedy: str = ""
 
-    def plain(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str]:
         """JSON values."""
         return asdict(self)
 

@@ -71,7 +71,7 @@ class Forecast:
         rate = self.readings[-1].images_per_second
         return self.study_images[0] / rate, self.study_images[1] / rate
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return {
             "study": self.name,

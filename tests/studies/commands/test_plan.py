@@ -12,7 +12,7 @@ def test_the_whole_study_is_its_trials_and_no_more_than_its_budget(small_study) 
     path = small_study(trials=4, images=32)
     spec, dataset = examine(path)
     found = forecast(spec, dataset, measure=False)
-    low, high = found.plain()["trial"]["images_seen"]
+    low, high = found.to_json()["trial"]["images_seen"]
     assert found.study_images == (4 * low, 4 * high)
     assert found.study_checkpoints is not None
     assert found.study_checkpoints[1] == 4 * max(one.epochs for one in found.trials)
@@ -23,7 +23,7 @@ def test_the_whole_study_is_its_trials_and_no_more_than_its_budget(small_study) 
     path.write_text(path.read_text().replace("trials = 4\n", ""))
     endless = forecast(*examine(path), measure=False)
     assert (endless.study_images, endless.study_checkpoints) == ((50, 50), None)
-    json.dumps(endless.plain())
+    json.dumps(endless.to_json())
 
 
 def test_a_file_is_as_large_as_its_weights_in_its_number_format(small_study) -> None:
