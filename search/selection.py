@@ -46,6 +46,11 @@ class Candidate:
     cells: Mapping[str, Sequence[float]] = field(default_factory=dict)
     barred: Reason | None = None
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """Its trial and epoch, by which it is found."""
+        return self.trial, self.epoch
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -28,7 +28,7 @@ def pack_of(section: PackSection, readings: Sequence[Reading]) -> int:
 def measured(planner: Planner) -> tuple[Reading, ...]:
     """Trains a few real steps and throws them away; a cache in a temporary folder is all that is written."""
     plan, pack = planner.heaviest(), planner.spec.pack
-    most = pack.most if pack.size == "auto" else pack.size
+    most = pack.limit
     with tempfile.TemporaryDirectory() as folder, memory_told(OUT_OF_MEMORY):
         readings = pack_size.measure(session.open(plan, planner.dataset, Path(folder), most), plan, most)
     if pack.size == "auto":

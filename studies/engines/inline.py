@@ -37,7 +37,7 @@ def open_worker(
     planner = Planner(spec, dataset, seed)
     template = planner.plan({})
     folds = Folds(folds_of(dataset, template.data.fold))
-    most = spec.pack.most if spec.pack.size == "auto" else spec.pack.size
+    most = spec.pack.limit
     probes = spec.probe.repetitions if spec.probe.enabled else 0
     rooms = most, spec.confirm.finalists, probes, len(folds.folds)
     pack = session.open(template, dataset, workspace.cache, max(rooms))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
@@ -10,7 +11,7 @@ from evaluation.metrics.table import METRICS
 from studies.report import checkpoint_table, choice, findings, page
 from studies.report.page import Column, Table, TableRow
 from studies.report.trial_plots import STATES
-from studies.selection.document import Selection
+from studies.selection.document import Considered, Selection
 from studies.study.trial import Checkpoint, Trial
 from studies.text.i18n import Translator, marked
 
@@ -28,7 +29,15 @@ def table(selection: Selection, trials: Sequence[Trial], where: str, say: Transl
         say: the language.
     """
     ranked = checkpoint_table.ranked(trials)
-    rows = [_row(selection, trial, one, say) for trial, one in ranked[:MOST_ROWS]]
+    weighed, front = {one.key: one for one in selection.candidates}, {key.key for key in selection.pareto}
+    rows = [
+        replace(
+            _row(trial, one, weighed.get(one.key), say),
+            won=one.key == selection.winner.key,
+            front=one.key in front,
+        )
+        for trial, one in ranked[:MOST_ROWS]
+    ]
     text = (
         page.html(
             say,
@@ -64,17 +73,14 @@ def table(selection: Selection, trials: Sequence[Trial], where: str, say: Transl
     )
 
 
-def _row(selection: Selection, trial: Trial, one: Checkpoint, say: Translator) -> TableRow:
-    weighed = next((c for c in selection.candidates if c.key == one.key), None)
+def _row(trial: Trial, one: Checkpoint, weighed: Considered | None, say: Translator) -> TableRow:
     return TableRow(
         name=choice.checkpoint(one.trial, one.epoch, say),
         checkpoint=one,
         objective=weighed.objective.mean if weighed and weighed.objective else one.objective,
         images=one.images_seen,
         outcome=say(STATES[trial.state]),
-        won=one.key == selection.winner.key,
         barred=weighed is not None and weighed.barred is not None,
-        front=any((key.trial, key.epoch) == one.key for key in selection.pareto),
     )
 
 

@@ -9,7 +9,7 @@ from search.trial import Reason
 from studies.report.diagnosis import diagnose
 from studies.report.explanation import margin, rule, sentence
 from studies.selection.document import Considered, Explanation, Finalist, Key, Selection
-from studies.study.trial import Checkpoint, Origin, Trial
+from studies.study.trial import Origin, Trial
 from studies.text.i18n import ENGLISH, Translator
 
 
@@ -94,24 +94,7 @@ def diagnoses(selection: Selection, say: Translator = ENGLISH) -> dict[str, str]
 
 def as_trial(files: Sequence[Considered], number: int = 0) -> Trial:
     """The files of one run as a trial with a checkpoint each."""
-    return Trial(number, {}, "finished", tuple(as_checkpoint(one) for one in files))
-
-
-def as_checkpoint(choice: Considered) -> Checkpoint:
-    """A checkpoint as the choice weighed it."""
-    weighed = choice.objective
-    return Checkpoint(
-        trial=choice.trial,
-        epoch=choice.epoch,
-        images_seen=choice.images_seen,
-        rank=choice.rank,
-        file=choice.file,
-        scores=choice.scores,
-        objective=weighed.mean if weighed else None,
-        objective_error=weighed.standard_error if weighed else None,
-        barred=choice.barred,
-        origin=choice.origin,
-    )
+    return Trial(number, {}, "finished", tuple(one.checkpoint for one in files))
 
 
 def _provisional(selection: Selection, within: str, say: Translator) -> str:

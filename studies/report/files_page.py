@@ -8,7 +8,7 @@ from studies.report import choice, files_pictures, findings, page, plots, proven
 from studies.report.checkpoint_section import columns
 from studies.report.explanation import rule, sentence
 from studies.report.page import Flag, Page, Table, TableRow
-from studies.selection.document import Selection
+from studies.selection.document import Considered, Selection
 from studies.selection.judge_request import JudgeRequest
 from studies.selection.judged_files import JudgedFiles
 from studies.text.i18n import ENGLISH, Translator, marked
@@ -22,10 +22,10 @@ def write(path: Path, judged: JudgedFiles, request: JudgeRequest, say: Translato
 def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLISH) -> Page:
     """The page's sections."""
     selection, split = judged.selection, request.images.dataset.split
-    winner, side = selection.winner, "test" if selection.test else "validation"
+    winner = selection.winner
     tiles = [files_pictures.tiles_of(renders) for renders in judged.renders]
     drawn = plots.of_files(selection, say)
-    everyone = [choice.as_checkpoint(one) for one in selection.candidates]
+    rows = [_row(selection, one, say) for one in selection.candidates]
     return Page(
         name=winner.origin.run if winner.origin else selection.name,
         kind=say("LoRA judgement"),
@@ -38,7 +38,7 @@ def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLIS
         findings=findings.findings(
             selection.test or winner.scores,
             len(split.test if selection.test else split.validation),
-            "test" if side == "test" else "validation",
+            "test" if selection.test else "validation",
             say,
         ),
         findings_note=say("± is one standard error; a difference below two of them is not called one."),
@@ -51,8 +51,8 @@ def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLIS
         table=Table(
             title=say("All files"),
             text="",
-            rows=[_row(selection, i, say) for i in range(len(everyone))],
-            columns=columns(everyone, say),
+            rows=rows,
+            columns=columns([row.checkpoint for row in rows], say),
             outcome=say("Verdict"),
             ranks=True,
             note=say(
@@ -83,11 +83,10 @@ def _flags(request: JudgeRequest, say: Translator) -> list[Flag]:
     ]
 
 
-def _row(selection: Selection, i: int, say: Translator) -> TableRow:
-    one = selection.candidates[i]
+def _row(selection: Selection, one: Considered, say: Translator) -> TableRow:
     return TableRow(
         name=choice.named(selection, one, say),
-        checkpoint=choice.as_checkpoint(one),
+        checkpoint=one.checkpoint,
         objective=one.objective.mean if one.objective else None,
         images=one.origin.images_seen if one.origin else one.images_seen,
         outcome=choice.verdict(selection, one, say),

@@ -115,7 +115,7 @@ def pareto(selection: Selection, metrics: Sequence[str], say: Translator = ENGLI
     if len(metrics) != 2:
         return None
     everyone = [c for c in selection.candidates if all(c.scores.difference(name) for name in metrics)]
-    front = {(one.trial, one.epoch) for one in selection.pareto}
+    front = {one.key for one in selection.pareto}
     winner = selection.winner.key
     groups = [
         (say("dominated"), marker("circle", QUIET, 6), [c for c in everyone if c.key not in front]),

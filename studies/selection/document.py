@@ -30,6 +30,11 @@ class Key(Document):
     trial: int
     epoch: int
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """By what it is found."""
+        return self.trial, self.epoch
+
     @classmethod
     def of(cls, candidate: Candidate) -> Self:
         """That of a candidate."""
@@ -50,9 +55,21 @@ class Considered(Key):
     origin: Origin | None = None
 
     @property
-    def key(self) -> tuple[int, int]:
-        """By what it is found."""
-        return self.trial, self.epoch
+    def checkpoint(self) -> Checkpoint:
+        """With the objective that the choice weighed."""
+        weighed = self.objective
+        return Checkpoint(
+            trial=self.trial,
+            epoch=self.epoch,
+            images_seen=self.images_seen,
+            rank=self.rank,
+            file=self.file,
+            scores=self.scores,
+            objective=weighed.mean if weighed else None,
+            objective_error=weighed.standard_error if weighed else None,
+            barred=self.barred,
+            origin=self.origin,
+        )
 
 
 class Winner(Considered):
@@ -77,11 +94,6 @@ class Finalist(Key):
     """How often it was measured again."""
     scores: ScoreCard
     """The fresh ones."""
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """By what it is found."""
-        return self.trial, self.epoch
 
 
 class Confirmation(Document):
@@ -192,7 +204,7 @@ class Selection(Document):
 
     def finalist(self, of: Key) -> Finalist | None:
         """A checkpoint as it was judged again; None if it was not."""
-        return next((f for f in self.finalists if (f.trial, f.epoch) == (of.trial, of.epoch)), None)
+        return next((f for f in self.finalists if f.key == of.key), None)
 
     def verdict(self, choice: Considered) -> Verdict:
         """What became of a checkpoint."""

@@ -104,10 +104,10 @@ class Selector:
         everyone = self._candidates()
         leader = earliest(everyone, self.rule.confirm.preference)
         fresh = {one.key: one for one in finalists}
-        if (leader.trial, leader.epoch) not in fresh:
+        if leader.key not in fresh:
             return self.told(everyone, leader)
-        before = [one for one in everyone if (one.trial, one.epoch) in fresh]
-        found = [fresh[one.trial, one.epoch] for one in before]
+        before = [one for one in everyone if one.key in fresh]
+        found = [fresh[one.key] for one in before]
         again = [self._again(one, f.scores) for one, f in zip(before, found, strict=True)]
         decision = decide(again, contenders(again), self.rule.confirm.preference)
         confirmed = Confirmed(decision, before, again, [f.scores for f in found], [f.rounds for f in found])
@@ -117,7 +117,7 @@ class Selector:
         self, everyone: Sequence[Candidate], choice: Candidate, confirmed: Confirmed | None = None
     ) -> Selection:
         """The document of a choice."""
-        by_key = {(one.trial, one.epoch): one for one in everyone}
+        by_key = {one.key: one for one in everyone}
         winner = considered(self._checkpoint(choice), choice)
         return Selection(
             name=self.name,
@@ -138,7 +138,7 @@ class Selector:
         return found
 
     def _checkpoint(self, candidate: Candidate) -> Checkpoint:
-        return next(one for one in self.checkpoints if one.key == (candidate.trial, candidate.epoch))
+        return next(one for one in self.checkpoints if one.key == candidate.key)
 
     def _again(self, finalist: Candidate, fresh: ScoreCard) -> Candidate:
         return self.rule.candidate(self._checkpoint(finalist), fresh)
@@ -232,7 +232,7 @@ class _StudyJudge:
 
     def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
         _bring(self.study, finalists)
-        keys = [(finalist.trial, finalist.epoch) for finalist in finalists]
+        keys = [finalist.key for finalist in finalists]
         return self.engine.examine(keys, Exam.thorough(self.study.spec.confirm, "validation", label))
 
     def test(self, winner: Candidate) -> Tested:
@@ -249,7 +249,7 @@ class _StudyJudge:
         care = exam.timesteps, exam.prompt_count
         known = next((one.scores for one in met if one.key == key and one.care == care), None)
         if known is None:
-            (known,) = self.engine.examine([(key.trial, key.epoch)], exam)
+            (known,) = self.engine.examine([key.key], exam)
             met.append(_Met(trial=key.trial, epoch=key.epoch, care=care, scores=known))
             study.memory.remember(TESTED, [one.model_dump(mode="json") for one in met])
         return Tested(known, before)

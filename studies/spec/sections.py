@@ -243,6 +243,11 @@ class PackSection(Section):
     most: int = field(32, means(unit="trials"), ge=1, le=256)
     """The largest size that "auto" tries."""
 
+    @property
+    def limit(self) -> int:
+        """Most trials that may be in memory at a time."""
+        return self.most if self.size == "auto" else self.size
+
 
 class SaveSection(Section):
     """[save]"""

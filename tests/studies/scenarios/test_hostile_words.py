@@ -16,7 +16,7 @@ from studies.commands import dashboard
 from studies.commands.check import ImageFinding, told
 from studies.images import problem_sheet
 from studies.report import plots
-from studies.report.choice import as_checkpoint, named
+from studies.report.choice import named
 from studies.report.findings import Finding as Tile
 from studies.report.image_grids import Pair
 from studies.report.page import Flag, Grid, GridRow, Page, Table, TableRow, render
@@ -116,7 +116,7 @@ def test_the_page_of_a_judgement_escapes_names_and_prompts() -> None:
     selection = Selector(ALL, 0, 2, by_rule(), files).provisional()
     of = Files(base=ALL, clip=None, resolution=64, runs=(Run(run=ALL, files=2), Run(run="b", files=0)))
     selection = selection.model_copy(update={"files": of})
-    rows = [TableRow(named(selection, one), as_checkpoint(one), 0.0, 1, ALL) for one in selection.candidates]
+    rows = [TableRow(named(selection, one), one.checkpoint, 0.0, 1, ALL) for one in selection.candidates]
     drawn = plots.of_files(selection)
     page = Parts(
         render(
