@@ -23,12 +23,13 @@ from rich.table import Table
 from evaluation.scorecard import ScoreCard
 from search.selection import Candidate, lead
 from search.trial import Proposal
-from studies.engines.engine import Exam, Scored
+from studies.engines.engine import Scored
 from studies.engines.inline import open_worker
 from studies.engines.worker import Worker
 from studies.errors import quiet
 from studies.selection.rule import Rule
 from studies.spec.study_file import StudySpec
+from studies.study.exam import Exam
 from studies.study.preflight import examine
 from studies.study.trial import Checkpoint
 from studies.workspace import Workspace
@@ -48,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     quiet()
     with tempfile.TemporaryDirectory() as folder:
-        spec, worker, spreads, checkpoint = _trained(Path(folder), arguments.lr)
+        spec, worker, units, checkpoint = _trained(Path(folder), arguments.lr)
         cards = _measured(spec, worker, max(arguments.comparisons, SPREAD_SEEDS))
     means = [found.validation.mean for found in cards[:SPREAD_SEEDS]]
     spread = statistics.stdev(means)
@@ -58,7 +59,7 @@ def main() -> None:
         table.add_column(column, justify="right")
     shares = {}
     for weights in ({"validation": 1.0}, spec.objective):
-        rule = Rule.of(spec, spreads).model_copy(update={"weights": weights})
+        rule = Rule.of(spec, units).model_copy(update={"weights": weights})
         found = [rule.candidate(checkpoint, scores) for scores in cards]
         name = ", ".join(f"{metric} {weight:g}" for metric, weight in weights.items())
         shares[name] = _null_share(found[: arguments.comparisons])
@@ -79,13 +80,13 @@ def _trained(folder: Path, rate: float) -> tuple[StudySpec, Worker, dict[str, fl
     workspace.prepare()
     recipe = {**spec.first[1], "optimiser.unet_lr": rate}
     worker = open_worker(spec, workspace, dataset, 0, lambda images, loss: None)
-    spreads = worker.measurement_noise()
+    units = worker.measure_units()
     worker.admit(Proposal(0, recipe), ())
     events = worker.advance()
     if not isinstance(events[0], Scored):
         sys.exit(f"The LoRA could not be trained: {events[0]}")
     worker.stop(0)
-    return spec, worker, spreads, events[0].checkpoint
+    return spec, worker, units, events[0].checkpoint
 
 
 def _measured(spec: StudySpec, worker: Worker, count: int) -> list[ScoreCard]:

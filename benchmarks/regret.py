@@ -43,7 +43,7 @@ from studies.selection import document  # noqa: E402
 from studies.selection.rule import Rule  # noqa: E402
 from studies.spec import toml  # noqa: E402
 from studies.study import beginning  # noqa: E402
-from studies.study.study import SPREADS, Study  # noqa: E402
+from studies.study.study import UNITS, Study  # noqa: E402
 from studies.study.trial import Checkpoint, Trial, read_trials  # noqa: E402
 from trainer.files import write_whole  # noqa: E402
 
@@ -108,7 +108,7 @@ def _regrets(folder: Path, number: int) -> dict[str, float]:
     if not kept.exists():
         write_whole(kept, json.dumps(_truth(place, number)).encode())
     opened = beginning.reopen(place / "workspace")
-    rule = Rule.of(opened.spec, opened.memory.recall(SPREADS))
+    rule = Rule.of(opened.spec, opened.memory.recall(UNITS))
     truth = {
         (trial, epoch): rule.objective(ScoreCard.model_validate(scores)).mean
         for trial, epoch, scores in json.loads(kept.read_text())

@@ -33,7 +33,7 @@ from studies.runner.progress import LineLog
 from studies.runner.runner import Runner
 from studies.spec import toml
 from studies.study import beginning
-from studies.study.study import SPREADS
+from studies.study.study import UNITS
 
 LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
 
@@ -68,7 +68,7 @@ def _searched(workers: int, arguments: argparse.Namespace) -> float:
         silent = LineLog(Console(quiet=True))
         with opened(EngineChoice("ray", workers=workers), begun, silent.stepped, silent.phase) as engine:
             engine.limit_pack(arguments.pack)
-            begun.memory.remember(SPREADS, engine.measurement_noise())
+            begun.memory.remember(UNITS, engine.measure_units())
             runner = Runner(begun, engine, silent)
             began = time.perf_counter()
             runner.search()

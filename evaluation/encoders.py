@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -20,14 +20,40 @@ class EncoderError(Exception):
     """The encoder cannot be loaded; the message is one sentence with the remedy."""
 
 
+class Seen(NamedTuple):
+    """What an encoder sees in n pictures."""
+
+    content: Tensor
+    """What they show: its embeddings, shape (n, width)."""
+    style: Tensor
+    """How they are drawn: mean and deviation of its features over each picture, of several layers; shape
+    (n, layers, 2 x the widest layer)."""
+
+
 class ImageEncoder(Protocol):
     """Whatever embeds pictures."""
 
+    def see(self, images: Tensor) -> Seen:
+        """(n, 3, height, width) in [0, 1] -> what is seen."""
+
+
+class _Encoder:
+    """What all have in common: pictures are seen some at a time."""
+
     def images(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
+        return self.see(images).content
+
+    @torch.no_grad()
+    def see(self, images: Tensor) -> Seen:
+        """(n, 3, height, width) in [0, 1] -> what is seen."""
+        return Seen(*map(torch.cat, zip(*map(self._some, _chunks(images)), strict=True)))
+
+    def _some(self, images: Tensor) -> Seen:
+        raise NotImplementedError
 
 
-class ClipEncoder:
+class ClipEncoder(_Encoder):
     """Embeds pictures and prompts in CLIP's common space (Radford et al. 2021).
 
     Args:
@@ -51,22 +77,18 @@ class ClipEncoder:
         self._model, self._device = model.eval().to(device), device
 
     @torch.no_grad()
-    def images(self, images: Tensor) -> Tensor:
-        """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
-        return torch.cat([self._some(chunk) for chunk in _chunks(images)])
-
-    @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
         """n prompts -> embeddings (n, width); words beyond CLIP's window are left out."""
         inputs = self._processor(text=list(texts), return_tensors="pt", padding=True, truncation=True)
         return _pooled(self._model.get_text_features(**inputs.to(self._device)))
 
-    def _some(self, images: Tensor) -> Tensor:
+    def _some(self, images: Tensor) -> Seen:
         inputs = self._processor(images=_arrays(images), return_tensors="pt").to(self._device)
-        return _pooled(self._model.get_image_features(**inputs))
+        said = self._model.get_image_features(**inputs, output_hidden_states=True)
+        return Seen(_pooled(said), _style(said.hidden_states))
 
 
-class VisionEncoder:
+class VisionEncoder(_Encoder):
     """Embeds pictures alone, such as DINOv2 (Oquab et al. 2023): pooled output, else the first (CLS) token.
 
     Args:
@@ -97,19 +119,15 @@ class VisionEncoder:
             )
         self._model, self._device = model.eval().to(device), device
 
-    @torch.no_grad()
-    def images(self, images: Tensor) -> Tensor:
-        """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
-        return torch.cat([self._some(chunk) for chunk in _chunks(images)])
-
-    def _some(self, images: Tensor) -> Tensor:
+    def _some(self, images: Tensor) -> Seen:
         inputs = self._processor(images=_arrays(images), return_tensors="pt").to(self._device)
         if hasattr(self._model, "get_image_features"):
-            return _pooled(self._model.get_image_features(**inputs))
-        said = self._model(**inputs)
+            said = self._model.get_image_features(**inputs, output_hidden_states=True)
+            return Seen(_pooled(said), _style(said.hidden_states))
+        said = self._model(**inputs, output_hidden_states=True)
         pooled = getattr(said, "pooler_output", None)
         found: Tensor = said.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
-        return found.float().cpu()
+        return Seen(found.float().cpu(), _style(said.hidden_states))
 
 
 def _refuse_unsafe(field: str, name: str) -> None:
@@ -127,6 +145,24 @@ def _chunks(images: Tensor) -> list[Tensor]:
 def _arrays(images: Tensor) -> list[Any]:
     """What processors take: (height, width, 3) in bytes; NaN is black."""
     return list((images.nan_to_num().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _style(layers: Sequence[Tensor]) -> Tensor:
+    """Mean and deviation over each picture at a quarter, a half and three quarters of the depth.
+
+    Statistics of features over places say how something is drawn and little of what (Huang & Belongie 2017,
+    arXiv:1703.06868); late layers know the subject, the first ones hardly more than colours.
+
+    Args:
+        layers: of a transformer (n, tokens, width), or of a convolutional network (n, width, height, width).
+    """
+    last = len(layers) - 1
+    found = []
+    for layer in (layers[max(1, round(share * last))] for share in (0.25, 0.5, 0.75)):
+        places = (layer.flatten(2).mT if layer.ndim == 4 else layer).float().cpu()
+        found.append(torch.cat([places.mean(dim=1), places.std(dim=1)], dim=1))
+    widest = max(part.shape[1] for part in found)
+    return torch.stack([torch.nn.functional.pad(part, (0, widest - part.shape[1])) for part in found], dim=1)
 
 
 def _pooled(features: Any) -> Tensor:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from evaluation.encoders import ImageEncoder
+from evaluation.encoders import ImageEncoder, Seen
 from evaluation.metrics.memorisation import ReferenceImages, memorisation
 from trainer.data import images
 from trainer.data.buckets import Size, fit
@@ -42,6 +42,10 @@ class Renders:
     """The prompts there, shape (renders, width)."""
     references: Tensor | None = None
     """Held-out images in the image encoder's space, shape (images, width)."""
+    drawn: Tensor | None = None
+    """How the renders are drawn, shape (subjects, renders, layers, width)."""
+    drawn_really: Tensor | None = None
+    """How held-out and training images are drawn, shape (images, layers, width)."""
     sides: tuple[ReferenceImages, ReferenceImages] | None = None
     """Training and held-out images, which memorisation compares with."""
     training: tuple[int, ...] = ()
@@ -91,31 +95,43 @@ class ImageScores:
         size: Size,
     ) -> None:
         self._training = tuple(training)
-        self._references = encoder.images(_pictures(dataset, held_out, size))
+        self.references, self._drawn = encoder.see(_pictures(dataset, held_out, size))
+        """Of the held-out images: their embeddings, and how they are drawn."""
         self._prompts = tuple(prompts)
         self._sides: tuple[ReferenceImages, ReferenceImages] | None = None
         if training:
-            known = encoder.images(_pictures(dataset, training, size))
+            known, drawn = encoder.see(_pictures(dataset, training, size))
+            self._drawn = torch.cat([self._drawn, drawn])
             near, far = (_side(dataset, training, prompts), _side(dataset, held_out, prompts))
             whole = ~(_enough(*near) & _enough(*far))
             self._sides = (
                 ReferenceImages(known, near[0], near[1] & ~whole[:, None]),
-                ReferenceImages(self._references, far[0], far[1] & ~whole[:, None]),
+                ReferenceImages(self.references, far[0], far[1] & ~whole[:, None]),
             )
 
     def beside(
-        self, pictures: Tensor, seen: Tensor, read: Tensor | None = None, texts: Tensor | None = None
+        self, pictures: Tensor, seen: Seen, read: Tensor | None = None, texts: Tensor | None = None
     ) -> Renders:
         """Renders beside the references.
 
         Args:
             pictures: shape (subjects, renders, 3, height, width).
-            seen: the same in the encoder's space, shape (subjects, renders, width).
-            read: the same in CLIP's space.
+            seen: in them by the encoder, subjects and renders as one axis.
+            read: the same in CLIP's space, shape (subjects, renders, width).
             texts: the prompts in CLIP's space, shape (renders, width).
         """
+        shape = pictures.shape[:2]
         return Renders(
-            pictures, self._prompts, seen, read, texts, self._references, self._sides, self._training
+            pictures,
+            self._prompts,
+            seen.content.view(*shape, -1),
+            read,
+            texts,
+            self.references,
+            seen.style.view(*shape, *seen.style.shape[1:]),
+            self._drawn if len(self._drawn) > 1 else None,
+            self._sides,
+            self._training,
         )
 
 

@@ -13,7 +13,7 @@ from evaluation.image_scores import ImageScores, Renders
 from evaluation.panel import Panel
 from evaluation.rendering import render
 from evaluation.scorecard import ScoreCard
-from evaluation.scoring import Readings, card, figures
+from evaluation.scoring import Readings, card, figures, ways
 from evaluation.subject import Subject
 from evaluation.validation import Cells, caption_gain, cells, measure
 from trainer.adapters.bank import AdapterBank
@@ -93,6 +93,11 @@ class Judge:
         """
         return caption_gain(self._data, self._bank, self._held_out, self.base.losses[0], self.panel.max_rows)
 
+    def ways(self) -> dict[str, float]:
+        """How far the base model is from the real images, by metric; of the loss, what captions gain."""
+        found = {"validation": float(self.caption_gain().mean())}
+        return found | ways(self.base, self._images.references) if self._images else found
+
     def outside_of_base(self) -> dict[str, list[float]]:
         """The base model's figures on the prompts outside the data set, by metric; empty where there are none."""
         return {} if self._flexibility is None else self._flexibility.base
@@ -119,9 +124,9 @@ class Judge:
         if self._encoder is None or self._images is None:
             return Renders(pictures, self.panel.prompts)
         subjects, count = pictures.shape[:2]
-        seen = self._encoder.images(pictures.flatten(0, 1))
+        seen = self._encoder.see(pictures.flatten(0, 1))
         read = None
         if self._clip is not None:
-            read = seen if self._encoder is self._clip else self._clip.images(pictures.flatten(0, 1))
-            read = read.view(subjects, count, -1)
-        return self._images.beside(pictures, seen.view(subjects, count, -1), read, self._prompts)
+            whole = seen.content if self._encoder is self._clip else self._clip.images(pictures.flatten(0, 1))
+            read = whole.view(subjects, count, -1)
+        return self._images.beside(pictures, seen, read, self._prompts)

@@ -97,6 +97,21 @@ def compare(name: str, values: Sequence[float], base: Sequence[float], prompts: 
     )
 
 
+def ways(base: Readings, references: Tensor) -> dict[str, float]:
+    """How far the base model's pictures are from the real ones, by each metric that real ones can be measured in.
+
+    Args:
+        base: the bare base model's readings.
+        references: the held-out images in the encoder's space, shape (images, width).
+    """
+    ideals = {name: METRICS[name].ideal for name in base.figures}
+    return {
+        name: ideal(references) - float(base.figures[name][0].mean())
+        for name, ideal in ideals.items()
+        if ideal is not None
+    }
+
+
 def _mean(values: Sequence[float], owners: Sequence[int]) -> float:
     found = by_owner(values, owners)
     return sum(found) / len(found)

@@ -179,12 +179,13 @@ class Driver:
         if seen.attributes.get(_VERDICT) is not None:
             return "prune"
         reached = curve[-1].images_seen if curve else 0
+        baseline = number < self._settings.baselines
         for images in (images for images in self._grid if images <= reached and images not in seen.steps):
             self._memory.report(number, images, at(curve, images))
-            if self._memory.should_prune(number, self._pruner):
+            if self._memory.should_prune(number, self._pruner) and not baseline:
                 self._memory.annotate(number, _VERDICT, images)
                 return "prune"
-        if reason := trial_stalled(curve, self._settings.patience):
+        if not baseline and (reason := trial_stalled(curve, self._settings.patience)):
             self._memory.annotate(number, _REASON, reason.to_json())
             return "finish"
         return "continue"

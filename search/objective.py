@@ -43,37 +43,37 @@ def weight_problems(weights: Weights, directions: Directions) -> list[str]:
 
 def combine(
     differences: Mapping[str, Measurement],
-    spreads: Mapping[str, float],
+    units: Mapping[str, float],
     weights: Weights,
     directions: Directions,
 ) -> Measurement:
-    """The weighted mean of differences from the base model, each in units of its metric's spread.
+    """The weighted mean of differences from the base model, each in its own unit.
 
-    `sum_m w_m * direction_m * difference_m / spread_m / sum_m w_m`; the standard errors are combined in
+    `sum_m w_m * direction_m * difference_m / unit_m / sum_m w_m`; the standard errors are combined in
     quadrature, as if the metrics' errors were independent. Metrics of weight 0 are not read.
 
     Args:
         differences: a checkpoint's figure minus the base model's, in the metric's unit.
-        spreads: standard deviation of a repeated measurement, in the metric's unit.
+        units: of each metric what counts as 1, positive.
         weights: by metric name.
         directions: of each known metric whether more is better.
 
     Returns:
-        The objective in units of measurement noise; not finite when a difference is not.
+        The objective; not finite when a difference is not.
 
     Raises:
-        ValueError: wrong weights, a weighted metric without difference or spread, a spread that is not
+        ValueError: wrong weights, a weighted metric without difference or unit, a unit that is not
             positive; all of them are told.
     """
     problems = weight_problems(weights, directions)
     for name in (name for name, weight in weights.items() if weight > 0):
         if name not in differences:
             problems.append(f"Metric {name!r} has a weight but was not measured.")
-        if not spreads.get(name, 0.0) > 0:
-            problems.append(f"The spread of {name!r} must be positive, but got {spreads.get(name)}.")
+        if not units.get(name, 0.0) > 0:
+            problems.append(f"The unit of {name!r} must be positive, but got {units.get(name)}.")
     if problems:
         raise ValueError("\n".join(problems))
-    parts = _parts(differences, spreads, weights, directions)
+    parts = _parts(differences, units, weights, directions)
     return Measurement(
         math.fsum(part.mean for part in parts.values()),
         math.hypot(*(part.standard_error for part in parts.values())),
@@ -82,7 +82,7 @@ def combine(
 
 def weighted(
     cells: Mapping[str, Sequence[float]],
-    spreads: Mapping[str, float],
+    units: Mapping[str, float],
     weights: Weights,
     directions: Directions,
 ) -> dict[str, tuple[float, ...]]:
@@ -91,11 +91,11 @@ def weighted(
     Args:
         cells: a checkpoint's differences from the base model by image or render, by metric; metrics of
             weight 0 are left out.
-        spreads: as for `combine`.
+        units: as for `combine`.
         weights: as for `combine`.
         directions: as for `combine`.
     """
-    factors = _factors(spreads, weights, directions)
+    factors = _factors(units, weights, directions)
     return {
         name: tuple(factor * value for value in cells[name])
         for name, factor in factors.items()
@@ -105,7 +105,7 @@ def weighted(
 
 def shares(
     differences: Sequence[Mapping[str, Measurement]],
-    spreads: Mapping[str, float],
+    units: Mapping[str, float],
     weights: Weights,
     directions: Directions,
 ) -> dict[str, float]:
@@ -117,11 +117,11 @@ def shares(
     Args:
         differences: one mapping a checkpoint, as for `combine`; those without a finite objective are left
             out.
-        spreads: as for `combine`.
+        units: as for `combine`.
         weights: as for `combine`.
         directions: as for `combine`.
     """
-    rows = [_parts(row, spreads, weights, directions) for row in differences]
+    rows = [_parts(row, units, weights, directions) for row in differences]
     rows = [row for row in rows if all(math.isfinite(part.mean) for part in row.values())]
     names = [name for name, weight in weights.items() if weight > 0]
     columns = {name: _centred([row[name].mean for row in rows]) for name in names}
@@ -160,22 +160,22 @@ def spread(first: Sequence[float], second: Sequence[float]) -> float:
 
 def _parts(
     differences: Mapping[str, Measurement],
-    spreads: Mapping[str, float],
+    units: Mapping[str, float],
     weights: Weights,
     directions: Directions,
 ) -> dict[str, Measurement]:
     """What each weighted metric adds to the objective, with its standard error."""
     return {
         name: Measurement(factor * differences[name].mean, abs(factor) * differences[name].standard_error)
-        for name, factor in _factors(spreads, weights, directions).items()
+        for name, factor in _factors(units, weights, directions).items()
     }
 
 
-def _factors(spreads: Mapping[str, float], weights: Weights, directions: Directions) -> dict[str, float]:
+def _factors(units: Mapping[str, float], weights: Weights, directions: Directions) -> dict[str, float]:
     """What one unit of each weighted metric is worth in the objective."""
     total = math.fsum(weights.values())
     return {
-        name: directions[name] * weight / total / spreads[name]
+        name: directions[name] * weight / total / units[name]
         for name, weight in weights.items()
         if weight > 0
     }

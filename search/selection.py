@@ -185,5 +185,28 @@ def lead(best: Candidate, other: Candidate) -> Measurement:
     return Measurement(ahead, math.hypot(*(standard_error(x) for x in leads)))
 
 
+def above_base(candidate: Candidate) -> Measurement:
+    """How far a candidate is ahead of the base model, with the error of its own cells, widened for their number."""
+    cells = [values for values in candidate.cells.values() if len(values) > 1]
+    if not cells or len(cells) < len(candidate.cells):
+        return candidate.objective
+    return Measurement(candidate.objective.mean, math.hypot(*map(standard_error, cells)))
+
+
+def clear(ahead: Measurement) -> bool:
+    """Whether a lead is larger than noise explains."""
+    return ahead.mean > CLEAR * ahead.standard_error
+
+
+def growth(ahead: Measurement) -> float:
+    """How many times as many cells a lead needs to be clear, if it is what it seems; infinite where there is none."""
+    return (CLEAR * ahead.standard_error / ahead.mean) ** 2 if ahead.mean > 0 else math.inf
+
+
+def cheapest(candidates: Iterable[Candidate]) -> Candidate:
+    """The one that was made with the fewest images, then the smallest rank."""
+    return min(candidates, key=_earliness)
+
+
 def _earliness(candidate: Candidate) -> tuple[int, int, int, int]:
     return candidate.images_seen, candidate.rank, candidate.trial, candidate.epoch

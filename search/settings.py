@@ -22,6 +22,7 @@ class SearchSettings(BaseModel):
         horizon_images: the most images that any trial sees; the pruner's comparisons lie below it.
         runs: trained side by side for each trial, such as one for each fold; images count for each.
         first: known-good recipes to try first, perhaps partial; the sampler fills the rest.
+        baselines: how many of these are trained to the horizon whatever becomes of them, to be compared with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +34,7 @@ class SearchSettings(BaseModel):
     horizon_images: int
     runs: int = 1
     first: tuple[dict[str, Value], ...] = ()
+    baselines: int = 0
 
     @model_validator(mode="after")
     def _check(self) -> SearchSettings:

@@ -16,7 +16,7 @@ from torch import nn
 from vocabulary import tokenizer
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPModel, CLIPTextModel
 
 MICRO_SD = ASSETS / "micro-sd"
@@ -83,3 +83,12 @@ def clip(model: CLIPModel, target: Path = MICRO_CLIP) -> None:
 def _add_plain_tokenizer(folder: Path) -> None:
     for name in ("vocab.json", "merges.txt", "special_tokens_map.json"):
         shutil.copyfile(STATE / "tokenizer" / name, folder / name)
+
+
+def shipped_pipeline() -> StableDiffusionPipeline:
+    """Returns the shipped micro Stable Diffusion in single precision."""
+    from diffusers import StableDiffusionPipeline
+
+    return StableDiffusionPipeline.from_pretrained(
+        str(MICRO_SD), torch_dtype=torch.float32, local_files_only=True
+    )

@@ -11,7 +11,7 @@ import train_base
 import train_clip
 import train_vae
 from artwork import ASSETS, SEEN_STYLES, UNSEEN_STYLE
-from export import MICRO_CLIP, MICRO_SD
+from export import MICRO_CLIP, shipped_pipeline
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -26,15 +26,6 @@ GOALS = {
     "clip_unseen_concepts_with_keywords": ">= 0.40",
     "megabytes": "<= 16",
 }
-
-
-def shipped_pipeline() -> StableDiffusionPipeline:
-    """Returns the shipped micro Stable Diffusion in single precision."""
-    from diffusers import StableDiffusionPipeline
-
-    return StableDiffusionPipeline.from_pretrained(
-        str(MICRO_SD), torch_dtype=torch.float32, local_files_only=True
-    )
 
 
 def shipped_clip() -> CLIPModel:

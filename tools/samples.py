@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from artwork import BASE_STYLES, ROOT
-from measure import shipped_pipeline
+from export import shipped_pipeline
 
 if TYPE_CHECKING:
     from PIL.Image import Image

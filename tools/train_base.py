@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,19 @@ import shapes
 import torch
 from artwork import BASE_STYLES, STATE, gallery, generated_concepts, validation_concepts, words
 from concepts import DEMO_CONCEPTS
-from export import stable_diffusion
+from export import shipped_pipeline, stable_diffusion
 from torch import Tensor, nn
-from training import Plan, device, train
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from training import SEED, Plan, device, train
 from vocabulary import TOKENS, tokenizer
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-BATCH = 32
-EMPTY_SHARE = 0.10
-STYLE_FIRST_SHARE = 0.25
+BATCH = 64
+CAPTION_SHARES = (0.30, 0.20, 0.10, 0.15, 0.15, 0.10)
+"""How often each of `captions_of` is learnt."""
+SYLLABLES = 2
 DEMO_REPEATS = 3
 MIN_SNR_GAMMA = 5.0
 NOISY_WEIGHT = 0.5
@@ -48,7 +51,7 @@ class Stock:
 
     Attributes:
         latents: Unit deviation, shape (n, 4, 16, 16).
-        captions: Tokens of `name, style`, `style, name` and the empty text, shape (3, n, 77).
+        captions: Tokens of every way to caption it, shape (ways, n, 77).
     """
 
     latents: Tensor
@@ -76,9 +79,31 @@ class Cell:
         return Cell(*(part.to(where) for part in (self.latents, self.noise, self.timesteps, self.tokens)))
 
 
-def captions_of(name: str, style: str) -> tuple[str, str, str]:
-    """Returns the three captions that one picture is learnt under."""
-    return f"{name}, {style} style", f"{style}, {name}", ""
+def captions_of(name: str, style: str, trigger: str) -> tuple[str, ...]:
+    """Returns the captions that one picture is learnt under.
+
+    Two of them name no style, and one begins with a word that means nothing: so a trigger word that is new to the
+    base spoils no subject, as it spoils none for a full-size base.
+    """
+    return (
+        f"{name}, {style} style",
+        f"{style} style, {name}",
+        f"{style}, {name}",
+        name,
+        f"{trigger}, {name}",
+        "",
+    )
+
+
+def triggers(count: int) -> list[str]:
+    """Returns words that mean nothing, some followed by `style`."""
+    draw = random.Random(SEED)
+    letters = "bcdfghjklmnprstvwz", "aeiou"
+    words = []
+    for _ in range(count):
+        word = "".join(draw.choice(kind) for _ in range(SYLLABLES + draw.randrange(2)) for kind in letters)
+        words.append(word + draw.choice(("", " style")))
+    return words
 
 
 def finished_autoencoder() -> AutoencoderKL:
@@ -111,7 +136,7 @@ def stock(model: AutoencoderKL, held_out: bool) -> Stock:
     ]
     latents = torch.cat([_encode(model, item.on_white()) for item in chosen]) * model.config.scaling_factor
     styles = [item.style for item in chosen for _ in item.names]
-    texts = map(captions_of, map(words, names), styles)
+    texts = map(captions_of, map(words, names), styles, triggers(len(names)))
     tokens = [_tokens(list(kind)) for kind in zip(*texts, strict=True)]
     return Stock(latents[shown], torch.stack(tokens)[:, shown])
 
@@ -122,10 +147,9 @@ def _tokens(texts: list[str]) -> Tensor:
 
 
 def draw(pictures: Stock, generator: torch.Generator) -> Cell:
-    """Returns one training batch: a tenth with empty captions, a quarter with the style first."""
+    """Returns one training batch."""
     rows = torch.randint(len(pictures.latents), (BATCH,), generator=generator)
-    lot = torch.rand(BATCH, generator=generator)
-    kind = (lot < STYLE_FIRST_SHARE + EMPTY_SHARE).long() + (lot < EMPTY_SHARE).long()
+    kind = torch.multinomial(torch.tensor(CAPTION_SHARES), BATCH, replacement=True, generator=generator)
     latents = pictures.latents[rows]
     timesteps = torch.randint(1000, (BATCH,), generator=generator)
     return Cell(
@@ -178,27 +202,32 @@ def validation_loss(model: nn.Module, cell: Cell) -> float:
 
 
 def main() -> None:
-    """Trains from the checkpoint on, exporting the running average at every checkpoint."""
+    """Trains from the checkpoint on, and exports the running average at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=6700)
-    steps = parser.parse_args().steps
+    parser.add_argument("--steps", type=int, default=12_500)
+    parser.add_argument("--go-on", action="store_true", help="begin at the shipped weights, autoencoder too")
+    chosen = parser.parse_args()
     where = device()
     torch.manual_seed(0)
-    model = Base(len(tokenizer())).to(where)
-    vae = finished_autoencoder()
+    model = Base(len(tokenizer()))
+    if chosen.go_on:
+        shipped = shipped_pipeline()
+        vae, model.text, model.unet = shipped.vae, shipped.text_encoder.train(), shipped.unet.train()
+    else:
+        vae = finished_autoencoder()
+    model.to(where)
     pictures, cells = stock(vae, held_out=False), validation(stock(vae, held_out=True))
     print(sum(weight.numel() for weight in model.parameters()), "weights,", len(pictures.latents), "pictures")
     print("scaling factor", vae.config.scaling_factor, "untrained", validation_loss(model, cells), flush=True)
 
     def loss_of(network: nn.Module, generator: torch.Generator) -> Tensor:
-        with torch.autocast(where.type, torch.bfloat16):
+        with torch.autocast(where.type, torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             return training_loss(network, draw(pictures, generator).to(where))
 
     def note(average: nn.Module, step: int) -> str:
-        stable_diffusion(vae, average.text, average.unet)  # type: ignore[arg-type]
         return f"validation {validation_loss(average, cells):.4f}"
 
-    plan = Plan("base", steps, peak_rate=1.4e-3, warm_steps=300, decay=0.998, seconds_between_saves=240)
+    plan = Plan("base", chosen.steps, 1.4e-3, warm_steps=300, decay=0.999, seconds_between_saves=240)
     average = train(plan, model, loss_of, STATE, note)
     stable_diffusion(vae, average.text, average.unet)  # type: ignore[arg-type]
 

@@ -47,6 +47,8 @@ class Metric:
     needs: frozenset[Need] = frozenset()
     outside: bool = False
     """Whether it is measured on renders of prompts outside the data set."""
+    ideal: Callable[[Tensor], float] | None = None
+    """What real images would score, of the held-out ones' embeddings (images, width); None where nobody can say."""
     level: bool = False
     """Whether the value itself has its error told, not only its difference to the base model."""
 
@@ -58,6 +60,15 @@ def _clip_image(of: Renders) -> Tensor | None:
 
     alike = similarity.image_image(of.seen.flatten(0, 1), of.references)
     return alike.view(of.seen.shape[:2])
+
+
+def _alike(references: Tensor) -> float:
+    """How like each other the held-out images are: each beside all others."""
+    from evaluation.metrics import similarity
+
+    count = len(references)
+    whole = float(similarity.image_image(references, references).mean())
+    return (count * whole - 100) / (count - 1) if count > 1 else whole
 
 
 def _clip_text(of: Renders) -> Tensor | None:
@@ -79,6 +90,17 @@ def _diversity(of: Renders) -> Tensor | None:
     from evaluation.metrics.diversity import diversity
 
     return torch.stack([diversity(of.seen[:, where]) for where in several], dim=1)
+
+
+def _style(of: Renders) -> Tensor | None:
+    if of.drawn is None or of.drawn_really is None:
+        return None
+    import torch
+
+    from evaluation.metrics.style import style_distance
+
+    real = of.drawn_really
+    return torch.stack([style_distance(each, real) for each in of.drawn])
 
 
 def _memorisation(of: Renders) -> Tensor | None:
@@ -122,6 +144,7 @@ _ROWS = (
             ),
         },
         measure=_clip_image,
+        ideal=_alike,
         needs=frozenset({"pictures"}),
     ),
     Metric(
@@ -139,6 +162,23 @@ _ROWS = (
         },
         measure=_clip_text,
         needs=frozenset({"text"}),
+    ),
+    Metric(
+        name="style",
+        direction=-1,
+        digits=1,
+        label=marked("style distance"),
+        short="style",
+        long="style distance to your images",
+        title=marked("Style"),
+        meanings={
+            "good": marked("Its pictures are drawn more like your images than the base model's, in points."),
+            "bad": marked("Its pictures are drawn less like your images than the base model's, in points."),
+            "neutral": marked("Its pictures are drawn as unlike your images as the base model's."),
+        },
+        measure=_style,
+        ideal=lambda references: 0.0,
+        needs=frozenset({"pictures"}),
     ),
     Metric(
         name="diversity",

@@ -27,8 +27,15 @@ if TYPE_CHECKING:
 )
 @click.option("--sd-scripts", is_flag=True, help="Write its recipe as sd-scripts' TOML files instead.")
 @click.option("--force", is_flag=True, help="Overwrite another file of that name.")
+@click.option("--anyway", is_flag=True, help="Hand over a file that does not beat the base model, too.")
 def command(
-    workspace: Path, dest: Path, name: str | None, layout: Layout, sd_scripts: bool, force: bool
+    workspace: Path,
+    dest: Path,
+    name: str | None,
+    layout: Layout,
+    sd_scripts: bool,
+    force: bool,
+    anyway: bool,
 ) -> None:
     """Copy the best LoRA file of WORKSPACE to DEST, a folder or a file name.
 
@@ -45,7 +52,7 @@ def command(
     from studies.study.open import open_readonly
 
     study = open_readonly(workspace)
-    source, own_name = export.best_file(study), study.spec.study.name
+    source, own_name = export.best_file(study, anyway), study.spec.study.name
     if sd_scripts:
         for path in export.write_recipe(source, dest.expanduser(), name or own_name, force):
             tell(f"Wrote {path}")

@@ -170,11 +170,12 @@ def _table(selection: Selection, wide: bool) -> Table:
 
 
 def _lines(selection: Selection) -> Iterator[str]:
-    from studies.report.choice import diagnoses, named, reason, verdict
+    from studies.report.choice import answer, diagnoses, named, reason, verdict
     from studies.text.format import estimate
 
     winner, images = selection.winner, selection.images
     assert images is not None
+    yield answer(selection)
     yield f"Best: {named(selection, winner)}: {winner.file}"
     yield f"Why: {reason(selection)}"
     for one in selection.candidates:

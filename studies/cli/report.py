@@ -27,7 +27,7 @@ def command(workspace: Path, language: str) -> None:
     """
     from studies.report import study_page
     from studies.selection import document
-    from studies.selection.selection import provisional
+    from studies.selection.verdict import provisional
     from studies.study.beginning import reopen
     from studies.study.open import reading
 

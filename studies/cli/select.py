@@ -59,7 +59,7 @@ def command(workspace: Path, weights: str | None, as_json: bool) -> None:
 
 def _provisional(workspace: Path, weights: Mapping[str, float] | None) -> Selection:
     """The choice from stored scores; this needs the whole study, and torch with it."""
-    from studies.selection.selection import provisional
+    from studies.selection.verdict import provisional
     from studies.study.beginning import reopen
 
     return provisional(reopen(workspace), weights)
@@ -86,12 +86,17 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def _lines(selection: Selection, trials: int, root: Path, weighed: bool) -> Iterator[str]:
+    from studies.report.choice import baselines
     from studies.report.findings import ruling
+    from studies.report.summary import titled
     from studies.text.format import estimate, value
 
     winner, final = selection.winner, selection.final
-    title = "Winner" if final else "By these weights" if weighed else "Leader so far"
-    yield f"{title}: trial {winner.trial}, epoch {winner.epoch} ({winner.images_seen} images seen)"
+    if final:
+        yield from titled(selection)
+    else:
+        title = "By these weights" if weighed else "Leader so far"
+        yield f"{title}: trial {winner.trial}, epoch {winner.epoch} ({winner.images_seen} images seen)"
     yield from (f"  {name} = {value(chosen)}" for name, chosen in winner.params.items())
     assert selection.explanation is not None
     yield f"Why: {selection.explanation.reason}"
@@ -103,6 +108,7 @@ def _lines(selection: Selection, trials: int, root: Path, weighed: bool) -> Iter
     if selection.test:
         loss = estimate(selection.test.validation, 4)
         yield f"Validation loss on test images: {loss} (log ratio to the base model)"
+        yield from baselines(selection)
     yield ruling(selection.shares_of_variance)
     if trials > selection.trials:
         more = trials - selection.trials

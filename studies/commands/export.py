@@ -9,6 +9,7 @@ from typing import Literal
 
 from studies.errors import StudyError
 from studies.sd_scripts.exporting import export
+from studies.selection import document
 from studies.spec.paths import file_problem
 from studies.study.open import ReadOnlyStudy, reading
 from studies.workspace import copy_whole
@@ -109,17 +110,26 @@ def _plan(source: Path, facts: dict[str, str]) -> TrainingPlan:
     return TrainingPlan.model_validate_json(facts["lorasearch_plan"])
 
 
-def best_file(study: ReadOnlyStudy) -> Path:
+def best_file(study: ReadOnlyStudy, anyway: bool = False) -> Path:
     """The file that the study chose.
 
+    Args:
+        study: opened.
+        anyway: whether it may be one that nobody should use.
+
     Raises:
-        StudyError: there is none.
+        StudyError: there is none, or its own test speaks against it.
     """
     workspace = study.workspace
-    if not workspace.selection.exists():
+    selection = document.read(workspace)
+    if selection is None:
         raise StudyError(
             f"{workspace.root}: this study has no verdict yet, so there is no best file; "
             "`lorasearch run` goes on, `lorasearch select` shows the choice so far."
+        )
+    if selection.refused and not anyway:
+        raise StudyError(
+            f"{workspace.root}: {selection.summary} `lorasearch export --anyway` hands the file over all the same."
         )
     if not workspace.best.exists():
         raise StudyError(f"{workspace.best}: the best file is missing; `lorasearch run` writes it again.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from evaluation.scorecard import ScoreCard
 from search.trial import Proposal, Reason
-from studies.spec.sections import ConfirmSection, JudgeSection
+from studies.study.exam import Exam as Exam
 from studies.study.probe import ProbeResult
 from studies.study.trial import Checkpoint
 from trainer.trouble import Trouble
@@ -58,40 +58,6 @@ class Requeued:
 Event = Scored | TrialDiverged | Requeued
 
 
-@dataclass(frozen=True, slots=True)
-class Exam:
-    """What checkpoints are judged on a second time."""
-
-    side: str
-    """"validation" or "test"."""
-    timesteps: int
-    prompt_count: int
-    """How many captions are taken where the study gives no prompts."""
-    seeds_per_prompt: int
-    label: str
-    """Seeds everything drawn, so that another label measures afresh."""
-    outside: int = 0
-    """How many prompts outside the data set are rendered."""
-
-    @classmethod
-    def everyday(cls, judge: JudgeSection, label: str, outside: int = 0) -> Self:
-        """What every checkpoint is judged on."""
-        counts = judge.timesteps, judge.prompt_count, judge.seeds_per_prompt
-        return cls("validation", *counts, label, outside)
-
-    @classmethod
-    def thorough(cls, confirm: ConfirmSection, side: str, label: str, care: int = 1) -> Self:
-        """What finalists are judged on, with so many times the timesteps, seeds and other prompts."""
-        return cls(
-            side,
-            care * confirm.timesteps,
-            confirm.prompt_count,
-            care * confirm.seeds_per_prompt,
-            label,
-            care * confirm.outside_prompt_count,
-        )
-
-
 class Engine(Protocol):
     """Trains and judges; decides nothing."""
 
@@ -123,8 +89,8 @@ class Engine(Protocol):
             Why it could not be trained; None where the file is there now.
         """
 
-    def measurement_noise(self) -> dict[str, float]:
-        """Of each metric how much a difference to the base model moves when it is measured again."""
+    def measure_units(self) -> dict[str, float]:
+        """What one unit of each metric is in the objective."""
 
     def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
         """Scores (trial, epoch) checkpoints from their files; nothing may be in training."""

@@ -39,7 +39,8 @@ def open_worker(
     folds = Folds(folds_of(dataset, template.data.fold))
     most = spec.pack.limit
     probes = spec.probe.repetitions if spec.probe.enabled else 0
-    rooms = most, spec.confirm.finalists, probes, len(folds.folds)
+    tested = 1 + len(spec.first)
+    rooms = most, spec.confirm.finalists, tested, probes, len(folds.folds)
     pack = session.open(template, dataset, workspace.cache, max(rooms))
     pack.limit = most
     runs, times = TrialRuns(pack, planner, folds, workspace), WorkTimes()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from evaluation.encoders import ClipEncoder, VisionEncoder
 from evaluation.judge import Judge
-from studies.engines.engine import Exam
 from studies.engines.panels import panel
 from studies.spec.sections import JudgeSection
+from studies.study.exam import Exam
 from trainer.adapters.bank import AdapterBank
 from trainer.data.encoded import Encoded
 

@@ -14,9 +14,9 @@ from evaluation.pooling import pooled
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
 from search.objective import Weights
-from studies.engines.engine import Exam
 from studies.engines.judge_builder import JudgeBuilder
-from studies.engines.measurement_noise import measurement_noise, noise_outside
+from studies.engines.units import measured_units
+from studies.study.exam import Exam
 from studies.study.folds import Fold, shared_out, whole
 from trainer.training.saving import load_lora
 
@@ -45,11 +45,9 @@ class StudyJudges:
         """Whether the objective weighs a metric of the prompts outside the data set."""
         return any(self._weights.get(name, 0) > 0 for name, metric in METRICS.items() if metric.outside)
 
-    def measurement_noise(self) -> dict[str, float]:
-        """How much a difference in each metric moves when it is measured again with other seeds."""
-        again = self._validating(self._everyday("again"))
-        noise = measurement_noise(self.judges, again)
-        return noise | noise_outside(self.judges, again, self._weights)
+    def measure_units(self) -> dict[str, float]:
+        """What one unit of each metric is in the objective."""
+        return measured_units(self.judges, self._validating(self._everyday("again")), self._weights)
 
     def examine(self, files: Sequence[Sequence[Path]], exam: Exam) -> list[ScoreCard]:
         """Scores checkpoints from their files: what is judged is what is handed over.

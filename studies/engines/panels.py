@@ -5,8 +5,8 @@ from __future__ import annotations
 from evaluation.flexibility_prompts import outside
 from evaluation.panel import Panel
 from evaluation.rendering import RenderSettings
-from studies.engines.engine import Exam
 from studies.spec.sections import JudgeSection, cues
+from studies.study.exam import Exam
 from studies.study.folds import prompts_of
 from trainer.data.dataset import Dataset
 from trainer.seeds import derive

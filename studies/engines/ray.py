@@ -13,10 +13,11 @@ from ray import exceptions
 
 from evaluation.scorecard import ScoreCard
 from search.trial import Proposal, Reason
-from studies.engines.engine import Event, Exam, Requeued, TrialDiverged
+from studies.engines.engine import Event, Requeued, TrialDiverged
 from studies.engines.ray_actor import ADVANCE, Order, RayActor, Report
 from studies.engines.ray_cluster import silence_at
 from studies.errors import StudyError
+from studies.study.exam import Exam
 
 if TYPE_CHECKING:
     from studies.study.probe import ProbeResult
@@ -188,9 +189,9 @@ class RayEngine:
         why: Reason | None = self._ask("retrain_on_all", proposal, epoch)
         return why
 
-    def measurement_noise(self) -> dict[str, float]:
+    def measure_units(self) -> dict[str, float]:
         """How much each metric of the base model moves when it is measured again, on the first worker."""
-        found: dict[str, float] = self._ask("measurement_noise")
+        found: dict[str, float] = self._ask("measure_units")
         return found
 
     def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:

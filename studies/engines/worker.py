@@ -132,10 +132,10 @@ class Worker:
         else:
             self._leave(Requeued(trial))
 
-    def measurement_noise(self) -> dict[str, float]:
-        """How much each metric of the base model moves when it is measured again with other seeds."""
+    def measure_units(self) -> dict[str, float]:
+        """What one unit of each metric is in the objective."""
         with self._times.timed("judging"):
-            return self._judges.measurement_noise()
+            return self._judges.measure_units()
 
     def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
         """Scores checkpoints from their files: what is judged is what is handed over."""

@@ -1,4 +1,4 @@
-"""A choice in words: what checkpoints are called, why the winner won, what became of the others (pure)."""
+"""A choice in words: what it comes to, why the winner won, what became of the others (pure)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from evaluation.intervals import Estimate
 from search.trial import Reason
 from studies.report.diagnosis import diagnose
-from studies.report.explanation import margin, rule, sentence
+from studies.report.explanation import barring, margin, rule, sentence
 from studies.selection.document import Considered, Explanation, Finalist, Key, Selection
 from studies.study.trial import Origin, Trial
 from studies.text.i18n import ENGLISH, Translator
@@ -17,6 +17,7 @@ def explained(selection: Selection) -> Selection:
     """The document with its English explanation."""
     warnings = selection.files.warnings if selection.files else ()
     told = Explanation(
+        answer=answer(selection),
         reason=reason(selection),
         rule=rule(selection.rule),
         verdicts={one.file: verdict(selection, one) for one in selection.candidates if one.origin},
@@ -24,6 +25,71 @@ def explained(selection: Selection) -> Selection:
         warnings=tuple(sentence(one) for one in warnings),
     )
     return selection.model_copy(update={"explanation": told})
+
+
+def answer(selection: Selection, say: Translator = ENGLISH) -> str:
+    """All that the choice comes to, the most important first; empty before there is a verdict."""
+    return say(" ").join(_answered(selection, one, say) for one in selection.answers)
+
+
+def headline(selection: Selection, use: str, say: Translator = ENGLISH) -> str:
+    """The first sentence of a page: doubts, where there are any, else which checkpoint to use."""
+    doubted = any(one.code != "better" for one in selection.answers)
+    return answer(selection, say) if doubted else use
+
+
+def baselines(selection: Selection, say: Translator = ENGLISH) -> list[str]:
+    """By how much the winner beats what people would have trained without a search, a sentence a recipe."""
+    return [
+        say(
+            "Against the study file's recipe {name}, trained to its end without pruning: {mean:+.2f} ± {error:.2f}.",
+            name=named(selection, one, say),
+            mean=one.lead.mean,
+            error=one.lead.standard_error,
+        )
+        for one in selection.baselines
+    ]
+
+
+def _answered(selection: Selection, answer: Reason, say: Translator) -> str:
+    values = dict(answer.values)
+    match answer.code:
+        case "worse_than_base":
+            return say(
+                "Nothing beats the base model: the best checkpoint found is {mean:.2f} ± {error:.2f} against it.",
+                **values,
+            )
+        case "not_above_base":
+            return say(
+                "Nothing clearly beats the base model: the best checkpoint found is {mean:+.2f} ± {error:.2f} "
+                "ahead of it, which may be noise.",
+                **values,
+            )
+        case "guard_on_test":
+            barred = sentence(barring(answer), say)
+            return say("Do not use it: on the test images {reason}.", reason=barred)
+        case "recipe_better":
+            return say(
+                "The search did not help: the study file's own recipe, {name}, is {mean:.2f} ± {error:.2f} better "
+                "on the test images. Use that.",
+                name=named(selection, Key.of_reason(answer), say),
+                **values,
+            )
+        case "cannot_tell" | "cannot_ever_tell":
+            return _undecided(selection, answer, say)
+        case _:
+            return say("It beats the base model by {mean:.2f} ± {error:.2f}.", **values)
+
+
+def _undecided(selection: Selection, answer: Reason, say: Translator) -> str:
+    text = say(
+        "Cannot tell which of {rivals} is best: they differ by no more than noise. The cheapest of them is {name}.",
+        name=named(selection, Key.of_reason(answer), say),
+        **answer.values,
+    )
+    if answer.code == "cannot_ever_tell":
+        return text + say(" No number of held-out images in reach would tell them apart.")
+    return text + say(" About {images} more held-out images would.", **answer.values)
 
 
 def checkpoint(trial: int, epoch: int, say: Translator) -> str:
@@ -183,8 +249,6 @@ def _of_files(selection: Selection, within: str, say: Translator) -> str:
         text += say(" Nor can it be told apart from {names}.", names=names)
     if winner.barred is not None:
         text += _all_barred(winner.barred, say)
-    if winner.objective.mean <= 0:
-        text += say(" It is no better than the base model without a LoRA.")
     return text
 
 

@@ -14,7 +14,6 @@ from studies.report.trial_plots import STATES
 from studies.selection.document import Finalist, Selection
 from studies.study.study import Study
 from studies.study.trial import Trial
-from studies.text.format import signed
 from studies.text.i18n import Translator
 from trainer.lora_files.file import read_metadata
 
@@ -55,7 +54,8 @@ class ChoiceSection:
         """Which checkpoint to use."""
         winner = self.selection.winner
         if self.selection.final:
-            return self.say("Use epoch {epoch} of trial {trial}.", epoch=winner.epoch, trial=winner.trial)
+            use = self.say("Use epoch {epoch} of trial {trial}.", epoch=winner.epoch, trial=winner.trial)
+            return choice.headline(self.selection, use, self.say)
         return self.say(
             "So far, epoch {epoch} of trial {trial} leads.", epoch=winner.epoch, trial=winner.trial
         )
@@ -72,26 +72,6 @@ class ChoiceSection:
                     say(
                         "The study has no verdict yet: finalists have not been judged again with fresh seeds, and "
                         "test images have not been used."
-                    ),
-                )
-            )
-        if not any(finding.tone == "good" for finding in self.findings):
-            flags.append(
-                Flag(
-                    say("no clear gain"),
-                    say(
-                        "By no figure is it better than the base model beyond two standard errors. Look at the "
-                        "pictures before you use it, and give the study more images or another range."
-                    ),
-                )
-            )
-        if selection.confirmation and not selection.confirmation.separable:
-            flags.append(
-                Flag(
-                    say("not separable"),
-                    say(
-                        "Another trial's checkpoint may be just as good; where finalists cannot be told apart, the "
-                        "one that needed the fewest images wins."
                     ),
                 )
             )
@@ -170,24 +150,14 @@ class ChoiceSection:
     @property
     def recipes(self) -> str:
         """How the study file's own recipes fared, which the search had to beat."""
-        count = len(self.study.spec.first)
-        tried = [trial for trial in self.trials[:count] if trial.best]
-        if not tried:
-            return ""
-        champion = next(one for one in self.trials if one.number == self.selection.winner.trial)
-        if champion.number < count:
-            return self.say(
+        chosen = self.selection.winner.trial
+        if chosen < len(self.study.spec.first):
+            own = self.say(
                 "The search did not beat the study file's own starting recipe: trial {trial} is one.",
-                trial=champion.number,
+                trial=chosen,
             )
-        best = max(tried, key=lambda trial: trial.objective or 0.0)
-        return self.say(
-            "For comparison: the best recipe that the study file starts with (trial {recipe}) reached an objective "
-            "of {before}, the chosen trial {after}.",
-            recipe=best.number,
-            before=signed(best.objective, 2),
-            after=signed(champion.objective, 2),
-        )
+            return self.say(" ").join([own, *choice.baselines(self.selection, self.say)])
+        return self.say(" ").join(choice.baselines(self.selection, self.say))
 
     @property
     def finalists(self) -> list[FinalistRow]:

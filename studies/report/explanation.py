@@ -129,8 +129,9 @@ def rule(by: Rule, say: Translator = ENGLISH) -> str:
         if weight > 0
     )
     text = say(
-        "The objective is the weighted mean of each metric's difference from the base model without LoRA, in units "
-        "of that metric's measurement noise: {metrics}. Among all checkpoints of all trials, the winner is the "
+        "The objective is the weighted mean of how far each metric has gone from the base model (0) to your own "
+        "images (1; of the loss, 1 is what captions gain): {metrics}. Among all checkpoints of all trials, the "
+        "winner is the "
         "earliest (fewest images seen, then smaller rank, then lower trial number) whose objective lies within "
         "{margin} of the best, the error of their difference on the same images and seeds; finalists are "
         "measured again with fresh seeds before the choice.",

@@ -29,7 +29,9 @@ def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLIS
     return Page(
         name=winner.origin.run if winner.origin else selection.name,
         kind=say("LoRA judgement"),
-        headline=say("Use {winner}.", winner=choice.named(selection, winner, say)),
+        headline=choice.headline(
+            selection, say("Use {winner}.", winner=choice.named(selection, winner, say)), say
+        ),
         reason=choice.reason(selection, say),
         selection=selection,
         file=winner.file,

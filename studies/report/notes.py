@@ -12,7 +12,7 @@ from search.dashboard_notes import PICTURE
 from search.memory import Memory
 from search.trial import End, Infeasible
 from studies.report import findings
-from studies.report.choice import reason
+from studies.report.choice import answer, baselines, reason
 from studies.report.diagnosis import diagnose, headline
 from studies.report.explanation import rule, sentence
 from studies.selection.document import Finalist, Selection
@@ -58,8 +58,10 @@ def escaped(text: str) -> str:
 def study_note(selection: Selection, trials: Sequence[Trial]) -> str:
     """The verdict, how the finalists fared and what the trials suffer from."""
     winner, confirmation = selection.winner, selection.confirmation
+    title = "Best of what was tried" if selection.refused else "Use" if confirmation else "So far"
     lines = [
-        f"## {'Use' if confirmation else 'So far'}: trial {winner.trial}, epoch {winner.epoch}",
+        *([f"**{escaped(found)}**", ""] if (found := answer(selection)) else []),
+        f"## {title}: trial {winner.trial}, epoch {winner.epoch}",
         escaped(reason(selection)),
         "",
         "| parameter | value |",
@@ -70,8 +72,7 @@ def study_note(selection: Selection, trials: Sequence[Trial]) -> str:
     if selection.test:
         lines += ["### On test images, against the base model", *_figures(selection.test), ""]
     if confirmation:
-        if not confirmation.separable:
-            lines += ["**Not separable**: fresh seeds cannot tell the winner from every other trial.", ""]
+        lines += [line for one in baselines(selection) for line in (escaped(one), "")]
         lines += ["### Finalists, judged again", *_finalists(confirmation.finalists), ""]
     lines += [headline([diagnose(trial) for trial in trials]), ""]
     return "\n".join(

@@ -2,47 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from studies.report import findings
+from studies.selection.document import Selection
 from studies.spec.sections import JudgeSection
+from studies.study import allowance
 from studies.study.run_times import RunTimes
 from studies.study.study import Study
 from studies.text.format import duration
-from studies.text.i18n import Translator
+from studies.text.i18n import ENGLISH, Translator
 from trainer.data.split import Split
 
 _PACKAGES = ("lorasearch", "torch", "diffusers", "transformers", "peft", "optuna")
 
 
-def measured(study: Study, spreads: Mapping[str, float], say: Translator) -> list[tuple[str, str]]:
+def measured(study: Study, selection: Selection, say: Translator) -> list[tuple[str, str]]:
     """Labels and texts: all that a reader needs to judge the figures.
 
     Args:
         study: opened.
-        spreads: noise of one measurement, by metric.
+        selection: its choice.
         say: the language.
     """
-    spec = study.spec
-    noise = [f"{findings.metric(name, say)} {spread:.2g}" for name, spread in spreads.items()]
+    spec, units = study.spec, selection.rule.units
+    care = selection.confirmation.care if selection.confirmation else spec.confirm
+    ways = [f"{findings.metric(name, say)} {unit:.2g}" for name, unit in units.items()]
     return [
         (say("Seed"), str(study.seed)),
         (say("Base model"), str(spec.plan["base"]["path"])),
         (say("Images"), _images(study.dataset.split, say)),
         *_folds(study, say),
         *judging(spec.judge, say),
+        *_share(study, say),
         (say("Search"), _search(study, say)),
         (
             say("Confirmation"),
             say(
                 "{finalists} finalists, {timesteps} timesteps an image, {seeds} fresh seeds a prompt",
-                finalists=spec.confirm.finalists,
-                timesteps=spec.confirm.timesteps,
-                seeds=spec.confirm.seeds_per_prompt,
+                finalists=care.finalists,
+                timesteps=care.timesteps,
+                seeds=care.seeds_per_prompt,
             ),
         ),
-        (say("Noise of one measurement"), say(", ").join(noise)),
+        (say("Counted as 1 in the objective"), say(", ").join(ways)),
     ]
 
 
@@ -67,6 +70,28 @@ def judging(judge: JudgeSection, say: Translator) -> list[tuple[str, str]]:
         (say("CLIP"), str(judge.clip or say("not used"))),
         (say("Image encoder"), str(judge.image_encoder or say("CLIP's"))),
     ]
+
+
+def share(study: Study, say: Translator = ENGLISH) -> str:
+    """What was lowered so that judging keeps to its share of the training; empty where nothing was."""
+    given = study.spec.judge
+    cut = allowance.lowered(study.asked, given) if study.asked else {}
+    if not cut:
+        return ""
+    parts = [
+        say("judge.{field} {given:g} (of {asked:g})", field=name, given=after, asked=before)
+        for name, (before, after) in cut.items()
+    ]
+    return say(
+        "judging keeps to {share:.0%} of the training (judge.share): {parts}",
+        share=given.share,
+        parts=say(", ").join(parts),
+    )
+
+
+def _share(study: Study, say: Translator) -> list[tuple[str, str]]:
+    told = share(study, say)
+    return [(say("Judging"), told)] if told else []
 
 
 def _images(split: Split, say: Translator) -> str:

@@ -65,7 +65,7 @@ def content(study: Study, selection: Selection, trials: Sequence[Trial], say: Tr
         posts=len(study.spec.space.parameters) + 1,
         slices=[name for name in drawn if name.startswith("slice-")],
         table=checkpoint_section.table(selection, trials, study.workspace.checkpoints.name, say),
-        measured=provenance.measured(study, selection.rule.spreads, say),
+        measured=provenance.measured(study, selection, say),
         time=provenance.time_shares(study, say),
         versions=provenance.versions(),
     )

@@ -6,7 +6,7 @@ from collections import Counter
 
 from evaluation.metrics.table import METRICS
 from evaluation.scorecard import ScoreCard
-from studies.report.choice import earlier_tests, reason
+from studies.report.choice import answer, baselines, earlier_tests, reason
 from studies.selection.document import Selection
 from studies.study.run_times import RunTimes
 from studies.study.study import Study
@@ -21,7 +21,7 @@ def summary(study: Study, selection: Selection, times: RunTimes | None) -> str:
         "",
         f"{sum(states.values())} trials ({', '.join(f'{n} {state}' for state, n in sorted(states.items()))}), "
         f"{len(selection.candidates)} checkpoints scored" + (f" in {_time(times.wall)}" if times else ""),
-        f"Winner: trial {winner.trial}, epoch {winner.epoch} ({winner.images_seen} images seen)",
+        *titled(selection),
         f"  {described(winner.params)}",
         f"  {reason(selection)}",
     ]
@@ -29,6 +29,7 @@ def summary(study: Study, selection: Selection, times: RunTimes | None) -> str:
         lines += [
             "On test images that the search never used, against the base model:",
             *scores(selection.test),
+            *(f"  {line}" for line in baselines(selection)),
             *([f"  {before}"] if (before := earlier_tests(selection)) else []),
         ]
     if times and times.wall:
@@ -37,6 +38,16 @@ def summary(study: Study, selection: Selection, times: RunTimes | None) -> str:
     if workspace.best.exists():
         lines += [f"Best file: {workspace.best}", f"Report:    {workspace.report}"]
     return "\n".join(lines)
+
+
+def titled(selection: Selection) -> list[str]:
+    """What the choice comes to, and which checkpoint it is."""
+    winner = selection.winner
+    title = "Best of what was tried" if selection.refused else "Winner"
+    return [
+        *([found] if (found := answer(selection)) else []),
+        f"{title}: trial {winner.trial}, epoch {winner.epoch} ({winner.images_seen} images seen)",
+    ]
 
 
 def scores(card: ScoreCard) -> list[str]:

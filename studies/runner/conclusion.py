@@ -8,7 +8,8 @@ from studies.report.choice import explained
 from studies.report.explanation import sentence
 from studies.selection import document
 from studies.selection.document import Selection
-from studies.selection.selection import RetrainingError, conclude
+from studies.selection.selection import RetrainingError
+from studies.selection.verdict import conclude
 from studies.study.study import Study
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from studies.engines.choice import EngineChoice, opened
+from studies.report.provenance import share
 from studies.runner.preparation import pack_size, probed
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
@@ -30,6 +31,8 @@ def run_study(
         began: when the run did, on the monotonic clock.
         report: writes what was found.
     """
+    if told := share(study):
+        listener.phase(told)
     with opened(choice, study, listener.stepped, listener.phase) as engine:
         engine.limit_pack(pack_size(study, engine, listener))
         study = probed(study, engine, listener)

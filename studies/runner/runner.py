@@ -15,7 +15,7 @@ from studies.runner.progress import Listener
 from studies.selection.document import Selection
 from studies.selection.rule import Rule
 from studies.study.open import PROMPTS
-from studies.study.study import SPREADS, Study
+from studies.study.study import UNITS, Study
 from studies.study.trial import Trial
 
 
@@ -43,7 +43,7 @@ class Runner:
             lambda: sum(engine.seconds.values()),
             leases=study.leases,
         )
-        self._rule = Rule.of(study.spec, self._memory.recall(SPREADS))
+        self._rule = Rule.of(study.spec, self._memory.recall(UNITS))
         self._waits = False
         self._stop = signals.Stop()
 
@@ -62,7 +62,7 @@ class Runner:
 
     def search(self) -> None:
         """Trains until the budget is spent, or until each trial's epoch ends where a signal asks for an end."""
-        if not self._rule.spreads:
+        if not self._rule.units:
             self._watch.phase("measuring the base model")
             self._measure_base()
         self._memory.remember(PROMPTS, self._study.prompts)
@@ -90,10 +90,10 @@ class Runner:
 
     def _measure_base(self) -> None:
         def measure() -> None:
-            self._memory.remember(SPREADS, self._engine.measurement_noise())
+            self._memory.remember(UNITS, self._engine.measure_units())
 
-        self._study.leases.once("spreads", lambda: bool(self._memory.recall(SPREADS)), measure)
-        self._rule = Rule.of(self._study.spec, self._memory.recall(SPREADS))
+        self._study.leases.once(UNITS, lambda: bool(self._memory.recall(UNITS)), measure)
+        self._rule = Rule.of(self._study.spec, self._memory.recall(UNITS))
 
     def _others_train(self) -> bool:
         """Waits a little if other runners still train, to take over what they may leave."""

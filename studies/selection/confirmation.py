@@ -33,6 +33,8 @@ class Confirmed:
     scores: Sequence[ScoreCard]
     rounds: Sequence[int]
     """How often each was measured again."""
+    care: ConfirmSection
+    """How thoroughly."""
 
     def told(self) -> document.Confirmation:
         """As the document has it."""
@@ -41,6 +43,7 @@ class Confirmed:
             separable=self.decision.separable,
             best=Key.of(self.decision.best),
             rounds=max(self.rounds),
+            care=self.care,
             finalists=tuple(
                 Finalist(
                     trial=before.trial,
@@ -78,6 +81,7 @@ def confirm(
         confirmed,
         list(chain.from_iterable(one.scores for one in lists)),
         list(chain.from_iterable(one.rounds for one in lists)),
+        settings,
     )
 
 
@@ -98,4 +102,4 @@ def _measured(
         if decision.separable:
             break
         going = [i for i, finalist in enumerate(confirmed) if finalist in ahead]
-    return Confirmed(decision, finalists, confirmed, cards, [len(of) for of in measured])
+    return Confirmed(decision, finalists, confirmed, cards, [len(of) for of in measured], settings)

@@ -12,13 +12,17 @@ from evaluation.scorecard import ScoreCard
 from search.selection import Candidate
 from search.trial import Reason, Value
 from studies.errors import StudyError
-from studies.selection.format_1 import upgraded
+from studies.selection.older_formats import upgraded
 from studies.selection.rule import Rule
-from studies.study.trial import Checkpoint, MaybeReason, Origin
+from studies.spec.sections import ConfirmSection
+from studies.study.trial import AnyReason, Checkpoint, MaybeReason, Origin
 from studies.workspace import Document, Workspace, write_json
 
-FORMAT: Literal[2] = 2
-"""Of the document; 1 had sentences in place of values."""
+FORMAT: Literal[3] = 3
+"""Of the document; 1 had sentences in place of values, 2 weighed metrics by their noise."""
+
+REFUSALS = frozenset({"worse_than_base", "not_above_base", "guard_on_test"})
+"""Answers that say that the winner should not be used."""
 
 Verdict = Literal["best", "close", "judged_again", "behind", "barred", "unusable"]
 """What became of a checkpoint: ``close`` is within one standard error of the best but later."""
@@ -34,6 +38,11 @@ class Key(Document):
     def key(self) -> tuple[int, int]:
         """By what it is found."""
         return self.trial, self.epoch
+
+    @classmethod
+    def of_reason(cls, reason: Reason) -> Self:
+        """That which a reason tells of."""
+        return cls.model_validate({name: reason.values[name] for name in cls.model_fields})
 
     @classmethod
     def of(cls, candidate: Candidate) -> Self:
@@ -96,6 +105,15 @@ class Finalist(Key):
     """The fresh ones."""
 
 
+class Baseline(Key):
+    """A recipe of the study file at its last epoch, untouched by the search, on the test images."""
+
+    images_seen: int
+    scores: ScoreCard
+    lead: Estimate
+    """How far the winner is ahead of it there, in the objective's unit, cell by cell."""
+
+
 class Confirmation(Document):
     """How the finalists fared when they were judged again."""
 
@@ -104,6 +122,8 @@ class Confirmation(Document):
     best: Key
     """The highest objective, often the winner's."""
     rounds: int
+    care: ConfirmSection = ConfirmSection()
+    """How thoroughly they were measured each time."""
     finalists: tuple[Finalist, ...]
 
 
@@ -139,6 +159,7 @@ class Files(Document):
 class Explanation(Document):
     """The document in English, for people who read it; it is made from the values, and never read back."""
 
+    answer: str = ""
     reason: str
     rule: str
     verdicts: dict[str, str] = Field(default_factory=dict)
@@ -151,7 +172,7 @@ class Explanation(Document):
 class Selection(Document):
     """Which checkpoint wins, by what rule, and all that it was compared with."""
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     name: str
     """The study's, or the first run's."""
     seed: int
@@ -165,6 +186,10 @@ class Selection(Document):
     """The winner on images that nothing was chosen by."""
     tested_before: tuple[Key, ...] = ()
     """Other checkpoints that have met these images."""
+    baselines: tuple[Baseline, ...] = ()
+    """What people would have trained without a search; the winner itself is left out."""
+    answers: tuple[AnyReason, ...] = ()
+    """What the choice comes to, the most important first; none before the finalists were judged again."""
     shares_of_variance: dict[str, float]
     """Each metric's share in the differences between checkpoints."""
     pareto: tuple[Key, ...]
@@ -174,6 +199,16 @@ class Selection(Document):
     files: Files | None = None
     """None for a study."""
     explanation: Explanation | None = None
+
+    @property
+    def summary(self) -> str:
+        """What it comes to, in English."""
+        return self.explanation.answer if self.explanation else ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether nobody should use the winner."""
+        return any(answer.code in REFUSALS for answer in self.answers)
 
     @property
     def final(self) -> bool:
@@ -256,8 +291,7 @@ def estimated(candidate: Candidate) -> Estimate:
 def parse(stored: Any) -> Selection | None:
     """A stored document; None where there is none, or one that this version cannot read."""
     try:
-        old = isinstance(stored, dict) and "format" not in stored
-        return Selection.model_validate(upgraded(stored) if old else stored)
+        return Selection.model_validate(upgraded(stored)) if isinstance(stored, dict) else None
     except (ValidationError, KeyError, TypeError, ValueError):
         return None
 

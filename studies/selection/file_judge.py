@@ -9,12 +9,13 @@ from torch import Tensor
 from evaluation.judge import Judge
 from evaluation.scorecard import ScoreCard
 from search.selection import Candidate
-from studies.engines.engine import Exam
 from studies.engines.judge_builder import JudgeBuilder
-from studies.engines.measurement_noise import measurement_noise
+from studies.engines.units import measured_units
 from studies.selection.file_slots import FileSlots
 from studies.selection.judge_request import JudgeRequest
 from studies.selection.selection import Tested
+from studies.spec.sections import ConfirmSection
+from studies.study.exam import Exam
 
 
 class FileJudge:
@@ -40,14 +41,19 @@ class FileJudge:
         """What the pictures of ``score`` show."""
         return self._everyday.panel.prompts
 
-    def measurement_noise(self) -> dict[str, float]:
-        """How much a difference in each metric moves when it is measured again with other seeds."""
+    def measure_units(self) -> dict[str, float]:
+        """What one unit of each metric is in the objective."""
         again = self._builder.build(Exam.everyday(self._request.judge, "again"))
-        return measurement_noise([self._everyday], [again])
+        return measured_units([self._everyday], [again], self._request.objective)
 
     def score(self, which: Sequence[int]) -> list[tuple[ScoreCard, Tensor]]:
         """Cards and renders of files, by their places in the request."""
         return self._scored(which, self._everyday, "scoring")
+
+    @property
+    def care(self) -> ConfirmSection:
+        """How finalists are judged again: nothing is trained here that judging could be a share of."""
+        return self._request.confirm
 
     def confirm(self, finalists: Sequence[Candidate], label: str) -> list[ScoreCard]:
         """Files with the label's seeds and more of everything."""
@@ -58,12 +64,15 @@ class FileJudge:
         scored = self._scored(which, self._again[label], "judging again", outside=True)
         return [card for card, _ in scored]
 
-    def test(self, winner: Candidate) -> Tested | None:
-        """The winner on images that nothing was chosen by; None where there are none."""
+    def test(self, winner: Candidate, recipes: Sequence[Candidate]) -> Tested | None:
+        """The winner on images that nothing was chosen by, beside recipes; None where there are none."""
         if not self._request.images.dataset.split.test:
             return None
         judge = self._builder.build(Exam.thorough(self._request.confirm, "test", "test"))
-        return Tested(self._scored([winner.trial], judge, "testing", outside=True)[0][0])
+        everyone = [winner, *recipes]
+        scored = self._scored([one.trial for one in everyone], judge, "testing", outside=True)
+        first, *others = [card for card, _ in scored]
+        return Tested(first, {one.key: card for one, card in zip(recipes, others, strict=True)})
 
     def _scored(
         self, which: Sequence[int], judge: Judge, verb: str, outside: bool = False

@@ -40,7 +40,7 @@ def judge_files(request: JudgeRequest, told: Callable[[str], None]) -> JudgedFil
         weights=request.objective,
         guards=request.guards,
         confirm=request.confirm,
-        spreads=judge.measurement_noise(),
+        units=judge.measure_units(),
     )
     scored = judge.score(range(len(request.files)))
     checkpoints = _checkpoints(request, [card for card, _ in scored])

@@ -21,7 +21,7 @@ from studies.study.trial import Checkpoint
 
 
 class Rule(BaseModel):
-    """The study file's weights and guards, with the noise that weights are in units of."""
+    """The study file's weights and guards, with the units that metrics are weighed in."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,15 +30,13 @@ class Rule(BaseModel):
     guards: GuardsSection
     confirm: ConfirmSection
     """How finalists are judged again; its ``preference`` is what is given away for an earlier checkpoint."""
-    spreads: dict[str, float]
-    """How much a difference in each metric moves when it is measured again."""
+    units: dict[str, float]
+    """What one unit of each metric is: the way from the base model to the real images, or some noises."""
 
     @classmethod
-    def of(cls, spec: StudySpec, spreads: Mapping[str, float] | None = None) -> Self:
-        """That of a study file; without spreads it compares nothing yet."""
-        return cls(
-            weights=spec.objective, guards=spec.guards, confirm=spec.confirm, spreads=dict(spreads or {})
-        )
+    def of(cls, spec: StudySpec, units: Mapping[str, float] | None = None) -> Self:
+        """That of a study file; without units it compares nothing yet."""
+        return cls(weights=spec.objective, guards=spec.guards, confirm=spec.confirm, units=dict(units or {}))
 
     @property
     def asked(self) -> tuple[dict[str, float], GuardsSection, ConfirmSection]:
@@ -47,16 +45,16 @@ class Rule(BaseModel):
 
     def objective(self, scores: ScoreCard) -> Measurement:
         """The figure by which checkpoints are compared; higher is better, 0 is the base model."""
-        return combine(self.differences(scores), self.spreads, self.weights, directions())
+        return combine(self.differences(scores), self.units, self.weights, directions())
 
     def differences(self, scores: ScoreCard) -> dict[str, Measurement]:
         """The metrics that were measured, in the search's terms.
 
-        Where an error is unknown, as that of a single render, the spread of the base model's figure stands for it.
+        Where an error is unknown, as that of a single render, a whole unit stands for it.
         """
         return {
             name: Measurement(
-                e.mean, e.standard_error if math.isfinite(e.standard_error) else self._spread(name)
+                e.mean, e.standard_error if math.isfinite(e.standard_error) else self._unit(name)
             )
             for name, e in scores.differences().items()
         }
@@ -76,7 +74,7 @@ class Rule(BaseModel):
             rank=checkpoint.rank,
             objective=self.objective(found),
             scores=self.differences(found),
-            cells=weighted(found.cells(), self.spreads, self.weights, directions()),
+            cells=weighted(found.cells(), self.units, self.weights, directions()),
             barred=self.guards.barred(found),
         )
 
@@ -92,7 +90,7 @@ class Rule(BaseModel):
 
     def shares(self, everyone: Iterable[Candidate]) -> dict[str, float]:
         """Each weighted metric's share in the differences between candidates."""
-        return shares([one.scores for one in everyone], self.spreads, self.weights, directions())
+        return shares([one.scores for one in everyone], self.units, self.weights, directions())
 
     def front(self, everyone: list[Candidate]) -> list[Candidate]:
         """The candidates that no other beats in every weighted metric; in all that were measured where one weighs."""
@@ -103,5 +101,5 @@ class Rule(BaseModel):
         everywhere = set.intersection(*(set(candidate.scores) for candidate in everyone))
         return weighing if len(weighing) > 1 else sorted(everywhere)
 
-    def _spread(self, name: str) -> float:
-        return self.spreads.get(name, math.inf)
+    def _unit(self, name: str) -> float:
+        return self.units.get(name, math.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,15 +75,24 @@ class Planner:
         if problems := self.problems():
             raise StudyError(problems)
 
+    def usual_epoch(self) -> int:
+        """Images that a run of a trial sees in an epoch; the mean where repeats are searched."""
+        found = [self._epoch_images(repeats) for repeats in self._values("repeats")]
+        return round(statistics.fmean(found or [self._epoch_images(None)]))
+
     def _epoch_images(self, repeats: int | None) -> int:
         return images_per_epoch(self.dataset.deck, repeats)
 
     def _largest(self, field: str) -> int | None:
         """The largest value that a trial may have for ``data.<field>``; None if only the data decide."""
+        return max(self._values(field), default=None)
+
+    def _values(self, field: str) -> list[int]:
+        """What a trial may have for ``data.<field>``, of a range its ends; none if only the data decide."""
         parameters: Mapping[str, Parameter] = self.spec.space.parameters
         parameter = parameters.get(f"data.{field}")
         if parameter is not None:
             values = parameter.choices if isinstance(parameter, Choice) else extremes(parameter)
-            return max(int(value) for value in values)
+            return [int(value) for value in values]
         fixed = self.spec.plan["data"].get(field)
-        return None if fixed is None else int(fixed)
+        return [] if fixed is None else [int(fixed)]

@@ -210,6 +210,9 @@ class JudgeSection(Section):
     """Training images on which the same loss is measured, to show the gap."""
     max_rows: int = field(64, means(unit="rows"), ge=2)
     """Most rows in one forward pass."""
+    share: float = field(0.15, means(unit="share of the training"), gt=0, le=1)
+    """What judging may cost, as a share of what training costs. The numbers above and those of [confirm] are at
+    most; they are lowered until they fit, and what was lowered is told."""
 
 
 EYES = {"clip": "CLIP model", "image_encoder": "image encoder"}

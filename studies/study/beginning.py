@@ -10,6 +10,7 @@ from pathlib import Path
 from search.leases import Alone
 from search.retry import Endurance
 from studies.study import identity, runners
+from studies.study.allowance import affordable
 from studies.study.lock import held
 from studies.study.open import open_readonly
 from studies.study.preflight import examine, read_study_images
@@ -74,7 +75,7 @@ def _begun(path: Path, study: Study, written: str) -> Study:
     seed = identity.fixed(study.memory, study.leases, study.spec, study.dataset)
     copy_whole(path, study.workspace.study_file)
     write_json(study.workspace.source, {"study_file": str(path.resolve()), "storage": written})
-    return replace(study, seed=seed)
+    return replace(study, spec=affordable(study.spec, study.dataset), asked=study.spec.judge, seed=seed)
 
 
 def reopen(root: Path) -> Study:
@@ -87,4 +88,5 @@ def reopen(root: Path) -> Study:
     spec, memory = seen.spec, seen.memory
     dataset = read_study_images(spec)
     seed = identity.fixed_seed(memory, spec.study.seed)
-    return Study(spec, seen.workspace, memory, dataset, seed, Alone(memory))
+    judged = affordable(spec, dataset)
+    return Study(judged, seen.workspace, memory, dataset, seed, Alone(memory), asked=spec.judge)

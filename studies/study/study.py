@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from search.leases import Leases
 from search.memory import Memory
 from search.settings import SearchSettings
+from studies.spec.sections import JudgeSection
 from studies.spec.study_file import StudySpec
 from studies.study.folds import Fold, folds_of, prompts_of, shared_out
 from studies.study.probe import probed_recipes
@@ -14,7 +15,8 @@ from studies.study.transfer import Transfer
 from studies.workspace import Workspace
 from trainer.data.dataset import Dataset
 
-SPREADS = "spreads"
+UNITS = "spreads"
+"""Where the memory keeps what one unit of each metric is; at first that was the spread of one measurement."""
 VERDICT = "verdict"
 
 
@@ -31,6 +33,8 @@ class Study:
     """Who trains what."""
     transfer: Transfer | None = None
     """Through which files of trials travel between workspaces; None where there is one workspace."""
+    asked: JudgeSection | None = None
+    """How the study file would have judged; the spec's own keeps to its share of the training."""
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -90,4 +94,5 @@ class Study:
             horizon_images=budget.images_per_trial,
             runs=self.run_count,
             first=self.spec.first + probed_recipes(self.spec, self.memory),
+            baselines=len(self.spec.first),
         )

@@ -20,6 +20,8 @@ def _read(stored: Any) -> Reason | None:
 
 MaybeReason = Annotated[Reason | None, BeforeValidator(_read)]
 """A reason that is stored as JSON; what older versions stored as a sentence is told as it is."""
+AnyReason = Annotated[Reason, BeforeValidator(_read)]
+"""The same where there always is one."""
 
 
 class Origin(BaseModel):

@@ -120,6 +120,27 @@ def test_a_dino_embeds_by_its_class_token(dino: Path, renders: torch.Tensor) -> 
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+def test_style_is_read_from_three_layers_and_says_little_of_places(dino: Path, clip: ClipEncoder) -> None:
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    turned, darker = picture.flip(-1), picture / 2
+    first, mirrored, dark = clip.see(torch.cat([picture, turned, darker])).style
+    assert first.shape == (3, 256)
+    assert torch.dist(first, mirrored) < torch.dist(first, dark)
+    assert VisionEncoder(str(dino), torch.device("cpu")).see(picture).style.shape == (1, 3, 32)
+
+
+def test_a_convolutional_network_has_styles_too(tmp_path: Path) -> None:
+    from transformers import ResNetConfig, ResNetModel
+
+    ResNetModel(ResNetConfig(embedding_size=4, hidden_sizes=[4, 6, 8, 8], depths=[1] * 4)).save_pretrained(
+        tmp_path
+    )
+    size = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
+    BitImageProcessor(**size).save_pretrained(tmp_path)
+    seen = VisionEncoder(str(tmp_path), torch.device("cpu")).see(torch.rand(2, 3, 64, 64))
+    assert (seen.content.shape, seen.style.shape) == ((2, 8), (2, 3, 16))
+
+
 def test_many_pictures_are_embedded_in_parts(dino: Path, renders: torch.Tensor) -> None:
     many = renders.repeat(PICTURES_AT_ONCE // 3 + 2, 1, 1, 1)
     found = VisionEncoder(str(dino), torch.device("cpu")).images(many)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from evaluation.encoders import Seen
 from evaluation.image_scores import ImageScores
 from evaluation.metrics.table import METRICS
 from trainer.data.dataset import Dataset
@@ -15,13 +16,18 @@ from trainer.data.dataset import Dataset
 class Bytes:
     """Every picture is its own direction."""
 
-    def images(self, images: torch.Tensor) -> torch.Tensor:
-        return images[:, :, ::8, ::8].flatten(1) - 0.5
+    def see(self, images: torch.Tensor) -> Seen:
+        return seen(images[:, :, ::8, ::8].flatten(1) - 0.5)
+
+
+def seen(embedded: torch.Tensor) -> Seen:
+    """Content and style alike."""
+    return Seen(embedded, embedded[:, None])
 
 
 def measured(scores: ImageScores, embedded: torch.Tensor) -> dict[str, torch.Tensor]:
     """What the metrics of pictures say of embedded renders."""
-    beside = scores.beside(torch.zeros(*embedded.shape[:2], 3, 64, 64), embedded)
+    beside = scores.beside(torch.zeros(*embedded.shape[:2], 3, 64, 64), seen(embedded.flatten(0, 1)))
     rows = {name: metric.measure(beside) for name, metric in METRICS.items() if metric.measure}
     return {name: values for name, values in rows.items() if values is not None}
 
@@ -49,7 +55,7 @@ def test_near_duplicates_on_the_training_side_count_once(few_dataset: Dataset) -
     renders = torch.randn(1, 3, 192, generator=torch.Generator().manual_seed(1))
     found, apart = (
         ImageScores(dataset, eye, split.validation, (one, others[0]), ["a", "b", "c"], (64, 64))
-        .beside(torch.zeros(1, 3, 3, 64, 64), renders)
+        .beside(torch.zeros(1, 3, 3, 64, 64), seen(renders[0]))
         .copies
         for dataset in (joined, few_dataset)
     )
@@ -66,3 +72,17 @@ def test_diversity_is_measured_where_a_prompt_has_seeds(few_dataset: Dataset) ->
     found = measured(scores, renders)
     assert found["diversity"].tolist() == [[100.0]]
     assert "memorisation" not in found
+
+
+def test_the_style_of_training_images_counts_with_that_of_held_out_ones(few_dataset: Dataset) -> None:
+    split, eye = few_dataset.split, Bytes()
+    renders = torch.randn(1, 2, 192, generator=torch.Generator().manual_seed(2))
+    alone, both = (
+        measured(ImageScores(few_dataset, eye, split.validation, side, ["a", "b"], (64, 64)), renders)[
+            "style"
+        ]
+        for side in ((), split.train)
+    )
+    assert alone.shape == both.shape == (1, 2) and not torch.equal(alone, both)
+    single = ImageScores(few_dataset, eye, split.validation[:1], (), ["a", "b"], (64, 64))
+    assert "style" not in measured(single, renders)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from evaluation.encoders import ClipEncoder
+from evaluation.encoders import ClipEncoder, Seen
 from evaluation.judge import Judge
 from evaluation.panel import Panel
 from evaluation.rendering import RenderSettings, render
@@ -138,8 +138,9 @@ def test_diversity_memorisation_and_flexibility_are_those_of_the_renders(stand: 
 
 def test_another_image_encoder_compares_pictures_in_clips_place(stand: Stand, assets: Path) -> None:
     class Colour:
-        def images(self, images: torch.Tensor) -> torch.Tensor:
-            return images.nan_to_num().mean(dim=(2, 3))
+        def see(self, images: torch.Tensor) -> Seen:
+            colours = images.nan_to_num().mean(dim=(2, 3))
+            return Seen(colours, colours[:, None])
 
     clip = ClipEncoder(str(assets / "micro-clip"), torch.device("cpu"))
     panel = Panel(stand.data.dataset.split.validation, (), PROMPTS, 3, 5, SETTINGS, 24)

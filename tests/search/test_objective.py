@@ -18,11 +18,11 @@ DIFFERENCES = {
     "clip_image": Measurement(0.05, 0.01),
     "clip_text": Measurement(-0.01, 0.02),
 }
-SPREADS = {"validation": 0.005, "clip_image": 0.01, "clip_text": 0.02}
+UNITS = {"validation": 0.005, "clip_image": 0.01, "clip_text": 0.02}
 
 
 def test_the_objective_agrees_with_a_sum_by_hand() -> None:
-    found = combine(DIFFERENCES, SPREADS, {"validation": 2, "clip_image": 1, "clip_text": 1}, DIRECTIONS)
+    found = combine(DIFFERENCES, UNITS, {"validation": 2, "clip_image": 1, "clip_text": 1}, DIRECTIONS)
     assert found.mean == pytest.approx((2 * 6 + 1 * 5 - 1 * 0.5) / 4)
     assert found.standard_error == pytest.approx(math.sqrt((2 * 2) ** 2 + 1**2 + 1**2) / 4)
 
@@ -37,8 +37,8 @@ def test_a_lower_validation_loss_is_better() -> None:
 
 
 def test_the_base_model_itself_has_objective_zero() -> None:
-    nothing = dict.fromkeys(SPREADS, Measurement(0.0, 0.0))
-    assert combine(nothing, SPREADS, dict.fromkeys(SPREADS, 1.0), DIRECTIONS) == Measurement(0.0, 0.0)
+    nothing = dict.fromkeys(UNITS, Measurement(0.0, 0.0))
+    assert combine(nothing, UNITS, dict.fromkeys(UNITS, 1.0), DIRECTIONS) == Measurement(0.0, 0.0)
 
 
 def test_a_metric_without_weight_is_not_read() -> None:
@@ -49,8 +49,8 @@ def test_a_metric_without_weight_is_not_read() -> None:
 
 
 def test_scaling_all_weights_changes_nothing() -> None:
-    one = combine(DIFFERENCES, SPREADS, {"validation": 1, "clip_image": 2}, DIRECTIONS)
-    ten = combine(DIFFERENCES, SPREADS, {"validation": 10, "clip_image": 20}, DIRECTIONS)
+    one = combine(DIFFERENCES, UNITS, {"validation": 1, "clip_image": 2}, DIRECTIONS)
+    ten = combine(DIFFERENCES, UNITS, {"validation": 10, "clip_image": 20}, DIRECTIONS)
     assert one.mean == pytest.approx(ten.mean)
     assert one.standard_error == pytest.approx(ten.standard_error)
 
@@ -70,7 +70,7 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_weights_that_are_all_zero_are_refused() -> None:
     with pytest.raises(ValueError, match="At least one metric needs a weight above 0"):
-        combine(DIFFERENCES, SPREADS, {"validation": 0}, DIRECTIONS)
+        combine(DIFFERENCES, UNITS, {"validation": 0}, DIRECTIONS)
 
 
 def test_more_metrics_can_be_given() -> None:

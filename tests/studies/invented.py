@@ -17,17 +17,17 @@ from evaluation.scorecard import ScoreCard
 from search.memory import Memory
 from search.samplers import Draw, make_sampler
 from search.trial import End, Failed, Finished, Infeasible, Proposal, Pruned, Reason
-from studies.engines.engine import Exam
 from studies.images import save_png, sheet, strip
 from studies.report.choice import explained
 from studies.report.notes import short
 from studies.selection import document
 from studies.selection.document import Selection
 from studies.selection.rule import Rule
-from studies.selection.selection import conclude, provisional
+from studies.selection.verdict import conclude, provisional
 from studies.study import beginning
+from studies.study.exam import Exam
 from studies.study.open import PROMPTS
-from studies.study.study import SPREADS, Study
+from studies.study.study import UNITS, Study
 from studies.study.trial import Trial
 from studies.workspace import Workspace, copy_whole, write_json
 
@@ -138,7 +138,7 @@ def invent(
     opened = begin(path, folder / "ws", storage)
     memory = opened.memory
     memory.remember(PROMPTS, opened.prompts)
-    memory.remember(SPREADS, {"validation": 0.01, "clip_image": 0.8, "clip_text": 0.5})
+    memory.remember(UNITS, {"validation": 0.01, "clip_image": 0.8, "clip_text": 0.5})
     for recipe in opened.spec.first:
         memory.enqueue(recipe)
     save_strip(opened.workspace.base_renders, 0, opened.prompt_count)
@@ -217,7 +217,7 @@ def card_of(
     }
     if rich:
         card["scores"] = enriched(opened, card["scores"], number, epoch)
-    rule = Rule.of(opened.spec, opened.memory.recall(SPREADS))
+    rule = Rule.of(opened.spec, opened.memory.recall(UNITS))
     found = rule.objective(ScoreCard.model_validate(card["scores"]))
     return card | {"objective": found.mean, "objective_error": found.standard_error}
 

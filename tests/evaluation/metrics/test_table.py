@@ -18,7 +18,7 @@ from evaluation.rendering import RenderSettings
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
 from search.objective import weight_problems
-from studies.engines.judges import measurement_noise
+from studies.engines.judges import measure_units
 from studies.report import checkpoint_section, checkpoint_table, findings, notes, summary
 from studies.report.explanation import rule
 from studies.selection.rule import Rule
@@ -60,13 +60,13 @@ def test_a_new_row_is_measured_pooled_weighed_and_shown(stand: Stand) -> None:
     assert ScoreCard.model_validate_json(card.model_dump_json()) == card
     assert pooled([card, card]).metrics["redness"].cells == found.cells * 2
     assert repeated([card, card]).metrics["redness"].cells == found.cells
-    assert "redness" in measurement_noise([judge], [judge])
+    assert "redness" in measure_units([judge], [judge])
     assert weight_problems({"redness": 1.0}, directions()) == []
     weighing = Rule(
         weights={"redness": 1.0},
         guards=GuardsSection(),
         confirm=ConfirmSection(),
-        spreads={"redness": 2.0},
+        units={"redness": 2.0},
     )
     assert weighing.objective(card).mean == pytest.approx(found.difference.mean / 2)
     assert "redness with weight 1 (higher is better)" in rule(weighing)
@@ -97,4 +97,4 @@ def test_a_clip_alone_measures_every_metric_of_its_own_prompts(stand: Stand, ass
     split = stand.data.dataset.split
     panel = Panel(split.validation, (), ("a frog", "a frog"), 3, 5, SETTINGS, 24, training=split.train)
     figures = Judge(stand.data, stand.bank, panel, clip).base.figures
-    assert list(figures) == ["clip_image", "clip_text", "diversity", "memorisation"]
+    assert list(figures) == ["clip_image", "clip_text", "style", "diversity", "memorisation"]

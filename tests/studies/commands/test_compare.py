@@ -48,7 +48,7 @@ def verdict(cells: list[float], clip: list[float] | None = None) -> Selection:
         objective=found,
         params={"lora.rank": 8},
     )
-    rule = Rule(weights={"validation": 1.0}, guards=GuardsSection(), confirm=ConfirmSection(), spreads={})
+    rule = Rule(weights={"validation": 1.0}, guards=GuardsSection(), confirm=ConfirmSection(), units={})
     return Selection(
         name="x",
         seed=7,

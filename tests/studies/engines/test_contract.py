@@ -12,11 +12,12 @@ import torch
 from benchmarks.chaos import distance
 from search.trial import Proposal
 from studies.engines.choice import EngineChoice, opened
-from studies.engines.engine import Equipped, Exam, Scored, TrialDiverged
+from studies.engines.engine import Equipped, Scored, TrialDiverged
 from studies.engines.inline import open_worker
 from studies.runner.progress import Listener
 from studies.spec.planner import Planner
 from studies.study import beginning
+from studies.study.exam import Exam
 from studies.study.study import Study
 from studies.study.trial import Checkpoint
 from tests.studies.conftest import write_study
@@ -55,7 +56,7 @@ def judged(opened_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Map
     return {
         "checkpoints": checkpoints,
         "exam": worker.examine([(0, 2)], EXAM)[0],
-        "noise": worker.measurement_noise(),
+        "noise": worker.measure_units(),
     }
 
 
@@ -171,7 +172,7 @@ class EngineContract:
         for name in ("validation", "clip_text"):
             measured, expected = (card.metrics[name].difference.mean for card in (cards[1], judged["exam"]))
             assert measured == pytest.approx(expected, rel=0.05, abs=1e-2)
-        assert engine.measurement_noise() == pytest.approx(judged["noise"], rel=1e-3, abs=1e-3)
+        assert engine.measure_units() == pytest.approx(judged["noise"], rel=1e-3, abs=1e-3)
 
     def test_working_time_is_counted_by_kind(self, engine: Equipped) -> None:
         before = dict(engine.seconds)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from search.trial import Proposal
-from studies.engines.engine import Exam, Scored
+from studies.engines.engine import Scored
 from studies.engines.inline import open_worker
 from studies.study import beginning
+from studies.study.exam import Exam
 from tests.trainer.driving import relative_difference
 from trainer.lora_files import file, kohya
 from trainer.lora_files.layers import slot_state
@@ -57,7 +58,7 @@ def test_copying_is_asked_at_every_checkpoint_and_other_prompts_at_the_last(smal
     worker = open_worker(
         opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
     )
-    noise = worker.measurement_noise()
+    noise = worker.measure_units()
     assert {"validation", "clip_image", "clip_text", "memorisation"} <= noise.keys()
     worker.admit(Proposal(0, RECIPE), [])
     cards = []

@@ -44,7 +44,7 @@ def by_rule(weights: dict[str, float] | None = None, preference: float = 1.0, **
         weights=weights or {"validation": 1.0},
         guards=GuardsSection.model_validate(guards or {"memorisation": "off", "flexibility": "off"}),
         confirm=ConfirmSection(preference=preference),
-        spreads={"validation": 0.01},
+        units={"validation": 0.01},
     )
 
 

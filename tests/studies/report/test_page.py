@@ -247,7 +247,7 @@ def of_format_1(selection: Selection) -> dict[str, Any]:
         "trials": found["trials"],
         "rule": "The objective is ...",
         "winner": found["winner"] | {"reason": "Trial ..."},
-        "spreads": rule["spreads"],
+        "units": rule["units"],
         "shares_of_variance": found["shares_of_variance"],
         "pareto": found["pareto"],
         "candidates": found["candidates"],

@@ -130,7 +130,7 @@ def test_the_choice_and_its_figures_are_those_that_were_stored(finished: Path) -
     mean, error = STORED["objective"]
     assert winner.objective.mean == pytest.approx(mean, abs=2e-3)
     assert winner.objective.standard_error == pytest.approx(error, abs=2e-3)
-    assert selection.rule.spreads == pytest.approx(STORED["noise"], rel=1e-4)
+    assert selection.rule.units == pytest.approx(STORED["noise"], rel=1e-4)
     for name, (mean, error) in STORED["test"].items():  # type: ignore[attr-defined]
         found = selection.test.metrics[name].difference
         assert (found.mean, found.standard_error) == pytest.approx((mean, error), rel=5e-3, abs=5e-3)
@@ -169,4 +169,4 @@ def test_judge_on_the_studys_own_files_gives_the_same_type_by_the_same_rule(
         )
         assert one.objective is not None
         assert one.objective.mean == pytest.approx(own.objective, abs=0.02)
-    assert judged.rule.spreads == pytest.approx(selection.rule.spreads, rel=1e-4)
+    assert judged.rule.units == pytest.approx(selection.rule.units, rel=1e-4)

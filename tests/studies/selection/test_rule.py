@@ -11,7 +11,7 @@ RULE = Rule(
     weights={"validation": 1.0, "clip_image": 1.0},
     guards=GuardsSection(),
     confirm=ConfirmSection(),
-    spreads={"validation": 0.01, "clip_image": 0.5, "clip_text": 0.5},
+    units={"validation": 0.01, "clip_image": 0.5, "clip_text": 0.5},
 )
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import Measured, ScoreCard
-from studies.engines.engine import Exam
 from studies.report.choice import earlier_tests, reason
 from studies.selection.confirmation import SHORTLISTS
 from studies.selection.document import Selection
-from studies.selection.selection import conclude, provisional
+from studies.selection.verdict import conclude, provisional
+from studies.study.exam import Exam
 from studies.study.study import Study
 from studies.text.i18n import ENGLISH
 from tests.studies.invented import ExaminingEngine, invent

@@ -81,7 +81,7 @@ def checkpoint(epoch: int, found: ScoreCard) -> Checkpoint:
 
 def test_candidates_carry_their_reason_and_a_trial_is_barred_only_as_a_whole() -> None:
     rule = Rule(
-        weights={"validation": 1.0}, guards=GUARDS, confirm=ConfirmSection(), spreads={"validation": 0.01}
+        weights={"validation": 1.0}, guards=GUARDS, confirm=ConfirmSection(), units={"validation": 0.01}
     )
     fine, bad = checkpoint(1, copied(0.0)), checkpoint(2, copied(9.0))
     assert [c.barred is None for c in rule.candidates([fine, bad])] == [True, False]

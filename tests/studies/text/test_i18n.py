@@ -20,7 +20,7 @@ from search.trial import Point, Reason
 from studies.report import choice, explanation
 from studies.report.explanation import Coded
 from studies.report.study_page import write
-from studies.selection.selection import provisional
+from studies.selection.verdict import provisional
 from studies.text.i18n import LANGUAGES, TRANSLATED, Translator, path, translator
 from tests.studies import sentences
 from tests.studies.invented import HOSTILE, TRAP, Invented, invent

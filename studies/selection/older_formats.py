@@ -1,4 +1,4 @@
-"""Reads the documents of version 0.1, which had sentences and no format number (pure)."""
+"""Reads documents of older formats (pure)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ from typing import Any
 
 
 def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of the format before in today's terms.
+    """A document of any format before this one in today's terms; one of this one as it is.
 
     Raises:
-        ValueError: something is missing that version 0.1 always wrote.
+        ValueError: something is missing that its version always wrote.
     """
+    if "format" not in stored:
+        return _of_format_1(stored)
+    match stored:
+        case {"format": 2, "rule": {"spreads": spreads, **rule}, **rest}:
+            return {**rest, "rule": {**rule, "units": spreads}}
+    return dict(stored)
+
+
+def _of_format_1(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Format 1 had sentences, and no number."""
     match stored:
         case {
             "study": name,
@@ -28,7 +38,7 @@ def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
             return {
                 **{field: rest.get(field) for field in _AS_THEY_WERE},
                 "name": name,
-                "rule": {"weights": weights, "guards": guards, "confirm": confirm, "spreads": spreads},
+                "rule": {"weights": weights, "guards": guards, "confirm": confirm, "units": spreads},
                 "winner": {"rank": 0, **winner},
                 "confirmation": {**confirmation, "best": {field: best[field] for field in key}},
                 "tested_before": [dict(zip(key, other, strict=True)) for other in before],

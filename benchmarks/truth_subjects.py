@@ -1,0 +1,183 @@
+"""Images for studies that are judged from outside: styles that the micro base has not seen, and photographs.
+
+Fetched, never shipped: artwork from npm (`tools/artwork.py`), cut-outs of photographs from Debian's
+`tuxpaint-stamps-default`. Each subject keeps some of its images back: no study ever reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import artwork  # noqa: E402
+from artwork import Package  # noqa: E402
+
+KEPT_BACK = 32
+"""Most images of a subject that are shown to no study."""
+STAMPS = "tuxpaint-stamps-default"
+"""Debian's package of photographs (GPL-2)."""
+
+Pictures = Callable[[], Iterator[tuple[str, Image.Image]]]
+"""What each shows, in words, and the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one study learns."""
+
+    name: str
+    style: str
+    """As captions call it."""
+    images: int
+    """That the study is given."""
+    pictures: Pictures
+    chooses: bool
+    """Whether rules were chosen by it; the others are evidence."""
+
+    def write(self, folder: Path) -> None:
+        """Writes `images/10_<name>` for the study and `kept_back/`, captions beside the images."""
+        found = sorted(self.pictures(), key=lambda one: hashlib.sha256(one[0].encode()).digest())
+        mine, theirs = found[: self.images], found[self.images : self.images + KEPT_BACK]
+        _write(folder / "images" / f"10_{self.name}", mine, self.style)
+        _write(folder / "kept_back", theirs, self.style)
+
+
+def _write(folder: Path, pictures: list[tuple[str, Image.Image]], style: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for words, picture in pictures:
+        stem = words.replace(" ", "-")[:60]
+        picture.save(folder / f"{stem}.png")
+        (folder / f"{stem}.txt").write_text(f"{style} style, {words}")
+
+
+def _icons(npm: str, version: str) -> Package:
+    return Package(npm, f"@iconify-json/{npm}", version, "", "", "")
+
+
+OPENMOJI = _icons("openmoji", "1.2.29")
+BLACK_AND_WHITE = _icons("fluent-emoji-high-contrast", "1.2.6")
+LINES = _icons("streamline-emojis", "1.2.4")
+ONE_COLOUR = _icons("emojione-monotone", "1.2.1")
+ROUNDED = _icons("streamline-kameleon-color", "1.2.2")
+SIGNS = _icons("flat-color-icons", "1.2.3")
+BY_HAND = _icons("streamline-freehand-color", "1.2.2")
+FLUENT, FLAT = artwork.PACKAGES["fluent"], artwork.PACKAGES["fluentflat"]
+
+
+def _emoji(package: Package, *kinds: str, known: bool = True) -> Pictures:
+    """Pictures of some categories; `known`: only of concepts that the base has learnt in other styles."""
+
+    def pictures() -> Iterator[tuple[str, Image.Image]]:
+        sorts, learnt = artwork.categories(), frozenset(artwork.generated_concepts())
+        for slug, svg in artwork.drawings(package):
+            if sorts[slug] in kinds and (slug in learnt or not known):
+                yield artwork.words(slug), _raster(svg)
+
+    return pictures
+
+
+def _signs(package: Package) -> Pictures:
+    """Every picture of a set whose names are no emoji's; numbered and two-part doubles are left out."""
+
+    def pictures() -> Iterator[tuple[str, Image.Image]]:
+        icons = artwork.member(
+            artwork.fetch(package.npm, package.version, artwork.STATE / "packages"), "icons.json"
+        )
+        for slug, icon in sorted(icons["icons"].items()):
+            if not re.search(r"\d|-(duo|flat)$|left|right|up$|down$", slug):
+                yield artwork.words(slug), _raster(artwork._svg(icon, icons))
+
+    return pictures
+
+
+def _raster(svg: str) -> Image.Image:
+    return Image.fromarray(artwork.over(artwork.rasterise(svg, artwork.PIXELS), (255, 255, 255)))
+
+
+def _photographs(*folders: str) -> Pictures:
+    """Cut-outs below some folders of the stamps, drawings left out, on white."""
+
+    def pictures() -> Iterator[tuple[str, Image.Image]]:
+        told = set()
+        for path in sorted(path for folder in folders for path in (_stamps() / folder).rglob("*.png")):
+            text = path.with_suffix(".txt")
+            if "cartoon" in path.parts or path.stem.endswith("_mirror") or not text.exists():
+                continue
+            words = _words(text.read_text(encoding="utf-8", errors="replace").splitlines()[0])
+            if words and words not in told:
+                told.add(words)
+                yield words, _fitted(Image.open(path).convert("RGBA"))
+
+    return pictures
+
+
+def _words(sentence: str) -> str:
+    """`An Adelaide Rosella.` gives `adelaide rosella`."""
+    plain = re.sub(r"[^a-z ]", "", sentence.lower().split(".")[0])
+    return " ".join(word for word in plain.split() if word not in {"a", "an", "the"})
+
+
+def _fitted(picture: Image.Image) -> Image.Image:
+    """Whole, centred on a white square."""
+    side = artwork.PIXELS
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    canvas = Image.new("RGBA", (side, side))
+    canvas.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return Image.fromarray(artwork.over(np.asarray(canvas), (255, 255, 255)))
+
+
+@cache
+def _stamps() -> Path:
+    """Where the stamps lie; the first call fetches and unpacks them."""
+    place = artwork.STATE / "stamps"
+    if not (place / "usr").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            ["apt-get", "download", "-q", STAMPS], cwd=place, check=True, stdout=subprocess.DEVNULL
+        )
+        (archive,) = place.glob("*.deb")
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(place)], check=True)
+        archive.unlink()
+    return place / "usr" / "share" / "tuxpaint" / "stamps"
+
+
+ANIMALS, FOOD, OBJECTS = "Animals & Nature", "Food & Drink", "Objects"
+PLACES, FACES = "Travel & Places", "Smileys & Emotion"
+
+SUBJECTS = (
+    Subject("outlined-animals", "openmoji", 36, _emoji(OPENMOJI, ANIMALS), True),
+    Subject("black-objects", "high contrast", 36, _emoji(BLACK_AND_WHITE, OBJECTS, PLACES), True),
+    Subject("photographed-animals", "photograph", 36, _photographs("animals"), True),
+    Subject("rounded-signs", "kameleon", 24, _signs(ROUNDED), True),
+    Subject("faces", "streamline", 36, _emoji(LINES, FACES, known=False), True),
+    Subject("fluent-nature", "fluent", 96, _emoji(FLUENT, ANIMALS, FOOD), True),
+    Subject("flat-objects", "fluentflat", 36, _emoji(FLAT, OBJECTS, PLACES), False),
+    Subject("outlined-food", "openmoji", 24, _emoji(OPENMOJI, FOOD), False),
+    Subject("black-animals", "high contrast", 36, _emoji(BLACK_AND_WHITE, ANIMALS), False),
+    Subject("photographed-plants", "photograph", 36, _photographs("food", "plants"), False),
+    Subject("coloured-signs", "flat colour", 36, _signs(SIGNS), False),
+    Subject("one-colour", "monotone", 36, _emoji(ONE_COLOUR, FACES, PLACES), False),
+    Subject("by-hand", "freehand", 96, _signs(BY_HAND), False),
+    Subject("fluent-things", "fluent", 96, _emoji(FLUENT, OBJECTS, PLACES, FACES), False),
+    Subject("line-nature", "streamline", 24, _emoji(LINES, ANIMALS, FOOD, known=False), False),
+    Subject(
+        "photographed-things",
+        "photograph",
+        36,
+        _photographs("household", "clothes", "hobbies", "vehicles", "sports", "military", "medical", "space"),
+        False,
+    ),
+)
+"""Six that rules are chosen by, and ten, named before any was run, that test them."""

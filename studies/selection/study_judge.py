@@ -1,0 +1,130 @@
+"""A study's engine as the judge of its finalists: they are measured from their files, the test images once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import BaseModel
+
+from evaluation.scorecard import ScoreCard
+from search.selection import Candidate
+from search.trial import Proposal, Reason
+from studies.engines.engine import Engine
+from studies.errors import StudyError
+from studies.selection.document import Key
+from studies.selection.selection import RetrainingError, Tested
+from studies.spec.sections import ConfirmSection
+from studies.study import allowance
+from studies.study.exam import Exam
+from studies.study.study import Study
+from studies.study.trial import Trial
+
+TEST_CARE = 4
+"""How many times the confirmation's timesteps, seeds and other prompts the test has, which meets few checkpoints."""
+TESTED = "tested"
+"""Where the memory keeps what the test images said of every checkpoint that ever met them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyJudge:
+    """A study's engine, which measures finalists from their files."""
+
+    study: Study
+    engine: Engine
+    trials: Sequence[Trial]
+
+    @property
+    def care(self) -> ConfirmSection:
+        """How finalists are judged again: what is left of the judge's share decides."""
+        return allowance.confirmation(
+            self.study.spec.confirm, self._sizes, self._left * (1 - allowance.TESTING)
+        )
+
+    def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
+        """Cards with the label's seeds, in the order of the finalists."""
+        _bring(self.study, finalists)
+        keys = [finalist.key for finalist in finalists]
+        return self.engine.examine(keys, Exam.thorough(self.care, "validation", label))
+
+    def test(self, winner: Candidate, recipes: Sequence[Candidate]) -> Tested:
+        """The file that is handed over on the test images, beside the recipes' last; each meets them once."""
+        exam = self._test(1 + len(recipes))
+        care = exam.timesteps, exam.prompt_count
+        if reason := self._make(winner):
+            raise RetrainingError(winner.trial, reason)
+        keys = [winner.key, *(one.key for one in recipes if self._make(one) is None)]
+        met = [_Met.model_validate(entry) for entry in self.study.memory.recall(TESTED) or []]
+        known = {one.key: one.scores for one in met if one.care == care}
+        missing = [key for key in keys if key not in known]
+        if missing:
+            for key, card in zip(missing, self.engine.examine(missing, exam), strict=True):
+                known[key] = card
+                met.append(_Met(trial=key[0], epoch=key[1], care=care, scores=card, won=key == winner.key))
+            self.study.memory.remember(TESTED, [one.model_dump(mode="json") for one in met])
+        before = dict.fromkeys(one.key for one in met if one.won and one.key != winner.key)
+        return Tested(
+            known[winner.key],
+            {key: known[key] for key in keys[1:]},
+            tuple(Key(trial=trial, epoch=epoch) for trial, epoch in before),
+        )
+
+    def _test(self, checkpoints: int) -> Exam:
+        whole = Exam.thorough(self.study.spec.confirm, "test", "test", TEST_CARE)
+        sizes = replace(self._sizes, held_out=len(self.study.dataset.split.test))
+        return sizes.within(whole, self._left * allowance.TESTING / (checkpoints + 1))
+
+    @property
+    def _sizes(self) -> allowance.Sizes:
+        return allowance.Sizes.of(self.study.spec.judge, self._images)
+
+    @property
+    def _images(self) -> int:
+        return allowance.held_out(self.study.spec, self.study.dataset)
+
+    @property
+    def _left(self) -> float:
+        trained = sum(trial.images_trained for trial in self.trials)
+        checkpoints = sum(len(trial.checkpoints) for trial in self.trials)
+        return allowance.left(self.study.spec.judge, self._images, trained, checkpoints)
+
+    def _make(self, one: Candidate) -> Reason | None:
+        """Where trials hold out folds, the file is trained on all of them; why it could not be."""
+        proposal = Proposal(one.trial, dict(self.trials[one.trial].values))
+        reason = self.engine.retrain_on_all(proposal, one.epoch)
+        if reason is None and self.study.transfer:
+            self.study.transfer.push(self.study.workspace.trial(one.trial))
+        return reason
+
+
+class _Met(BaseModel):
+    """A checkpoint that has met the test images."""
+
+    trial: int
+    epoch: int
+    care: tuple[int, int]
+    """Timesteps an image, and how many captions were rendered."""
+    scores: ScoreCard
+    won: bool = True
+    """Whether it was the winner then, not a recipe that the winner was compared with."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.trial, self.epoch
+
+
+def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
+    """Fetches the finalists' files that other runners made.
+
+    Raises:
+        StudyError: there is no way to them.
+    """
+    for finalist in finalists:
+        folder, pattern = study.workspace.trial(finalist.trial), f"*-{finalist.epoch:06d}.safetensors"
+        if study.transfer:
+            study.transfer.fetch(folder, pattern)
+        if study.memory.is_shared and not list(folder.glob(pattern)):
+            raise StudyError(
+                f"{folder}: trial {finalist.trial} was trained by a runner whose folder this one cannot see; give all "
+                "runners the same --workspace, or set storage.checkpoints in the study file, and run again."
+            )

@@ -1,0 +1,185 @@
+"""How much may be judged: a share of the training, in rows of forward passes, so that no clock decides (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pydantic import BaseModel
+
+from evaluation.metrics.table import METRICS
+from evaluation.rendering import RenderSettings
+from studies.spec.planner import Planner
+from studies.spec.sections import ConfirmSection, JudgeSection
+from studies.spec.study_file import StudySpec
+from studies.study.exam import Exam
+from studies.study.folds import folds_of
+from trainer.data.dataset import Dataset
+
+ROWS_PER_TRAINED_IMAGE = 4.0
+"""What training on an image costs in rows of a forward pass: forward, backward through the frozen layers, LoRAs, all
+in smaller batches than the judge's. Measured on two cores: 4.3."""
+ROWS_PER_PICTURE = 3.0
+"""What decoding a picture and looking at it cost."""
+SEARCHING = 0.6
+"""Of all judging, the part that scores every checkpoint; the rest judges finalists again, and tests."""
+TESTING = 0.4
+"""Of that rest, what the test may take."""
+ENOUGH_STEPS = 6
+"""Sampling steps from which on more change little in what checkpoints are told apart by."""
+LEAST_STEPS, LEAST_TIMESTEPS, LEAST_PROMPTS, LEAST_OUTSIDE = 4, 4, 2, 2
+MEASUREMENTS_AT_ONCE = 3
+"""Finalists, about, that are still open after a round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What an exam's rows depend on beside itself."""
+
+    held_out: int
+    """Images, those of all folds together."""
+    own_prompts: int
+    """Prompts that the study file gives; 0 where captions are taken."""
+    picture: float
+    """Rows that a picture costs."""
+
+    @classmethod
+    def of(cls, judge: JudgeSection, held_out: int) -> Sizes:
+        """Those of a judge."""
+        settings = RenderSettings(judge.steps, judge.guidance, 0, 0, guided=judge.guided)
+        rows = judge.steps + settings.guided_steps + ROWS_PER_PICTURE
+        return cls(held_out, len(judge.prompts), rows)
+
+    def rows(self, exam: Exam) -> float:
+        """What an exam of one checkpoint costs."""
+        return self._losses(exam) + self._pictures(exam) + self._outside(exam)
+
+    def within(self, exam: Exam, rows: float) -> Exam:
+        """The exam, made smaller where it costs most until it fits, or until nothing can be spared."""
+        while self.rows(exam) > rows:
+            choices = sorted(self._smaller(exam), key=lambda choice: -choice[0])
+            if not choices:
+                break
+            exam = choices[0][1]
+        return exam
+
+    def _smaller(self, exam: Exam) -> Iterator[tuple[float, Exam]]:
+        """Each way to spare something, with what that part costs now."""
+        if exam.timesteps > LEAST_TIMESTEPS:
+            yield self._losses(exam), replace(exam, timesteps=exam.timesteps - 1)
+        if exam.seeds_per_prompt > 1:
+            yield self._pictures(exam), replace(exam, seeds_per_prompt=exam.seeds_per_prompt - 1)
+        elif self._prompts(exam) > LEAST_PROMPTS and not self.own_prompts:
+            yield self._pictures(exam), replace(exam, prompt_count=self._prompts(exam) - 1)
+        if exam.outside > LEAST_OUTSIDE:
+            yield self._outside(exam), replace(exam, outside=exam.outside - 1)
+
+    def _prompts(self, exam: Exam) -> int:
+        return self.own_prompts or min(exam.prompt_count, self.held_out)
+
+    def _losses(self, exam: Exam) -> float:
+        return float(self.held_out * exam.timesteps)
+
+    def _pictures(self, exam: Exam) -> float:
+        return self._prompts(exam) * exam.seeds_per_prompt * self.picture
+
+    def _outside(self, exam: Exam) -> float:
+        return exam.outside * self.picture
+
+
+def affordable(spec: StudySpec, dataset: Dataset) -> StudySpec:
+    """The study with a judge that keeps to its share of the training."""
+    folds = folds_of(dataset, spec.shared_plan.data.fold)
+    epoch = Planner(spec, dataset, 0).usual_epoch() * len(folds)
+    weighed = [METRICS[name].needs for name, weight in spec.objective.items() if weight]
+    judge = everyday(
+        spec.judge, held_out(spec, dataset), epoch, 2 if any("seeds" in of for of in weighed) else 1
+    )
+    return spec.model_copy(update={"judge": judge})
+
+
+def lowered(asked: BaseModel, given: BaseModel) -> dict[str, tuple[float, float]]:
+    """What was made less to keep to the share: of each field what was asked and what was given."""
+    before, after = asked.model_dump(), given.model_dump()
+    return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+
+
+def held_out(spec: StudySpec, dataset: Dataset) -> int:
+    """On how many images checkpoints are compared, those of all folds together."""
+    return sum(len(fold.captions) for fold in folds_of(dataset, spec.shared_plan.data.fold))
+
+
+def everyday(judge: JudgeSection, images: int, epoch_images: int, seeds: int) -> JudgeSection:
+    """How every checkpoint is judged, within the share of one epoch's training.
+
+    Args:
+        judge: as the study file has it: at most that.
+        images: on which checkpoints are compared, those of all folds together.
+        epoch_images: that all runs of a trial train on in an epoch.
+        seeds: renders of each prompt that the objective needs.
+    """
+    rows = judge.share * SEARCHING * ROWS_PER_TRAINED_IMAGE * epoch_images
+    found = judge
+    for change in (
+        {"steps": min(judge.steps, ENOUGH_STEPS)},
+        {"seen_images": min(judge.seen_images, 1)},
+        {"outside_prompt_count": 0},
+    ):
+        if everyday_rows(found, images) > rows:
+            found = found.model_copy(update=change)
+    sizes = Sizes.of(found, images)
+    spared = sizes.within(Exam.everyday(found, ""), rows - found.seen_images * found.timesteps)
+    found = found.model_copy(
+        update={
+            "timesteps": spared.timesteps,
+            "prompt_count": spared.prompt_count,
+            "seeds_per_prompt": max(spared.seeds_per_prompt, min(seeds, judge.seeds_per_prompt)),
+        }
+    )
+    while everyday_rows(found, images) > rows and found.steps > LEAST_STEPS:
+        found = found.model_copy(update={"steps": found.steps - 1})
+    return found
+
+
+def everyday_rows(judge: JudgeSection, images: int) -> float:
+    """What one checkpoint of the search costs to judge."""
+    exam = Exam.everyday(judge, "", judge.outside_prompt_count)
+    return Sizes.of(judge, images).rows(exam) + judge.seen_images * judge.timesteps
+
+
+def left(judge: JudgeSection, images: int, trained: int, checkpoints: int) -> float:
+    """Rows that are left for finalists and test after a search.
+
+    Args:
+        judge: which scored every checkpoint.
+        images: on which.
+        trained: images that all trials were trained on.
+        checkpoints: how many were scored.
+    """
+    whole = judge.share * ROWS_PER_TRAINED_IMAGE * trained
+    return max(whole - checkpoints * everyday_rows(judge, images), whole * (1 - SEARCHING) / 2)
+
+
+def confirmation(confirm: ConfirmSection, sizes: Sizes, rows: float) -> ConfirmSection:
+    """How finalists are judged again, within so many rows: first all of them, then those that are still open.
+
+    Args:
+        confirm: as the study file has it: at most that.
+        sizes: of the judge.
+        rows: that all rounds may cost together.
+    """
+    least = sizes.rows(sizes.within(Exam.thorough(confirm, "validation", ""), 0))
+    finalists = int(max(min(2, confirm.finalists), min(confirm.finalists, rows / 2 / least - 1)))
+    exam = sizes.within(Exam.thorough(confirm, "validation", ""), rows / 2 / (finalists + 1))
+    left = rows - (finalists + 1) * sizes.rows(exam)
+    rounds = 1 + int(max(0.0, left) / ((MEASUREMENTS_AT_ONCE + 1) * sizes.rows(exam)))
+    return confirm.model_copy(
+        update={
+            "finalists": finalists,
+            "timesteps": exam.timesteps,
+            "prompt_count": exam.prompt_count,
+            "seeds_per_prompt": exam.seeds_per_prompt,
+            "outside_prompt_count": exam.outside,
+            "rounds": min(confirm.rounds, rounds),
+        }
+    )
