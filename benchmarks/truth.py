@@ -57,7 +57,7 @@ def main() -> None:
     arguments = parser.parse_args()
     quiet()
     chosen = [subject for subject in SUBJECTS if not arguments.only or subject.name in arguments.only]
-    found = [_seen(subject, arguments.folder.resolve()) for subject in chosen]
+    found = [seen(subject, arguments.folder.resolve()) for subject in chosen]
     if arguments.grids:
         for one in found:
             print(one.grid(arguments.folder / f"{one.subject.name}.png"))
@@ -137,7 +137,8 @@ class Judged:
         return path
 
 
-def _seen(subject: Subject, folder: Path) -> Judged:
+def seen(subject: Subject, folder: Path) -> Judged:
+    """A subject's study, run and looked at; what is kept in the folder is not made again."""
     study = finished(subject, folder)
     return Judged(subject, study, told(subject, study, folder), noise_of(subject, study, folder))
 
