@@ -51,11 +51,11 @@ def _beaten(baselines: Sequence[Baseline]) -> Iterator[Reason]:
 def _undecided(decision: Decision, images: int) -> Iterator[Reason]:
     if decision.separable:
         return
-    best = decision.best
-    least = cheapest([decision.winner, *decision.close])
-    rivals = [one for one in decision.close if one.trial != best.trial]
+    best, alike = decision.best, [decision.winner, *decision.close]
+    least = cheapest(alike)
+    rivals = [one for one in alike if one.trial != best.trial]
     more = max(images * (growth(lead(best, one)) - 1) for one in rivals)
-    told = {"rivals": len({one.trial for one in decision.close}), "trial": least.trial, "epoch": least.epoch}
+    told = {"rivals": len({one.trial for one in alike}), "trial": least.trial, "epoch": least.epoch}
     if more <= MOST_IMAGES:
         yield Reason("cannot_tell", told | {"images": math.ceil(more)})
     else:
