@@ -71,22 +71,23 @@ class StudyJudge:
 
     def _test(self, checkpoints: int) -> Exam:
         whole = Exam.thorough(self.study.spec.confirm, "test", "test", TEST_CARE)
-        sizes = replace(self._sizes, held_out=len(self.study.dataset.split.test))
+        sizes = replace(self._sizes, held_out=allowance.Compared(len(self.study.dataset.split.test)))
         return sizes.within(whole, self._left * allowance.TESTING / (checkpoints + 1))
 
     @property
     def _sizes(self) -> allowance.Sizes:
-        return allowance.Sizes.of(self.study.spec.judge, self._images)
+        spec = self.study.spec
+        return allowance.Sizes.of(spec.judge, self._compared, allowance.needed(spec))
 
     @property
-    def _images(self) -> int:
+    def _compared(self) -> allowance.Compared:
         return allowance.held_out(self.study.spec, self.study.dataset)
 
     @property
     def _left(self) -> float:
         trained = sum(trial.images_trained for trial in self.trials)
         checkpoints = sum(len(trial.checkpoints) for trial in self.trials)
-        return allowance.left(self.study.spec.judge, self._images, trained, checkpoints)
+        return allowance.left(self.study.spec.judge, self._compared, trained, checkpoints)
 
     def _make(self, one: Candidate) -> Reason | None:
         """Where trials hold out folds, the file is trained on all of them; why it could not be."""
