@@ -29,7 +29,7 @@ def explained(selection: Selection) -> Selection:
 
 def answer(selection: Selection, say: Translator = ENGLISH) -> str:
     """All that the choice comes to, the most important first; empty before there is a verdict."""
-    return say(" ").join(_answered(selection, one, say) for one in selection.answers)
+    return " ".join(_answered(selection, one, say) for one in selection.answers)
 
 
 def headline(selection: Selection, use: str, say: Translator = ENGLISH) -> str:

@@ -33,8 +33,9 @@ def answers(
 def _refusals(winner: Candidate, tested: bool) -> Iterator[Reason]:
     above = above_base(winner)
     if not clear(above):
-        code = "worse_than_base" if above.mean <= 0 else "not_above_base"
-        yield Reason(code, _figures(above) | {"tested": tested})
+        yield Reason(
+            "worse_than_base" if above.mean <= 0 else "not_above_base", _figures(above) | {"tested": tested}
+        )
     if tested and winner.barred:
         yield Reason("guard_on_test", {"by": winner.barred.code, **winner.barred.values})
 

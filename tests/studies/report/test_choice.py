@@ -160,7 +160,10 @@ def test_what_fresh_seeds_cannot_tell_apart_is_answered_with_what_would() -> Non
             "Nothing clearly beats the base model: the best checkpoint found is +0.10 ± 0.20 ahead of it, "
             "which may be noise.",
         ),
-        (Reason("guard_on_test", {"by": "told", "text": "it copies"}), "Do not use it: on the test images it copies."),
+        (
+            Reason("guard_on_test", {"by": "told", "text": "it copies"}),
+            "Do not use it: on the test images it copies.",
+        ),
         (
             Reason("recipe_better", {"trial": 1, "epoch": 2, "mean": 0.4, "error": 0.1}),
             "The search did not help: the study file's own recipe, trial 1, epoch 2, is 0.40 ± 0.10 better on the "

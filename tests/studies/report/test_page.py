@@ -125,7 +125,8 @@ def test_says_how_to_use_the_file_and_what_the_search_had_to_beat(finished: Inve
     (recipe,) = finished.selection.baselines
     ahead = f"{recipe.lead.mean:+.2f} ± {recipe.lead.standard_error:.2f}"
     assert (
-        f"Against the study file's recipe trial 0, epoch 6, trained to its end without pruning: {ahead}." in words
+        f"Against the study file's recipe trial 0, epoch 6, trained to its end without pruning: {ahead}."
+        in words
     )
     assert "the loss became nan after 17 images" in words
 
@@ -239,7 +240,12 @@ def test_a_verdict_of_the_format_before_still_has_a_page(rich: Invented) -> None
 
 def test_a_verdict_of_format_2_is_read_with_its_noise_as_the_units(rich: Invented) -> None:
     stored = rich.selection.to_json()
-    del stored["answers"], stored["baselines"], stored["confirmation"]["care"], stored["explanation"]["answer"]
+    del (
+        stored["answers"],
+        stored["baselines"],
+        stored["confirmation"]["care"],
+        stored["explanation"]["answer"],
+    )
     stored["rule"]["spreads"] = stored["rule"].pop("units")
     found = document.parse(stored | {"format": 2})
     assert found is not None
