@@ -50,7 +50,7 @@ class StudyJudge:
     def test(self, winner: Candidate, recipes: Sequence[Candidate]) -> Tested:
         """The file that is handed over on the test images, beside the recipes' last; each meets them once."""
         exam = self._test(1 + len(recipes))
-        care = exam.timesteps, exam.prompt_count
+        care = exam.timesteps, exam.prompt_count, exam.seeds_per_prompt, exam.outside
         if reason := self._make(winner):
             raise RetrainingError(winner.trial, reason)
         keys = [winner.key, *(one.key for one in recipes if self._make(one) is None)]
@@ -103,8 +103,8 @@ class _Met(BaseModel):
 
     trial: int
     epoch: int
-    care: tuple[int, int]
-    """Timesteps an image, and how many captions were rendered."""
+    care: tuple[int, ...]
+    """Timesteps an image, how many captions were rendered, with how many seeds, and how many prompts outside."""
     scores: ScoreCard
     won: bool = True
     """Whether it was the winner then, not a recipe that the winner was compared with."""

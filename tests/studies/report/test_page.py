@@ -131,6 +131,14 @@ def test_says_how_to_use_the_file_and_what_the_search_had_to_beat(finished: Inve
     assert "the loss became nan after 17 images" in words
 
 
+def test_says_what_was_lowered_to_keep_to_the_judges_share(finished: Invented, page: Page) -> None:
+    asked, given = finished.study.asked, finished.study.spec.judge
+    assert asked is not None and asked.steps > given.steps
+    words = " ".join(" ".join(page.texts).split())
+    assert "judging keeps to 15% of the training (judge.share): judge." in words
+    assert f"judge.steps {given.steps} (of {asked.steps})" in words
+
+
 def test_unfinished_study_without_clip_has_a_provisional_report(tmp_path: Path) -> None:
     found = invent(tmp_path, trials=4, clip=False, finished=False)
     text = write(found.study, found.selection).read_text(encoding="utf-8")

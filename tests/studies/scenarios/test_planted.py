@@ -63,6 +63,7 @@ steps = 6
 guidance = 3.0
 timesteps = 8
 seen_images = 6
+share = 1
 [guards]
 memorisation = "off"
 [pack]

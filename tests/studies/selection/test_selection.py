@@ -11,6 +11,7 @@ import pytest
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import Measured, ScoreCard
+from search.trial import Proposal, Reason
 from studies.report.choice import earlier_tests, reason
 from studies.selection.confirmation import SHORTLISTS
 from studies.selection.document import Selection
@@ -45,6 +46,17 @@ class Ranking(ExaminingEngine):
             values = [mean + 0.01 * sign * place for sign in (1, -1, 1, -1)]
             cards.append(measured(card, "validation", mean, 0.005, values))
         return cards
+
+
+@dataclass(frozen=True)
+class Counting(Ranking):
+    """Notes who meets the test images."""
+
+    tests: list[tuple[int, int]] = field(default_factory=list)
+
+    def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
+        self.tests.extend(checkpoints if exam.side == "test" else ())
+        return super().examine(checkpoints, exam)
 
 
 @pytest.fixture
@@ -93,6 +105,19 @@ def test_the_winner_is_tested_beside_the_last_epoch_of_each_recipe_of_the_file(u
     assert recipe.lead.mean == pytest.approx(ahead)
 
 
+def test_a_recipe_that_cannot_be_trained_on_all_folds_is_left_out_and_the_winner_stands(
+    unfinished: Study,
+) -> None:
+    @dataclass(frozen=True)
+    class Full(Ranking):
+        def retrain_on_all(self, proposal: Proposal, epoch: int) -> Reason | None:  # type: ignore[override]
+            return Reason("memory_ran_out") if proposal.number == 0 else None
+
+    selection = conclude(unfinished, Full(unfinished, clip=False, gain=0.05))
+    assert selection.winner.trial != 0 and selection.test is not None
+    assert (selection.baselines, [one.code for one in selection.answers]) == ((), ["better"])
+
+
 def test_who_is_clearly_behind_is_not_heard_again(unfinished: Study) -> None:
     @dataclass(frozen=True)
     class LastBehind(Ranking):
@@ -123,15 +148,9 @@ def test_a_verdict_stands_until_the_rule_or_the_trials_change(unfinished: Study)
 def test_a_checkpoint_meets_the_test_images_once_and_a_second_one_says_so(unfinished: Study) -> None:
     tests: list[tuple[int, int]] = []
 
-    @dataclass(frozen=True)
-    class Counting(Ranking):
-        def examine(self, checkpoints: Sequence[tuple[int, int]], exam: Exam) -> list[ScoreCard]:
-            tests.extend(checkpoints if exam.side == "test" else ())
-            return super().examine(checkpoints, exam)
-
     def told(preference: float, gain: float) -> Selection:
         study = changed(unfinished, "confirm", preference=preference)
-        return conclude(study, Counting(study, clip=False, gain=gain))
+        return conclude(study, Counting(study, clip=False, gain=gain, tests=tests))
 
     first, same, other = told(0.5, 0.05), told(0.6, 0.05), told(0.7, -0.05)
     assert first.winner.file == same.winner.file != other.winner.file
@@ -143,6 +162,16 @@ def test_a_checkpoint_meets_the_test_images_once_and_a_second_one_says_so(unfini
     assert earlier_tests(other, ENGLISH).startswith(
         f"Earlier choices met these images too: trial {tests[0][0]}"
     )
+
+
+def test_who_met_the_test_images_with_other_seeds_meets_them_again_beside_a_new_one(
+    unfinished: Study,
+) -> None:
+    conclude(unfinished, Ranking(unfinished, clip=False, gain=0.05))
+    study = changed(unfinished, "confirm", seeds_per_prompt=1)
+    engine = Counting(study, clip=False, gain=0.05)
+    again = conclude(study, engine)
+    assert engine.tests == [again.winner.key, (0, 6)]
 
 
 def test_where_guards_bar_every_finalist_those_who_come_next_are_heard(unfinished: Study) -> None:
