@@ -1,14 +1,13 @@
-"""How far the chosen checkpoint is from the best one, on images and seeds that no choice has seen.
+"""How far the chosen checkpoint is from the best one, by two truths, on pictures that no choice has seen.
 
-Each study searches on its own pictures: other styles and subjects than the demonstration's. Afterwards every
-checkpoint of every trial is judged again on the study's test images, with far more renders than the search
-had: the truth. The regret of a choice is its distance from the best checkpoint in the study's objective, as a share
-of the range between the best and the worst. Beside lorasearch's choice stand the ways by which people choose.
+Of every study of `benchmarks/truth.py`, each checkpoint of each trial is judged again on the pictures that were kept
+back, with far more renders than the search had: its own truth. The eyes of that benchmark are the other. The regret
+of a choice is its distance from the best checkpoint, as a share of the range between the best and the worst. Beside
+lorasearch's choice stand the ways by which people choose.
 
-    .venv/bin/python benchmarks/regret.py
+    .venv/bin/python -m benchmarks.regret --folder .micro/truth
 
-The artwork is fetched from npm when it is not in .micro/ yet (`tools/artwork.py`). With --folder, finished studies
-are kept there and not run again.
+Studies are shared with `benchmarks/truth.py`; what is finished is kept in the folder.
 """
 
 from __future__ import annotations
@@ -16,175 +15,120 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
-import tempfile
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+from benchmarks.truth import Judged, seen
+from benchmarks.truth_studies import ASSETS, Key
+from benchmarks.truth_subjects import SUBJECTS
+from evaluation.scorecard import ScoreCard
+from studies.commands.judge_request import JudgeOptions, examine
+from studies.errors import quiet
+from studies.selection.file_judge import FileJudge
+from studies.selection.rule import Rule
+from studies.study.study import UNITS
+from studies.study.trial import Checkpoint, read_trials
+from trainer.files import write_whole
 
-import artwork  # noqa: E402
-
-from evaluation.scorecard import ScoreCard  # noqa: E402
-from search.curve import best  # noqa: E402
-from studies.engines.engine import Exam  # noqa: E402
-from studies.engines.inline import open_worker  # noqa: E402
-from studies.errors import quiet  # noqa: E402
-from studies.runner.progress import LineLog  # noqa: E402
-from studies.runner.runner import Runner  # noqa: E402
-from studies.selection import document  # noqa: E402
-from studies.selection.rule import Rule  # noqa: E402
-from studies.spec import toml  # noqa: E402
-from studies.study import beginning  # noqa: E402
-from studies.study.study import UNITS, Study  # noqa: E402
-from studies.study.trial import Checkpoint, Trial, read_trials  # noqa: E402
-from trainer.files import write_whole  # noqa: E402
-
-LIBRARY = ROOT / "studies" / "library"
-IMAGES = 96
-TRUTH = Exam("test", 16, 34, 2, "truth", 0)
-"""Timesteps an image, prompts, and seeds a prompt: 68 renders a checkpoint, where a search has 4."""
+CARE = {"prompt_count": 21, "seeds_per_prompt": 2, "timesteps": 16, "steps": 12, "outside_prompt_count": 0}
+"""42 renders a checkpoint, where a search has a handful."""
 OURS = "lorasearch"
-artwork.PACKAGES["openmoji"] = artwork.Package(
-    "openmoji",
-    "@iconify-json/openmoji",
-    "1.2.29",
-    "OpenMoji",
-    "CC BY-SA 4.0",
-    "https://openmoji.org",
-)
-STYLES = ("fluentflat", "openmoji", "fluent")
-"""Those that the micro base has not seen: there is something to learn."""
-CATEGORIES = ("Food & Drink", "Objects", "Travel & Places", "Activities", "Animals & Nature")
-SUBJECTS = [(STYLES[i % 3], CATEGORIES[i % 5]) for i in range(15)]
-"""All pairs of a style and a subject; `confirm.preference` was chosen on the first ten."""
 
-Key = tuple[int, int]
-"""Trial and epoch."""
+
+@dataclass(frozen=True)
+class Regrets:
+    """Of every way to choose in one study, shares of the range."""
+
+    own: Mapping[str, float]
+    independent: Mapping[str, float]
 
 
 def main() -> None:
-    """Prints a table and, last, one JSON object."""
+    """Prints two tables and, last, one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=len(SUBJECTS))
-    parser.add_argument("--first", type=int, default=0, help="number of the first study")
-    parser.add_argument("--folder", type=Path, help="keeps what is finished")
+    parser.add_argument("--folder", type=Path, default=Path(".micro/truth"), help="keeps what is finished")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="names of subjects; else those that chose no rule"
+    )
     arguments = parser.parse_args()
     quiet()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = (arguments.folder or Path(scratch)).resolve()
-        found = [_regrets(folder, number) for number in range(arguments.first, arguments.studies)]
-    _print(found)
+    wanted = [s for s in SUBJECTS if (s.name in arguments.only if arguments.only else not s.chooses)]
+    found = [_regrets(seen(subject, arguments.folder.resolve()), arguments.folder) for subject in wanted]
+    own = _print("by the objective on the pictures kept back", [one.own for one in found])
+    other = _print("by eyes that chose nothing", [one.independent for one in found])
+    ours, independent = own.pop(OURS), other.pop(OURS)
+    figures = {**ours, "studies": len(found), "baselines": own}
+    figures |= {f"independent_{name}": value for name, value in independent.items()}
+    print(json.dumps(figures | {"independent_baselines": other}))
 
 
-def _print(found: Sequence[Mapping[str, float]]) -> None:
-    table = Table(title="regret in per cent of the range between best and worst checkpoint")
+def _print(title: str, found: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    table = Table(title=f"regret in per cent of the range between best and worst checkpoint, {title}")
     table.add_column("choice")
     for column in ("median", "worst", "mean"):
         table.add_column(column, justify="right")
     table.add_column("by study")
     figures = {}
     for name in found[0]:
-        values = [regrets[name] for regrets in found]
+        values = [100 * regrets[name] for regrets in found]
         summary = (statistics.median(values), max(values), statistics.fmean(values))
-        figures[name] = {"median": round(summary[0], 4), "worst": round(summary[1], 4)}
-        table.add_row(name, *(f"{100 * v:.1f}" for v in summary), " ".join(f"{100 * v:.0f}" for v in values))
-    Console().print(table)
-    ours = figures.pop(OURS)
-    print(json.dumps({**ours, "studies": len(found), "baselines": figures}))
+        figures[name] = {"median": round(summary[0], 2), "worst": round(summary[1], 2)}
+        table.add_row(name, *(f"{v:.1f}" for v in summary), " ".join(f"{v:.0f}" for v in values))
+    Console(width=120).print(table)
+    return figures
 
 
-def _regrets(folder: Path, number: int) -> dict[str, float]:
-    """The regret of every way to choose in one study."""
-    place = folder / f"study-{number}"
-    kept = place / "truth.json"
+def _regrets(one: Judged, folder: Path) -> Regrets:
+    rule = Rule.of(one.study.spec, one.study.memory.recall(UNITS))
+    own = {key: rule.objective(card).mean for key, card in _again(one, folder).items()}
+    independent = {key: -one.figure(key) for key in own}
+    picks = {OURS: one.selection.winner.key, **{name: choose(one) for name, choose in CHOICES.items()}}
+    return Regrets(_shares(own, picks), _shares(independent, picks))
+
+
+def _shares(figures: Mapping[Key, float], picks: Mapping[str, Key]) -> dict[str, float]:
+    """Regrets where more is better."""
+    high, low = max(figures.values()), min(figures.values())
+    return {name: (high - figures[key]) / (high - low) for name, key in picks.items()}
+
+
+def _again(one: Judged, folder: Path) -> dict[Key, ScoreCard]:
+    """Every checkpoint's card on the pictures that were kept back."""
+    place = folder / one.subject.name
+    kept = place / "kept_back.json"
     if not kept.exists():
-        write_whole(kept, json.dumps(_truth(place, number)).encode())
-    opened = beginning.reopen(place / "workspace")
-    rule = Rule.of(opened.spec, opened.memory.recall(UNITS))
-    truth = {
-        (trial, epoch): rule.objective(ScoreCard.model_validate(scores)).mean
-        for trial, epoch, scores in json.loads(kept.read_text())
-    }
-    high, low = max(truth.values()), min(truth.values())
-    regrets = {name: (high - truth[choose(opened)]) / (high - low) for name, choose in CHOICES.items()}
-    style, category = SUBJECTS[number]
-    shown = ", ".join(f"{name} {100 * regret:.1f}" for name, regret in regrets.items())
-    print(f"{number}: {style}, {category}, {len(truth)} checkpoints: {shown}", flush=True)
-    return regrets
+        files = {one.study.workspace.root / c.file: c.key for c in one.checkpoints.values()}
+        options = JudgeOptions(
+            list(files),
+            ASSETS / "micro-sd",
+            place / "images",
+            place / "judged_again",
+            place / "kept_back",
+            str(ASSETS / "micro-clip"),
+        )
+        request = examine(options)
+        request = replace(request, judge=request.judge.model_copy(update=CARE))
+        scored = FileJudge(request, lambda _: None).score(range(len(request.files)))
+        cards = zip(request.files, scored, strict=True)
+        told = [(*files[file.path], card.to_json()) for file, (card, _) in cards]
+        write_whole(kept, json.dumps(told).encode())
+    stored = json.loads(kept.read_text())
+    return {(trial, epoch): ScoreCard.model_validate(card) for trial, epoch, card in stored}
 
 
-def _truth(place: Path, number: int) -> list[tuple[int, int, Mapping[str, Any]]]:
-    """Runs a study and judges all its checkpoints on the test images: (trial, epoch, scores)."""
-    path = _write_study(place, number)
-    opened = beginning.begin(path, place / "workspace")
-    watch = LineLog(Console(quiet=True))
-    worker = open_worker(opened.spec, opened.workspace, opened.dataset, opened.seed, watch.stepped)
-    worker.limit_pack(int(opened.spec.pack.size))
-    Runner(opened, worker, watch).run()
-    keys = [one.key for trial in read_trials(opened.memory) for one in _usable(trial)]
-    size, scores = int(opened.spec.pack.size), list[ScoreCard]()
-    for start in range(0, len(keys), size):
-        scores += worker.examine(keys[start : start + size], TRUTH)
-    return [(*key, card.to_json()) for key, card in zip(keys, scores, strict=True)]
+def _last_of_best(one: Judged) -> Key:
+    trials = [trial for trial in read_trials(one.study.memory) if trial.best]
+    champion = max(trials, key=lambda trial: trial.objective or 0.0)
+    return max(key for key in one.checkpoints if key[0] == champion.number)
 
 
-def _write_study(place: Path, number: int) -> Path:
-    """The pictures and the study file."""
-    style, category = SUBJECTS[number]
-    folder = place / "images" / f"10_{style}"
-    folder.mkdir(parents=True, exist_ok=True)
-    kinds = artwork.categories()
-    gallery = artwork.gallery(style)
-    names = [n for n in gallery.names if kinds.get(n) == category and n not in artwork.DEMO_CONCEPTS]
-    chosen = gallery.only(names[:: max(1, len(names) // IMAGES)][:IMAGES])
-    for name, picture in zip(chosen.names, chosen.on_white(), strict=True):
-        Image.fromarray(picture).save(folder / f"{name}.png")
-        (folder / f"{name}.txt").write_text(f"{style} style, {artwork.words(name)}")
-    table = tomllib.loads((LIBRARY / "quickstart.toml").read_text())
-    table["study"] = {"name": "regret", "seed": 100 + number}
-    table["plan"]["base"]["path"] = str(LIBRARY / "assets" / "micro-sd")
-    table["plan"]["data"]["folder"] = str(place / "images")
-    clip = str(LIBRARY / "assets" / "micro-clip")
-    table["judge"] = {"clip": clip, "steps": 6, "guidance": 3.0, "outside_prompt_count": 0}
-    table["confirm"] = {"outside_prompt_count": 0}
-    table["objective"] = {"validation": 1.0, "clip_image": 0.25}
-    table["budget"] = {"trials": 12, "images_per_trial": 384}
-    table["split"] = {"validation": 0.25, "test": 0.35}
-    table["search"]["pruner"] = {"name": "pace"}
-    table["search"]["space"]["data.repeats"] = {"choices": [2, 4]}
-    first = "".join(toml.section("[[first]]", recipe) for recipe in table.pop("first"))
-    path = place / "study.toml"
-    path.write_text("".join(toml.section(f"[{n}]", entries) for n, entries in table.items()) + first)
-    return path
-
-
-def _usable(trial: Trial) -> list[Checkpoint]:
-    return [one for one in trial.checkpoints if one.scores.unusable is None]
-
-
-def _ours(opened: Study) -> Key:
-    selection = document.read(opened.workspace)
-    assert selection is not None
-    return selection.winner.key
-
-
-def _last_of_best(opened: Study) -> Key:
-    trials = [trial for trial in read_trials(opened.memory) if _usable(trial)]
-    champion = max(trials, key=lambda trial: best(trial.curve) or 0.0)
-    return _usable(champion)[-1].key
-
-
-def _lowest(figure: Callable[[Checkpoint], float]) -> Callable[[Study], Key]:
-    def choose(opened: Study) -> Key:
-        return min((figure(c), *c.key) for trial in read_trials(opened.memory) for c in _usable(trial))[1:]
+def _lowest(figure: Callable[[Checkpoint], float]) -> Callable[[Judged], Key]:
+    def choose(one: Judged) -> Key:
+        return min((figure(checkpoint), *key) for key, checkpoint in one.checkpoints.items())[1:]
 
     return choose
 
@@ -193,13 +137,19 @@ def _rise(metric: str) -> Callable[[Checkpoint], float]:
     return lambda checkpoint: checkpoint.scores.metrics[metric].difference.mean
 
 
-CHOICES: Mapping[str, Callable[[Study], Key]] = {
-    OURS: _ours,
+def _best_recipe(one: Judged) -> Key:
+    """The last epoch of the recipe with the lowest validation loss there."""
+    return min(one.recipes, key=lambda key: _rise("validation")(one.checkpoints[key]))
+
+
+CHOICES: Mapping[str, Callable[[Judged], Key]] = {
     "last epoch of the best trial": _last_of_best,
+    "last epoch of the better recipe": _best_recipe,
     "lowest training loss": _lowest(lambda checkpoint: checkpoint.training_loss or 0.0),
     "lowest validation loss": _lowest(_rise("validation")),
     "highest CLIP image": _lowest(lambda checkpoint: -_rise("clip_image")(checkpoint)),
     "highest CLIP text": _lowest(lambda checkpoint: -_rise("clip_text")(checkpoint)),
+    "smallest style distance": _lowest(_rise("style")),
 }
 
 

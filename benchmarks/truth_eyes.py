@@ -6,7 +6,6 @@ section 2.2).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ class Seen:
     """What is seen in n pictures."""
 
     content: Tensor
-    """Unit length, shape (n, 1280)."""
+    """Shape (n, 1280); of single pictures of unit length."""
     style: tuple[Tensor, ...]
     """A layer each: Gram matrices, shape (n, channels, channels)."""
 
@@ -36,9 +35,10 @@ class Seen:
         layers = zip(*(part.style for part in parts), strict=True)
         return cls(torch.cat([p.content for p in parts]), tuple(torch.cat(layer) for layer in layers))
 
-    def take(self, rows: Tensor | Sequence[int]) -> Seen:
-        """Some of the pictures."""
-        return Seen(self.content[rows], tuple(layer[rows] for layer in self.style))
+    def mean(self, seeds: int) -> Seen:
+        """The mean over each caption's pictures, of rows that run over the captions, then over the seeds."""
+        content, *style = (part.unflatten(0, (seeds, -1)).mean(dim=0) for part in (self.content, *self.style))
+        return Seen(content, tuple(style))
 
 
 class Eyes:
@@ -77,21 +77,33 @@ def _gram(features: Tensor) -> Tensor:
 
 
 def content_distance(renders: Seen, real: Seen) -> Tensor:
-    """1 - cosine of each render to the real picture of its caption: shape (n,)."""
+    """1 - cosine of each caption's pictures, on average, to the real one: shape (captions,)."""
     return 1 - (renders.content * real.content).sum(dim=1)
 
 
-def style_distance(renders: Seen, real: Seen) -> float:
+def style_distance(renders: Seen, real: Seen, shares: Tensor) -> Tensor:
     """How far the mean Gram matrices of two sets lie apart, as a share of the real one's size; mean over layers.
 
     The squared distance of two sample means is too large by the variances of both, which are taken off: two
     samples of one style have a distance near 0.
+
+    Args:
+        renders: a row a caption.
+        real: likewise.
+        shares: how much each caption counts, shape (draws, captions); rows add up to 1.
+
+    Returns:
+        Shape (draws,).
     """
-    return sum(map(_apart, renders.style, real.style)) / len(real.style)
+    found = [
+        _apart(ours.flatten(1), theirs.flatten(1), shares)
+        for ours, theirs in zip(renders.style, real.style, strict=True)
+    ]
+    return torch.stack(found).mean(dim=0)
 
 
-def _apart(ours: Tensor, theirs: Tensor) -> float:
-    squared = (ours.mean(0) - theirs.mean(0)).square().sum()
-    chance = sum(layer.var(dim=0).sum() / len(layer) for layer in (ours, theirs))
-    size = theirs.mean(0).square().sum()
-    return math.sqrt(max(0.0, float((squared - chance) / size)))
+def _apart(ours: Tensor, theirs: Tensor, shares: Tensor) -> Tensor:
+    mine, wanted = shares @ ours, shares @ theirs
+    chance = sum(side.var(dim=0).sum() / len(side) for side in (ours, theirs))
+    squared = ((mine - wanted).square().sum(dim=1) - chance).clamp(min=0)
+    return (squared / wanted.square().sum(dim=1)).sqrt()

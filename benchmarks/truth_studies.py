@@ -5,6 +5,7 @@ Everything is kept in one folder a subject and made once: `workspace/` (the stud
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,10 @@ from evaluation.rendering import RenderSettings, render
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject as Shown
 from studies.commands import init
+from studies.engines import units
 from studies.engines.inline import open_worker
 from studies.engines.judge_builder import JudgeBuilder
+from studies.runner.preparation import probed
 from studies.runner.progress import LineLog
 from studies.runner.runner import Runner
 from studies.spec.planner import Planner
@@ -65,22 +68,29 @@ class Truth:
 
 def finished(subject: Subject, folder: Path) -> Study:
     """The subject's study, run to its end; a finished one is only opened."""
+    workspace = folder / subject.name / "workspace"
+    if not (workspace / "selection.json").exists():
+        run(begun(subject, folder))
+    return beginning.reopen(workspace)
+
+
+def begun(subject: Subject, folder: Path) -> Study:
+    """The subject's study, as `init` writes it."""
     place = folder / subject.name
-    path, workspace = place / "study.toml", place / "workspace"
-    if (workspace / "selection.json").exists():
-        return beginning.reopen(workspace)
+    path = place / "study.toml"
     if not path.exists():
         subject.write(place)
         _write_study(place, path)
-    study = beginning.begin(path, workspace)
+    return beginning.begin(path, place / "workspace")
+
+
+def run(study: Study) -> dict[str, float]:
+    """Runs a study, or goes on with it: seconds of this run by kind of work."""
     watch = LineLog(Console(quiet=True))
     worker = open_worker(study.spec, study.workspace, study.dataset, study.seed, watch.stepped)
-    worker.limit_pack(PACK)
-    from studies.runner.preparation import probed
-
+    worker.limit_pack(int(study.spec.pack.size))
     Runner(probed(study, worker, watch), worker, watch).run()
-    write_whole(place / "seconds.txt", repr(worker.seconds).encode())
-    return beginning.reopen(workspace)
+    return dict(worker.seconds)
 
 
 def _write_study(place: Path, path: Path) -> None:
@@ -113,6 +123,23 @@ def told(subject: Subject, study: Study, folder: Path) -> Truth:
             pictures[key] = stored["pictures"]
         seen[key] = _seen(eyes, path, pictures[key])
     return Truth(eyes.look(real), seen, pictures)
+
+
+def noise_of(subject: Subject, study: Study, folder: Path) -> dict[str, float]:
+    """How much each metric moves when the base model is measured again; for the rule that weighed by that."""
+    path = folder / subject.name / "noise.json"
+    if not path.exists():
+        template = Planner(study.spec, study.dataset, study.seed).plan({})
+        pack = session.open(template, study.dataset, study.workspace.cache, 1)
+        builder = JudgeBuilder(
+            study.spec.judge, pack.data, pack.bank, template.seed, template.data.resolution
+        )
+        first, again = (
+            [builder.build(Exam.everyday(study.spec.judge, label))] for label in ("search", "again")
+        )
+        write_whole(path, json.dumps(units.noise(first, again)).encode())
+    found: dict[str, float] = json.loads(path.read_text())
+    return found
 
 
 def judged(study: Study, folder: Path) -> dict[Key, tuple[ScoreCard | None, np.ndarray]]:

@@ -12,6 +12,7 @@ import train_clip
 import train_vae
 from artwork import ASSETS, SEEN_STYLES, UNSEEN_STYLE
 from export import MICRO_CLIP, shipped_pipeline
+from recognition import recognised
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -21,6 +22,7 @@ GOALS = {
     "vae_psnr_unseen": ">= 24 dB",
     "base_validation_loss": "below untrained",
     "untrained_validation_loss": "",
+    "renders_recognised": ">= 0.80",
     "clip_unseen_style": ">= 0.70",
     "clip_unseen_concepts": ">= 0.40",
     "clip_unseen_concepts_with_keywords": ">= 0.40",
@@ -68,7 +70,10 @@ def figures() -> dict[str, float]:
     """Returns every figure by its name."""
     pipeline = shipped_pipeline()
     found = {"vae_psnr_unseen": train_vae.psnr(pipeline.vae, train_vae.unseen())}
-    found |= base_figures(pipeline) | clip_figures(shipped_clip()) | {"megabytes": megabytes()}
+    clip = shipped_clip()
+    with torch.no_grad():
+        found |= base_figures(pipeline) | {"renders_recognised": recognised(pipeline, clip)}
+    found |= clip_figures(clip) | {"megabytes": megabytes()}
     return {name: round(value, 4) for name, value in found.items()}
 
 

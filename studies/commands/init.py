@@ -15,6 +15,7 @@ from studies.errors import StudyError
 from studies.spec import study_file
 from studies.spec.image_folders import concept
 from studies.spec.paths import is_hub_name, study_name
+from studies.spec.sections import WEIGHTS
 from studies.spec.toml import comment, key, value
 from trainer.bases import find
 from trainer.bases.errors import BaseModelError
@@ -22,6 +23,11 @@ from trainer.files import write_whole
 from trainer.plans.base import BasePlan
 
 SEED = 7
+_WEIGHED = {
+    "validation": "loss on held-out images, against the base model's",
+    "clip_image": "likeness of renders to held-out images",
+    "style": "how far renders are drawn from how your images are",
+}
 _WIDTH = 120
 
 
@@ -113,13 +119,7 @@ def text(
     ]
     judged = [
         ("[judge]", init_choices.judge(found, ground, _near(clip, folder))),
-        (
-            "[objective]",
-            [
-                Line("validation", 1.0, "loss on held-out images, against the base model's"),
-                Line("clip_image", 0.5, "likeness of renders to held-out images"),
-            ],
-        ),
+        ("[objective]", [Line(name, weight, _WEIGHED.get(name, "")) for name, weight in WEIGHTS.items()]),
         ("[samples]", _samples(found)),
         ("[pack]", [Line("size", "auto", "trials trained at a time: measured when the study begins")]),
     ]

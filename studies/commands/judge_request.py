@@ -15,7 +15,7 @@ from studies.selection import held_out, named_files
 from studies.selection.judge_request import JudgeRequest
 from studies.spec.guards import GuardsSection
 from studies.spec.paths import reserved
-from studies.spec.sections import ConfirmSection, JudgeSection
+from studies.spec.sections import BLIND_WEIGHTS, WEIGHTS, ConfirmSection, JudgeSection
 from trainer.data.images import DataError
 from trainer.plans.compute import Precision
 
@@ -74,7 +74,7 @@ def examine(options: JudgeOptions) -> JudgeRequest:
         images=images,
         resolution=resolution,
         judge=_judge(clip, options, resolution),
-        objective={"validation": 1.0, "clip_image": 0.5} if clip else {"validation": 1.0},
+        objective=dict(WEIGHTS if clip else BLIND_WEIGHTS),
         guards=GuardsSection(),
         confirm=ConfirmSection(),
         precision=precision_for(options.precision),

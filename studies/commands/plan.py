@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from studies.commands.pack_speed import measured, pack_of
+from studies.commands.plan_notes import notes
 from studies.commands.rules_of_thumb import Amount, RuleOfThumb, Span, amounts, rules, span
 from studies.spec.plan_fields import extremes
 from studies.spec.planner import Planner
@@ -14,7 +15,6 @@ from studies.study.folds import folds_of
 from trainer.bases import base_model
 from trainer.data.dataset import Dataset
 from trainer.plans.optimiser import OptimiserPlan
-from trainer.plans.optimiser_kinds import OPTIMISERS
 from trainer.training.footprint import Footprint, footprint
 from trainer.training.pack_size import Reading
 
@@ -129,7 +129,7 @@ def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
         pack=pack_of(spec.pack, readings),
         file_bytes=memory.lora_parameters * base_model.DTYPES[spec.save.precision].itemsize,
         rules=tuple(rules(images, longest, max(one.batch_size for one in found))),
-        notes=tuple(_notes(spec)),
+        notes=tuple(notes(spec, dataset)),
         readings=readings,
     )
 
@@ -141,19 +141,6 @@ def _optimisers(planner: Planner) -> list[OptimiserPlan]:
         return []
     plan = planner.plan({}).optimiser
     return [plan.model_copy(update={"name": name}) for name in extremes(parameter)]
-
-
-def _notes(spec: StudySpec) -> list[str]:
-    """What a study asks that will not act as its author may think."""
-    parameter = spec.space.parameters.get("optimiser.name")
-    fixed = spec.plan.get("optimiser", {}).get("name", "adamw")
-    names = getattr(parameter, "choices", (fixed,))
-    adaptive = [str(name) for name in names if OPTIMISERS[str(name)].adaptive]
-    if not adaptive or "optimiser.unet_lr" not in spec.search.space:
-        return []
-    who = " and ".join(adaptive)
-    verb = "finds its" if len(adaptive) == 1 else "find their"
-    return [f"{who} {verb} own learning rate: optimiser.unet_lr has no effect on such trials."]
 
 
 def _capped(found: Span, limit: int) -> Span:

@@ -25,9 +25,9 @@ def measured_units(first: Sequence[Judge], again: Sequence[Judge], weights: Weig
         again: with other seeds, which tell the noise.
         weights: how much each metric counts.
     """
-    noise = _noise(first, again) | _noise_outside(first, again, weights)
+    noises = noise(first, again) | _noise_outside(first, again, weights)
     ways = _ways(first)
-    return {name: max(ways.get(name, 0.0), LEAST * one) for name, one in noise.items()}
+    return {name: max(ways.get(name, 0.0), LEAST * one) for name, one in noises.items()}
 
 
 def _ways(judges: Sequence[Judge]) -> dict[str, float]:
@@ -38,7 +38,7 @@ def _ways(judges: Sequence[Judge]) -> dict[str, float]:
     return {name: abs(statistics.fmean(of)) for name, of in found.items()}
 
 
-def _noise(first: Sequence[Judge], again: Sequence[Judge]) -> dict[str, float]:
+def noise(first: Sequence[Judge], again: Sequence[Judge]) -> dict[str, float]:
     """How much each metric moves when it is measured again with other seeds.
 
     Of pictures it is the base model's own figure that is measured twice: a LoRA's pictures share little with the
@@ -47,11 +47,11 @@ def _noise(first: Sequence[Judge], again: Sequence[Judge]) -> dict[str, float]:
     """
     both = (first, again)
     gains = [[by_image(judge.caption_gain()).tolist() for judge in judges] for judges in both]
-    noise = {"validation": spread(*map(_flat, gains))}
+    found = {"validation": spread(*map(_flat, gains))}
     for name in first[0].base.figures:
         values = [[judge.base.figures[name][0].tolist() for judge in judges] for judges in both]
-        noise[name] = spread(*map(_flat, values))
-    return noise
+        found[name] = spread(*map(_flat, values))
+    return found
 
 
 def _noise_outside(first: Sequence[Judge], again: Sequence[Judge], weights: Weights) -> dict[str, float]:

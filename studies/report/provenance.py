@@ -72,10 +72,15 @@ def judging(judge: JudgeSection, say: Translator) -> list[tuple[str, str]]:
     ]
 
 
-def share(study: Study, say: Translator = ENGLISH) -> str:
-    """What was lowered so that judging keeps to its share of the training; empty where nothing was."""
-    given = study.spec.judge
-    cut = allowance.lowered(study.asked, given) if study.asked else {}
+def share(asked: JudgeSection | None, given: JudgeSection, say: Translator = ENGLISH) -> str:
+    """What was lowered so that judging keeps to its share of the training; empty where nothing was.
+
+    Args:
+        asked: how the study file would have judged.
+        given: how it is judged.
+        say: the language.
+    """
+    cut = allowance.lowered(asked, given) if asked else {}
     if not cut:
         return ""
     parts = [
@@ -90,7 +95,7 @@ def share(study: Study, say: Translator = ENGLISH) -> str:
 
 
 def _share(study: Study, say: Translator) -> list[tuple[str, str]]:
-    told = share(study, say)
+    told = share(study.asked, study.spec.judge, say)
     return [(say("Judging"), told)] if told else []
 
 

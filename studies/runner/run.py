@@ -31,7 +31,7 @@ def run_study(
         began: when the run did, on the monotonic clock.
         report: writes what was found.
     """
-    if told := share(study):
+    if told := share(study.asked, study.spec.judge):
         listener.phase(told)
     with opened(choice, study, listener.stepped, listener.phase) as engine:
         engine.limit_pack(pack_size(study, engine, listener))

@@ -8,6 +8,7 @@ from typing import Any
 from studies.sd_scripts.importing import Recipe
 from studies.sd_scripts.settings import FIELDS
 from studies.spec.paths import study_name
+from studies.spec.sections import BLIND_WEIGHTS, WEIGHTS
 from studies.spec.toml import comment, key, section, value
 from trainer.plans.optimiser_kinds import OPTIMISERS
 
@@ -59,11 +60,15 @@ def text(recipe: Recipe, source: str, concepts: str | None = None) -> str:
         comment(["The imported recipe: the search must beat it, and shows whether it did."]),
         section("[[first]]", {name: {**FIELDS, **recipe.values}[name] for name in searched}),
         section("[judge]", recipe.judge),
-        comment(["With a CLIP (judge.clip = a folder or a hub name), clip_image can be weighed here too."]),
-        section("[objective]", {"validation": 1.0}),
+        comment([f"With a CLIP (judge.clip = a folder or a hub name) weigh pictures too: {_weights()}."]),
+        section("[objective]", dict(BLIND_WEIGHTS)),
         section("[save]", recipe.save),
     ]
     return "".join(parts).rstrip() + "\n"
+
+
+def _weights() -> str:
+    return ", ".join(f"{name} = {weight:g}" for name, weight in WEIGHTS.items())
 
 
 def _around(middle: float, factor: float, most: float) -> dict[str, Any]:

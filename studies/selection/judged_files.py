@@ -36,11 +36,12 @@ def judge_files(request: JudgeRequest, told: Callable[[str], None]) -> JudgedFil
         NothingToSelect: no file renders or predicts anything usable.
     """
     judge = FileJudge(request, told)
+    units = judge.measure_units()
     rule = Rule(
-        weights=request.objective,
+        weights={name: weight for name, weight in request.objective.items() if name in units},
         guards=request.guards,
         confirm=request.confirm,
-        units=judge.measure_units(),
+        units=units,
     )
     scored = judge.score(range(len(request.files)))
     checkpoints = _checkpoints(request, [card for card, _ in scored])

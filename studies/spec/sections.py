@@ -58,6 +58,11 @@ def _missing(judge: JudgeSection) -> frozenset[Need]:
     return frozenset({"text"}) if judge.image_encoder else frozenset({"text", "pictures"})
 
 
+WEIGHTS: Mapping[str, float] = {"validation": 1.0, "clip_image": 0.5}
+"""How much each metric counts where a CLIP looks at pictures and nobody says otherwise."""
+BLIND_WEIGHTS: Mapping[str, float] = {"validation": 1.0}
+"""The same where nothing looks at pictures."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -20,6 +20,7 @@ from studies.spec.guards import GuardsSection
 from studies.spec.mistakes import Mistake, mistakes
 from studies.spec.plan_fields import build, check_space, meant_key, template_problems
 from studies.spec.sections import (
+    WEIGHTS,
     BudgetSection,
     ConfirmSection,
     JudgeSection,
@@ -54,9 +55,7 @@ class StudySpec(Section):
     """Known-good recipes to try first."""
     split: SplitSection = SplitSection()
     judge: JudgeSection = JudgeSection()
-    objective: dict[str, float] = field(
-        {"validation": 1.0, "clip_image": 0.5}, means(unit="weight of each metric")
-    )
+    objective: dict[str, float] = field(dict(WEIGHTS), means(unit="weight of each metric"))
     """Weight of each metric in the objective."""
     guards: GuardsSection = GuardsSection()
     confirm: ConfirmSection = ConfirmSection()

@@ -1,0 +1,282 @@
+"""Whether the choice holds by a truth that is not its own: eyes that no judge uses, on captions no study has seen.
+
+Studies as `init` writes them, cut to twelve trials of 780 images, on styles and photographs that the micro base has not
+seen. Every checkpoint draws 32 captions that were kept back, twice each; an ImageNet network compares them with
+the pictures that were kept back (`truth_eyes.py`). Its figure is the mean of two distances, times 100, lower is better:
+content (pooled features, picture by picture) and style (Gram matrices of early layers, set by set).
+
+    pip install -c constraints.txt -e '.[tools]'
+    .venv/bin/python -m benchmarks.truth --folder .micro/truth
+
+Six studies chose the rules, ten test them (`truth_subjects.py`); the last line is about the ten. Everything is kept in
+the folder and made once, so that a run that was stopped goes on, and other rules are replayed without training.
+With --grids, a sheet of pictures for the eye is written for each study before any figure is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from benchmarks.truth_eyes import Seen, content_distance, style_distance
+from benchmarks.truth_studies import BASE, SEEDS, Key, Truth, finished, noise_of, told, usable
+from benchmarks.truth_subjects import SUBJECTS, Subject
+from search.selection import Candidate, earliest
+from studies.errors import quiet
+from studies.selection import document
+from studies.selection.rule import Rule
+from studies.study.study import UNITS, Study
+from studies.study.trial import Checkpoint
+
+RESAMPLES = 200
+CLEAR = 2.0
+"""Standard errors from which a difference counts."""
+BEFORE = {"validation": 1.0, "clip_image": 0.5}
+"""Weights of the rule before this benchmark was, in units of noise."""
+
+
+def main() -> None:
+    """Prints two tables and, last, one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path(".micro/truth"), help="keeps what is finished")
+    parser.add_argument("--only", nargs="*", default=[], help="names of subjects")
+    parser.add_argument("--grids", action="store_true", help="write pictures for the eye")
+    arguments = parser.parse_args()
+    quiet()
+    chosen = [subject for subject in SUBJECTS if not arguments.only or subject.name in arguments.only]
+    found = [seen(subject, arguments.folder.resolve()) for subject in chosen]
+    if arguments.grids:
+        for one in found:
+            print(one.grid(arguments.folder / f"{one.subject.name}.png"))
+    _by_study(found)
+    evidence = [one for one in found if not one.subject.chooses] or found
+    figures = {name: _figures([_outcome(one, name) for one in evidence]) for name in RULES}
+    _by_rule(figures)
+    ours = figures.pop(OURS)
+    print(json.dumps({**ours, "studies": len(evidence), "rules": figures}))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One study beside what the eyes saw of it."""
+
+    subject: Subject
+    study: Study
+    truth: Truth
+    noise: Mapping[str, float]
+
+    @cached_property
+    def checkpoints(self) -> Mapping[Key, Checkpoint]:
+        """Every usable one."""
+        return {one.key: one for one in usable(self.study)}
+
+    @cached_property
+    def selection(self) -> document.Selection:
+        """What the study chose."""
+        found = document.read(self.study.workspace)
+        assert found is not None
+        return found
+
+    @cached_property
+    def recipes(self) -> list[Key]:
+        """The guides' recipes at their last epochs."""
+        count = len(self.study.spec.first)
+        return [max(key for key in self.checkpoints if key[0] == trial) for trial in range(count)]
+
+    @cached_property
+    def shares(self) -> Tensor:
+        """How much each caption counts: all alike, then as they are drawn with replacement; rows add up to 1."""
+        count = len(self.truth.real.content)
+        drawn = torch.randint(count, (RESAMPLES, count), generator=torch.Generator().manual_seed(0))
+        rows = torch.nn.functional.one_hot(drawn, count).sum(dim=1)
+        return torch.cat([torch.ones(1, count), rows]) / count
+
+    @cached_property
+    def distances(self) -> Mapping[Key, Tensor]:
+        """The eyes' figure of each checkpoint and of the base, by draw of captions: shape (1 + resamples,)."""
+        return {key: self._distance(seen.mean(SEEDS)) for key, seen in self.truth.seen.items()}
+
+    def _distance(self, seen: Seen) -> Tensor:
+        real = self.truth.real
+        content = self.shares @ content_distance(seen, real)
+        return 50 * (content + style_distance(seen, real, self.shares))
+
+    def figure(self, key: Key) -> float:
+        """The eyes' figure, lower is better."""
+        return float(self.distances[key][0])
+
+    def ahead(self, key: Key, other: Key) -> tuple[float, float]:
+        """By how much one is better than another, and the error of that."""
+        gain = self.distances[other] - self.distances[key]
+        return float(gain[0]), float(gain[1:].std())
+
+    def grid(self, path: Path) -> Path:
+        """A sheet: what was kept back, base, recipes, choice, and the best by the eyes."""
+        best = min(self.checkpoints, key=self.figure)
+        keys = [BASE, *self.recipes, self.selection.winner.key, best]
+        real = sorted((path.parent / self.subject.name / "kept_back").glob("*.png"))[:16]
+        sheet = Image.new("RGB", (66 * len(real), 66 * (1 + len(keys))), "white")
+        for column, picture in enumerate(real):
+            sheet.paste(Image.open(picture).convert("RGB"), (66 * column, 0))
+            for row, key in enumerate(keys, 1):
+                sheet.paste(Image.fromarray(self.truth.pictures[key][0, column]), (66 * column, 66 * row))
+        sheet.save(path)
+        return path
+
+
+def seen(subject: Subject, folder: Path) -> Judged:
+    """A subject's study, run and looked at; what is kept in the folder is not made again."""
+    study = finished(subject, folder)
+    return Judged(subject, study, told(subject, study, folder), noise_of(subject, study, folder))
+
+
+OURS = "lorasearch"
+
+
+def _ours(one: Judged) -> Key:
+    return one.selection.winner.key
+
+
+def _by(weights: Mapping[str, float], noisy: bool = False) -> Callable[[Judged], Key]:
+    """The earliest within half an error of the best by the search's scores, with other weights."""
+
+    def choose(one: Judged) -> Key:
+        return earliest(_candidates(one, weights, noisy), 0.5).key
+
+    return choose
+
+
+def _candidates(one: Judged, weights: Mapping[str, float], noisy: bool = False) -> list[Candidate]:
+    rule = Rule.of(one.study.spec, one.noise if noisy else one.study.memory.recall(UNITS))
+    return rule.model_copy(update={"weights": dict(weights)}).candidates(one.checkpoints.values())
+
+
+def _last(one: Judged) -> Key:
+    """The last epoch of the trial that has the best checkpoint by the rule."""
+    best = max(_candidates(one, one.study.spec.objective), key=lambda found: found.objective.mean)
+    return max(key for key in one.checkpoints if key[0] == best.trial)
+
+
+RULES: Mapping[str, Callable[[Judged], Key]] = {
+    OURS: _ours,
+    "the rule of before": _by(BEFORE, noisy=True),
+    "lowest validation loss": _by({"validation": 1.0}),
+    "highest CLIP image": _by({"clip_image": 1.0}),
+    "last epoch": _last,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one choice fared in one study."""
+
+    recipes: Sequence[tuple[float, float]]
+    """By how much it is better than each recipe's last epoch, with the error."""
+    base: tuple[float, float]
+    regret: float
+    """Share of the range between best and worst checkpoint."""
+    correlation: float
+    """Of ranks, between the rule's figures and the eyes'."""
+
+    @property
+    def worst(self) -> tuple[float, float]:
+        """Against the recipe that it fares worst against."""
+        return min(self.recipes, key=lambda pair: pair[0] / pair[1] if pair[1] else math.inf)
+
+
+def _outcome(one: Judged, rule: str) -> Outcome:
+    key = RULES[rule](one)
+    figures = [one.figure(other) for other in one.checkpoints]
+    low, high = min(figures), max(figures)
+    rivals = [recipe for recipe in one.recipes if recipe != key]
+    return Outcome(
+        [one.ahead(key, recipe) for recipe in rivals] or [(0.0, 0.0)],
+        one.ahead(key, BASE),
+        (one.figure(key) - low) / (high - low),
+        _correlation(one, rule),
+    )
+
+
+def _correlation(one: Judged, rule: str) -> float:
+    weights = {
+        OURS: one.study.spec.objective,
+        "the rule of before": BEFORE,
+        "lowest validation loss": {"validation": 1.0},
+        "highest CLIP image": {"clip_image": 1.0},
+    }.get(rule, one.study.spec.objective)
+    ranked = _candidates(one, weights, rule == "the rule of before")
+    return float(
+        spearmanr([c.objective.mean for c in ranked], [-one.figure(c.key) for c in ranked]).statistic
+    )
+
+
+def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    count = len(outcomes)
+
+    def share(holds: Callable[[tuple[float, float]], bool], of: Sequence[tuple[float, float]]) -> float:
+        return round(sum(map(holds, of)) / count, 4)
+
+    against = [one.worst for one in outcomes]
+    regrets = [100 * one.regret for one in outcomes]
+    return {
+        "better_than_recipe": share(lambda pair: pair[0] > CLEAR * pair[1], against),
+        "cannot_tell": share(lambda pair: abs(pair[0]) <= CLEAR * pair[1], against),
+        "worse_than_recipe": share(lambda pair: pair[0] < -CLEAR * pair[1], against),
+        "better_than_base": share(lambda pair: pair[0] > CLEAR * pair[1], [one.base for one in outcomes]),
+        "rank_correlation_median": round(statistics.median(one.correlation for one in outcomes), 3),
+        "regret_median": round(statistics.median(regrets), 1),
+        "regret_worst": round(max(regrets), 1),
+    }
+
+
+def _by_study(found: Sequence[Judged]) -> None:
+    table = Table(
+        title="distance from pictures that were kept back, by eyes that chose nothing; lower is better"
+    )
+    for column in ("study", "images", "base", "recipe 1", "recipe 2", "chosen", "best", "ranks", "regret %"):
+        table.add_column(column, justify="left" if column == "study" else "right")
+    for one in found:
+        chosen, outcome = _ours(one), _outcome(one, OURS)
+        recipes = [f"{one.figure(key):.1f}" for key in one.recipes]
+        gain, error = outcome.worst
+        table.add_row(
+            one.subject.name + ("" if one.subject.chooses else " *"),
+            str(one.subject.images),
+            f"{one.figure(BASE):.1f}",
+            *recipes,
+            f"{one.figure(chosen):.1f} ({gain:+.1f} ± {error:.1f})",
+            f"{min(map(one.figure, one.checkpoints)):.1f}",
+            f"{outcome.correlation:.2f}",
+            f"{100 * outcome.regret:.1f}",
+        )
+    table.caption = (
+        "* chose no rule; in brackets by how much the chosen one is better than the better-matched recipe"
+    )
+    Console(width=120).print(table)
+
+
+def _by_rule(figures: Mapping[str, Mapping[str, float]]) -> None:
+    table = Table(title="by rule, on the studies that chose nothing")
+    table.add_column("rule")
+    for name in figures[OURS]:
+        table.add_column(name.replace("_", " "), justify="right")
+    for rule, values in figures.items():
+        table.add_row(rule, *(f"{value:g}" for value in values.values()))
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

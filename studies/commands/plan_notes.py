@@ -1,0 +1,27 @@
+"""What of a study file will not act as its author may think."""
+
+from __future__ import annotations
+
+from studies.report.provenance import share
+from studies.spec.study_file import StudySpec
+from studies.study.allowance import affordable
+from trainer.data.dataset import Dataset
+from trainer.plans.optimiser_kinds import OPTIMISERS
+
+
+def notes(spec: StudySpec, dataset: Dataset) -> list[str]:
+    """What a study asks that will not act as its author may think."""
+    lowered = share(spec.judge, affordable(spec, dataset).judge)
+    return [*([f"{lowered[0].upper() + lowered[1:]}."] if lowered else []), *_idle(spec)]
+
+
+def _idle(spec: StudySpec) -> list[str]:
+    parameter = spec.space.parameters.get("optimiser.name")
+    fixed = spec.plan.get("optimiser", {}).get("name", "adamw")
+    names = getattr(parameter, "choices", (fixed,))
+    adaptive = [str(name) for name in names if OPTIMISERS[str(name)].adaptive]
+    if not adaptive or "optimiser.unet_lr" not in spec.search.space:
+        return []
+    who = " and ".join(adaptive)
+    verb = "finds its" if len(adaptive) == 1 else "find their"
+    return [f"{who} {verb} own learning rate: optimiser.unet_lr has no effect on such trials."]
