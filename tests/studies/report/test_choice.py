@@ -183,5 +183,10 @@ def test_every_answer_has_its_sentence_and_several_are_joined(found: Reason, sai
     assert answer(selection.model_copy(update={"answers": (found, *better)})).startswith(f"{said} It beats")
 
 
+def test_figures_that_json_lacks_do_not_hide_an_answer() -> None:
+    unknown = Reason("not_above_base", {"mean": None, "error": None, "tested": True})
+    assert "+nan ± nan" in answer(selected([candidate(0, 1, 1.0)]).model_copy(update={"answers": (unknown,)}))
+
+
 def test_a_checkpoint_has_one_name() -> None:
     assert checkpoint(3, 7, ENGLISH) == "trial 3, epoch 7"
