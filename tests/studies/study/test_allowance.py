@@ -147,3 +147,14 @@ def test_a_study_that_begins_again_is_judged_as_before_and_knows_what_was_asked(
     again = beginning.reopen(tmp_path / "ws")
     assert cut["timesteps"][0] == 80 > cut["timesteps"][1]
     assert (again.spec.judge, again.asked) == (begun.spec.judge, begun.asked)
+
+
+def test_a_study_that_weighs_diversity_and_other_prompts_goes_on_measuring_them(
+    small_study: StudyMaker, tmp_path: Path
+) -> None:
+    path = small_study()
+    text = path.read_text().replace("[judge]", "[judge]\nseeds_per_prompt = 3\noutside_prompt_count = 9")
+    text = text.replace("seeds_per_prompt = 1", "seeds_per_prompt = 2")
+    path.write_text(f"{text}[objective]\nvalidation = 1.0\ndiversity = 1.0\nflexibility = 1.0\n")
+    judge = beginning.begin(path, tmp_path / "ws").spec.judge
+    assert (judge.seeds_per_prompt, judge.outside_prompt_count) == (2, allowance.LEAST_OUTSIDE)
