@@ -39,8 +39,9 @@ def weight_needs(weights: Mapping[str, float], judge: JudgeSection, confirm: Con
     weighed = {name: METRICS[name] for name, weight in weights.items() if weight and name in METRICS}
     blind = sorted(name for name, metric in weighed.items() if metric.needs & _missing(judge))
     problems = [f"objective weighs {', '.join(blind)}, but judge.clip names no CLIP."] if blind else []
+    exams: dict[str, JudgeSection | ConfirmSection] = {"judge": judge, "confirm": confirm}
     for name, metric in weighed.items():
-        for where, section in {"judge": judge, "confirm": confirm}.items():
+        for where, section in exams.items():
             if "seeds" in metric.needs and section.seeds_per_prompt < 2:
                 problems.append(
                     f"objective weighs {name}, which needs {where}.seeds_per_prompt of at least 2, but got "
