@@ -117,6 +117,17 @@ def finished_autoencoder() -> AutoencoderKL:
     return model
 
 
+def shipped(model: Base) -> AutoencoderKL:
+    """Puts the shipped weights into a model, and returns the shipped autoencoder."""
+    pipeline = shipped_pipeline()
+    model.text.load_state_dict(pipeline.text_encoder.state_dict())
+    model.unet.load_state_dict(pipeline.unet.state_dict())
+    vae = shapes.autoencoder()
+    vae.load_state_dict(pipeline.vae.state_dict())
+    vae.register_to_config(scaling_factor=pipeline.vae.config.scaling_factor)
+    return vae.eval().requires_grad_(False)
+
+
 @torch.no_grad()
 def _encode(model: AutoencoderKL, pictures: np.ndarray) -> Tensor:
     batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -210,11 +221,7 @@ def main() -> None:
     where = device()
     torch.manual_seed(0)
     model = Base(len(tokenizer()))
-    if chosen.go_on:
-        shipped = shipped_pipeline()
-        vae, model.text, model.unet = shipped.vae, shipped.text_encoder.train(), shipped.unet.train()
-    else:
-        vae = finished_autoencoder()
+    vae = shipped(model) if chosen.go_on else finished_autoencoder()
     model.to(where)
     pictures, cells = stock(vae, held_out=False), validation(stock(vae, held_out=True))
     print(sum(weight.numel() for weight in model.parameters()), "weights,", len(pictures.latents), "pictures")
