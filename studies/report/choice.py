@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from evaluation.intervals import Estimate
 from search.trial import Reason
 from studies.report.diagnosis import diagnose
-from studies.report.explanation import barring, margin, rule, sentence
+from studies.report.explanation import barring, figures, margin, rule, sentence
 from studies.selection.document import Considered, Explanation, Finalist, Key, Selection
 from studies.study.trial import Origin, Trial
 from studies.text.i18n import ENGLISH, Translator
@@ -29,7 +29,7 @@ def explained(selection: Selection) -> Selection:
 
 def answer(selection: Selection, say: Translator = ENGLISH) -> str:
     """All that the choice comes to, the most important first; empty before there is a verdict."""
-    return say(" ").join(_answered(selection, one, say) for one in selection.answers)
+    return " ".join(_answered(selection, one, say) for one in selection.answers)
 
 
 def headline(selection: Selection, use: str, say: Translator = ENGLISH) -> str:
@@ -52,7 +52,7 @@ def baselines(selection: Selection, say: Translator = ENGLISH) -> list[str]:
 
 
 def _answered(selection: Selection, answer: Reason, say: Translator) -> str:
-    values = dict(answer.values)
+    values = figures(answer)
     match answer.code:
         case "worse_than_base":
             return say(

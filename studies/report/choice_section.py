@@ -156,8 +156,8 @@ class ChoiceSection:
                 "The search did not beat the study file's own starting recipe: trial {trial} is one.",
                 trial=chosen,
             )
-            return self.say(" ").join([own, *choice.baselines(self.selection, self.say)])
-        return self.say(" ").join(choice.baselines(self.selection, self.say))
+            return " ".join([own, *choice.baselines(self.selection, self.say)])
+        return " ".join(choice.baselines(self.selection, self.say))
 
     @property
     def finalists(self) -> list[FinalistRow]:

@@ -82,8 +82,7 @@ class Coded(Protocol):
 
 def sentence(reason: Coded, say: Translator = ENGLISH) -> str:
     """A reason in words; of a code that this version does not know, the bare facts."""
-    # A number that is not finite is stored as None.
-    values = {name: math.nan if value is None else value for name, value in reason.values.items()}
+    values = figures(reason)
     match reason.code:
         case "told":
             return str(values["text"])
@@ -95,6 +94,11 @@ def sentence(reason: Coded, say: Translator = ENGLISH) -> str:
             return say(REASONS[code], **values)
         case code:
             return f"{code} ({', '.join(f'{name} {value}' for name, value in values.items())})"
+
+
+def figures(reason: Coded) -> dict[str, Scalar]:
+    """A reason's values; a number that is not finite is stored as None."""
+    return {name: math.nan if value is None else value for name, value in reason.values.items()}
 
 
 def barring(reason: Coded) -> Reason:

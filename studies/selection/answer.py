@@ -33,8 +33,9 @@ def answers(
 def _refusals(winner: Candidate, tested: bool) -> Iterator[Reason]:
     above = above_base(winner)
     if not clear(above):
-        code = "worse_than_base" if above.mean <= 0 else "not_above_base"
-        yield Reason(code, _figures(above) | {"tested": tested})
+        yield Reason(
+            "worse_than_base" if above.mean <= 0 else "not_above_base", _figures(above) | {"tested": tested}
+        )
     if tested and winner.barred:
         yield Reason("guard_on_test", {"by": winner.barred.code, **winner.barred.values})
 
@@ -51,11 +52,11 @@ def _beaten(baselines: Sequence[Baseline]) -> Iterator[Reason]:
 def _undecided(decision: Decision, images: int) -> Iterator[Reason]:
     if decision.separable:
         return
-    best = decision.best
-    least = cheapest([decision.winner, *decision.close])
-    rivals = [one for one in decision.close if one.trial != best.trial]
+    best, alike = decision.best, [decision.winner, *decision.close]
+    least = cheapest(alike)
+    rivals = [one for one in alike if one.trial != best.trial]
     more = max(images * (growth(lead(best, one)) - 1) for one in rivals)
-    told = {"rivals": len({one.trial for one in decision.close}), "trial": least.trial, "epoch": least.epoch}
+    told = {"rivals": len({one.trial for one in alike}), "trial": least.trial, "epoch": least.epoch}
     if more <= MOST_IMAGES:
         yield Reason("cannot_tell", told | {"images": math.ceil(more)})
     else:

@@ -50,7 +50,7 @@ class StudyJudge:
     def test(self, winner: Candidate, recipes: Sequence[Candidate]) -> Tested:
         """The file that is handed over on the test images, beside the recipes' last; each meets them once."""
         exam = self._test(1 + len(recipes))
-        care = exam.timesteps, exam.prompt_count
+        care = exam.timesteps, exam.prompt_count, exam.seeds_per_prompt, exam.outside
         if reason := self._make(winner):
             raise RetrainingError(winner.trial, reason)
         keys = [winner.key, *(one.key for one in recipes if self._make(one) is None)]
@@ -71,22 +71,23 @@ class StudyJudge:
 
     def _test(self, checkpoints: int) -> Exam:
         whole = Exam.thorough(self.study.spec.confirm, "test", "test", TEST_CARE)
-        sizes = replace(self._sizes, held_out=len(self.study.dataset.split.test))
+        sizes = replace(self._sizes, held_out=allowance.Compared(len(self.study.dataset.split.test)))
         return sizes.within(whole, self._left * allowance.TESTING / (checkpoints + 1))
 
     @property
     def _sizes(self) -> allowance.Sizes:
-        return allowance.Sizes.of(self.study.spec.judge, self._images)
+        spec = self.study.spec
+        return allowance.Sizes.of(spec.judge, self._compared, allowance.needed(spec))
 
     @property
-    def _images(self) -> int:
+    def _compared(self) -> allowance.Compared:
         return allowance.held_out(self.study.spec, self.study.dataset)
 
     @property
     def _left(self) -> float:
         trained = sum(trial.images_trained for trial in self.trials)
         checkpoints = sum(len(trial.checkpoints) for trial in self.trials)
-        return allowance.left(self.study.spec.judge, self._images, trained, checkpoints)
+        return allowance.left(self.study.spec.judge, self._compared, trained, checkpoints)
 
     def _make(self, one: Candidate) -> Reason | None:
         """Where trials hold out folds, the file is trained on all of them; why it could not be."""
@@ -102,8 +103,8 @@ class _Met(BaseModel):
 
     trial: int
     epoch: int
-    care: tuple[int, int]
-    """Timesteps an image, and how many captions were rendered."""
+    care: tuple[int, ...]
+    """Timesteps an image, how many captions were rendered, with how many seeds, and how many prompts outside."""
     scores: ScoreCard
     won: bool = True
     """Whether it was the winner then, not a recipe that the winner was compared with."""

@@ -27,27 +27,31 @@ def cues(judge: JudgeSection) -> Sequence[str]:
     return LISTS[chosen] if isinstance(chosen, str) else chosen
 
 
-def objective_problems(weights: Mapping[str, float], judge: JudgeSection) -> list[str]:
+def objective_problems(
+    weights: Mapping[str, float], judge: JudgeSection, confirm: ConfirmSection
+) -> list[str]:
     """Everything wrong with the weights of the metrics, as sentences."""
-    return [*weight_problems(weights, directions()), *weight_needs(weights, judge)]
+    return [*weight_problems(weights, directions()), *weight_needs(weights, judge, confirm)]
 
 
-def weight_needs(weights: Mapping[str, float], judge: JudgeSection) -> list[str]:
+def weight_needs(weights: Mapping[str, float], judge: JudgeSection, confirm: ConfirmSection) -> list[str]:
     """Metrics that count in the objective but would not be measured, as sentences."""
     weighed = {name: METRICS[name] for name, weight in weights.items() if weight and name in METRICS}
     blind = sorted(name for name, metric in weighed.items() if metric.needs & _missing(judge))
     problems = [f"objective weighs {', '.join(blind)}, but judge.clip names no CLIP."] if blind else []
+    exams: dict[str, JudgeSection | ConfirmSection] = {"judge": judge, "confirm": confirm}
     for name, metric in weighed.items():
-        if "seeds" in metric.needs and judge.seeds_per_prompt < 2:
-            problems.append(
-                f"objective weighs {name}, which needs judge.seeds_per_prompt of at least 2, but got "
-                f"{judge.seeds_per_prompt}."
-            )
-        if "outside" in metric.needs and not (judge.outside_prompt_count and cues(judge)):
-            problems.append(
-                f"objective weighs {name}, which needs judge.outside_prompt_count of at least 1, but got "
-                f"{judge.outside_prompt_count}."
-            )
+        for where, section in exams.items():
+            if "seeds" in metric.needs and section.seeds_per_prompt < 2:
+                problems.append(
+                    f"objective weighs {name}, which needs {where}.seeds_per_prompt of at least 2, but got "
+                    f"{section.seeds_per_prompt}."
+                )
+            if "outside" in metric.needs and not (section.outside_prompt_count and cues(judge)):
+                problems.append(
+                    f"objective weighs {name}, which needs {where}.outside_prompt_count of at least 1, but got "
+                    f"{section.outside_prompt_count}."
+                )
     return problems
 
 

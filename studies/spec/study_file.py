@@ -67,7 +67,7 @@ class StudySpec(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        problems = objective_problems(self.objective, self.judge)
+        problems = objective_problems(self.objective, self.judge, self.confirm)
         if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
             problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')
         if problems:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
 from pydantic import BaseModel
 
-from evaluation.metrics.table import METRICS
+from evaluation.metrics.table import METRICS, Need
 from evaluation.rendering import RenderSettings
 from studies.spec.planner import Planner
 from studies.spec.sections import ConfirmSection, JudgeSection
 from studies.spec.study_file import StudySpec
 from studies.study.exam import Exam
-from studies.study.folds import folds_of
+from studies.study.folds import folds_of, shared_out
 from trainer.data.dataset import Dataset
 
 ROWS_PER_TRAINED_IMAGE = 4.0
@@ -33,22 +33,33 @@ MEASUREMENTS_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """What checkpoints are compared on."""
+
+    images: int
+    """Those of all folds together."""
+    folds: int = 1
+    """Each of which is judged for itself, with the study file's own prompts, and those outside the data set, too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sizes:
     """What an exam's rows depend on beside itself."""
 
-    held_out: int
-    """Images, those of all folds together."""
+    held_out: Compared
     own_prompts: int
     """Prompts that the study file gives; 0 where captions are taken."""
     picture: float
     """Rows that a picture costs."""
+    seeds: int = 1
+    """Fewest renders of a prompt that the objective can do with."""
 
     @classmethod
-    def of(cls, judge: JudgeSection, held_out: int) -> Sizes:
-        """Those of a judge."""
+    def of(cls, judge: JudgeSection, held_out: Compared, needs: Set[Need] = frozenset()) -> Sizes:
+        """Those of a judge, whose weighed metrics need something."""
         settings = RenderSettings(judge.steps, judge.guidance, 0, 0, guided=judge.guided)
         rows = judge.steps + settings.guided_steps + ROWS_PER_PICTURE
-        return cls(held_out, len(judge.prompts), rows)
+        return cls(held_out, len(judge.prompts), rows, 2 if "seeds" in needs else 1)
 
     def rows(self, exam: Exam) -> float:
         """What an exam of one checkpoint costs."""
@@ -67,35 +78,40 @@ class Sizes:
         """Each way to spare something, with what that part costs now."""
         if exam.timesteps > LEAST_TIMESTEPS:
             yield self._losses(exam), replace(exam, timesteps=exam.timesteps - 1)
-        if exam.seeds_per_prompt > 1:
+        if exam.seeds_per_prompt > self.seeds:
             yield self._pictures(exam), replace(exam, seeds_per_prompt=exam.seeds_per_prompt - 1)
-        elif self._prompts(exam) > LEAST_PROMPTS and not self.own_prompts:
-            yield self._pictures(exam), replace(exam, prompt_count=self._prompts(exam) - 1)
+        elif self._prompts(exam) > max(LEAST_PROMPTS, self.held_out.folds) and not self.own_prompts:
+            fewer = self._prompts(exam) - self.held_out.folds
+            yield self._pictures(exam), replace(exam, prompt_count=fewer)
         if exam.outside > LEAST_OUTSIDE:
             yield self._outside(exam), replace(exam, outside=exam.outside - 1)
 
     def _prompts(self, exam: Exam) -> int:
-        return self.own_prompts or min(exam.prompt_count, self.held_out)
+        folds = self.held_out.folds
+        captions = min(shared_out(exam.prompt_count, folds) * folds, self.held_out.images)
+        return self.own_prompts * folds or captions
 
     def _losses(self, exam: Exam) -> float:
-        return float(self.held_out * exam.timesteps)
+        return float(self.held_out.images * exam.timesteps)
 
     def _pictures(self, exam: Exam) -> float:
         return self._prompts(exam) * exam.seeds_per_prompt * self.picture
 
     def _outside(self, exam: Exam) -> float:
-        return exam.outside * self.picture
+        return exam.outside * self.held_out.folds * self.picture
 
 
 def affordable(spec: StudySpec, dataset: Dataset) -> StudySpec:
     """The study with a judge that keeps to its share of the training."""
-    folds = folds_of(dataset, spec.shared_plan.data.fold)
-    epoch = Planner(spec, dataset, 0).usual_epoch() * len(folds)
-    weighed = [METRICS[name].needs for name, weight in spec.objective.items() if weight]
-    judge = everyday(
-        spec.judge, held_out(spec, dataset), epoch, 2 if any("seeds" in of for of in weighed) else 1
-    )
+    compared = held_out(spec, dataset)
+    epoch = Planner(spec, dataset, 0).usual_epoch() * compared.folds
+    judge = everyday(spec.judge, compared, epoch, needed(spec))
     return spec.model_copy(update={"judge": judge})
+
+
+def needed(spec: StudySpec) -> frozenset[Need]:
+    """What the metrics that a study weighs need."""
+    return frozenset().union(*(METRICS[name].needs for name, weight in spec.objective.items() if weight))
 
 
 def lowered(asked: BaseModel, given: BaseModel) -> dict[str, tuple[float, float]]:
@@ -104,60 +120,61 @@ def lowered(asked: BaseModel, given: BaseModel) -> dict[str, tuple[float, float]
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
 
-def held_out(spec: StudySpec, dataset: Dataset) -> int:
-    """On how many images checkpoints are compared, those of all folds together."""
-    return sum(len(fold.captions) for fold in folds_of(dataset, spec.shared_plan.data.fold))
+def held_out(spec: StudySpec, dataset: Dataset) -> Compared:
+    """On what a study's checkpoints are compared."""
+    folds = folds_of(dataset, spec.shared_plan.data.fold)
+    return Compared(sum(len(fold.captions) for fold in folds), len(folds))
 
 
-def everyday(judge: JudgeSection, images: int, epoch_images: int, seeds: int) -> JudgeSection:
+def everyday(judge: JudgeSection, compared: Compared, epoch_images: int, needs: Set[Need]) -> JudgeSection:
     """How every checkpoint is judged, within the share of one epoch's training.
 
     Args:
         judge: as the study file has it: at most that.
-        images: on which checkpoints are compared, those of all folds together.
+        compared: what checkpoints are compared on.
         epoch_images: that all runs of a trial train on in an epoch.
-        seeds: renders of each prompt that the objective needs.
+        needs: of the weighed metrics.
     """
     rows = judge.share * SEARCHING * ROWS_PER_TRAINED_IMAGE * epoch_images
     found = judge
     for change in (
         {"steps": min(judge.steps, ENOUGH_STEPS)},
         {"seen_images": min(judge.seen_images, 1)},
-        {"outside_prompt_count": 0},
+        {"outside_prompt_count": min(judge.outside_prompt_count, LEAST_OUTSIDE * ("outside" in needs))},
     ):
-        if everyday_rows(found, images) > rows:
+        if everyday_rows(found, compared) > rows:
             found = found.model_copy(update=change)
-    sizes = Sizes.of(found, images)
-    spared = sizes.within(Exam.everyday(found, ""), rows - found.seen_images * found.timesteps)
+    sizes, seen = Sizes.of(found, compared, needs), found.seen_images * compared.folds * found.timesteps
+    spared = sizes.within(Exam.everyday(found, "", found.outside_prompt_count), rows - seen)
     found = found.model_copy(
         update={
             "timesteps": spared.timesteps,
             "prompt_count": spared.prompt_count,
-            "seeds_per_prompt": max(spared.seeds_per_prompt, min(seeds, judge.seeds_per_prompt)),
+            "seeds_per_prompt": spared.seeds_per_prompt,
         }
     )
-    while everyday_rows(found, images) > rows and found.steps > LEAST_STEPS:
+    while everyday_rows(found, compared) > rows and found.steps > LEAST_STEPS:
         found = found.model_copy(update={"steps": found.steps - 1})
     return found
 
 
-def everyday_rows(judge: JudgeSection, images: int) -> float:
+def everyday_rows(judge: JudgeSection, compared: Compared) -> float:
     """What one checkpoint of the search costs to judge."""
     exam = Exam.everyday(judge, "", judge.outside_prompt_count)
-    return Sizes.of(judge, images).rows(exam) + judge.seen_images * judge.timesteps
+    return Sizes.of(judge, compared).rows(exam) + judge.seen_images * compared.folds * judge.timesteps
 
 
-def left(judge: JudgeSection, images: int, trained: int, checkpoints: int) -> float:
+def left(judge: JudgeSection, compared: Compared, trained: int, checkpoints: int) -> float:
     """Rows that are left for finalists and test after a search.
 
     Args:
         judge: which scored every checkpoint.
-        images: on which.
+        compared: on what.
         trained: images that all trials were trained on.
         checkpoints: how many were scored.
     """
     whole = judge.share * ROWS_PER_TRAINED_IMAGE * trained
-    return max(whole - checkpoints * everyday_rows(judge, images), whole * (1 - SEARCHING) / 2)
+    return max(whole - checkpoints * everyday_rows(judge, compared), whole * (1 - SEARCHING) / 2)
 
 
 def confirmation(confirm: ConfirmSection, sizes: Sizes, rows: float) -> ConfirmSection:

@@ -155,6 +155,21 @@ def test_another_image_encoder_compares_pictures_in_clips_place(stand: Stand, as
     assert blind.difference("clip_image") == card.difference("clip_image")
 
 
+def test_the_way_to_the_real_images_ends_where_they_are_like_each_other(stand: Stand, assets: Path) -> None:
+    clip = ClipEncoder(str(assets / "micro-clip"), torch.device("cpu"))
+    split = stand.data.dataset.split
+    panel = Panel(split.validation, (), PROMPTS, 3, 5, SETTINGS, 24, training=split.train)
+    judge = Judge(stand.data, stand.bank, panel, clip)
+    paths = (stand.data.dataset.examples[i].path for i in split.validation)
+    first, second = (embedded(clip, open_rgb(path)) for path in paths)
+    alike = 100 * float(first @ second.T)
+    found, base = judge.ways(), judge.base.figures
+    assert found["clip_image"] == pytest.approx(alike - float(base["clip_image"][0].mean()), abs=0.05)
+    assert found["style"] == pytest.approx(-float(base["style"][0].mean()))
+    assert found["validation"] == pytest.approx(float(judge.caption_gain().mean()))
+    assert found.keys() == {"validation", "clip_image", "style"}
+
+
 def embedded(clip: ClipEncoder, image: object) -> torch.Tensor:
     import numpy as np
     from PIL import Image

@@ -243,6 +243,24 @@ def test_a_trial_that_gains_no_more_is_finished_early_with_its_reason(study: Stu
     assert "after 200 images" in sentence_of(record.reason)
 
 
+def test_a_baseline_is_trained_to_its_end_whatever_becomes_of_it_and_other_recipes_are_not(
+    study: Study,
+) -> None:
+    recipes = ({"lora.rank": 8}, {"lora.rank": 16}, {"lora.rank": 32})
+    driver = study.driver(pruner=ASHA, patience={"checkpoints": 2}, first=recipes, baselines=2)
+    for _ in range(4):
+        driver.ask()
+    falling = (0.9, 0.1, 0.1, 0.1)
+    assert report(driver, 0, 1, 100, 1.0) == "continue"
+    behind = [report(driver, 1, i + 1, 100 * (i + 1), value) for i, value in enumerate(falling)]
+    assert behind == ["continue"] * 4
+    assert report(driver, 2, 1, 100, 0.9) == "prune"
+    stalled = [report(driver, 3, i + 1, 100 * (i + 1), 9 * value) for i, value in enumerate(falling[:3])]
+    assert stalled == ["continue", "continue", "finish"]
+    driver.tell(1, Finished())
+    assert (driver.records()[1].state, driver.records()[1].reason) == ("finished", None)
+
+
 def test_the_search_ends_when_its_trials_gain_no_more_than_the_noise(study: Study) -> None:
     driver = study.driver(patience={"trials": 2}, budget={"trials": 50})
     for number in range(3):

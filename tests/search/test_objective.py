@@ -64,7 +64,7 @@ def test_every_problem_is_told_at_once() -> None:
         "validation." in text
     )
     assert "weights.clip_text must be a number of at least 0, but got -1." in text
-    assert "The spread of 'validation' must be positive, but got 0.0." in text
+    assert "The unit of 'validation' must be positive, but got 0.0." in text
     assert "Metric 'clip' has a weight but was not measured." in text
 
 

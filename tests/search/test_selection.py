@@ -7,8 +7,12 @@ from search.objective import Measurement
 from search.selection import (
     Candidate,
     NothingToSelect,
+    above_base,
+    cheapest,
+    clear,
     decide,
     earliest,
+    growth,
     shortlist,
 )
 from search.trial import Reason
@@ -120,3 +124,22 @@ def test_less_is_given_away_for_earliness_where_less_is_asked_for() -> None:
     winners = {p: decide(candidates, preference=p).winner.epoch for p in (0.0, 0.49, 0.51, 1.0)}
     assert winners == {0.0: 3, 0.49: 3, 0.51: 2, 1.0: 1}
     assert len(decide(candidates, preference=0.0).close) == 3
+
+
+def test_the_lead_over_the_base_has_the_error_of_its_own_cells_widened_for_their_number() -> None:
+    ahead = above_base(celled(0, 1, 1.0, 2.0, 3.0))
+    # of three values chance exceeds 2 standard errors as rarely as 4.53 of them
+    assert (ahead.mean, ahead.standard_error) == (2.0, pytest.approx(1 / math.sqrt(3) * 4.526 / 2, rel=1e-3))
+    assert above_base(celled(0, 1, 2.0)) == Measurement(2.0, 1.0)
+    assert above_base(candidate(0, 1, 0.5)) == Measurement(0.5, 0.1)
+
+
+def test_a_lead_of_one_error_would_be_clear_with_four_times_the_cells() -> None:
+    assert [clear(Measurement(mean, 0.1)) for mean in (0.19, 0.21, -1.0)] == [False, True, False]
+    assert growth(Measurement(0.1, 0.1)) == pytest.approx(4.0)
+    assert growth(Measurement(0.0, 0.1)) == growth(Measurement(-1.0, 0.1)) == math.inf
+
+
+def test_the_cheapest_needed_the_fewest_images_then_the_smallest_rank() -> None:
+    late, large, small = candidate(0, 2, 9.0), candidate(1, 1, 0.0, rank=16), candidate(2, 1, 0.0, rank=4)
+    assert cheapest([late, large, small]) == small

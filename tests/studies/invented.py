@@ -114,6 +114,7 @@ def invent(
     finished: bool = True,
     rich: bool = False,
     storage: str = "",
+    share: float = 0.15,
 ) -> Invented:
     """Writes images, a study file and a workspace with trials of every kind.
 
@@ -124,6 +125,7 @@ def invent(
         finished: whether there is a verdict.
         rich: whether there are more images, every figure, and an overfit and a memorising trial.
         storage: the database's URL; the workspace's own file if there is none.
+        share: of the training that judging may cost.
     """
     write_images(folder / "images" / "10_things", 30 if rich else 10)
     path = folder / "study.toml"
@@ -131,7 +133,7 @@ def invent(
         STUDY_FILE.format(
             name="invented",
             trials=trials,
-            judge='clip = "someone/clip"' if clip else "",
+            judge=f"share = {share}\n" + ('clip = "someone/clip"' if clip else ""),
             objective="validation = 1.0\n" + ("clip_image = 0.5" if clip else ""),
         )
     )

@@ -50,6 +50,11 @@ def codes() -> set[str]:
     return {code for package in packages for path in package.rglob("*.py") for code in _codes(path)}
 
 
+def answers() -> set[str]:
+    """Those of what a choice comes to."""
+    return set(_codes(STUDIES / "selection" / "answer.py"))
+
+
 def _codes(path: Path) -> Iterator[str]:
     for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(call, ast.Call) and ast.unparse(call.func) in ("Reason", "Trouble"):

@@ -35,7 +35,7 @@ def test_the_schema_is_that_of_the_model(name: str) -> None:
 def test_selection_json_fits(finished: Invented) -> None:
     document = json.loads(finished.workspace.selection.read_text(encoding="utf-8"))
     fits("selection", document)
-    assert document["format"] == 2
+    assert document["format"] == 3
 
 
 def test_a_judgement_fits_the_same_schema() -> None:

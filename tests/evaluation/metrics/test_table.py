@@ -17,8 +17,8 @@ from evaluation.pooling import pooled, repeated
 from evaluation.rendering import RenderSettings
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
-from search.objective import weight_problems
-from studies.engines.judges import measure_units
+from search.objective import SPREAD_FLOOR, weight_problems
+from studies.engines.units import LEAST, measured_units
 from studies.report import checkpoint_section, checkpoint_table, findings, notes, summary
 from studies.report.explanation import rule
 from studies.selection.rule import Rule
@@ -60,7 +60,7 @@ def test_a_new_row_is_measured_pooled_weighed_and_shown(stand: Stand) -> None:
     assert ScoreCard.model_validate_json(card.model_dump_json()) == card
     assert pooled([card, card]).metrics["redness"].cells == found.cells * 2
     assert repeated([card, card]).metrics["redness"].cells == found.cells
-    assert "redness" in measure_units([judge], [judge])
+    assert measured_units([judge], [judge], {})["redness"] == pytest.approx(LEAST * SPREAD_FLOOR)
     assert weight_problems({"redness": 1.0}, directions()) == []
     weighing = Rule(
         weights={"redness": 1.0},

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from search.trial import Reason
+from studies.report.choice import explained
 from studies.sd_scripts.importing import read as read_configuration
+from studies.selection import document
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented, invent
 from trainer.adapters.bank import Shape
@@ -50,6 +53,21 @@ def test_another_file_is_overwritten_only_by_force(finished: Invented, tmp_path:
 def test_name_cannot_leave_the_folder(name: str, finished: Invented, tmp_path: Path, run: Run) -> None:
     assert run("export", finished.workspace.root, tmp_path, "--name", name)[0] == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_beat_the_base_is_handed_over_only_anyway(tmp_path: Path, run: Run) -> None:
+    refused = invent(tmp_path / "refused", trials=1, clip=False)
+    worse = Reason("worse_than_base", {"mean": -0.5, "error": 0.1, "tested": True})
+    told = explained(refused.selection.model_copy(update={"answers": (worse,)}))
+    document.write(refused.workspace, told)
+    models = tmp_path / "models"
+    code, _, err = run("export", refused.workspace.root, models)
+    assert code == 2
+    assert "Nothing beats the base model: the best checkpoint found is -0.50 ± 0.10 against it." in err
+    assert "`lorasearch export --anyway`" in err
+    assert not models.exists()
+    assert run("export", refused.workspace.root, models, "--anyway")[0] == 0
+    assert (models / "invented.safetensors").read_bytes() == refused.workspace.best.read_bytes()
 
 
 def test_study_without_a_verdict_has_nothing_to_export(

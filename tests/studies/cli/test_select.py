@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from studies.report.choice import reason
+from studies.report.choice import baselines, reason
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented
 
@@ -11,7 +11,9 @@ def test_shows_winner_reason_and_finalists(finished: Invented, run: Run) -> None
     winner = finished.selection.winner
     code, out, _ = run("select", finished.workspace.root)
     assert code == 0
-    assert out.startswith(f"Winner: trial {winner.trial}, epoch {winner.epoch}")
+    title = f"Winner: trial {winner.trial}, epoch {winner.epoch}"
+    assert out.startswith(f"{finished.selection.summary}\n{title}")
+    assert all(line in out for line in baselines(finished.selection))
     assert reason(finished.selection) in out
     assert out.count(" -> ") == 1 + len(finished.selection.finalists)
     assert str(finished.workspace.best) in out

@@ -55,11 +55,10 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
 
 def test_copying_is_asked_at_every_checkpoint_and_other_prompts_at_the_last(small_study, tmp_path: Path):
     opened = beginning.begin(small_study(trials=1, images=40), tmp_path / "workspace")
-    worker = open_worker(
-        opened.spec, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None
-    )
-    noise = worker.measure_units()
-    assert {"validation", "clip_image", "clip_text", "memorisation"} <= noise.keys()
+    unspared = opened.spec.model_copy(update={"judge": opened.asked})
+    worker = open_worker(unspared, opened.workspace, opened.dataset, opened.seed, lambda images, loss: None)
+    units = worker.measure_units()
+    assert {"validation", "clip_image", "clip_text", "style", "memorisation"} <= units.keys()
     worker.admit(Proposal(0, RECIPE), [])
     cards = []
     while not worker.idle:

@@ -11,8 +11,9 @@ from evaluation.scorecard import Measured, ScoreCard
 from search import objective
 from search.selection import Candidate, decide
 from search.trial import Reason
-from studies.report.choice import checkpoint, named, reason, verdict
+from studies.report.choice import answer, checkpoint, headline, named, reason, verdict
 from studies.report.explanation import rule
+from studies.selection.answer import answers
 from studies.selection.confirmation import Confirmed
 from studies.selection.document import Files, Run, Selection
 from studies.selection.rule import Rule
@@ -64,8 +65,10 @@ def selected(candidates: Sequence[Candidate], preference: float = 1.0, runs: Seq
     ]
     selector = Selector("x", 0, 9, by_rule(preference=preference), checkpoints)
     decision = decide(candidates, preference=preference)
-    confirmed = Confirmed(decision, candidates, candidates, [CARD] * len(candidates), [1] * len(candidates))
-    found = selector.told(candidates, decision.winner, confirmed)
+    count = len(candidates)
+    confirmed = Confirmed(decision, candidates, candidates, [CARD] * count, [1] * count, ConfirmSection())
+    told = selector.told(candidates, decision.winner, confirmed)
+    found = told.model_copy(update={"answers": answers(decision, None, (), images=10)})
     if not runs:
         return found
     files = Files(
@@ -129,10 +132,60 @@ def test_files_are_called_by_their_run_where_there_are_several(runs: tuple[str, 
 
 def test_a_file_no_better_than_the_base_is_said_to_be_so() -> None:
     found = selected([candidate(0, 1, -0.5)], runs=("a",))
-    assert reason(found) == (
-        "Epoch 1 (objective -0.50 ± 0.10) is the only one that can be chosen. "
-        "It is no better than the base model without a LoRA."
-    )
+    assert reason(found) == "Epoch 1 (objective -0.50 ± 0.10) is the only one that can be chosen."
+    worse = "Nothing beats the base model: the best checkpoint found is -0.50 ± 0.10 against it."
+    assert (answer(found), found.refused, headline(found, "Use it.")) == (worse, True, worse)
+
+
+def test_a_clear_winner_is_to_be_used_and_said_to_beat_the_base() -> None:
+    found = selected([candidate(0, 1, 1.0), candidate(1, 1, 0.5)])
+    assert answer(found) == "It beats the base model by 1.00 ± 0.10."
+    assert headline(found, "Use it.") == "Use it."
+
+
+def test_what_fresh_seeds_cannot_tell_apart_is_answered_with_what_would() -> None:
+    found = selected([candidate(0, 2, 1.0), candidate(1, 1, 0.95)])
+    assert answer(found) == (
+        "Cannot tell which of 2 is best: they differ by no more than noise. The cheapest of them is trial 1, epoch 1."
+        " About 150 more held-out images would."
+    )  # 0.05 has to be two errors of 0.1: 16 times the images
+    assert headline(found, "Use it.") == answer(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            Reason("not_above_base", {"mean": 0.1, "error": 0.2, "tested": True}),
+            "Nothing clearly beats the base model: the best checkpoint found is +0.10 ± 0.20 ahead of it, "
+            "which may be noise.",
+        ),
+        (
+            Reason("guard_on_test", {"by": "told", "text": "it copies"}),
+            "Do not use it: on the test images it copies.",
+        ),
+        (
+            Reason("recipe_better", {"trial": 1, "epoch": 2, "mean": 0.4, "error": 0.1}),
+            "The search did not help: the study file's own recipe, trial 1, epoch 2, is 0.40 ± 0.10 better on the "
+            "test images. Use that.",
+        ),
+        (
+            Reason("cannot_ever_tell", {"rivals": 3, "trial": 0, "epoch": 1}),
+            "Cannot tell which of 3 is best: they differ by no more than noise. The cheapest of them is trial 0, "
+            "epoch 1. No number of held-out images in reach would tell them apart.",
+        ),
+    ],
+)
+def test_every_answer_has_its_sentence_and_several_are_joined(found: Reason, said: str) -> None:
+    selection = selected([candidate(0, 1, 1.0)])
+    better = selection.answers
+    assert answer(selection.model_copy(update={"answers": (found,)})) == said
+    assert answer(selection.model_copy(update={"answers": (found, *better)})).startswith(f"{said} It beats")
+
+
+def test_figures_that_json_lacks_do_not_hide_an_answer() -> None:
+    unknown = Reason("not_above_base", {"mean": None, "error": None, "tested": True})
+    assert "+nan ± nan" in answer(selected([candidate(0, 1, 1.0)]).model_copy(update={"answers": (unknown,)}))
 
 
 def test_a_checkpoint_has_one_name() -> None:

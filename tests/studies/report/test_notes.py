@@ -9,6 +9,7 @@ import pytest
 from search.trial import Failed, Reason
 from studies.commands import dashboard
 from studies.report import plots
+from studies.report.choice import answer, baselines
 from studies.report.notes import escaped, short, study_note, trial_note
 from studies.study.trial import Trial, read_trials
 from tests.studies.invented import HOSTILE, MEMORISING, OVERFIT, TRAP, Invented, invent
@@ -103,7 +104,17 @@ def test_the_study_note_has_the_verdict_in_figures_and_says_what_trials_suffer_f
     winner = rich.selection.winner
     assert f"Use: trial {winner.trial}, epoch {winner.epoch}" in seen.text
     assert "1 memorising" in seen.text
-    assert ("Not separable" in seen.text) == (not rich.selection.confirmation.separable)
+    assert seen.text.startswith(answer(rich.selection))
+    (recipe,) = baselines(rich.selection)
+    assert recipe in seen.text
+
+
+def test_the_note_of_a_refused_choice_does_not_say_to_use_it(rich: Invented) -> None:
+    worse = Reason("worse_than_base", {"mean": -0.5, "error": 0.1, "tested": True})
+    refused = rich.selection.model_copy(update={"answers": (worse,)})
+    seen = rendered(study_note(refused, read_trials(rich.study.memory)))
+    assert seen.text.startswith("Nothing beats the base model")
+    assert "Best of what was tried: trial" in seen.text and "Use: trial" not in seen.text
 
 
 def test_ended_trials_carry_short_attributes(rich: Invented) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from search.trial import Reason
 from studies.report.study_page import write
 from studies.selection import document
 from studies.selection.document import Selection
@@ -121,8 +122,21 @@ def test_says_how_to_use_the_file_and_what_the_search_had_to_beat(finished: Inve
     words = " ".join(" ".join(page.texts).split())
     assert str(finished.workspace.best) in words
     assert "trigger word sks thing" in words
-    assert "recipe that the study file starts with" in words
+    (recipe,) = finished.selection.baselines
+    ahead = f"{recipe.lead.mean:+.2f} ± {recipe.lead.standard_error:.2f}"
+    assert (
+        f"Against the study file's recipe trial 0, epoch 6, trained to its end without pruning: {ahead}."
+        in words
+    )
     assert "the loss became nan after 17 images" in words
+
+
+def test_says_what_was_lowered_to_keep_to_the_judges_share(finished: Invented, page: Page) -> None:
+    asked, given = finished.study.asked, finished.study.spec.judge
+    assert asked is not None and asked.steps > given.steps
+    words = " ".join(" ".join(page.texts).split())
+    assert "judging keeps to 15% of the training (judge.share): judge." in words
+    assert f"judge.steps {given.steps} (of {asked.steps})" in words
 
 
 def test_unfinished_study_without_clip_has_a_provisional_report(tmp_path: Path) -> None:
@@ -206,11 +220,13 @@ def test_barred_checkpoints_and_the_front_are_marked(rich: Invented, full: Page)
 
 
 def test_what_cannot_be_separated_is_said_at_the_top(rich: Invented) -> None:
-    assert rich.selection.confirmation is not None
-    unclear = rich.selection.confirmation.model_copy(update={"separable": False})
-    selection = rich.selection.model_copy(update={"confirmation": unclear})
-    page = Page(write(rich.study, selection).read_text(encoding="utf-8"))
-    assert "not separable" in [text.strip() for text in page.texts]
+    unclear = Reason("cannot_tell", {"rivals": 2, "trial": 3, "epoch": 1, "images": 40})
+    selection = rich.selection.model_copy(update={"answers": (unclear,)})
+    texts = [text.strip() for text in Page(write(rich.study, selection).read_text(encoding="utf-8")).texts]
+    texts = [text for text in texts if text]
+    said = texts[texts.index("invented") + 1]
+    assert said.startswith("Cannot tell which of 2 is best") and "trial 3, epoch 1. About 40 more" in said
+    assert not any(text.startswith("Use epoch") for text in texts)
 
 
 def test_the_csv_file_has_values_errors_and_the_base(rich: Invented, full: Page) -> None:
@@ -230,6 +246,22 @@ def test_a_verdict_of_the_format_before_still_has_a_page(rich: Invented) -> None
     assert write(rich.study, found).stat().st_size > 100_000
 
 
+def test_a_verdict_of_format_2_is_read_with_its_noise_as_the_units(rich: Invented) -> None:
+    stored = rich.selection.to_json()
+    del (
+        stored["answers"],
+        stored["baselines"],
+        stored["confirmation"]["care"],
+        stored["explanation"]["answer"],
+    )
+    stored["rule"]["spreads"] = stored["rule"].pop("units")
+    found = document.parse(stored | {"format": 2})
+    assert found is not None
+    assert (found.format, found.rule, found.finalists) == (3, rich.selection.rule, rich.selection.finalists)
+    assert (found.answers, found.refused, found.summary) == ((), False, "")
+    assert write(rich.study, found).stat().st_size > 100_000
+
+
 def of_format_1(selection: Selection) -> dict[str, Any]:
     """The document as version 0.1 wrote it."""
     found = selection.to_json()
@@ -240,14 +272,14 @@ def of_format_1(selection: Selection) -> dict[str, Any]:
         one.pop("file", None) if one is not found["winner"] else None
         one.pop("rank", None)
         one.pop("origin", None)
-    del found["confirmation"]["best"]
+    del found["confirmation"]["best"], found["confirmation"]["care"]
     return {
         "study": found["name"],
         "seed": found["seed"],
         "trials": found["trials"],
         "rule": "The objective is ...",
         "winner": found["winner"] | {"reason": "Trial ..."},
-        "units": rule["units"],
+        "spreads": rule["units"],
         "shares_of_variance": found["shares_of_variance"],
         "pareto": found["pareto"],
         "candidates": found["candidates"],

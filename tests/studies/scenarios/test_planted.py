@@ -43,10 +43,10 @@ pruner = {{ name = "none" }}
 "optimiser.unet_lr" = 1e-6
 "data.epochs" = 2
 [[first]]
-"optimiser.unet_lr" = 1e-3
+"optimiser.unet_lr" = 5e-4
 "data.epochs" = 2
 [[first]]
-"optimiser.unet_lr" = 1e-3
+"optimiser.unet_lr" = 2e-3
 "data.epochs" = 6
 [[first]]
 "optimiser.unet_lr" = 3e-1
@@ -63,6 +63,7 @@ steps = 6
 guidance = 3.0
 timesteps = 8
 seen_images = 6
+share = 1
 [guards]
 memorisation = "off"
 [pack]

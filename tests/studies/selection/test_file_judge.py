@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from evaluation.scorecard import ScoreCard
+from search.trial import Reason
 from studies.commands.judge import write
 from studies.commands.judge_request import JudgeOptions, examine, rows_for
 from studies.report import files_page
-from studies.report.choice import explained
+from studies.report.choice import answer, explained
 from studies.report.explanation import sentence
 from studies.selection.base_outline import outline
 from studies.selection.file_judge import FileJudge
@@ -244,10 +245,16 @@ def test_the_table_has_a_row_a_file(judged: tuple[JudgedFiles, JudgeRequest]) ->
 
 
 def test_the_page_speaks_chinese(judged: tuple[JudgedFiles, JudgeRequest], tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    files_page.write(path, *judged, translator("zh"))
+    path, chinese, selection = tmp_path / "report.html", translator("zh"), judged[0].selection
+    clear = selection.model_copy(update={"answers": (Reason("better", {"mean": 1.0, "error": 0.1}),)})
+    files_page.write(path, replace(judged[0], selection=clear), judged[1], chinese)
+    assert '<p class="headline">请使用' in path.read_text()
+    files_page.write(path, *judged, chinese)
     html = path.read_text()
-    assert '<html lang="zh-CN">' in html and "请使用" in html
+    assert '<html lang="zh-CN">' in html
+    assert f'<p class="headline">{answer(selection, chinese)}</p>' in html, (
+        "doubts take the place of the advice"
+    )
     text = re.sub(r"<(style|script).*?</(style|script)>|<[^>]+>", " ", html, flags=re.DOTALL)
     english = set(re.findall(r"\b[a-z]{4,}\b", text))
     assert english & {"judged", "epoch", "best", "behind", "images", "pictures", "validation"} == set()

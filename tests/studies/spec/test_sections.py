@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from evaluation.flexibility_prompts import OBJECTS
-from studies.spec.sections import cues, weight_needs
-from studies.spec.study_file import JudgeSection
+from studies.spec.sections import ConfirmSection, JudgeSection, cues, weight_needs
 
 
 @pytest.mark.parametrize(
@@ -29,9 +28,21 @@ from studies.spec.study_file import JudgeSection
 def test_a_weighted_metric_needs_what_measures_it(
     weights: dict[str, float], judge: dict[str, Any], problem: str | None
 ) -> None:
-    found = weight_needs(weights, JudgeSection(**judge))
+    found = weight_needs(weights, JudgeSection(**judge), ConfirmSection())
     assert bool(found) == (problem is not None)
     assert problem is None or problem in found[0]
+
+
+def test_finalists_are_measured_by_what_counts_too() -> None:
+    judge, confirm = (
+        JudgeSection(clip="c", seeds_per_prompt=2),
+        {"seeds_per_prompt": 1, "outside_prompt_count": 0},
+    )
+    found = weight_needs({"diversity": 1.0, "flexibility": 1.0}, judge, ConfirmSection(**confirm))
+    assert found == [
+        "objective weighs diversity, which needs confirm.seeds_per_prompt of at least 2, but got 1.",
+        "objective weighs flexibility, which needs confirm.outside_prompt_count of at least 1, but got 0.",
+    ]
 
 
 def test_prompts_come_from_the_study_file_or_a_shipped_list() -> None:

@@ -20,8 +20,9 @@ from search.trial import Point, Reason
 from studies.report import choice, explanation
 from studies.report.explanation import Coded
 from studies.report.study_page import write
+from studies.selection.document import REFUSALS
 from studies.selection.verdict import provisional
-from studies.text.i18n import LANGUAGES, TRANSLATED, Translator, path, translator
+from studies.text.i18n import ENGLISH, LANGUAGES, TRANSLATED, Translator, path, translator
 from tests.studies import sentences
 from tests.studies.invented import HOSTILE, TRAP, Invented, invent
 from tests.studies.report.test_page import Page
@@ -123,7 +124,8 @@ def test_rivals_and_barred_checkpoints_are_told_in_chinese(rich: Invented) -> No
     assert confirmation is not None
     close = tuple(one.model_copy(update={"close": True}) for one in confirmation.finalists)
     unclear = confirmation.model_copy(update={"separable": False, "finalists": close})
-    selection = rich.selection.model_copy(update={"confirmation": unclear})
+    told = (Reason("cannot_tell", {"rivals": 2, "trial": 3, "epoch": 1, "images": 40}),)
+    selection = rich.selection.model_copy(update={"confirmation": unclear, "answers": told})
     page = Page(write(rich.study, selection, CHINESE).read_text(encoding="utf-8"))
     words = " ".join(page.texts)
     assert "难分高下" in words and "分不出高下" in words and "触发护栏" in words
@@ -166,6 +168,7 @@ def strings(figure: dict[str, Any]) -> list[str]:
 def test_the_explanation_in_the_document_is_what_terminal_and_page_say(rich: Invented) -> None:
     told = rich.selection.explanation
     assert told is not None
+    assert told.answer == choice.answer(rich.selection) == rich.selection.summary != ""
     assert (told.reason, told.rule) == (choice.reason(rich.selection), explanation.rule(rich.selection.rule))
     assert choice.reason(provisional(rich.study)).endswith("not yet confirmed.")
 
@@ -223,7 +226,24 @@ def test_figures_that_json_lacks_do_not_hide_a_reason() -> None:
 def test_every_code_in_the_source_has_its_sentence() -> None:
     codes = sentences.codes()
     assert len(codes) > 15
-    assert codes - {"told", "barred", "copies_and_forgets"} == set(explanation.REASONS)
+    assert codes - sentences.answers() - {"told", "barred", "copies_and_forgets"} == set(explanation.REASONS)
+
+
+def test_every_answer_has_its_own_sentence_in_both_languages(rich: Invented) -> None:
+    copied = {"by": "copies", "level": 5.0, "level_error": 0.25, "rise": 6.0, "rise_error": 1.0}
+    counts = {"trial": 3, "epoch": 1, "rivals": 2, "images": 40}
+    values = {"mean": 0.1, "error": 0.2, "tested": True, **copied, **counts}
+    codes = sentences.answers()
+    said = {
+        say.language: {
+            choice.answer(rich.selection.model_copy(update={"answers": (Reason(code, values),)}), say)
+            for code in codes
+        }
+        for say in (ENGLISH, CHINESE)
+    }
+    assert codes > REFUSALS
+    assert {language: len(of) for language, of in said.items()} == {"en": len(codes), "zh": len(codes)}
+    assert not any(re.search(r"[A-Za-z]{2,}", text) for text in said["zh"])
 
 
 def test_values_that_look_like_places_stay_values() -> None:
