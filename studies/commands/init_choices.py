@@ -16,7 +16,7 @@ _SMALLER = 0.8
 """Images of less than this share of the base's size ask for a smaller training size."""
 _LEAST = 0.5
 """Least share of the base's own size that is proposed."""
-_PROMPTS = 4
+_PROMPTS = 8
 _GUIDE_TRIALS = 40
 
 

@@ -107,7 +107,7 @@ class Selector:
         everyone = self._candidates()
         return self.told(everyone, earliest(everyone, self.rule.confirm.preference))
 
-    def weigh(self, finalists: Sequence[document.Finalist]) -> Selection:
+    def weigh(self, heard: document.Confirmation | None) -> Selection:
         """As ``provisional``; where the leader was judged again, the choice is made among all that were.
 
         Raises:
@@ -115,15 +115,15 @@ class Selector:
         """
         everyone = self._candidates()
         leader = earliest(everyone, self.rule.confirm.preference)
-        fresh = {one.key: one for one in finalists}
-        if leader.key not in fresh:
+        fresh = {one.key: one for one in heard.finalists} if heard else {}
+        if heard is None or leader.key not in fresh:
             return self.told(everyone, leader)
         before = [one for one in everyone if one.key in fresh]
         found = [fresh[one.key] for one in before]
         again = [self._again(one, f.scores) for one, f in zip(before, found, strict=True)]
         decision = decide(again, contenders(again), self.rule.confirm.preference)
         cards, rounds = [f.scores for f in found], [f.rounds for f in found]
-        confirmed = Confirmed(decision, before, again, cards, rounds, self.rule.confirm)
+        confirmed = Confirmed(decision, before, again, cards, rounds, heard.care)
         return self.told(everyone, decision.winner, confirmed)
 
     def told(

@@ -72,7 +72,7 @@ def provisional(study: Study, weights: Weights | None = None) -> Selection:
         return with_parameters(selector.provisional(), trials)
     _check_measured(selector.rule)
     standing = document.parse(study.memory.recall(VERDICT))
-    return with_parameters(selector.weigh(standing.finalists if standing else ()), trials)
+    return with_parameters(selector.weigh(standing.confirmation if standing else None), trials)
 
 
 def with_parameters(selection: Selection, trials: Sequence[Trial]) -> Selection:

@@ -193,7 +193,7 @@ class JudgeSection(Section):
     reads the prompts."""
     prompts: tuple[str, ...] = field((), means("sample_prompts", "positive_prompts", row="sample prompts"))
     """Empty takes the captions of held-out images."""
-    prompt_count: int = field(4, means(unit="captions"), ge=0, le=64)
+    prompt_count: int = field(8, means(unit="captions"), ge=0, le=64)
     """How many captions are taken where no prompts are given."""
     seeds_per_prompt: int = field(1, means(unit="seeds"), ge=1, le=16)
     """Renders of each prompt; diversity needs 2, and is measured again in the confirmation."""

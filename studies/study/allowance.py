@@ -66,7 +66,11 @@ class Sizes:
         return self._losses(exam) + self._pictures(exam) + self._outside(exam)
 
     def within(self, exam: Exam, rows: float) -> Exam:
-        """The exam, made smaller where it costs most until it fits, or until nothing can be spared."""
+        """The exam, made smaller until it fits, or until nothing can be spared: first by timesteps, which tell least
+        of what checkpoints are told apart by (`benchmarks/truth.py`), then where it costs most."""
+        fixed = self.rows(exam) - self._losses(exam)
+        fitting = int((rows - fixed) / max(1, self.held_out.images))
+        exam = replace(exam, timesteps=min(exam.timesteps, max(LEAST_TIMESTEPS, fitting)))
         while self.rows(exam) > rows:
             choices = sorted(self._smaller(exam), key=lambda choice: -choice[0])
             if not choices:
@@ -75,16 +79,14 @@ class Sizes:
         return exam
 
     def _smaller(self, exam: Exam) -> Iterator[tuple[float, Exam]]:
-        """Each way to spare something, with what that part costs now."""
-        if exam.timesteps > LEAST_TIMESTEPS:
-            yield self._losses(exam), replace(exam, timesteps=exam.timesteps - 1)
+        """Each way to spare something, with what that part costs now; what only guards read counts double."""
         if exam.seeds_per_prompt > self.seeds:
             yield self._pictures(exam), replace(exam, seeds_per_prompt=exam.seeds_per_prompt - 1)
         elif self._prompts(exam) > max(LEAST_PROMPTS, self.held_out.folds) and not self.own_prompts:
             fewer = self._prompts(exam) - self.held_out.folds
             yield self._pictures(exam), replace(exam, prompt_count=fewer)
         if exam.outside > LEAST_OUTSIDE:
-            yield self._outside(exam), replace(exam, outside=exam.outside - 1)
+            yield 2 * self._outside(exam), replace(exam, outside=exam.outside - 1)
 
     def _prompts(self, exam: Exam) -> int:
         folds = self.held_out.folds

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from search.leases import Alone
 from search.retry import Endurance
-from studies.study import identity, runners
-from studies.study.allowance import affordable
+from studies.study import identity, judging, runners
 from studies.study.lock import held
 from studies.study.open import open_readonly
 from studies.study.preflight import examine, read_study_images
@@ -75,7 +74,9 @@ def _begun(path: Path, study: Study, written: str) -> Study:
     seed = identity.fixed(study.memory, study.leases, study.spec, study.dataset)
     copy_whole(path, study.workspace.study_file)
     write_json(study.workspace.source, {"study_file": str(path.resolve()), "storage": written})
-    return replace(study, spec=affordable(study.spec, study.dataset), asked=study.spec.judge, seed=seed)
+    spec = judging.judged(study.memory, study.spec, study.dataset)
+    judging.remember(study.memory, study.spec, spec)
+    return replace(study, spec=spec, asked=study.spec.judge, seed=seed)
 
 
 def reopen(root: Path) -> Study:
@@ -88,5 +89,5 @@ def reopen(root: Path) -> Study:
     spec, memory = seen.spec, seen.memory
     dataset = read_study_images(spec)
     seed = identity.fixed_seed(memory, spec.study.seed)
-    judged = affordable(spec, dataset)
+    judged = judging.judged(memory, spec, dataset)
     return Study(judged, seen.workspace, memory, dataset, seed, Alone(memory), asked=spec.judge)
