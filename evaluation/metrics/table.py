@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from evaluation.image_scores import Renders
 
 Tone = Literal["good", "bad", "neutral"]
-Need = Literal["text", "pictures", "seeds", "outside"]
-"""A CLIP; a CLIP or an image encoder; several seeds a prompt; prompts outside the data set."""
+Need = Literal["losses", "text", "pictures", "seeds", "outside"]
+"""Losses; a CLIP; a CLIP or an image encoder; several seeds a prompt; prompts outside the data set."""
 
 
 def marked(text: str) -> str:
@@ -123,6 +123,7 @@ _ROWS = (
             ),
             "neutral": marked("The loss on {where} cannot be told from that without the LoRA."),
         },
+        needs=frozenset({"losses"}),
     ),
     Metric(
         name="clip_image",

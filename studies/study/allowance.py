@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pydantic import BaseModel
@@ -27,7 +27,8 @@ TESTING = 0.4
 """Of that rest, what the test may take."""
 ENOUGH_STEPS = 6
 """Sampling steps from which on more change little in what checkpoints are told apart by."""
-LEAST_STEPS, LEAST_TIMESTEPS, LEAST_PROMPTS, LEAST_OUTSIDE = 4, 4, 2, 2
+LEAST_STEPS, LEAST_PROMPTS, LEAST_OUTSIDE = 4, 2, 2
+LEAST_TIMESTEPS, LEAST_TIMESTEPS_UNWEIGHED = 4, 2
 MEASUREMENTS_AT_ONCE = 3
 """Finalists, about, that are still open after a round."""
 
@@ -51,26 +52,27 @@ class Sizes:
     """Prompts that the study file gives; 0 where captions are taken."""
     picture: float
     """Rows that a picture costs."""
-    seeds: int = 1
-    """Fewest renders of a prompt that the objective can do with."""
+    needs: frozenset[Need] = frozenset({"losses"})
+    """Of the metrics that the objective weighs."""
 
     @classmethod
-    def of(cls, judge: JudgeSection, held_out: Compared, needs: Set[Need] = frozenset()) -> Sizes:
-        """Those of a judge, whose weighed metrics need something."""
+    def of(cls, judge: JudgeSection, held_out: Compared, needs: frozenset[Need]) -> Sizes:
+        """Those of a judge."""
         settings = RenderSettings(judge.steps, judge.guidance, 0, 0, guided=judge.guided)
         rows = judge.steps + settings.guided_steps + ROWS_PER_PICTURE
-        return cls(held_out, len(judge.prompts), rows, 2 if "seeds" in needs else 1)
+        return cls(held_out, len(judge.prompts), rows, needs)
 
     def rows(self, exam: Exam) -> float:
         """What an exam of one checkpoint costs."""
         return self._losses(exam) + self._pictures(exam) + self._outside(exam)
 
     def within(self, exam: Exam, rows: float) -> Exam:
-        """The exam, made smaller until it fits, or until nothing can be spared: first by timesteps, which tell least
-        of what checkpoints are told apart by (`benchmarks/truth.py`), then where it costs most."""
-        fixed = self.rows(exam) - self._losses(exam)
-        fitting = int((rows - fixed) / max(1, self.held_out.images))
-        exam = replace(exam, timesteps=min(exam.timesteps, max(LEAST_TIMESTEPS, fitting)))
+        """The exam, made smaller until it fits, or until nothing can be spared: by losses that are not weighed, then
+        where it costs most."""
+        if "losses" not in self.needs:
+            others = self.rows(exam) - self._losses(exam)
+            fitting = int((rows - others) / max(1, self.held_out.images))
+            exam = replace(exam, timesteps=min(exam.timesteps, max(LEAST_TIMESTEPS_UNWEIGHED, fitting)))
         while self.rows(exam) > rows:
             choices = sorted(self._smaller(exam), key=lambda choice: -choice[0])
             if not choices:
@@ -80,7 +82,9 @@ class Sizes:
 
     def _smaller(self, exam: Exam) -> Iterator[tuple[float, Exam]]:
         """Each way to spare something, with what that part costs now; what only guards read counts double."""
-        if exam.seeds_per_prompt > self.seeds:
+        if "losses" in self.needs and exam.timesteps > LEAST_TIMESTEPS:
+            yield self._losses(exam), replace(exam, timesteps=exam.timesteps - 1)
+        if exam.seeds_per_prompt > (2 if "seeds" in self.needs else 1):
             yield self._pictures(exam), replace(exam, seeds_per_prompt=exam.seeds_per_prompt - 1)
         elif self._prompts(exam) > max(LEAST_PROMPTS, self.held_out.folds) and not self.own_prompts:
             fewer = self._prompts(exam) - self.held_out.folds
@@ -128,7 +132,9 @@ def held_out(spec: StudySpec, dataset: Dataset) -> Compared:
     return Compared(sum(len(fold.captions) for fold in folds), len(folds))
 
 
-def everyday(judge: JudgeSection, compared: Compared, epoch_images: int, needs: Set[Need]) -> JudgeSection:
+def everyday(
+    judge: JudgeSection, compared: Compared, epoch_images: int, needs: frozenset[Need]
+) -> JudgeSection:
     """How every checkpoint is judged, within the share of one epoch's training.
 
     Args:
@@ -163,7 +169,10 @@ def everyday(judge: JudgeSection, compared: Compared, epoch_images: int, needs: 
 def everyday_rows(judge: JudgeSection, compared: Compared) -> float:
     """What one checkpoint of the search costs to judge."""
     exam = Exam.everyday(judge, "", judge.outside_prompt_count)
-    return Sizes.of(judge, compared).rows(exam) + judge.seen_images * compared.folds * judge.timesteps
+    return (
+        Sizes.of(judge, compared, frozenset()).rows(exam)
+        + judge.seen_images * compared.folds * judge.timesteps
+    )
 
 
 def left(judge: JudgeSection, compared: Compared, trained: int, checkpoints: int) -> float:

@@ -41,14 +41,18 @@ CONFIRMS = st.builds(
 FIELDS = ("prompt_count", "seeds_per_prompt", "outside_prompt_count", "steps", "timesteps", "seen_images")
 
 
-NEEDS = st.sets(st.sampled_from(["text", "pictures", "seeds", "outside"]))
+NEEDS = st.frozensets(st.sampled_from(["losses", "text", "pictures", "seeds", "outside"]))
+LOSSES: frozenset[Need] = frozenset({"losses"})
 
 
-def at_its_least(judge: JudgeSection, asked: JudgeSection, compared: Compared, needs: set[Need]) -> bool:
+def at_its_least(
+    judge: JudgeSection, asked: JudgeSection, compared: Compared, needs: frozenset[Need]
+) -> bool:
     """Whether nothing more could be spared."""
     pictures = compared.folds * -(-judge.prompt_count // compared.folds)
+    least = allowance.LEAST_TIMESTEPS if "losses" in needs else allowance.LEAST_TIMESTEPS_UNWEIGHED
     return (
-        judge.timesteps <= allowance.LEAST_TIMESTEPS
+        judge.timesteps <= least
         and judge.steps <= allowance.LEAST_STEPS
         and judge.seeds_per_prompt <= (2 if "seeds" in needs else 1)
         and (
@@ -62,7 +66,7 @@ def at_its_least(judge: JudgeSection, asked: JudgeSection, compared: Compared, n
 
 @given(asked=JUDGES, compared=COMPARED, epoch=EPOCHS, needs=NEEDS)
 def test_a_checkpoint_never_costs_more_than_its_share_of_an_epoch_unless_nothing_can_be_spared(
-    asked: JudgeSection, compared: Compared, epoch: int, needs: set[Need]
+    asked: JudgeSection, compared: Compared, epoch: int, needs: frozenset[Need]
 ) -> None:
     found = everyday(asked, compared, epoch, needs)
     most = asked.share * allowance.SEARCHING * allowance.ROWS_PER_TRAINED_IMAGE * epoch
@@ -73,7 +77,7 @@ def test_a_checkpoint_never_costs_more_than_its_share_of_an_epoch_unless_nothing
 
 @given(asked=JUDGES, compared=COMPARED, epoch=EPOCHS, more=EPOCHS, needs=NEEDS)
 def test_more_images_to_train_on_never_give_a_lesser_judge(
-    asked: JudgeSection, compared: Compared, epoch: int, more: int, needs: set[Need]
+    asked: JudgeSection, compared: Compared, epoch: int, more: int, needs: frozenset[Need]
 ) -> None:
     small, large = (everyday(asked, compared, images, needs) for images in (epoch, epoch + more))
     assert everyday_rows(large, compared) >= everyday_rows(small, compared)
@@ -82,22 +86,22 @@ def test_more_images_to_train_on_never_give_a_lesser_judge(
 @given(asked=JUDGES, compared=COMPARED, epoch=EPOCHS)
 def test_a_users_own_prompts_are_all_rendered(asked: JudgeSection, compared: Compared, epoch: int) -> None:
     own = asked.model_copy(update={"prompts": ("a", "b", "c")})
-    found = everyday(own, compared, epoch, set())
+    found = everyday(own, compared, epoch, LOSSES)
     assert (found.prompts, found.prompt_count) == (own.prompts, own.prompt_count)
 
 
 def test_what_fits_is_left_as_it_was_asked_for() -> None:
     asked = JudgeSection()
-    assert everyday(asked, Compared(10), 100_000, set()) == asked
+    assert everyday(asked, Compared(10), 100_000, LOSSES) == asked
     assert lowered(asked, asked) == {}
 
 
 def test_what_the_objective_weighs_stays_measurable_however_little_may_be_spent() -> None:
     asked, least = JudgeSection(seeds_per_prompt=3), Compared(10, 5)
-    seeds, outside = (everyday(asked, least, 1, {need}) for need in ("seeds", "outside"))
+    seeds, outside = (everyday(asked, least, 1, frozenset({need})) for need in ("seeds", "outside"))
     assert (seeds.seeds_per_prompt, seeds.outside_prompt_count) == (2, 0)
     assert (outside.seeds_per_prompt, outside.outside_prompt_count) == (1, allowance.LEAST_OUTSIDE)
-    again = confirmation(ConfirmSection(), Sizes.of(asked, least, {"seeds"}), 1.0)
+    again = confirmation(ConfirmSection(), Sizes.of(asked, least, frozenset({"seeds"})), 1.0)
     assert (again.seeds_per_prompt, again.outside_prompt_count) == (2, allowance.LEAST_OUTSIDE)
 
 
@@ -105,15 +109,15 @@ def test_an_exam_costs_what_its_losses_and_pictures_cost_in_every_fold() -> None
     judge = JudgeSection(steps=4, guided=0.5, prompt_count=3, seeds_per_prompt=2, timesteps=5)
     picture = 4 + 2 + allowance.ROWS_PER_PICTURE
     exam = Exam.everyday(judge, "", outside=2)
-    assert Sizes.of(judge, Compared(10)).rows(exam) == 10 * 5 + (3 * 2 + 2) * picture
-    assert Sizes.of(judge, Compared(10, 2)).rows(exam) == 10 * 5 + (2 * 2 * 2 + 2 * 2) * picture
+    assert Sizes.of(judge, Compared(10), LOSSES).rows(exam) == 10 * 5 + (3 * 2 + 2) * picture
+    assert Sizes.of(judge, Compared(10, 2), LOSSES).rows(exam) == 10 * 5 + (2 * 2 * 2 + 2 * 2) * picture
     own = judge.model_copy(update={"prompts": ("a", "b", "c")})
-    assert Sizes.of(own, Compared(10, 2)).rows(exam) == 10 * 5 + (2 * 3 * 2 + 2 * 2) * picture
+    assert Sizes.of(own, Compared(10, 2), LOSSES).rows(exam) == 10 * 5 + (2 * 3 * 2 + 2 * 2) * picture
 
 
 @given(asked=CONFIRMS, judge=JUDGES, compared=COMPARED, needs=NEEDS, rows=st.floats(1, 1e6))
 def test_all_rounds_together_keep_to_their_rows_unless_two_finalists_are_heard_once_as_shortly_as_can_be(
-    asked: ConfirmSection, judge: JudgeSection, compared: Compared, needs: set[Need], rows: float
+    asked: ConfirmSection, judge: JudgeSection, compared: Compared, needs: frozenset[Need], rows: float
 ) -> None:
     sizes = Sizes.of(judge, compared, needs)
     found = confirmation(asked, sizes, rows)
