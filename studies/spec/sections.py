@@ -232,7 +232,7 @@ EYES = {"clip": "CLIP model", "image_encoder": "image encoder"}
 class ConfirmSection(Section):
     """[confirm]"""
 
-    finalists: int = field(6, means(unit="checkpoints"), ge=1, le=32)
+    finalists: int = field(4, means(unit="checkpoints"), ge=1, le=32)
     """Checkpoints that are judged again."""
     timesteps: int = field(24, means(unit="timesteps"), ge=1, le=200)
     """Per validation image, with fresh noise."""

@@ -21,7 +21,7 @@ ROWS_PER_TRAINED_IMAGE = 4.0
 in smaller batches than the judge's. Measured on two cores: 4.3."""
 ROWS_PER_PICTURE = 3.0
 """What decoding a picture and looking at it cost."""
-SEARCHING = 0.6
+SEARCHING = 0.5
 """Of all judging, the part that scores every checkpoint; the rest judges finalists again, and tests."""
 TESTING = 0.4
 """Of that rest, what the test may take."""
