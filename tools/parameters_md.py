@@ -29,7 +29,10 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "dataset check": ("check", "broken files, blur, duplicates, too small images, captions, trigger word"),
     "captions": ("caption", "writes a `.txt` beside each image that has none"),
     "rules of thumb": ("plan", "images, steps an image and steps in all, with advice"),
-    "LR probe": ("probe", "finds the learning rate at which D-Adaptation settles, and proposes half of it"),
+    "LR probe": (
+        "probe",
+        "finds the learning rate at which D-Adaptation settles, and proposes a quarter of it",
+    ),
 }
 """What the guides name that is no field: who does it, and what is done."""
 NOTES: tuple[str, ...] = (

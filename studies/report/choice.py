@@ -8,7 +8,7 @@ from evaluation.intervals import Estimate
 from search.trial import Reason
 from studies.report.diagnosis import diagnose
 from studies.report.explanation import barring, figures, margin, rule, sentence
-from studies.selection.document import Considered, Explanation, Finalist, Key, Selection
+from studies.selection.document import MERITS, Considered, Explanation, Finalist, Key, Selection
 from studies.study.trial import Origin, Trial
 from studies.text.i18n import ENGLISH, Translator
 
@@ -34,7 +34,7 @@ def answer(selection: Selection, say: Translator = ENGLISH) -> str:
 
 def headline(selection: Selection, use: str, say: Translator = ENGLISH) -> str:
     """The first sentence of a page: doubts, where there are any, else which checkpoint to use."""
-    doubted = any(one.code != "better" for one in selection.answers)
+    doubted = any(one.code not in MERITS for one in selection.answers)
     return answer(selection, say) if doubted else use
 
 
@@ -77,6 +77,10 @@ def _answered(selection: Selection, answer: Reason, say: Translator) -> str:
             )
         case "cannot_tell" | "cannot_ever_tell":
             return _undecided(selection, answer, say)
+        case "maybe_better":
+            return say(
+                "It seems to beat the base model, by {mean:.2f} ± {error:.2f}, which may be noise.", **values
+            )
         case _:
             return say("It beats the base model by {mean:.2f} ± {error:.2f}.", **values)
 

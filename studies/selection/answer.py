@@ -10,6 +10,10 @@ from search.selection import Candidate, Decision, above_base, cheapest, clear, g
 from search.trial import Reason
 from studies.selection.document import Baseline
 
+NOISE = 1.0
+"""Standard errors within which a winner cannot be told from the base model."""
+LEAST_GAIN = 0.1
+"""Of the way from the base model to the real images: what nobody would see is no gain."""
 MOST_IMAGES = 1000
 """More held-out images than that nobody has."""
 
@@ -27,12 +31,17 @@ def answers(
     """
     winner = tested or decision.winner
     doubts = (*_refusals(winner, tested is not None), *_beaten(baselines), *_undecided(decision, images))
-    return doubts or (Reason("better", _figures(above_base(winner)) | {"tested": tested is not None}),)
+    return doubts or (_merit(winner, tested is not None),)
+
+
+def _merit(winner: Candidate, tested: bool) -> Reason:
+    above = above_base(winner)
+    return Reason("better" if clear(above) else "maybe_better", _figures(above) | {"tested": tested})
 
 
 def _refusals(winner: Candidate, tested: bool) -> Iterator[Reason]:
     above = above_base(winner)
-    if not clear(above):
+    if above.mean <= max(NOISE * above.standard_error, LEAST_GAIN):
         yield Reason(
             "worse_than_base" if above.mean <= 0 else "not_above_base", _figures(above) | {"tested": tested}
         )

@@ -23,6 +23,8 @@ FORMAT: Literal[3] = 3
 
 REFUSALS = frozenset({"worse_than_base", "not_above_base", "guard_on_test"})
 """Answers that say that the winner should not be used."""
+MERITS = frozenset({"better", "maybe_better"})
+"""Those that raise no doubt, the one beyond noise, the other not quite."""
 
 Verdict = Literal["best", "close", "judged_again", "behind", "barred", "unusable"]
 """What became of a checkpoint: ``close`` is within one standard error of the best but later."""

@@ -23,7 +23,7 @@ ROWS_PER_PICTURE = 3.0
 """What decoding a picture and looking at it cost."""
 SEARCHING = 0.5
 """Of all judging, the part that scores every checkpoint; the rest judges finalists again, and tests."""
-TESTING = 0.4
+TESTING = 0.5
 """Of that rest, what the test may take."""
 ENOUGH_STEPS = 6
 """Sampling steps from which on more change little in what checkpoints are told apart by."""
@@ -67,12 +67,14 @@ class Sizes:
         return self._losses(exam) + self._pictures(exam) + self._outside(exam)
 
     def within(self, exam: Exam, rows: float) -> Exam:
-        """The exam, made smaller until it fits, or until nothing can be spared: by losses that are not weighed, then
-        where it costs most."""
+        """The exam, made smaller until it fits, or until nothing can be spared: by what is not weighed, losses and
+        prompts outside the data set, then where it costs most."""
         if "losses" not in self.needs:
             others = self.rows(exam) - self._losses(exam)
             fitting = int((rows - others) / max(1, self.held_out.images))
             exam = replace(exam, timesteps=min(exam.timesteps, max(LEAST_TIMESTEPS_UNWEIGHED, fitting)))
+        if "outside" not in self.needs and self.rows(exam) > rows:
+            exam = replace(exam, outside=min(exam.outside, LEAST_OUTSIDE))
         while self.rows(exam) > rows:
             choices = sorted(self._smaller(exam), key=lambda choice: -choice[0])
             if not choices:
@@ -81,7 +83,7 @@ class Sizes:
         return exam
 
     def _smaller(self, exam: Exam) -> Iterator[tuple[float, Exam]]:
-        """Each way to spare something, with what that part costs now; what only guards read counts double."""
+        """Each way to spare something, with what that part costs now."""
         if "losses" in self.needs and exam.timesteps > LEAST_TIMESTEPS:
             yield self._losses(exam), replace(exam, timesteps=exam.timesteps - 1)
         if exam.seeds_per_prompt > (2 if "seeds" in self.needs else 1):
@@ -90,7 +92,7 @@ class Sizes:
             fewer = self._prompts(exam) - self.held_out.folds
             yield self._pictures(exam), replace(exam, prompt_count=fewer)
         if exam.outside > LEAST_OUTSIDE:
-            yield 2 * self._outside(exam), replace(exam, outside=exam.outside - 1)
+            yield self._outside(exam), replace(exam, outside=exam.outside - 1)
 
     def _prompts(self, exam: Exam) -> int:
         folds = self.held_out.folds

@@ -44,13 +44,19 @@ def test_a_clear_winner_is_better_than_the_base_by_what_the_test_images_say() ->
 
 
 @pytest.mark.parametrize(
-    ("mean", "code"), [(-0.5, "worse_than_base"), (0.0, "worse_than_base"), (0.2, "not_above_base")]
+    ("mean", "code"), [(-0.5, "worse_than_base"), (0.0, "worse_than_base"), (0.1, "not_above_base")]
 )
 def test_what_does_not_clearly_beat_the_base_is_refused(mean: float, code: str) -> None:
     alone = answers(decided((0, mean)), None, (), 10)
     tested = answers(decided(*CLEAR_WIN), candidate(0, mean), (), 10)
     assert alone == (Reason(code, {"mean": mean, "error": 0.1, "tested": False}),)
     assert tested == (Reason(code, {"mean": mean, "error": 0.1, "tested": True}),)
+
+
+def test_a_gain_that_nobody_would_see_is_none_however_sharply_it_is_measured() -> None:
+    small, seen = (answers(decided((0, mean)), candidate(0, mean, 0.001), (), 10) for mean in (0.05, 0.15))
+    assert (codes(small), codes(seen)) == (["not_above_base"], ["better"])
+    assert codes(answers(decided((0, 0.15)), candidate(0, 0.15, 0.1), (), 10)) == ["maybe_better"]
 
 
 def test_the_base_is_beaten_cell_by_cell() -> None:

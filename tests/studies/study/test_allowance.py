@@ -135,9 +135,9 @@ def test_finalists_have_what_the_search_left_and_always_something(
     judge: JudgeSection, compared: Compared, trained: int, checkpoints: int
 ) -> None:
     whole = judge.share * allowance.ROWS_PER_TRAINED_IMAGE * trained
-    found = left(judge, compared, trained, checkpoints)
+    found, least = left(judge, compared, trained, checkpoints), whole * (1 - allowance.SEARCHING) / 2
     assert 0 < found <= whole
-    assert found == pytest.approx(max(whole - checkpoints * everyday_rows(judge, compared), 0.2 * whole))
+    assert found == pytest.approx(max(whole - checkpoints * everyday_rows(judge, compared), least))
 
 
 def test_a_study_that_begins_again_is_judged_as_before_and_knows_what_was_asked(

@@ -19,7 +19,7 @@ from trainer.training.probe import Course, Plateau, Probe, conversions, follow, 
 
 Plans = Callable[..., TrainingPlan]
 Encode = Callable[[Dataset, BaseModel], Encoded]
-GRID_BEST = 5.3e-4
+GRID_BEST = 1.7e-3
 
 
 def test_the_plateau_is_where_the_rate_has_stayed_for_long_enough() -> None:
