@@ -56,7 +56,7 @@ def rule() -> str:
     return (
         f"a rate is flat once it has grown by at most {probe.GROWTH:.0%} over {probe.PATIENCE} optimiser steps "
         f"and is at least {probe.DEPARTURE:g} times its first value; the learning rate is the geometric mean of the "
-        f"plateaus divided by {probe.MARGIN:g}, since against grids the plateau lay 2 to 3 times above the best rate"
+        f"plateaus divided by {probe.MARGIN:g}, since against grids the plateau lay 2 to 6 times above the best rate"
     )
 
 

@@ -254,7 +254,7 @@ def enriched(opened: Study, found: dict[str, Any], trial: int, epoch: int) -> di
         mean = -0.06 + 0.02 * abs(epoch - 2)
         found["training"] = {"mean": -0.05 * epoch, "standard_error": 0.004}
         found["validation"] = {"mean": mean, "standard_error": 0.006}
-    copied = [(3.0 * epoch if trial == MEMORISING else -1.0) + draw.gauss(0, 0.4) for _ in range(count)]
+    copied = [(1.0 + 3.0 * epoch if trial == MEMORISING else -1.0) + draw.gauss(0, 0.4) for _ in range(count)]
     rise = {"mean": sum(copied) / count, "standard_error": 0.5}
     return found | {
         "validation_by_image": [mean + 0.01 * (-1) ** i for i in range(len(split.validation))],

@@ -41,16 +41,16 @@ def test_a_plateau_is_told_with_its_rule_and_its_rates(
     for words in (
         "d * lr over 3 optimiser steps",
         "grown by at most 5% over 100 optimiser steps and is at least 10 times its first value",
-        "the geometric mean of the plateaus divided by 2",
+        "the geometric mean of the plateaus divided by 4",
         "Plateau: 0.002, the geometric mean of 2 repetitions.",
-        "AdamW and AdamW8bit 0.001; Lion 0.000333",
-        "The study's range, 0.0001 to 0.03, holds the probe's rate, 40% of the way up",
+        "AdamW and AdamW8bit 0.0005; Lion 0.000167",
+        "The study's range, 0.0001 to 0.03, holds the probe's rate, 28% of the way up",
     ):
         assert words in out
     assert study_file.read_bytes() == before
     facts = json.loads(run("probe", study_file, "--json")[1])
     assert facts["flat"]
-    assert facts["learning_rates"] == pytest.approx({"adamw8bit": 1e-3, "lion": 1e-3 / 3})
+    assert facts["learning_rates"] == pytest.approx({"adamw8bit": 5e-4, "lion": 5e-4 / 3})
 
 
 def test_write_centres_the_range_and_leaves_all_else(
@@ -60,8 +60,8 @@ def test_write_centres_the_range_and_leaves_all_else(
     before = study_file.read_text()
     code, out, _ = run("probe", study_file, "--write")
     assert code == 0
-    assert "{ low = 0.0002, high = 0.005, log = true }" in out
-    assert study_file.read_text() == before.replace("low = 1e-4, high = 3e-2", "low = 0.0002, high = 0.005")
+    assert "{ low = 0.0001, high = 0.0025, log = true }" in out
+    assert study_file.read_text() == before.replace("low = 1e-4, high = 3e-2", "low = 0.0001, high = 0.0025")
 
 
 def test_not_flat_yet_is_told_with_what_to_do_and_nothing_is_written(
@@ -88,7 +88,7 @@ def test_a_line_that_cannot_be_edited_is_printed_for_pasting(
     study_file.write_text(text)
     code, _, err = run("probe", study_file, "--write")
     assert code == 2
-    assert 'by hand: "optimiser.unet_lr" = { low = 0.0002, high = 0.005, log = true }' in err
+    assert 'by hand: "optimiser.unet_lr" = { low = 0.0001, high = 0.0025, log = true }' in err
     assert study_file.read_text() == text
 
 
@@ -119,11 +119,11 @@ def test_a_study_that_asks_for_it_begins_with_a_probe_once(
     for _ in range(2):
         code, out, err = run("run", study_file, "--workspace", root)
         assert (code, err) == (0, "")
-        assert "learning rate is 0.001: optimiser.unet_lr is searched from 0.0002 to 0.005" in out
+        assert "learning rate is 0.0005: optimiser.unet_lr is searched from 0.0001 to 0.0025" in out
     assert called == [1]
     opened = beginning.reopen(root)
     space = opened.spec.search.space["optimiser.unet_lr"]
-    assert (space["low"], space["high"]) == (2e-4, 5e-3)
+    assert (space["low"], space["high"]) == (1e-4, 2.5e-3)
     (record,) = opened.memory.records()
     assert float(record.values["optimiser.unet_lr"]) == 1e-3, "the probed recipe comes first"
 

@@ -62,11 +62,11 @@ def test_the_probe_trains_the_plan_s_own_batch_and_lora_under_dadaptation(make_p
     assert (probed.data.batch_size, probed.data.epochs) == (2, 70)
 
 
-def test_the_rate_is_half_the_geometric_mean_of_the_plateaus() -> None:
+def test_the_rate_is_a_quarter_of_the_geometric_mean_of_the_plateaus() -> None:
     flat = [Course((rate,), Plateau(rate, 9, True), None) for rate in (2e-4, 8e-4)]
     rising = Course((1e-6,), Plateau(1e-6, 9, False), None)
     assert Probe(tuple(flat)).plateau == pytest.approx(4e-4)
-    assert Probe(tuple(flat)).rate == pytest.approx(2e-4)
+    assert Probe(tuple(flat)).rate == pytest.approx(1e-4)
     assert Probe(tuple(flat)).flat
     assert Probe((*flat, rising)).plateau == pytest.approx(4e-4)
     assert not Probe((*flat, rising)).flat
