@@ -125,7 +125,7 @@ def test_a_study_that_asks_for_it_begins_with_a_probe_once(
     space = opened.spec.search.space["optimiser.unet_lr"]
     assert (space["low"], space["high"]) == (1e-4, 2.5e-3)
     (record,) = opened.memory.records()
-    assert float(record.values["optimiser.unet_lr"]) == 1e-3, "the probed recipe comes first"
+    assert float(record.values["optimiser.unet_lr"]) == 5e-4, "the probed recipe comes first"
 
 
 def test_a_probe_that_is_asked_for_too_late_is_refused(study_file: Path, run: Run, tmp_path: Path) -> None:
