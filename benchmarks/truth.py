@@ -8,7 +8,8 @@ content (pooled features, picture by picture) and style (Gram matrices of early 
     pip install -c constraints.txt -e '.[tools]'
     .venv/bin/python -m benchmarks.truth --folder .micro/truth
 
-Six studies chose the rules, ten test them (`truth_subjects.py`); the last line is about the ten. Everything is kept in
+Six studies chose the rules, ten test them (`truth_subjects.py`); the last line is about those of the ten that were asked
+for, or says that it is no evidence. Everything is kept in
 the folder and made once, so that a run that was stopped goes on, and other rules are replayed without training.
 With --grids, a sheet of pictures for the eye is written for each study before any figure is printed.
 """
@@ -32,9 +33,10 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from benchmarks.truth_eyes import Seen, content_distance, style_distance
-from benchmarks.truth_studies import BASE, SEEDS, Key, Truth, finished, noise_of, told, usable
+from benchmarks.truth_studies import BASE, SEEDS, Key, Truth, finished, judged, noise_of, told, usable
 from benchmarks.truth_subjects import SUBJECTS, Subject
-from search.selection import Candidate, earliest
+from evaluation.scorecard import ScoreCard
+from search.selection import CLEAR, Candidate, earliest
 from studies.errors import quiet
 from studies.selection import document
 from studies.selection.rule import Rule
@@ -42,8 +44,6 @@ from studies.study.study import UNITS, Study
 from studies.study.trial import Checkpoint
 
 RESAMPLES = 200
-CLEAR = 2.0
-"""Standard errors from which a difference counts."""
 BEFORE = {"validation": 1.0, "clip_image": 0.5}
 """Weights of the rule before this benchmark was, in units of noise."""
 
@@ -53,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path(".micro/truth"), help="keeps what is finished")
     parser.add_argument("--only", nargs="*", default=[], help="names of subjects")
+    parser.add_argument("--replay", action="store_true", help="show what other weights would have chosen")
     parser.add_argument("--grids", action="store_true", help="write pictures for the eye")
     arguments = parser.parse_args()
     quiet()
@@ -62,11 +63,16 @@ def main() -> None:
         for one in found:
             print(one.grid(arguments.folder / f"{one.subject.name}.png"))
     _by_study(found)
-    evidence = [one for one in found if not one.subject.chooses] or found
-    figures = {name: _figures([_outcome(one, name) for one in evidence]) for name in RULES}
-    _by_rule(figures)
+    if arguments.replay:
+        for much in (True, False):
+            _by_weights(found, much)
+    evidence = [one for one in found if not one.subject.chooses]
+    figures = {name: _figures([_outcome(one, name) for one in evidence or found]) for name in RULES}
+    _by_rule(figures, bool(evidence))
     ours = figures.pop(OURS)
-    print(json.dumps({**ours, "studies": len(evidence), "rules": figures}))
+    print(
+        json.dumps({**ours, "studies": len(evidence or found), "evidence": bool(evidence), "rules": figures})
+    )
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,13 @@ class Judged:
     study: Study
     truth: Truth
     noise: Mapping[str, float]
+    place: Path
+    """Where all of it is kept."""
+
+    @cached_property
+    def cards(self) -> Mapping[Key, ScoreCard]:
+        """Every checkpoint's, of many renders."""
+        return {key: card for key, (card, _) in judged(self.study, self.place).items() if card}
 
     @cached_property
     def checkpoints(self) -> Mapping[Key, Checkpoint]:
@@ -118,6 +131,11 @@ class Judged:
         """The eyes' figure, lower is better."""
         return float(self.distances[key][0])
 
+    def regret(self, key: Key) -> float:
+        """How far one is from the best, as a share of the range between the best and the worst."""
+        figures = [self.figure(other) for other in self.checkpoints]
+        return (self.figure(key) - min(figures)) / (max(figures) - min(figures))
+
     def ahead(self, key: Key, other: Key) -> tuple[float, float]:
         """By how much one is better than another, and the error of that."""
         gain = self.distances[other] - self.distances[key]
@@ -140,7 +158,8 @@ class Judged:
 def seen(subject: Subject, folder: Path) -> Judged:
     """A subject's study, run and looked at; what is kept in the folder is not made again."""
     study = finished(subject, folder)
-    return Judged(subject, study, told(subject, study, folder), noise_of(subject, study, folder))
+    place = folder / subject.name
+    return Judged(subject, study, told(subject, study, folder), noise_of(subject, study, folder), place)
 
 
 OURS = "lorasearch"
@@ -159,9 +178,14 @@ def _by(weights: Mapping[str, float], noisy: bool = False) -> Callable[[Judged],
     return choose
 
 
-def _candidates(one: Judged, weights: Mapping[str, float], noisy: bool = False) -> list[Candidate]:
+def _candidates(
+    one: Judged, weights: Mapping[str, float], noisy: bool = False, much: bool = False
+) -> list[Candidate]:
+    """All checkpoints, by the search's scores, or by those of many renders."""
     rule = Rule.of(one.study.spec, one.noise if noisy else one.study.memory.recall(UNITS))
-    return rule.model_copy(update={"weights": dict(weights)}).candidates(one.checkpoints.values())
+    rule = rule.model_copy(update={"weights": dict(weights)})
+    cards = one.cards if much else {}
+    return [rule.candidate(checkpoint, cards.get(key)) for key, checkpoint in one.checkpoints.items()]
 
 
 def _last(one: Judged) -> Key:
@@ -170,12 +194,21 @@ def _last(one: Judged) -> Key:
     return max(key for key in one.checkpoints if key[0] == best.trial)
 
 
+WEIGHED: Mapping[str, tuple[Mapping[str, float], bool]] = {
+    "the rule of before": (BEFORE, True),
+    "lowest validation loss": ({"validation": 1.0}, False),
+    "highest CLIP image": ({"clip_image": 1.0}, False),
+}
+"""Rules by their weights, and whether these are in units of noise."""
 RULES: Mapping[str, Callable[[Judged], Key]] = {
     OURS: _ours,
-    "the rule of before": _by(BEFORE, noisy=True),
-    "lowest validation loss": _by({"validation": 1.0}),
-    "highest CLIP image": _by({"clip_image": 1.0}),
+    **{name: _by(*how) for name, how in WEIGHED.items()},
     "last epoch": _last,
+}
+REPLAYED = {
+    "style 1, CLIP image 0.25": ({"style": 1.0, "clip_image": 0.25}, False),
+    "style alone": ({"style": 1.0}, False),
+    **WEIGHED,
 }
 
 
@@ -199,28 +232,23 @@ class Outcome:
 
 def _outcome(one: Judged, rule: str) -> Outcome:
     key = RULES[rule](one)
-    figures = [one.figure(other) for other in one.checkpoints]
-    low, high = min(figures), max(figures)
     rivals = [recipe for recipe in one.recipes if recipe != key]
     return Outcome(
         [one.ahead(key, recipe) for recipe in rivals] or [(0.0, 0.0)],
         one.ahead(key, BASE),
-        (one.figure(key) - low) / (high - low),
+        one.regret(key),
         _correlation(one, rule),
     )
 
 
 def _correlation(one: Judged, rule: str) -> float:
-    weights = {
-        OURS: one.study.spec.objective,
-        "the rule of before": BEFORE,
-        "lowest validation loss": {"validation": 1.0},
-        "highest CLIP image": {"clip_image": 1.0},
-    }.get(rule, one.study.spec.objective)
-    ranked = _candidates(one, weights, rule == "the rule of before")
-    return float(
-        spearmanr([c.objective.mean for c in ranked], [-one.figure(c.key) for c in ranked]).statistic
-    )
+    return _agreement(one, _candidates(one, *WEIGHED.get(rule, (one.study.spec.objective, False))))
+
+
+def _agreement(one: Judged, ranked: Sequence[Candidate]) -> float:
+    """The rank correlation of candidates' objectives with the eyes' figures."""
+    found = spearmanr([c.objective.mean for c in ranked], [-one.figure(c.key) for c in ranked])
+    return float(found.statistic)
 
 
 def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
@@ -268,8 +296,27 @@ def _by_study(found: Sequence[Judged]) -> None:
     Console(width=120).print(table)
 
 
-def _by_rule(figures: Mapping[str, Mapping[str, float]]) -> None:
-    table = Table(title="by rule, on the studies that chose nothing")
+def _by_weights(found: Sequence[Judged], much: bool) -> None:
+    """What other weights would have chosen in each study, in the order of the studies."""
+    table = Table(title="judged by many renders" if much else "judged as in the search")
+    for column in ("weights", "ranks", "regret %", "errors ahead of the better recipe"):
+        table.add_column(column)
+    for name, (weights, noisy) in REPLAYED.items():
+        ranks, regrets, ahead = [], [], []
+        for one in found:
+            ranked = _candidates(one, weights, noisy, much)
+            key = max(ranked, key=lambda candidate: candidate.objective.mean).key
+            gain, error = one.ahead(key, min(one.recipes, key=one.figure))
+            ranks.append(f"{_agreement(one, ranked):.2f}")
+            regrets.append(f"{100 * one.regret(key):.1f}")
+            ahead.append(f"{gain / error if error else 0.0:+.1f}")
+        table.add_row(name, *(" ".join(column) for column in (ranks, regrets, ahead)))
+    Console(width=120).print(table)
+
+
+def _by_rule(figures: Mapping[str, Mapping[str, float]], evidence: bool) -> None:
+    which = "that chose nothing" if evidence else "that chose the rules: no evidence"
+    table = Table(title=f"by rule, on the studies {which}")
     table.add_column("rule")
     for name in figures[OURS]:
         table.add_column(name.replace("_", " "), justify="right")

@@ -35,8 +35,10 @@ from studies.study.exam import Exam
 from studies.study.study import Study
 from studies.study.trial import Checkpoint, read_trials
 from trainer.files import write_whole
+from trainer.plan import TrainingPlan
 from trainer.seeds import derive
 from trainer.training import session
+from trainer.training.pack import Pack
 from trainer.training.saving import load_lora
 
 ASSETS = Path(__file__).resolve().parents[1] / "studies" / "library" / "assets"
@@ -129,11 +131,7 @@ def noise_of(subject: Subject, study: Study, folder: Path) -> dict[str, float]:
     """How much each metric moves when the base model is measured again; for the rule that weighed by that."""
     path = folder / subject.name / "noise.json"
     if not path.exists():
-        template = Planner(study.spec, study.dataset, study.seed).plan({})
-        pack = session.open(template, study.dataset, study.workspace.cache, 1)
-        builder = JudgeBuilder(
-            study.spec.judge, pack.data, pack.bank, template.seed, template.data.resolution
-        )
+        _, builder = _builder(study, 1)
         first, again = (
             [builder.build(Exam.everyday(study.spec.judge, label))] for label in ("search", "again")
         )
@@ -160,12 +158,22 @@ def judged(study: Study, folder: Path) -> dict[Key, tuple[ScoreCard | None, np.n
     return found
 
 
-def _judge(study: Study, files: Mapping[Key, Path], paths: Mapping[Key, Path]) -> None:
+def _opened(study: Study, slots: int) -> tuple[TrainingPlan, Pack]:
+    """The plan of the study's fixed fields, and a pack that trains nothing."""
     template = Planner(study.spec, study.dataset, study.seed).plan({})
-    pack = session.open(template, study.dataset, study.workspace.cache, PACK)
-    builder = JudgeBuilder(study.spec.judge, pack.data, pack.bank, template.seed, template.data.resolution)
+    return template, session.open(template, study.dataset, study.workspace.cache, slots)
+
+
+def _builder(study: Study, slots: int) -> tuple[Pack, JudgeBuilder]:
+    template, pack = _opened(study, slots)
+    resolution = template.data.resolution
+    return pack, JudgeBuilder(study.spec.judge, pack.data, pack.bank, template.seed, resolution)
+
+
+def _judge(study: Study, files: Mapping[Key, Path], paths: Mapping[Key, Path]) -> None:
+    pack, builder = _builder(study, PACK)
     judge = builder.build(REPLAYED)
-    _keep_judged(paths[BASE], "", judge.base.renders[0])
+    _keep(paths[BASE], card=np.array(""), pictures=_bytes(judge.base.renders[0]))
     keys = list(files)
     for start in range(0, len(keys), PACK):
         some = keys[start : start + PACK]
@@ -176,13 +184,14 @@ def _judge(study: Study, files: Mapping[Key, Path], paths: Mapping[Key, Path]) -
         shown = [Shown(slot, plan.base.clip_skip) for slot, plan in enumerate(plans)]
         for slot, (card, renders) in enumerate(judge.score(shown, asked=range(len(shown)))):
             pack.bank.close(slot)
-            _keep_judged(paths[some[slot]], card.model_dump_json(), renders)
+            text = np.array(card.model_dump_json())
+            _keep(paths[some[slot]], card=text, pictures=_bytes(renders))
 
 
-def _keep_judged(path: Path, card: str, pictures: Tensor) -> None:
+def _keep(path: Path, **arrays: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part.npz")
-    np.savez_compressed(part, card=np.array(card), pictures=_bytes(pictures))
+    np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
     part.rename(path)
 
 
@@ -207,8 +216,7 @@ def _render(
     """Draws every kept-back caption with every file, `PACK` files at a time."""
     if not files:
         return
-    template = Planner(study.spec, study.dataset, study.seed).plan({})
-    pack = session.open(template, study.dataset, study.workspace.cache, PACK)
+    template, pack = _opened(study, PACK)
     data, bank = pack.data, pack.bank
     keys = list(files)
     for start in range(0, len(keys), PACK):
@@ -223,16 +231,9 @@ def _render(
         for slot, key in enumerate(some):
             if files[key]:
                 bank.close(slot)
-            _keep(paths[key], found[slot], len(captions))
+            whole = _bytes(found[slot])
+            _keep(paths[key], pictures=whole.reshape(-1, len(captions), *whole.shape[1:]))
         print(f"  {study.spec.study.name}: {start + len(some)} of {len(keys)} checkpoints drawn", flush=True)
-
-
-def _keep(path: Path, pictures: Tensor, captions: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = _bytes(pictures)
-    part = path.with_suffix(".part.npz")
-    np.savez_compressed(part, pictures=whole.reshape(-1, captions, *whole.shape[1:]))
-    part.rename(path)
 
 
 def _pixels(path: Path) -> Tensor:
