@@ -159,8 +159,8 @@ def _style(layers: Sequence[Tensor]) -> Tensor:
     last = len(layers) - 1
     found = []
     for layer in (layers[max(1, round(share * last))] for share in (0.25, 0.5, 0.75)):
-        places = (layer.flatten(2).mT if layer.ndim == 4 else layer).float().cpu()
-        found.append(torch.cat([places.mean(dim=1), places.std(dim=1)], dim=1))
+        places = (layer.flatten(2).mT if layer.ndim == 4 else layer).float()
+        found.append(torch.cat([places.mean(dim=1), places.std(dim=1)], dim=1).cpu())
     widest = max(part.shape[1] for part in found)
     return torch.stack([torch.nn.functional.pad(part, (0, widest - part.shape[1])) for part in found], dim=1)
 

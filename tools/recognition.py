@@ -8,7 +8,7 @@ import torch
 from artwork import BASE_STYLES, gallery, generated_concepts, words
 from concepts import DEMO_CONCEPTS
 from torch.nn.functional import normalize
-from train_clip import CHOICES, tokenised
+from train_clip import first_share, tokenised
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -20,7 +20,7 @@ STEPS, GUIDANCE = 20, 4.0
 
 
 def recognised(pipeline: StableDiffusionPipeline, clip: CLIPModel) -> float:
-    """Returns how often a render's own name scores highest among `CHOICES` that the base knows.
+    """Returns how often a render's own name scores highest among 20 that the base knows.
 
     Concepts and styles are drawn at random among those that the base has seen; DDIM, one seed each.
     """
@@ -31,13 +31,7 @@ def recognised(pipeline: StableDiffusionPipeline, clip: CLIPModel) -> float:
     pictures = _rendered(pipeline, [f"{words(name)}, {style} style" for name, style in drawn])
     names = normalize(clip.get_text_features(**tokenised(list(map(words, concepts)))).pooler_output, dim=-1)
     scores = normalize(clip.get_image_features(pixel_values=pictures).pooler_output, dim=-1) @ names.t()
-    generator = torch.Generator().manual_seed(2)
-    hits = 0
-    for row, (name, _) in zip(scores, drawn, strict=True):
-        own = concepts.index(name)
-        others = [i for i in torch.randperm(len(concepts), generator=generator).tolist() if i != own]
-        hits += int(row[own] > row[others[: CHOICES - 1]].max())
-    return hits / len(drawn)
+    return first_share(scores, [concepts.index(name) for name, _ in drawn])
 
 
 def _rendered(pipeline: StableDiffusionPipeline, prompts: list[str]) -> torch.Tensor:

@@ -118,15 +118,24 @@ def right_among(model: nn.Module, stock: Library, hints: int = 0, choices: int =
         for part in stock.pictures.split(128)
     ]
     scores = functional.normalize(torch.cat(parts), dim=-1) @ texts.t()
+    return first_share(scores, [concepts.index(name) for name in stock.names], choices)
+
+
+def first_share(scores: Tensor, own: list[int], choices: int = CHOICES) -> float:
+    """Returns how often the own column of a row is above `choices` - 1 others of it, drawn at random.
+
+    Args:
+        scores: Shape (rows, columns).
+        own: A column a row.
+        choices: How many columns are compared.
+    """
     generator = torch.Generator().manual_seed(2)
     hits = 0
-    for row, name in enumerate(stock.names):
-        own = concepts.index(name)
-        others = [
-            place for place in torch.randperm(len(concepts), generator=generator).tolist() if place != own
-        ]
-        hits += int(scores[row, own] > scores[row, others[: choices - 1]].max())
-    return hits / len(stock.names)
+    for row, place in zip(scores, own, strict=True):
+        order = torch.randperm(len(row), generator=generator).tolist()
+        others = [other for other in order if other != place]
+        hits += int(row[place] > row[others[: choices - 1]].max())
+    return hits / len(own)
 
 
 def main() -> None:

@@ -150,14 +150,14 @@ class ChoiceSection:
     @property
     def recipes(self) -> str:
         """How the study file's own recipes fared, which the search had to beat."""
-        chosen = self.selection.winner.trial
+        chosen, told = self.selection.winner.trial, choice.baselines(self.selection, self.say)
         if chosen < len(self.study.spec.first):
             own = self.say(
                 "The search did not beat the study file's own starting recipe: trial {trial} is one.",
                 trial=chosen,
             )
-            return " ".join([own, *choice.baselines(self.selection, self.say)])
-        return " ".join(choice.baselines(self.selection, self.say))
+            told = [own, *told]
+        return " ".join(told)
 
     @property
     def finalists(self) -> list[FinalistRow]:

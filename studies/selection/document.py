@@ -223,12 +223,6 @@ class Selection(Document):
         return self.confirmation.finalists if self.confirmation else ()
 
     @property
-    def rivals(self) -> list[Finalist]:
-        """Finalists of other trials that cannot be told from the best, the best first."""
-        close = [f for f in self.close if f.trial != self.winner.trial]
-        return close if self.confirmation and not self.confirmation.separable else []
-
-    @property
     def close(self) -> list[Finalist]:
         """Finalists within one standard error of the best, the best first."""
         return sorted((f for f in self.finalists if f.close), key=lambda f: -f.objective.mean)
