@@ -36,7 +36,7 @@ from benchmarks.truth_eyes import Seen, content_distance, style_distance
 from benchmarks.truth_studies import BASE, SEEDS, Key, Truth, finished, judged, noise_of, told, usable
 from benchmarks.truth_subjects import SUBJECTS, Subject
 from evaluation.scorecard import ScoreCard
-from search.selection import CLEAR, Candidate, earliest
+from search.selection import CLEAR, Candidate, Preference
 from studies.errors import quiet
 from studies.selection import document
 from studies.selection.rule import Rule
@@ -170,10 +170,10 @@ def _ours(one: Judged) -> Key:
 
 
 def _by(weights: Mapping[str, float], noisy: bool = False) -> Callable[[Judged], Key]:
-    """The earliest within half an error of the best by the search's scores, with other weights."""
+    """The best by the search's scores with other weights; the rule of before gave half an error for earliness."""
 
     def choose(one: Judged) -> Key:
-        return earliest(_candidates(one, weights, noisy), 0.5).key
+        return Preference(earlier=0.5 if noisy else 0.0).choose(_candidates(one, weights, noisy)).key
 
     return choose
 

@@ -1,10 +1,10 @@
-"""Which checkpoint wins: the earliest within some standard errors of the best."""
+"""Which checkpoint wins: the best, unless what asks for less faith lies within some standard errors of it."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from search.objective import Measurement
@@ -53,6 +53,45 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Preference:
+    """What is given away for a checkpoint that asks for less faith, in standard errors of its difference to the best.
+
+    All candidates are measured on the same images, prompts and seeds, so that what they share cancels: the
+    standard error is that of the difference, cell by cell (the best one's own where there are no cells).
+
+    Attributes:
+        earlier: for an earlier checkpoint; 1 is Breiman's rule (1984). Earlier is fewer images seen, then smaller
+            rank, then lower trial number, then lower epoch.
+        recipe: for the last epoch of a recipe, which anyone would have had without a search.
+        recipes: trial and epoch of these.
+    """
+
+    earlier: float = 0.0
+    recipe: float = 0.0
+    recipes: Collection[tuple[int, int]] = ()
+
+    def choose(self, candidates: Iterable[Candidate]) -> Candidate:
+        """The best of the recipes within its margin, else the earliest within that, which is the best where it is 0.
+
+        Candidates whose objective or standard error is not finite are left out, and barred ones unless all are.
+
+        Raises:
+            NothingToSelect: none is left.
+        """
+        finite = _finite(candidates)
+        standing = self.recipes_of(_within(finite, self.recipe))
+        return standing[0] if standing else min(_within(finite, self.earlier), key=_earliness)
+
+    def recipes_of(self, candidates: Iterable[Candidate]) -> list[Candidate]:
+        """Those that are a recipe's last epoch, in their order."""
+        return [one for one in candidates if one.key in self.recipes]
+
+
+BEST = Preference()
+"""Nothing is given away."""
+
+
+@dataclass(frozen=True)
 class Decision:
     """The outcome of a confirmation.
 
@@ -70,32 +109,13 @@ class Decision:
     separable: bool
 
 
-def earliest(candidates: Iterable[Candidate], preference: float = 1.0) -> Candidate:
-    """The earliest candidate whose objective is within ``preference`` standard errors of the best.
-
-    All candidates are measured on the same images, prompts and seeds, so that what they share cancels: the
-    standard error is that of the difference to the best, cell by cell (the best one's own where there are no
-    cells to compare).
-
-    Earliest is fewest images seen, then smaller rank, then lower trial number, then lower epoch. Candidates
-    whose objective or standard error is not finite are left out, and barred ones unless all are barred.
-
-    Args:
-        candidates: who may win.
-        preference: standard errors that are given away for an earlier checkpoint; 1 is Breiman's rule (1984).
-
-    Raises:
-        NothingToSelect: none is left.
-    """
-    return min(_within(_finite(candidates), preference), key=_earliness)
-
-
-def shortlist(candidates: Iterable[Candidate], size: int) -> list[Candidate]:
-    """The finalists: the choice by one standard error and the highest objectives, at most two a trial.
+def shortlist(candidates: Iterable[Candidate], size: int, preference: Preference = BEST) -> list[Candidate]:
+    """The finalists: who would be chosen now, the best recipe, and the highest objectives, at most two a trial.
 
     Args:
         candidates: every checkpoint of every trial.
         size: how many finalists at most, at least 1.
+        preference: by which is chosen; a recipe that is clearly behind is left out.
 
     Returns:
         Finalists from the highest objective to the lowest.
@@ -107,9 +127,9 @@ def shortlist(candidates: Iterable[Candidate], size: int) -> list[Candidate]:
     if size < 1:
         raise ValueError(f"A shortlist must hold at least 1 candidate, but got size={size}.")
     ranked = _ranked(_finite(candidates))
-    chosen = [earliest(ranked)]
+    chosen = [preference.choose(ranked)]
     taken = Counter([chosen[0].trial])
-    for candidate in ranked:
+    for candidate in [*preference.recipes_of(contenders(ranked))[:1], *ranked]:
         if len(chosen) == size:
             break
         if candidate not in chosen and taken[candidate.trial] < PER_TRIAL:
@@ -130,7 +150,9 @@ def contenders(confirmed: Iterable[Candidate]) -> list[Candidate]:
 
 
 def decide(
-    confirmed: Iterable[Candidate], ahead: Iterable[Candidate] | None = None, preference: float = 1.0
+    confirmed: Iterable[Candidate],
+    ahead: Iterable[Candidate] | None = None,
+    preference: Preference = BEST,
 ) -> Decision:
     """Chooses among finalists that were measured again with fresh seeds.
 
@@ -139,14 +161,14 @@ def decide(
     Args:
         confirmed: all finalists.
         ahead: those of them that are not clearly behind; None for all.
-        preference: standard errors that are given away for an earlier checkpoint.
+        preference: by which is chosen among those that are close.
 
     Raises:
         NothingToSelect: none is finite.
     """
     finite = _finite(confirmed if ahead is None else ahead)
     close = _within(finite, 1.0)
-    best, winner = close[0], earliest(finite, preference)
+    best, winner = close[0], preference.choose(finite)
     rivals = [candidate for candidate in close if candidate.trial != winner.trial]
     return Decision(close, winner, best, not rivals)
 

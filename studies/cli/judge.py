@@ -92,7 +92,7 @@ def command(
 
     FILES are safetensors in the naming of kohya or diffusers, or folders of PEFT. Epochs are read from names
     (mycat-000007, mycat_epoch7) or metadata; the file without a number is the last. The rule is a study's: the
-    earliest within half a standard error of the best, judged again with fresh seeds.
+    best by the objective, judged again with fresh seeds.
 
     \b
     Examples:

@@ -76,7 +76,7 @@ def examine(options: JudgeOptions) -> JudgeRequest:
         judge=_judge(clip, options, resolution),
         objective=dict(WEIGHTS if clip else BLIND_WEIGHTS),
         guards=GuardsSection(),
-        confirm=ConfirmSection(),
+        confirm=ConfirmSection(recipe_margin=0.0),
         precision=precision_for(options.precision),
         clip_skip=options.clip_skip,
         seed=options.seed or 0,

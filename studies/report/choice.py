@@ -126,10 +126,9 @@ def labelled(origin: Origin, say: Translator = ENGLISH) -> str:
 
 def reason(selection: Selection, say: Translator = ENGLISH) -> str:
     """Why the winner won."""
-    within = margin(selection.rule.confirm.preference, say)
     if not selection.final:
-        return _provisional(selection, within, say)
-    return _of_files(selection, within, say) if selection.files else _of_study(selection, within, say)
+        return _provisional(selection, say)
+    return _of_files(selection, say) if selection.files else _of_study(selection, say)
 
 
 def verdict(selection: Selection, choice: Considered, say: Translator = ENGLISH) -> str:
@@ -137,7 +136,11 @@ def verdict(selection: Selection, choice: Considered, say: Translator = ENGLISH)
     again = selection.finalist(choice)
     match selection.verdict(choice):
         case "best":
-            return say("best")
+            best = selection.confirmation is None or choice.key == (
+                selection.confirmation.best.trial,
+                selection.confirmation.best.epoch,
+            )
+            return say("best") if best else say("chosen")
         case "unusable":
             trouble = choice.scores.unusable
             return say("unusable: {reason}", reason=sentence(trouble, say) if trouble else "")
@@ -147,7 +150,8 @@ def verdict(selection: Selection, choice: Considered, say: Translator = ENGLISH)
         case "behind":
             return say("behind")
         case "close":
-            return say("as good, but later")
+            later = choice.images_seen > selection.winner.images_seen
+            return say("as good, but later") if later else say("as good")
         case "judged_again":
             return say("behind, judged again")
 
@@ -167,10 +171,15 @@ def as_trial(files: Sequence[Considered], number: int = 0) -> Trial:
     return Trial(number, {}, "finished", tuple(one.checkpoint for one in files))
 
 
-def _provisional(selection: Selection, within: str, say: Translator) -> str:
-    text = say(
-        "The earliest checkpoint within {margin} of the best so far; not yet confirmed.", margin=within
-    )
+def _provisional(selection: Selection, say: Translator) -> str:
+    if selection.winner.recipe:
+        text = say("Nothing clearly beats the study file's own recipe so far; not yet confirmed.")
+    elif within := _given_away(selection, say):
+        text = say(
+            "The earliest checkpoint within {margin} of the best so far; not yet confirmed.", margin=within
+        )
+    else:
+        text = say("The best checkpoint so far; not yet confirmed.")
     if selection.winner.barred is None:
         return text
     return text + say(
@@ -179,11 +188,11 @@ def _provisional(selection: Selection, within: str, say: Translator) -> str:
     )
 
 
-def _of_study(selection: Selection, within: str, say: Translator) -> str:
+def _of_study(selection: Selection, say: Translator) -> str:
     assert selection.confirmation is not None
     winner, best = _winner(selection), selection.close[0]
     free = [f for f in selection.finalists if f.barred is None] or selection.finalists
-    text = _merit(winner, best, len(free), within, say)
+    text = _merit(selection, winner, best, len(free), say)
     if rivals := [f for f in selection.close if f.trial != winner.trial]:
         text += say(
             " It cannot be told apart from {others}: the difference lies within one standard error.",
@@ -192,14 +201,18 @@ def _of_study(selection: Selection, within: str, say: Translator) -> str:
     return text + _guarded(winner, selection.finalists, say)
 
 
-def _merit(winner: Finalist, best: Finalist, count: int, within: str, say: Translator) -> str:
-    name = _capital(_seen(winner, say))
+def _merit(selection: Selection, winner: Finalist, best: Finalist, count: int, say: Translator) -> str:
+    name, within = _capital(_seen(winner, say)), _given_away(selection, say)
     if winner.key == best.key:
+        return _best(selection, name, count, say)
+    if selection.winner.recipe:
         return say(
-            "{name} is the best of {count} confirmed checkpoints; none within {margin} is earlier.",
-            margin=within,
+            "{name} is a recipe of the study file, trained to its end; the best of {count} confirmed checkpoints, "
+            "{best}, is not even {margin} ahead of it.",
+            margin=margin(selection.rule.confirm.recipe_margin, say),
             name=name,
             count=count,
+            best=_seen(best, say),
         )
     return say(
         "{name} is the earliest of {count} confirmed checkpoints within {margin} of the best, {best}.",
@@ -208,6 +221,29 @@ def _merit(winner: Finalist, best: Finalist, count: int, within: str, say: Trans
         count=count,
         best=_seen(best, say),
     )
+
+
+def _best(selection: Selection, name: str, count: int, say: Translator) -> str:
+    if selection.winner.recipe:
+        return say(
+            "{name}, a recipe of the study file trained to its end, is the best of {count} confirmed checkpoints.",
+            name=name,
+            count=count,
+        )
+    if within := _given_away(selection, say):
+        return say(
+            "{name} is the best of {count} confirmed checkpoints; none within {margin} is earlier.",
+            margin=within,
+            name=name,
+            count=count,
+        )
+    return say("{name} is the best of {count} confirmed checkpoints.", name=name, count=count)
+
+
+def _given_away(selection: Selection, say: Translator) -> str:
+    """How much is given away for an earlier checkpoint; empty where nothing is."""
+    given = selection.rule.confirm.preference
+    return margin(given, say) if given else ""
 
 
 def _guarded(winner: Finalist, finalists: Sequence[Finalist], say: Translator) -> str:
@@ -225,7 +261,7 @@ def _guarded(winner: Finalist, finalists: Sequence[Finalist], say: Translator) -
     return say(" Passed over: {names}.", names=say("; ").join(passed)) if passed else ""
 
 
-def _of_files(selection: Selection, within: str, say: Translator) -> str:
+def _of_files(selection: Selection, say: Translator) -> str:
     assert selection.confirmation is not None
     winner, best = _winner(selection), selection.confirmation.best
     name, count = named(selection, winner, say), len(selection.finalists)
@@ -243,7 +279,7 @@ def _of_files(selection: Selection, within: str, say: Translator) -> str:
         assert again is not None
         text = say(
             "{name} is the earliest of {count} that were judged again within {margin} of the best, {best}.",
-            margin=within,
+            margin=_given_away(selection, say),
             name=called,
             count=count,
             best=_weighed(named(selection, best, say), again.objective, say),

@@ -11,6 +11,7 @@ from search.trial import Reason, Scalar
 from studies.report.findings import metric
 from studies.selection.rule import Rule
 from studies.spec.guards import GuardsSection, Points
+from studies.spec.sections import ConfirmSection
 from studies.text.i18n import ENGLISH, Translator, marked
 
 REASONS: Mapping[str, str] = {
@@ -134,16 +135,33 @@ def rule(by: Rule, say: Translator = ENGLISH) -> str:
     )
     text = say(
         "The objective is the weighted mean of how far each metric has gone from the base model (0) to your own "
-        "images (1; of the loss, 1 is what captions gain): {metrics}. Among all checkpoints of all trials, the "
-        "winner is the "
-        "earliest (fewest images seen, then smaller rank, then lower trial number) whose objective lies within "
-        "{margin} of the best, the error of their difference on the same images and seeds; finalists are "
-        "measured again with fresh seeds before the choice.",
+        "images (1; of the loss, 1 is what captions gain): {metrics}. {choice} Finalists are measured again with "
+        "fresh seeds before the choice.",
         metrics=metrics,
-        margin=margin(by.confirm.preference, say),
+        choice=_chosen(by.confirm, say),
     )
     guarded = guard_rule(by.guards, say)
     return text + say(" {sentence}", sentence=guarded) if guarded else text
+
+
+def _chosen(by: ConfirmSection, say: Translator) -> str:
+    """Who wins among candidates."""
+    if by.preference > 0:
+        text = say(
+            "Among all checkpoints of all trials, the winner is the earliest (fewest images seen, then smaller "
+            "rank, then lower trial number) whose objective lies within {margin} of the best, the error of "
+            "their difference on the same images and seeds.",
+            margin=margin(by.preference, say),
+        )
+    else:
+        text = say("Of all checkpoints of all trials, the one with the highest objective wins.")
+    if by.recipe_margin == 0:
+        return text
+    return text + say(
+        " A recipe that the study file gives, trained to its end, wins in its stead if it lies within {margin} of "
+        "the best.",
+        margin=margin(by.recipe_margin, say),
+    )
 
 
 def guard_rule(guards: GuardsSection, say: Translator = ENGLISH) -> str:

@@ -8,7 +8,7 @@ from itertools import chain
 
 from evaluation.pooling import repeated
 from evaluation.scorecard import ScoreCard
-from search.selection import Candidate, Decision, contenders, decide, shortlist
+from search.selection import Candidate, Decision, Preference, contenders, decide, shortlist
 from studies.selection import document
 from studies.selection.document import Finalist, Key, estimated
 from studies.spec.sections import ConfirmSection
@@ -62,7 +62,11 @@ class Confirmed:
 
 
 def confirm(
-    everyone: Sequence[Candidate], settings: ConfirmSection, measure: Measure, again: Again
+    everyone: Sequence[Candidate],
+    settings: ConfirmSection,
+    preference: Preference,
+    measure: Measure,
+    again: Again,
 ) -> Confirmed:
     """Judges the shortlist again; while guards bar all of it, also those who come next.
 
@@ -71,12 +75,12 @@ def confirm(
     """
     lists, left = list[Confirmed](), list(everyone)
     while left and len(lists) < SHORTLISTS and all(one.decision.winner.barred for one in lists):
-        finalists = shortlist(left, settings.finalists)
-        lists.append(_measured(finalists, settings, measure, again))
+        finalists = shortlist(left, settings.finalists, preference)
+        lists.append(_measured(finalists, settings, preference, measure, again))
         left = [candidate for candidate in left if candidate.barred is None and candidate not in finalists]
     confirmed = list(chain.from_iterable(one.confirmed for one in lists))
     return Confirmed(
-        decide(confirmed, contenders(confirmed), settings.preference),
+        decide(confirmed, contenders(confirmed), preference),
         list(chain.from_iterable(one.finalists for one in lists)),
         confirmed,
         list(chain.from_iterable(one.scores for one in lists)),
@@ -86,7 +90,11 @@ def confirm(
 
 
 def _measured(
-    finalists: Sequence[Candidate], settings: ConfirmSection, measure: Measure, again: Again
+    finalists: Sequence[Candidate],
+    settings: ConfirmSection,
+    preference: Preference,
+    measure: Measure,
+    again: Again,
 ) -> Confirmed:
     """One list; from the second round on only those are measured that are not yet clearly behind."""
     measured: list[list[ScoreCard]] = [[] for _ in finalists]
@@ -98,7 +106,7 @@ def _measured(
         cards = [repeated(of) for of in measured]
         confirmed = [again(f, card) for f, card in zip(finalists, cards, strict=True)]
         ahead = contenders(confirmed)
-        decision = decide(confirmed, ahead, settings.preference)
+        decision = decide(confirmed, ahead, preference)
         if decision.separable:
             break
         going = [i for i, finalist in enumerate(confirmed) if finalist in ahead]

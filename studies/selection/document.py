@@ -88,6 +88,8 @@ class Winner(Considered):
 
     params: dict[str, Value] = Field(default_factory=dict)
     """The searched parameters of its trial."""
+    recipe: bool = False
+    """Whether it is the last epoch of one of the study file's own recipes."""
 
 
 class Finalist(Key):

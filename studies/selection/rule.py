@@ -29,7 +29,7 @@ class Rule(BaseModel):
     """How much each metric counts, by name."""
     guards: GuardsSection
     confirm: ConfirmSection
-    """How finalists are judged again; its ``preference`` is what is given away for an earlier checkpoint."""
+    """How finalists are judged again, and what is given away for an earlier checkpoint or a recipe."""
     units: dict[str, float]
     """What one unit of each metric is: the way from the base model to the real images, or some noises."""
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
-from search.selection import Candidate, NothingToSelect, contenders, decide, earliest, lead
+from search.selection import Candidate, NothingToSelect, Preference, contenders, decide, lead
 from search.trial import Reason
 from studies.selection import document
 from studies.selection.answer import answers
@@ -75,7 +75,7 @@ class Selector:
             NothingToSelect: no checkpoint is usable.
         """
         everyone = self._candidates()
-        found = confirm(everyone, judge.care, judge.confirm, self._again)
+        found = confirm(everyone, judge.care, self._preference, judge.confirm, self._again)
         winner = found.decision.winner
         others = [self.rule.candidate(one) for one in self.baselines if one.key != winner.key]
         told = self.told(everyone, winner, found)
@@ -105,7 +105,7 @@ class Selector:
             NothingToSelect: no checkpoint is usable.
         """
         everyone = self._candidates()
-        return self.told(everyone, earliest(everyone, self.rule.confirm.preference))
+        return self.told(everyone, self._preference.choose(everyone))
 
     def weigh(self, heard: document.Confirmation | None) -> Selection:
         """As ``provisional``; where the leader was judged again, the choice is made among all that were.
@@ -114,14 +114,14 @@ class Selector:
             NothingToSelect: no checkpoint is usable.
         """
         everyone = self._candidates()
-        leader = earliest(everyone, self.rule.confirm.preference)
+        leader = self._preference.choose(everyone)
         fresh = {one.key: one for one in heard.finalists} if heard else {}
         if heard is None or leader.key not in fresh:
             return self.told(everyone, leader)
         before = [one for one in everyone if one.key in fresh]
         found = [fresh[one.key] for one in before]
         again = [self._again(one, f.scores) for one, f in zip(before, found, strict=True)]
-        decision = decide(again, contenders(again), self.rule.confirm.preference)
+        decision = decide(again, contenders(again), self._preference)
         cards, rounds = [f.scores for f in found], [f.rounds for f in found]
         confirmed = Confirmed(decision, before, again, cards, rounds, heard.care)
         return self.told(everyone, decision.winner, confirmed)
@@ -137,12 +137,17 @@ class Selector:
             seed=self.seed,
             trials=self.trials,
             rule=self.rule,
-            winner=Winner(**dict(winner)),
+            winner=Winner(**dict(winner), recipe=choice.key in self._preference.recipes),
             confirmation=confirmed.told() if confirmed else None,
             shares_of_variance=self.rule.shares(everyone),
             pareto=tuple(Key.of(one) for one in self.rule.front(list(everyone))),
             candidates=tuple(considered(one, by_key.get(one.key)) for one in self.checkpoints),
         )
+
+    @property
+    def _preference(self) -> Preference:
+        by = self.rule.confirm
+        return Preference(by.preference, by.recipe_margin, {one.key for one in self.baselines})
 
     def _baseline(self, winner: Candidate, recipe: Candidate, scores: ScoreCard) -> Baseline:
         ahead = lead(winner, recipe)

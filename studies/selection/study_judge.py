@@ -43,12 +43,14 @@ class StudyJudge:
 
     def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
         """Cards with the label's seeds, in the order of the finalists."""
-        _bring(self.study, finalists)
+        _fetch(self.study, finalists)
+        _check_reach(self.study, finalists)
         keys = [finalist.key for finalist in finalists]
         return self.engine.examine(keys, Exam.thorough(self.care, "validation", label))
 
     def test(self, winner: Candidate, recipes: Sequence[Candidate]) -> Tested:
         """The file that is handed over on the test images, beside the recipes' last; each meets them once."""
+        _fetch(self.study, recipes)
         exam = self._test(1 + len(recipes))
         care = exam.timesteps, exam.prompt_count, exam.seeds_per_prompt, exam.outside
         if reason := self._make(winner):
@@ -114,17 +116,26 @@ class _Met(BaseModel):
         return self.trial, self.epoch
 
 
-def _bring(study: Study, finalists: Sequence[Candidate]) -> None:
-    """Fetches the finalists' files that other runners made.
+def _fetch(study: Study, candidates: Sequence[Candidate]) -> None:
+    """Brings the files that other runners made."""
+    if study.transfer:
+        for one in candidates:
+            study.transfer.fetch(study.workspace.trial(one.trial), _file(one))
 
+
+def _file(candidate: Candidate) -> str:
+    """The pattern of its name in its trial's folder."""
+    return f"*-{candidate.epoch:06d}.safetensors"
+
+
+def _check_reach(study: Study, finalists: Sequence[Candidate]) -> None:
+    """
     Raises:
-        StudyError: there is no way to them.
+        StudyError: a finalist's file is missing, and there is no way to it.
     """
     for finalist in finalists:
-        folder, pattern = study.workspace.trial(finalist.trial), f"*-{finalist.epoch:06d}.safetensors"
-        if study.transfer:
-            study.transfer.fetch(folder, pattern)
-        if study.memory.is_shared and not list(folder.glob(pattern)):
+        folder = study.workspace.trial(finalist.trial)
+        if study.memory.is_shared and not list(folder.glob(_file(finalist))):
             raise StudyError(
                 f"{folder}: trial {finalist.trial} was trained by a runner whose folder this one cannot see; give all "
                 "runners the same --workspace, or set storage.checkpoints in the study file, and run again."

@@ -244,8 +244,10 @@ class ConfirmSection(Section):
     """Most times that finalists are measured again; it ends when no other trial is within the noise of the best."""
     outside_prompt_count: int = field(8, means(unit="prompts"), ge=0, le=64)
     """How many prompts outside the data set are rendered, once each."""
-    preference: float = field(0.5, means(unit="standard errors"), ge=0, le=2)
-    """How much worse than the best an earlier checkpoint may be and still win; 1 is the usual rule."""
+    preference: float = field(0.0, means(unit="standard errors"), ge=0, le=2)
+    """How much worse than the best an earlier checkpoint may be and still win; 1 is Breiman's rule."""
+    recipe_margin: float = field(0.5, means(unit="standard errors"), ge=0, le=2)
+    """How much worse than the best the last epoch of a recipe ([[first]]) may be and still win."""
 
 
 class PackSection(Section):

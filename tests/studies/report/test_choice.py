@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import Measured, ScoreCard
 from search import objective
-from search.selection import Candidate, decide
+from search.selection import Candidate, Preference, decide
 from search.trial import Reason
 from studies.report.choice import answer, checkpoint, headline, named, reason, verdict
 from studies.report.explanation import rule
@@ -40,16 +40,26 @@ def candidate(
     return Candidate(trial, epoch, 100 * epoch, 8, objective.Measurement(mean, error), SCORES, {}, barred)
 
 
-def by_rule(weights: dict[str, float] | None = None, preference: float = 1.0, **guards: object) -> Rule:
+def by_rule(
+    weights: dict[str, float] | None = None,
+    preference: float = 1.0,
+    recipe_margin: float = 0.0,
+    **guards: object,
+) -> Rule:
     return Rule(
         weights=weights or {"validation": 1.0},
         guards=GuardsSection.model_validate(guards or {"memorisation": "off", "flexibility": "off"}),
-        confirm=ConfirmSection(preference=preference),
+        confirm=ConfirmSection(preference=preference, recipe_margin=recipe_margin),
         units={"validation": 0.01},
     )
 
 
-def selected(candidates: Sequence[Candidate], preference: float = 1.0, runs: Sequence[str] = ()) -> Selection:
+def selected(
+    candidates: Sequence[Candidate],
+    preference: float = 1.0,
+    runs: Sequence[str] = (),
+    recipes: Collection[tuple[int, int]] = (),
+) -> Selection:
     """What a study, or judged files, come to where finalists were measured so."""
     checkpoints = [
         Checkpoint(
@@ -63,8 +73,10 @@ def selected(candidates: Sequence[Candidate], preference: float = 1.0, runs: Seq
         )
         for i, one in enumerate(candidates)
     ]
-    selector = Selector("x", 0, 9, by_rule(preference=preference), checkpoints)
-    decision = decide(candidates, preference=preference)
+    by = by_rule(preference=preference, recipe_margin=0.5)
+    baselines = [one for one in checkpoints if one.key in recipes]
+    selector = Selector("x", 0, 9, by, checkpoints, baselines)
+    decision = decide(candidates, preference=Preference(preference, 0.5, recipes))
     count = len(candidates)
     confirmed = Confirmed(decision, candidates, candidates, [CARD] * count, [1] * count, ConfirmSection())
     told = selector.told(candidates, decision.winner, confirmed)
@@ -87,6 +99,27 @@ def test_a_clear_winner_is_told_with_the_best() -> None:
         "checkpoints within one standard error of the best, trial 0, epoch 2 "
         "(objective 1.000 ± 0.100 after 200 images)."
     )
+
+
+def test_the_best_is_told_without_a_margin_where_none_is_given_away() -> None:
+    found = selected([candidate(0, 2, 1.0), candidate(0, 1, 0.95), candidate(1, 1, 0.5)], preference=0.0)
+    assert reason(found).endswith("after 200 images) is the best of 3 confirmed checkpoints.")
+    assert "the one with the highest objective wins" in rule(by_rule(preference=0.0))
+
+
+def test_a_recipe_that_stands_is_told_with_the_best() -> None:
+    better, recipe = candidate(1, 2, 1.0), candidate(0, 9, 0.97)
+    found = selected([better, recipe], preference=0.0, recipes={recipe.key})
+    assert found.winner.recipe
+    assert reason(found).startswith(
+        "Trial 0, epoch 9 (objective 0.970 ± 0.100 after 900 images) is a recipe of the study file, trained to its "
+        "end; the best of 2 confirmed checkpoints, trial 1, epoch 2 (objective 1.000 ± 0.100 after 200 images), is "
+        "not even half a standard error ahead of it."
+    )
+    assert [verdict(found, one) for one in found.candidates] == ["as good", "chosen"]
+    alone = selected([candidate(0, 9, 1.2), better], preference=0.0, recipes={recipe.key})
+    assert "a recipe of the study file trained to its end, is the best of 2 confirmed" in reason(alone)
+    assert "wins in its stead if it lies within half a standard error" in rule(by_rule(recipe_margin=0.5))
 
 
 def test_a_close_finalist_of_another_trial_is_named() -> None:

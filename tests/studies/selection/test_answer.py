@@ -9,7 +9,7 @@ import pytest
 
 from evaluation.intervals import Estimate
 from search.objective import Measurement
-from search.selection import Candidate, clear, decide
+from search.selection import Candidate, Preference, clear, decide
 from search.trial import Reason
 from studies.selection.answer import MOST_IMAGES, answers
 from studies.selection.document import REFUSALS, Baseline
@@ -24,7 +24,7 @@ def candidate(trial: int, mean: float, error: float = 0.1, epoch: int = 2, **fie
 
 
 def decided(*means: tuple[int, float], preference: float = 1.0) -> Any:
-    return decide([candidate(trial, mean) for trial, mean in means], preference=preference)
+    return decide([candidate(trial, mean) for trial, mean in means], preference=Preference(preference))
 
 
 def baseline(trial: int, lead: float, error: float = 0.1) -> Baseline:
@@ -111,7 +111,7 @@ def test_where_nobody_has_so_many_images_none_are_promised(lead: float) -> None:
 
 
 def test_an_earlier_winner_from_beyond_one_standard_error_is_itself_a_rival() -> None:
-    decision = decide([candidate(0, 1.0), candidate(1, 0.85, epoch=1)], preference=2.0)
+    decision = decide([candidate(0, 1.0), candidate(1, 0.85, epoch=1)], preference=Preference(2.0))
     assert (decision.winner.trial, [one.trial for one in decision.close]) == (1, [0])
     (found,) = answers(decision, None, (), 10)
     assert found == Reason("cannot_tell", {"rivals": 2, "trial": 1, "epoch": 1, "images": 8})

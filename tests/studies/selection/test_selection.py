@@ -140,7 +140,7 @@ def test_a_verdict_stands_until_the_rule_or_the_trials_change(unfinished: Study)
     first = conclude(unfinished, engine)
     assert conclude(unfinished, engine) == first
     assert len(engine.asked) == 1
-    again = conclude(changed(unfinished, "confirm", preference=0.0), engine)
+    again = conclude(changed(unfinished, "confirm", preference=0.1), engine)
     assert len(engine.asked) == 2
     assert again.rule != first.rule
 
