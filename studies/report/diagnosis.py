@@ -129,7 +129,7 @@ def diagnose(trial: Trial) -> Diagnosis | None:
     if not epochs:
         return None
     best = min(epochs, key=lambda epoch: epoch.scores.validation.mean)
-    for rule in (_diverged, _memorising, _forgetting, _unclear, _underfit, _overfit, _unfinished):
+    for rule in (_diverged, _memorising, _forgetting, _unclear, _underfit, _overfit, _by_heart, _unfinished):
         if found := rule(epochs, best):
             return found
     gain = -100 * math.expm1(best.scores.validation.mean)
@@ -148,18 +148,33 @@ def _stopped(reason: Reason) -> Diagnosis:
 
 
 def _diverged(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
-    """In the end worse than the base model even on images that it was trained on."""
+    """In the end worse than the base model even on images that it was trained on, or at every epoch."""
     last = epochs[-1].scores
-    known = [figure for figure in (last.validation, last.training) if figure is not None]
-    if len(known) < 2 or not all(_clearly(figure.mean - NEGLIGIBLE, figure) for figure in known):
+    if not _worse(last.validation):
+        return None
+    factor = {"factor": f"{math.exp(last.validation.mean):.2f}"}
+    if last.training is None and _worse(best.scores.validation):
+        return Diagnosis(
+            "diverged",
+            marked(
+                "Diverged: at every epoch the loss is above the base model's, in the end {factor} times as high."
+            ),
+            factor,
+        )
+    if last.training is None or not _worse(last.training):
         return None
     return Diagnosis(
         "diverged",
         marked(
             "Diverged: in the end the loss is {factor} times the base model's, and higher on training images too."
         ),
-        {"factor": f"{math.exp(last.validation.mean):.2f}"},
+        factor,
     )
+
+
+def _worse(found: Estimate) -> bool:
+    """Whether a loss is above the base model's by more than a negligible amount, and its noise."""
+    return _clearly(found.mean - NEGLIGIBLE, found)
 
 
 def _memorising(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
@@ -261,6 +276,19 @@ def _overfit(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None
         ),
         {"epoch": best.epoch, "rise": f"{100 * math.expm1(rise):.1f}"},
         best.epoch,
+    )
+
+
+def _by_heart(epochs: Sequence[Checkpoint], best: Checkpoint) -> Diagnosis | None:
+    """The loss fell on training images, and on held-out ones never."""
+    training, held_out = epochs[-1].scores.training, best.scores.validation
+    if training is None or not _clearly(-training.mean - NEGLIGIBLE, training) or held_out.mean < -NEGLIGIBLE:
+        return None
+    return Diagnosis(
+        "overfit",
+        marked("Overfit from the start: the loss fell on training images, but never on held-out ones."),
+        {},
+        epochs[0].epoch,
     )
 
 

@@ -187,9 +187,9 @@ class SplitSection(Section):
 class JudgeSection(Section):
     """[judge]"""
 
-    clip: str | None = None
+    clip: str | None = field(None, means(may_change=True))
     """CLIP folder or hub name; None leaves CLIP scores out."""
-    image_encoder: str | None = None
+    image_encoder: str | None = field(None, means(may_change=True))
     """Folder or hub name of an image encoder such as DINOv2, which compares pictures in CLIP's place; CLIP still
     reads the prompts."""
     prompts: tuple[str, ...] = field((), means("sample_prompts", "positive_prompts", row="sample prompts"))
@@ -218,7 +218,7 @@ class JudgeSection(Section):
     """Per validation image."""
     seen_images: int = field(4, means(unit="images"), ge=0)
     """Training images on which the same loss is measured, to show the gap."""
-    max_rows: int = field(64, means(unit="rows"), ge=2)
+    max_rows: int = field(64, means(unit="rows", may_change=True), ge=2)
     """Most rows in one forward pass."""
     share: float = field(0.15, means(unit="share of the training"), gt=0, le=1)
     """What judging may cost, as a share of what training costs. The numbers above and those of [confirm] are at

@@ -1,4 +1,4 @@
-"""What must not change while a study lasts: its seed, its images and its models."""
+"""What must not change while a study lasts: its seed, its images, its models, and all that enters a score."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from search.memory import Memory
 from studies.errors import StudyError
 from studies.spec.sections import EYES
 from studies.spec.study_file import StudySpec
+from studies.study import lasting
 from trainer.bases import base_model
 from trainer.data.dataset import Dataset
 from trainer.lora_files import merging
 
 _SEED = "seed"
 _FINGERPRINTS = "fingerprints"
+_SETTINGS = "settings"
 
 
 def fixed(memory: Memory, leases: Leases, spec: StudySpec, dataset: Dataset) -> int:
@@ -32,11 +34,12 @@ def fixed(memory: Memory, leases: Leases, spec: StudySpec, dataset: Dataset) -> 
 
     def begin() -> None:
         fixed_seed(memory, spec.study.seed)
+        memory.remember(_SETTINGS, lasting.settings(spec))
         memory.remember(_FINGERPRINTS, now)
 
     leases.once("founding", lambda: memory.recall(_FINGERPRINTS) is not None, begin)
     seed = fixed_seed(memory, spec.study.seed)
-    _check_unchanged(memory, now)
+    _check_unchanged(memory, spec, now)
     return seed
 
 
@@ -59,18 +62,20 @@ def _fingerprints(spec: StudySpec, dataset: Dataset) -> dict[str, str]:
     base = spec.shared_plan.base
     stamp = merging.fingerprint(base_model.fingerprint(base), base.loras)
     known = {"data set": dataset.fingerprint, "base model": stamp}
+    if first := spec.shared_plan.lora.start:
+        known["LoRA to start from"] = merging.content(first).hex()
     eyes = {what: place for field, what in EYES.items() if (place := getattr(spec.judge, field))}
     return known | {what: encoders.fingerprint(place) for what, place in eyes.items()}
 
 
-def _check_unchanged(memory: Memory, now: Mapping[str, str]) -> None:
+def _check_unchanged(memory: Memory, spec: StudySpec, now: Mapping[str, str]) -> None:
     before = memory.recall(_FINGERPRINTS)
-    changed = [name for name, value in now.items() if before.get(name, value) != value]
+    changed = [
+        f"The {name} has changed since this study began, so its trials could no longer be compared; "
+        "restore it, or start a new study under another name."
+        for name, value in now.items()
+        if before.get(name, value) != value
+    ]
+    changed += lasting.changes(memory.recall(_SETTINGS) or {}, spec)
     if changed:
-        raise StudyError(
-            [
-                f"The {name} has changed since this study began, so its trials could no longer be compared; "
-                "restore it, or start a new study under another name."
-                for name in changed
-            ]
-        )
+        raise StudyError(changed)

@@ -78,12 +78,20 @@ def fingerprint(base: str, loras: Sequence[MergedLora]) -> str:
     digest = hashlib.sha256(base.encode())
     for lora in loras:
         try:
-            for file in _contents(lora.file):
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
+            digest.update(content(lora.file))
         except OSError as error:
             raise BaseModelError(f"base.loras: {lora.file}: this file cannot be read ({error}).") from error
         digest.update(repr(lora.weight).encode())
     return digest.hexdigest()
+
+
+def content(path: Path) -> bytes:
+    """SHA-256 over the contents of a LoRA's file, or of all files of its folder.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return b"".join(hashlib.sha256(file.read_bytes()).digest() for file in _contents(path))
 
 
 def start(bank: AdapterBank, slot: int, file: Path, names: Names) -> None:

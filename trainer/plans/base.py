@@ -24,9 +24,9 @@ class MergedLora(Frozen):
 class BasePlan(Frozen):
     """The frozen base model."""
 
-    path: Path = shared(..., means("pretrained_model_name_or_path", row="base model"))
+    path: Path = shared(..., means("pretrained_model_name_or_path", row="base model", may_change=True))
     """SD 1.x, SD 2.x or SDXL: a diffusers folder, a single .safetensors file, or a hub name ``org/model``."""
-    vae: Path | None = shared(None, means("vae", row="separate VAE"))
+    vae: Path | None = shared(None, means("vae", row="separate VAE", may_change=True))
     """A VAE that replaces the base's: a diffusers folder or a .safetensors file."""
     prediction_type: Prediction | None = shared(None, means("v_parameterization", "v2", row="v-prediction"))
     """What the U-Net predicts; None takes the base's own statement (SD 2.x files make none: v_prediction)."""
@@ -35,6 +35,9 @@ class BasePlan(Frozen):
     clip_skip: int = field(1, same("clip_skip", unit="layers from the end"), ge=1, le=3)
     """Which hidden state of the text encoder is read, counted from the end (1 = the last); SDXL takes 1 only."""
     loras: tuple[MergedLora, ...] = shared(
-        (), means("base_weights", "base_weights_multiplier", row="mixing other LoRAs with weights")
+        (),
+        means(
+            "base_weights", "base_weights_multiplier", row="mixing other LoRAs with weights", may_change=True
+        ),
     )
     """LoRAs that are merged into the base model first, e.g. ``[{ file = "x.safetensors", weight = 0.7 }]``."""

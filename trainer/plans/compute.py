@@ -18,11 +18,13 @@ class ComputePlan(Frozen):
 
     mixed_precision: Precision = shared("no", same("mixed_precision"))
     """Number format of the frozen base and of activations; adapters stay in float32."""
-    gradient_checkpointing: bool = shared(False, same("gradient_checkpointing"))
+    gradient_checkpointing: bool = shared(False, same("gradient_checkpointing", may_change=True))
     """Recompute activations in the backward pass: less memory, more time."""
-    attention: Attention = shared("sdpa", means("xformers", "sdpa", "mem_eff_attn", row="attention"))
+    attention: Attention = shared(
+        "sdpa", means("xformers", "sdpa", "mem_eff_attn", row="attention", may_change=True)
+    )
     """How the U-Net's attention is computed: PyTorch's choice, the package xformers, or FlashAttention alone."""
-    device: Device = shared("auto", means(row="CPU only"))
+    device: Device = shared("auto", means(row="CPU only", may_change=True))
     """Where everything is computed; auto takes CUDA where there is one."""
 
     @model_validator(mode="after")

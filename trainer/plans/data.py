@@ -17,13 +17,19 @@ TokenLength = Literal[75, 150, 225]
 class DataPlan(Frozen):
     """Which images are shown, how often and in what company."""
 
-    folder: Path | None = shared(None, means("train_data_dir", "image_dir", row="folder N_name"))
+    folder: Path | None = shared(
+        None, means("train_data_dir", "image_dir", row="folder N_name", may_change=True)
+    )
     """Folder with the sub-folders ``N_name``."""
-    folders: tuple[Path, ...] = shared((), means("image_dir", row="several folders"))
+    folders: tuple[Path, ...] = shared((), means("image_dir", row="several folders", may_change=True))
     """Further folders of that kind."""
-    concepts: Path | None = shared(None, means("datasets.subsets", row="concepts list (JSON)"))
+    concepts: Path | None = shared(
+        None, means("datasets.subsets", row="concepts list (JSON)", may_change=True)
+    )
     """JSON file that lists concepts, each with its own images, repeats, prompts and caption rules."""
-    reg_folder: Path | None = shared(None, means("reg_data_dir", "is_reg", row="regularisation images"))
+    reg_folder: Path | None = shared(
+        None, means("reg_data_dir", "is_reg", row="regularisation images", may_change=True)
+    )
     """Regularisation images: a folder with the sub-folders ``N_class``; concepts may bring their own."""
     resolution: int = shared(512, means("resolution", unit="pixels", place="dataset"), ge=16)
     """Side of the training square in pixels; with buckets, the square root of their area."""
@@ -89,7 +95,7 @@ class DataPlan(Frozen):
     prior_loss_min_weight: float = field(0.0, means(unit="factor", row="prior loss, minimum weight"), ge=0)
     """Where the fall of the prior loss weight ends."""
     cache_latents: LatentCache = shared(
-        "disk", means("cache_latents", "cache_latents_to_disk", row="latent cache")
+        "disk", means("cache_latents", "cache_latents_to_disk", row="latent cache", may_change=True)
     )
     """Where encoded images are kept: on disk and in memory, in memory alone, or nowhere."""
     fold: int | None = assigned(None, means(row="k-fold"), ge=-1)

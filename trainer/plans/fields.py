@@ -27,6 +27,8 @@ class Meaning:
     same: bool = False
     """Whether field and key hold the same value in the same unit, so that nothing is converted."""
     place: Place = "config"
+    may_change: bool = False
+    """Whether it may change while a study lasts: it says where, how fast or in how much memory, not what."""
 
     @property
     def key(self) -> str:
@@ -38,14 +40,18 @@ NOTHING = Meaning()
 """Of a field that has no unit and no other name."""
 
 
-def means(*keys: str, unit: str = "", row: str = "", place: Place = "config") -> Meaning:
+def means(
+    *keys: str, unit: str = "", row: str = "", place: Place = "config", may_change: bool = False
+) -> Meaning:
     """A field that sd-scripts lacks, or whose value it says otherwise: a converter in ``studies.sd_scripts`` helps."""
-    return Meaning(keys, unit, row, False, place)
+    return Meaning(keys, unit, row, False, place, may_change)
 
 
-def same(*keys: str, unit: str = "", row: str = "", place: Place = "config") -> Meaning:
+def same(
+    *keys: str, unit: str = "", row: str = "", place: Place = "config", may_change: bool = False
+) -> Meaning:
     """A field whose value stands under sd-scripts' key as it is, so that importing and exporting need no more."""
-    return Meaning(keys, unit, row, True, place)
+    return Meaning(keys, unit, row, True, place, may_change)
 
 
 def meaning(info: FieldInfo) -> Meaning:

@@ -66,7 +66,9 @@ class LoraPlan(Frozen):
     """Factors on ``optimiser.unet_lr`` by block of the U-Net; 0 leaves a block without a LoRA."""
     freeze: tuple[str, ...] = shared((), means(row="freeze / unfreeze blocks"))
     """Blocks of the U-Net that get no LoRA, e.g. ``["down_blocks", "mid_block"]``."""
-    start: Path | None = shared(None, means("network_weights", row="starting from another LoRA"))
+    start: Path | None = shared(
+        None, means("network_weights", row="starting from another LoRA", may_change=True)
+    )
     """A LoRA (format of kohya, diffusers or PEFT) whose weights are the beginning; its ranks must be the plan's."""
     algorithm: Algorithm = field(
         "lora", means("network_module", "network_args: algo", row="LoHa / LoKr / other algorithms")

@@ -64,14 +64,28 @@ def trial(
         ((-0.02, 0.05, 0.1), (-0.02, 0.05, 0.1), "diverged", None),
         ((-0.08, -0.06, -0.04), (-0.08, -0.06, -0.04), "diverged", 1),
         ((0.01, 0.3, 0.9), (-0.1, -0.5, -0.9), "overfit", 1),
+        ((0.02, 0.01), (-0.1, -0.3), "overfit", 1),
+        ((2.5,), (None,), "diverged", None),
+        ((0.5, 1.5, 2.6), (None, None, None), "diverged", None),
+        ((0.02, 0.001), (None, None), "underfit", None),
+        ((-0.08, 0.5, 2.0), (None, None, None), "overfit", 1),
     ],
 )
 def test_curves_tell_the_condition(
-    validation: Sequence[float], training: Sequence[float], condition: str, epoch: int | None
+    validation: Sequence[float], training: Sequence[float | None], condition: str, epoch: int | None
 ) -> None:
     found = diagnose(trial(validation, training))
     assert found is not None
     assert (found.condition, found.epoch) == (condition, epoch)
+
+
+def test_a_ruined_trial_is_never_told_to_learn_faster() -> None:
+    """Without a look at training images, too."""
+    told = str(diagnose(trial((0.9, 2.6), (None, None))))
+    assert told == (
+        "Diverged: at every epoch the loss is above the base model's, in the end 13.46 times as high. "
+        "Remedy: lower the learning rate."
+    )
 
 
 def test_a_rise_within_the_noise_is_no_overfit() -> None:
