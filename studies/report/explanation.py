@@ -58,6 +58,10 @@ REASONS: Mapping[str, str] = {
         "The {count} held-out images may have been trained on, so a LoRA that learnt them by heart looks good here; "
         "give images that were never trained on with --held-out DIR."
     ),
+    "order_unknown": marked(
+        "{run}: some files are named by epochs, others by steps, and none says how many steps an epoch has, so that "
+        "their order is not known; epochs stand first."
+    ),
     "held_out_alike": marked(
         "{names}: {count} held-out image(s) look like training images and are left out of the judgement."
     ),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.trial import Reason
-from studies.selection.lora_runs import Facts
+from studies.selection.lora_names import Facts
 from studies.spec.image_folders import data_plan
 from trainer.data import dataset as datasets
 from trainer.data.dataset import Dataset

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.trial import Reason
 from studies.selection.base_outline import Outline
 from studies.selection.held_out import HeldOut
 from studies.selection.lora_runs import LoraCheckpoint
@@ -39,6 +40,8 @@ class JudgeRequest:
     seed: int
     out: Path
     """Folder for report and JSON."""
+    warnings: tuple[Reason, ...] = ()
+    """What a reader of the outcome should know of files and images."""
 
     @property
     def cache(self) -> Path:

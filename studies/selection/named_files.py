@@ -20,6 +20,8 @@ class NamedFiles:
     """In sentences with the remedy."""
     sizes: Mapping[Path, tuple[int, int]]
     """The largest rank and the number of layers of each; empty where the base model is unknown."""
+    unordered: Sequence[str] = ()
+    """Runs whose files cannot be put into the order of training."""
 
     @property
     def ranks(self) -> list[int]:
@@ -50,4 +52,5 @@ def examine(files: Sequence[Path], outline: Outline | None) -> NamedFiles:
         sound.append((path, lora_files.metadata(path)))
         if layers is not None:
             sizes[path] = lora_files.largest_rank(layers), len(layers)
-    return NamedFiles(arrange(sound), problems, sizes)
+    arranged = arrange(sound)
+    return NamedFiles(arranged.checkpoints, problems, sizes, arranged.unordered)
