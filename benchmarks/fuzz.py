@@ -328,7 +328,7 @@ def _lora_files(folder: Path) -> Target:
         path.write_bytes(content)
         facts = lora_files.metadata(path)
         usage.advice(facts)
-        lora_runs.amounts(lora_runs.arrange([(path, facts)]))
+        lora_runs.amounts(lora_runs.arrange([(path, facts)]).checkpoints)
         layers, problem = lora_files.examined(path, base)
         if layers is None:
             raise LoraFileError(problem)

@@ -88,9 +88,10 @@ def _tell(spec: StudySpec, dataset: Dataset, found: Sequence[ImageFinding], trig
     for note in _notes(dataset, found):
         tell(f"note: {note}")
     split = dataset.split
-    own = dataset.examples[: len(split.train) + len(split.validation) + len(split.test)]
+    own, different = dataset.own, len(dataset.together)
+    alike = f" ({different} different ones)" if different < len(own) else ""
     tell(
-        f"{spec.study.name}: {len(own)} images, of which {len(split.train)} train, "
+        f"{spec.study.name}: {len(own)} images{alike}, of which {len(split.train)} train, "
         f"{len(split.validation)} validate and {len(split.test)} test."
     )
     if dataset.regularisation:
@@ -112,7 +113,7 @@ def _notes(dataset: Dataset, found: Sequence[ImageFinding]) -> list[str]:
 def _commonest(dataset: Dataset) -> str:
     from studies.commands.survey import trigger
 
-    captions = [e.caption for i, e in enumerate(dataset.examples) if i not in dataset.regularisation]
+    captions = [example.caption for example in dataset.own]
     return trigger(captions) or ""
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from studies.errors import StudyError
 from trainer.data import guard
-from trainer.data.folders import SUFFIXES, image_files
 from trainer.data.images import DataError, open_rgb
+from trainer.data.listing import SUFFIXES, listing
 from trainer.files import write_whole
 
 
@@ -22,13 +22,13 @@ def uncaptioned(folder: Path) -> list[Path]:
         raise StudyError(f"{folder}: there is no such image folder; name one that exists.")
     below = (p for p in folder.rglob("*") if p.is_dir() and not _hidden(p, folder))
     folders = [folder, *sorted(p for p in below if guard.readable(p, folder))]
-    strays = [told for each in folders for told in guard.strays(each, folder, frozenset(SUFFIXES))]
+    strays = [told for each in folders for told in guard.strays(each, folder, SUFFIXES)]
     if strays:
         raise StudyError(strays)
-    images = [image for each in folders for image in image_files(each)]
-    if not images:
+    found = [listing(each) for each in folders]
+    if not any(each.images for each in found):
         raise StudyError(f"{folder}: neither this folder nor one below it holds an image.")
-    return [image for image in images if not image.with_suffix(".txt").exists()]
+    return [image for each in found for image in each.images if image not in each.captions]
 
 
 def worded(description: str, trigger: str) -> str:

@@ -114,7 +114,7 @@ def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
     readings = measured(planner) if measure else ()
     found = amounts(planner)
     memory = footprint(planner.heaviest(), _optimisers(planner))
-    images = len(dataset.split.train)
+    images = dataset.different(dataset.split.train)
     longest = max(found, key=lambda one: one.steps)
     return Forecast(
         name=spec.study.name,

@@ -96,9 +96,9 @@ def survey(folder: Path, resolution: int, seed: int) -> Survey:
     return Survey(
         folder=folder,
         flat=is_flat(folder),
-        images=len(dataset.examples),
+        images=len(dataset.together),
         cards=len(dataset.deck.cards),
-        train=len(dataset.split.train),
+        train=dataset.different(dataset.split.train),
         sizes=tuple(example.size for example in dataset.examples),
         captions=tuple(example.caption for example in dataset.examples),
         captioned=sum(example.captioned for example in dataset.examples),

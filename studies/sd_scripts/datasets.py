@@ -11,7 +11,8 @@ from typing import Any
 from studies.sd_scripts.recipe import located
 from studies.sd_scripts.settings import Settings
 from trainer.data import caption_table
-from trainer.data.folders import ImageFolder, image_files, in_folder
+from trainer.data.folders import ImageFolder, in_folder
+from trainer.data.listing import image_files
 
 _RULES = {
     "shuffle_caption": "shuffle_caption",

@@ -6,11 +6,34 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 Unit = Literal["epoch", "step"]
 Facts = Mapping[str, str]
 """The metadata of a safetensors file."""
+
+
+def whole(text: object) -> int | None:
+    """A number of the metadata; None where there is none."""
+    return int(text) if isinstance(text, str) and text.isdecimal() else None
+
+
+Whole = Annotated[int | None, BeforeValidator(whole)]
+
+
+class KohyaFacts(BaseModel):
+    """What sd-scripts and its kin write about a file's place in its run."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    ss_output_name: str = ""
+    ss_epoch: Whole = None
+    ss_steps: Whole = None
+    ss_total_batch_size: Whole = None
+    ss_num_batches_per_epoch: Whole = None
+
 
 _PLAIN_NAMES = {"pytorch_lora_weights", "adapter_model", "adapter_config"}
 """Names that trainers give to every file, so that the folder's name tells more."""
@@ -52,17 +75,17 @@ def named(path: Path, facts: Facts) -> Named:
     """What name and metadata say of a file or a PEFT folder."""
     shown = path.parent if path.stem in _PLAIN_NAMES else path
     name = shown.stem if shown.suffix == ".safetensors" else shown.name
-    known = {"epoch": whole(facts.get("ss_epoch")), "step": whole(facts.get("ss_steps"))}
+    known = KohyaFacts.model_validate(facts)
     if match := _ONE_TRAINER.fullmatch(name):
-        step, epoch = int(match["step"]), int(match["epoch"])
-        return Named(shown.parent, match["stem"], step, "step", epoch, step)
+        step, epoch = int(match.group("step")), int(match.group("epoch"))
+        return Named(shown.parent, match.group("stem"), step, "step", epoch, step)
     stem, number, unit = numbered(name)
     if number is None:
-        stem, number, unit = _by_facts(name, facts) or (stem, number, unit)
+        stem, number, unit = _by_facts(name, known) or (stem, number, unit)
     folder = shown.parent
     if stem.lower() in _NAMELESS:
         folder, stem = (folder.parent, folder.name) if stem.lower() == "checkpoint" else (folder, "")
-    return Named(folder, stem, number, unit, **known)
+    return Named(folder, stem, number, unit, known.ss_epoch, known.ss_steps)
 
 
 def numbered(name: str) -> tuple[str, int | None, Unit]:
@@ -73,13 +96,13 @@ def numbered(name: str) -> tuple[str, int | None, Unit]:
     match = _NUMBERED.fullmatch(name)
     if match is None:
         return name, None, "epoch"
-    number = int(match["told"] or match["padded"] or match["bare"])
-    word = (match["word"] or "").lower()
-    alone = not match["stem"] or match["stem"][-1].isalnum()
+    number = int(match.group("told") or match.group("padded") or match.group("bare"))
+    word = (match.group("word") or "").lower()
+    alone = not match.group("stem") or match.group("stem")[-1].isalnum()
     if len(word) == 1 and alone and match.start("word") == match.end("stem"):
         return name, None, "epoch"
-    steps = match["padded"] or word in ("s", "step", "steps", "checkpoint")
-    return match["stem"].rstrip("-_. ") or word, number, "step" if steps else "epoch"
+    steps = match.group("padded") or word in ("s", "step", "steps", "checkpoint")
+    return match.group("stem").rstrip("-_. ") or word, number, "step" if steps else "epoch"
 
 
 def counted(files: list[Named]) -> list[Named]:
@@ -88,27 +111,22 @@ def counted(files: list[Named]) -> list[Named]:
     groups: dict[tuple[str, int], list[int]] = {}
     for i, match in parts.items():
         if match:
-            groups.setdefault((match["stem"], len(match["number"])), []).append(i)
+            groups.setdefault((match.group("stem"), len(match.group("number"))), []).append(i)
     found = list(files)
     for (stem, _), members in groups.items():
-        numbers = [match["number"] for i in members if (match := parts[i])]
+        numbers = [match.group("number") for i in members if (match := parts[i])]
         if len(members) > 1 and any(number.startswith("0") for number in numbers):
             for i, number in zip(members, numbers, strict=True):
                 found[i] = replace(files[i], stem=stem, number=int(number))
     return found
 
 
-def _by_facts(name: str, facts: Facts) -> tuple[str, int | None, Unit] | None:
+def _by_facts(name: str, known: KohyaFacts) -> tuple[str, int | None, Unit] | None:
     """By the run's name in the metadata, where the file's begins with it and goes on with a number, or ends there."""
-    run = facts.get("ss_output_name", "")
+    run = known.ss_output_name
     match = re.fullmatch(re.escape(run) + r"(?:[-_ ](?P<number>\d+))?", name) if run else None
     if match is None:
         return None
-    number = whole(match["number"])
-    is_step = number is not None and number == whole(facts.get("ss_steps")) != whole(facts.get("ss_epoch"))
+    number = whole(match.group("number"))
+    is_step = number is not None and number == known.ss_steps != known.ss_epoch
     return run, number, "step" if is_step else "epoch"
-
-
-def whole(text: str | None) -> int | None:
-    """A number of the metadata; None where there is none."""
-    return int(text) if text is not None and text.isdecimal() else None

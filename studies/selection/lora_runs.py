@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from studies.selection.lora_names import Facts, Named, Unit, counted, named, whole
+from studies.selection.lora_names import Facts, KohyaFacts, Named, Unit, counted, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class LoraCheckpoint:
     @property
     def images_seen(self) -> int | None:
         """Training images up to here as the metadata has it; None where it is silent."""
-        steps, batch = whole(self.facts.get("ss_steps")), whole(self.facts.get("ss_total_batch_size"))
+        known = KohyaFacts.model_validate(self.facts)
+        steps, batch = known.ss_steps, known.ss_total_batch_size
         return steps * batch if steps and batch else None
 
 
@@ -138,7 +139,7 @@ def _step(one: Named, length: float) -> tuple[float, ...]:
 def _steps_per_epoch(members: Sequence[_File]) -> float | None:
     """From a file that was saved at an epoch's end and says its step."""
     for one in members:
-        told, batches = one.named, whole(one.facts.get("ss_num_batches_per_epoch"))
+        told, batches = one.named, KohyaFacts.model_validate(one.facts).ss_num_batches_per_epoch
         if told.unit == "epoch" and told.number and told.step:
             return told.step / told.number
         if batches:

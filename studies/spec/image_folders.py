@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trainer.data.folders import image_files
+from trainer.data.listing import image_files
 from trainer.plans.data import DataPlan
 
 BUCKETS_FROM = 256

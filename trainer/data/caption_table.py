@@ -9,6 +9,8 @@ from typing import Any
 
 from trainer.data import guard
 
+_FILE, _TEXTS = "file_name", ("text", "caption", "prompt")
+
 
 def captions(file: Path, images: Sequence[Path]) -> dict[Path, str]:
     """The caption of every image that the file names: its ``caption``, then its ``tags``.
@@ -37,6 +39,36 @@ def captions(file: Path, images: Sequence[Path]) -> dict[Path, str]:
         if text is not None:
             found[image] = text
     return found
+
+
+def lines(file: Path, images: Sequence[Path]) -> dict[Path, str]:
+    """The captions of a ``metadata.jsonl``: the ``text``, ``caption`` or ``prompt`` beside each ``file_name``.
+
+    Raises:
+        ValueError: it cannot be read; the message says what is wrong, without the file's name.
+    """
+    by_name = {image.name: image for image in images}
+    found = {}
+    try:
+        if problem := guard.too_large(file, guard.MOST_TABLE_BYTES):
+            raise ValueError(problem)
+        for number, line in enumerate(file.read_bytes().decode("utf-8-sig").splitlines(), start=1):
+            if line.strip():
+                name, text = _entry(json.loads(line), number)
+                if text and name in by_name:
+                    found[by_name[name]] = text
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"the captions cannot be read ({error}); mend or remove the file") from error
+    return found
+
+
+def _entry(entry: Any, number: int) -> tuple[str, str]:
+    """File name and text of a line."""
+    told = entry if isinstance(entry, dict) else {}
+    name, texts = told.get(_FILE), [told.get(key) or "" for key in _TEXTS]
+    if not isinstance(name, str) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"line {number} must give a file_name, and a text, caption or prompt, as text")
+    return _plain(name), str(next(filter(None, texts), ""))
 
 
 def needed(file: Path, images: Sequence[Path]) -> dict[Path, str]:

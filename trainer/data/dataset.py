@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,6 +58,16 @@ class Dataset:
     """Groups of near-duplicates among the examples that are split; none is on two sides."""
 
     @property
+    def own(self) -> tuple[Example, ...]:
+        """The examples beside the regularisation images."""
+        return self.examples[: len(self.examples) - len(self.regularisation)]
+
+    def different(self, examples: Iterable[int]) -> int:
+        """How many different pictures some examples show; what looks alike counts once."""
+        some = set(examples)
+        return sum(not some.isdisjoint(group) for group in self.together)
+
+    @property
     def deck(self) -> Deck:
         """The training examples as they are dealt, and what accompanies them."""
         train, others = self.split.train, self.regularisation
@@ -75,8 +85,9 @@ class Dataset:
         if number is None:
             return self
         if number == WHOLE:
-            everyone = tuple(sorted(self.split.train + self.split.validation))
-            return replace(self, split=Split(everyone, (), self.split.test))
+            test = set(self.split.test)
+            everyone = (i for group in self.together if test.isdisjoint(group) for i in group)
+            return replace(self, split=Split(tuple(sorted(everyone)), (), self.split.test))
         if number >= len(self.folds):
             raise DataError(
                 [f"data.fold must be less than the number of folds ({len(self.folds)}), but got {number}."]
@@ -108,8 +119,8 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int | No
         sides = split(contents, together, shares, seed)
         small = folds is None and plan.fold is None
         if small:
-            beside_test = sum(group[0] not in sides.test for group in together)
-            folds = folds_for(len(contents), beside_test)
+            beside_test = sum(set(sides.test).isdisjoint(group) for group in together)
+            folds = folds_for(len(together), beside_test)
         folded = split_folds(contents, together, shares, folds, seed) if folds else ()
     except ValueError as error:
         place = plan.folder or plan.concepts or plan.folders[0]
@@ -119,7 +130,7 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int | No
     notes = quality.notes(reading.examples, sizes, together, clarity)
     notes += quality.shared_with(reading.examples, reading.regularisation)
     if small:
-        notes += quality.dealt(len(contents), len(folded))
+        notes += quality.dealt(len(together), len(folded))
     return Dataset(
         examples,
         sides,

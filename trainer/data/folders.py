@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainer.data import caption_table, guard
+from trainer.data.listing import METADATA, SUFFIXES, Listing, listing
 from trainer.paths import absolute
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 FILEWORDS = "[filewords]"
 """Stands in a prompt for the text beside the image (Dreambooth extension)."""
 _FOLDER = re.compile(r"(?P<repeats>[^_]*)_(?P<name>.+)")
@@ -43,9 +43,13 @@ class ImageFolder:
     """The caption where no ``.txt`` stands beside an image; around that text where they hold ``[filewords]``."""
     rules: CaptionRules = NO_RULES
     regularisation: bool = False
-    captions: Mapping[Path, str] | None = None
-    """Captions that a metadata file gives; None where they stand beside the images."""
+    files: Mapping[Path, Path] = field(default_factory=dict)
+    """The caption file beside each image that has one."""
+    captions: Mapping[Path, str] = field(default_factory=dict)
+    """Captions that a metadata file gives; they come first."""
     metadata_file: Path | None = None
+    left_out: str = ""
+    """What lies there and is not read, in a sentence."""
 
 
 class Concept(BaseModel):
@@ -94,12 +98,13 @@ _OTHER_NAMES = {
 
 
 def in_folder(folder: Path, problems: list[str], regularisation: bool = False) -> Iterator[ImageFolder]:
-    """The ``N_name`` sub-folders of ``folder``; what is wrong is added to ``problems``."""
+    """The ``N_name`` sub-folders of ``folder``, or of its ``img``; what is wrong is added to ``problems``."""
     if not folder.is_dir():
         problems.append(f"{folder}: there is no such image folder; create it with sub-folders named N_name.")
         return
-    problems += guard.strays(folder, folder, frozenset(SUFFIXES))
-    loose = image_files(folder)
+    folder = _of_project(folder)
+    problems += guard.strays(folder, folder, SUFFIXES)
+    loose = listing(folder).images
     if loose:
         problems.append(
             f"{folder}: {len(loose)} image(s) such as {loose[0].name} lie outside a folder named N_name; "
@@ -108,19 +113,55 @@ def in_folder(folder: Path, problems: list[str], regularisation: bool = False) -
     for child in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         if not guard.readable(child, folder):
             continue
-        problems += guard.strays(child, folder, frozenset(SUFFIXES))
-        images = image_files(child)
+        problems += guard.strays(child, folder, SUFFIXES)
+        found = listing(child)
         match = _FOLDER.fullmatch(child.name)
-        if not images:
+        if not found.images:
             problems.append(f"{child}: the folder holds no image ({', '.join(sorted(SUFFIXES))}).")
         elif not match or not match["repeats"].isdecimal() or int(match["repeats"]) < 1:
             problems.append(
                 f"{child}: the folder name must be N_name with a whole number of repeats N >= 1, "
-                f"but got '{child.name}'; rename it, e.g. to '10_{child.name.split('_')[-1]}'."
+                f"but got '{child.name}'; rename it, e.g. to '{_advised(child.name)}'."
             )
         else:
             words = match["name"].replace("_", " ")
-            yield ImageFolder(images, int(match["repeats"]), words, regularisation=regularisation)
+            yield _beside(found, int(match["repeats"]), words, regularisation, problems)
+
+
+def _of_project(folder: Path) -> Path:
+    """kohya's project folder keeps its images in ``img``, beside ``log`` and ``model``."""
+    inner = folder / "img"
+    own = any(_FOLDER.fullmatch(child.name) for child in folder.iterdir() if child.is_dir())
+    return inner if inner.is_dir() and not own else folder
+
+
+def _advised(name: str) -> str:
+    """A name that would be accepted, with the number that is there, which sd-scripts takes for the repeats."""
+    number, _, words = name.partition("_")
+    if number.isdecimal() and int(number) > 0:
+        return f"{int(number)}_{words or 'img'}"
+    return f"10_{name.split('_')[-1] or 'img'}"
+
+
+def _beside(
+    found: Listing, repeats: int, words: str, regularisation: bool, problems: list[str]
+) -> ImageFolder:
+    """A folder with the captions beside its images, or in its ``metadata.jsonl``."""
+    table, captions = found.folder / METADATA, dict[Path, str]()
+    if table.exists():
+        try:
+            captions = caption_table.lines(table, found.images)
+        except ValueError as error:
+            problems.append(f"{table}: {error}.")
+    return ImageFolder(
+        found.images,
+        repeats,
+        words,
+        regularisation=regularisation,
+        files=found.captions,
+        captions=captions,
+        left_out=found.left_out,
+    )
 
 
 def in_concepts(path: Path, problems: list[str]) -> Iterator[ImageFolder]:
@@ -159,22 +200,28 @@ def _of_concept(concept: Concept, path: Path, name: str, problems: list[str]) ->
             continue
         folder = absolute(value, path.parent)
         images: tuple[Path, ...] = ()
+        found = None
         if folder.is_dir():
-            problems += guard.strays(folder, folder, frozenset(SUFFIXES))
-            images = image_files(folder)
-        told, file = None, None
+            problems += guard.strays(folder, folder, SUFFIXES)
+            found = listing(folder)
+            images = found.images
+        told: dict[Path, str] | None = {}
+        file = None
         if images and key == "instance_data_dir" and concept.metadata_file is not None:
             file = absolute(concept.metadata_file, path.parent)
             told = _told(file, images, name, problems)
             if told is None:
                 continue
             images = tuple(image for image in images if image in told)
-        if images:
+        if found and images:
             words = prompt or folder.name.replace("_", " ")
-            yield ImageFolder(images, repeats, words, rules, key == "class_data_dir", told, file)
+            whole = _beside(found, repeats, words, key == "class_data_dir", problems)
+            yield replace(
+                whole, images=images, rules=rules, captions=told or whole.captions, metadata_file=file
+            )
         else:
-            found = "holds no image" if folder.is_dir() else "does not exist"
-            problems.append(f"{name}: {key} {folder} {found}; put the images into that folder.")
+            trouble = "holds no image" if found else "does not exist"
+            problems.append(f"{name}: {key} {folder} {trouble}; put the images into that folder.")
 
 
 def _told(file: Path, images: tuple[Path, ...], name: str, problems: list[str]) -> dict[Path, str] | None:
@@ -184,15 +231,6 @@ def _told(file: Path, images: tuple[Path, ...], name: str, problems: list[str]) 
     except ValueError as error:
         problems.append(f"{name}: metadata_file {file} {error}.")
         return None
-
-
-def image_files(folder: Path) -> tuple[Path, ...]:
-    """The image files directly in a folder, by name; hidden ones are passed over."""
-    return tuple(
-        sorted(
-            p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES and p.name[0] != "."
-        )
-    )
 
 
 def _sentence(found: Any) -> str:

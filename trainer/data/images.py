@@ -7,7 +7,9 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,10 @@ from PIL import Image, ImageOps
 
 from trainer.data import guard
 from trainer.data.folders import FILEWORDS, NO_RULES, CaptionRules, ImageFolder, in_concepts, in_folder
+from trainer.data.listing import PLUGINS
 
 MINIMUM_IMAGES = 3
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF")
 """Whatever the suffix says: Pillow hands other formats to other programs."""
 _BROKEN = (
     OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, MemoryError, struct.error,
@@ -55,6 +58,8 @@ class Example:
     """Whether a caption file stands beside it; else the class words are its caption."""
     rules: CaptionRules = NO_RULES
     """What its concept says about its captions."""
+    lines: int = 1
+    """Of its caption before they were joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def open_rgb(path: Path) -> Image.Image:
             warnings.simplefilter("ignore")
             if problem := guard.too_large(path, guard.MOST_FILE_BYTES):
                 raise DataError([f"{path}: {problem}; replace or remove it."])
-            with Image.open(path, formats=FORMATS) as raw:
+            with Image.open(path, formats=(*FORMATS, *_taught(path))) as raw:
                 if problem := guard.size_problem(raw.size):
                     raise DataError([f"{path}: {problem}."])
                 turned = _eight_bits(ImageOps.exif_transpose(raw))
@@ -92,6 +97,17 @@ def open_rgb(path: Path) -> Image.Image:
         raise DataError(
             [f"{path}: this image cannot be read ({_brief(error)}); replace or remove the file."]
         ) from error
+
+
+def _taught(path: Path) -> tuple[str, ...]:
+    """The format of a file for which a package has to teach it to Pillow."""
+    plugin = PLUGINS.get(path.suffix.lower())
+    if plugin is None or not find_spec(plugin.module):
+        return ()
+    module = import_module(plugin.module)
+    if register := getattr(module, "register_heif_opener", None):
+        register()
+    return (plugin.form,)
 
 
 def read(
@@ -125,7 +141,7 @@ def read(
         )
     if problems:
         raise DataError(problems)
-    return FolderContents(tuple(examples), tuple(regularisation), tuple(notes))
+    return FolderContents(tuple(_once(examples, notes)), tuple(regularisation), tuple(notes))
 
 
 def _examples(sources: Iterable[ImageFolder], problems: list[str], notes: list[str]) -> list[Example]:
@@ -136,7 +152,24 @@ def _examples(sources: Iterable[ImageFolder], problems: list[str], notes: list[s
                 examples.append(_example(path, source, notes))
             except DataError as error:
                 problems.extend(error.problems)
+        if source.left_out:
+            notes.append(source.left_out)
     return examples
+
+
+def _once(examples: Sequence[Example], notes: list[str]) -> list[Example]:
+    """Examples without those that are the same file with the same caption; their repeats are added up."""
+    kept: dict[tuple[object, ...], Example] = {}
+    for example in examples:
+        key = example.content, example.caption, example.words, example.rules
+        first = kept.get(key)
+        kept[key] = replace(first, repeats=first.repeats + example.repeats) if first else example
+    if copies := len(examples) - len(kept):
+        notes.append(
+            f"{copies} of {len(examples)} images are copies of others with the same caption: each picture counts once, "
+            "with the repeats of its copies added up."
+        )
+    return list(kept.values())
 
 
 def open_same(example: Example) -> Image.Image:
@@ -161,13 +194,29 @@ def _example(path: Path, source: ImageFolder, notes: list[str]) -> Example:
         raise DataError([f"{path}: the file is empty (0 bytes); replace or remove it."])
     size = open_rgb(path).size
     data = path.read_bytes()
-    if source.captions is None:
-        caption = _caption(path.with_suffix(".txt"), notes)
-    else:
-        caption = " ".join(source.captions[path].split())
+    text = source.captions.get(path)
+    if text is None and path in source.files:
+        text = _caption(source.files[path], notes)
+    lines = _lines(text or "")
     content = hashlib.sha256(data).hexdigest()
-    said, words = _said(source.words, caption), _said(source.words, None)
-    return Example(path, said, source.repeats, content, size, words, caption is not None, source.rules)
+    said = _said(source.words, None if text is None else ", ".join(lines))
+    return Example(
+        path,
+        said,
+        source.repeats,
+        content,
+        size,
+        _said(source.words, None),
+        text is not None,
+        source.rules,
+        len(lines),
+    )
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a caption that hold something; where there are several, each is a tag or more."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return lines if len(lines) < 2 else [line.rstrip(", ") for line in lines]
 
 
 def _said(prompt: str, caption: str | None) -> str:
@@ -178,9 +227,8 @@ def _said(prompt: str, caption: str | None) -> str:
     return ", ".join(" ".join(part.split()) for part in parts if part.strip())
 
 
-def _caption(path: Path, notes: list[str]) -> str | None:
-    if not path.exists():
-        return None
+def _caption(path: Path, notes: list[str]) -> str:
+    """A file's text."""
     try:
         if problem := guard.too_large(path, guard.MOST_CAPTION_BYTES):
             raise DataError([f"{path}: {problem} as a caption; shorten or remove it."])
@@ -191,7 +239,7 @@ def _caption(path: Path, notes: list[str]) -> str | None:
         ) from error
     if not text:
         notes.append(f"{path}: the caption is empty.")
-    return " ".join(text.split())
+    return text
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -98,6 +98,12 @@ def _about_captions(examples: Sequence[Example]) -> Iterator[str]:
             f"{_names(examples, bare)}: {len(bare)} of {len(examples)} images have no caption file; their "
             "class words stand in, and `lorasearch caption` can write captions."
         )
+    long = [i for i, example in enumerate(examples) if example.lines > 1]
+    if long:
+        yield (
+            f"{_names(examples, long)}: {len(long)} caption(s) have several lines, which are joined by ', ' "
+            "(sd-scripts trains on the first alone)."
+        )
     folders: dict[tuple[Path, str], list[Example]] = {}
     for example in examples:
         folders.setdefault((example.path.parent, example.words), []).append(example)

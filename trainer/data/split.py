@@ -1,4 +1,4 @@
-"""One split per study: by content, with near-duplicates on one side (pure)."""
+"""One split per study: by content, of different pictures; what looks alike is one picture (pure)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ MAX_COLOUR_DISTANCE = 0.04
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Indices of the examples on each side, in ascending order."""
+    """Indices of the examples on each side, in ascending order.
+
+    Of pictures that look alike one is held out and the others are on no side, so that each figure on a held-out side
+    is that of another picture; all of them are trained on where they are trained on.
+    """
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -80,7 +84,7 @@ def split(
     Args:
         contents: SHA-256 of every example.
         together: groups that must not be parted.
-        shares: validation and test share of all images, each in (0, 1); both 0 hold nothing out.
+        shares: validation and test share of the different pictures, each in (0, 1); both 0 hold nothing out.
         seed: study seed.
 
     Raises:
@@ -93,31 +97,30 @@ def split(
             f"only {len(together)} different image(s) among {len(contents)} after joining near-duplicates; "
             "three sides (train, validation, test) need at least 3"
         )
-    wanted = [max(1, round(share * len(contents))) for share in reversed(shares)]
+    wanted = [max(1, round(share * len(together))) for share in reversed(shares)]
     sides: list[list[int]] = [[], []]
     train: list[int] = []
     ranked = sorted(together, key=lambda group: (len(group) > 1, _rank(contents, group, seed)))
     for position, group in enumerate(ranked):
         left = len(ranked) - position
         for side, want in zip(sides, wanted, strict=True):
-            fits = len(side) + len(group) <= want or not side
             empty_elsewhere = sum(not other for other in (*sides, train) if other is not side)
-            if fits and left > empty_elsewhere:
-                side.extend(group)
+            if len(side) < want and left > empty_elsewhere:
+                side.append(_shown(contents, group))
                 break
         else:
             train.extend(group)
     return Split(tuple(sorted(train)), tuple(sorted(sides[1])), tuple(sorted(sides[0])))
 
 
-def folds_for(images: int, groups_beside_test: int) -> int:
+def folds_for(different: int, beside_test: int) -> int:
     """How many folds a set of images is dealt into where the study does not say; 0 for none.
 
     Args:
-        images: all of them.
-        groups_beside_test: different images that are not in the test side.
+        different: pictures that do not look alike.
+        beside_test: those of them that are not in the test side.
     """
-    return min(FOLDS, groups_beside_test) if images < SMALL_SET and groups_beside_test > 1 else 0
+    return min(FOLDS, beside_test) if different < SMALL_SET and beside_test > 1 else 0
 
 
 def folds(
@@ -126,7 +129,7 @@ def folds(
     """k splits whose validation sides are disjoint and cover all that is not in the test side.
 
     The test side is that of ``split`` and the same in all; the other groups are dealt by the hash of their
-    content, each to the fold with the fewest images so far.
+    content, each to the fold with the fewest pictures so far.
 
     Args:
         contents: SHA-256 of every example.
@@ -139,21 +142,30 @@ def folds(
         ValueError: there are too few groups for k folds and a test side.
     """
     test = split(contents, together, shares, seed).test
-    rest = [group for group in together if group[0] not in test]
+    rest = [group for group in together if set(test).isdisjoint(group)]
     if not 2 <= k <= len(rest):
         raise ValueError(
             f"folds must be from 2 to the number of different images beside the test side ({len(rest)}), "
             f"but got {k}"
         )
-    held: list[list[int]] = [[] for _ in range(k)]
+    held: list[list[Sequence[int]]] = [[] for _ in range(k)]
     for group in sorted(rest, key=lambda group: (-len(group), _rank(contents, group, seed))):
-        min(held, key=len).extend(group)
-    everyone = sorted(i for group in rest for i in group)
+        min(held, key=len).append(group)
     return tuple(
-        Split(tuple(i for i in everyone if i not in fold), tuple(sorted(fold)), test) for fold in held
+        Split(
+            tuple(sorted(i for group in rest if group not in fold for i in group)),
+            tuple(sorted(_shown(contents, group) for group in fold)),
+            test,
+        )
+        for fold in held
     )
 
 
 def _rank(contents: Sequence[str], group: Sequence[int], seed: int) -> str:
     key = min(contents[i] for i in group)
     return hashlib.sha256(f"{seed}/split/{key}".encode()).hexdigest()
+
+
+def _shown(contents: Sequence[str], group: Sequence[int]) -> int:
+    """The picture of a group that is held out for all of them, whatever the order of files."""
+    return min(group, key=lambda i: (contents[i], i))

@@ -34,7 +34,7 @@ def test_links_within_the_data_folder_are_read(folder: Path) -> None:
     (folder / "3_more").mkdir()
     (folder / "3_more" / "a.png").symlink_to("../2_thing/1.png")
     assert strays(folder) == []
-    assert len(images.read([folder]).examples) == 6
+    assert len(images.read([folder]).examples) == 5, "again.png is 0.png"
 
 
 def test_a_data_folder_may_itself_be_a_link(folder: Path) -> None:
