@@ -70,6 +70,10 @@ OPENMOJI = _icons("openmoji", "1.2.29")
 BLACK_AND_WHITE = _icons("fluent-emoji-high-contrast", "1.2.6")
 LINES = _icons("streamline-emojis", "1.2.4")
 ONE_COLOUR = _icons("emojione-monotone", "1.2.1")
+ULTIMATE = _icons("streamline-ultimate-color", "1.2.2")
+PLUMP = _icons("streamline-plump-color", "1.2.2")
+STICKERS = _icons("streamline-stickies-color", "1.2.2")
+TWO_TONES = _icons("duo-icons", "1.2.2")
 ROUNDED = _icons("streamline-kameleon-color", "1.2.2")
 SIGNS = _icons("flat-color-icons", "1.2.3")
 BY_HAND = _icons("streamline-freehand-color", "1.2.2")
@@ -163,21 +167,38 @@ SUBJECTS = (
     Subject("rounded-signs", "kameleon", 24, _signs(ROUNDED), True),
     Subject("faces", "streamline", 36, _emoji(LINES, FACES, known=False), True),
     Subject("fluent-nature", "fluent", 96, _emoji(FLUENT, ANIMALS, FOOD), True),
-    Subject("flat-objects", "fluentflat", 36, _emoji(FLAT, OBJECTS, PLACES), False),
-    Subject("outlined-food", "openmoji", 24, _emoji(OPENMOJI, FOOD), False),
-    Subject("black-animals", "high contrast", 36, _emoji(BLACK_AND_WHITE, ANIMALS), False),
-    Subject("photographed-plants", "photograph", 36, _photographs("food", "plants"), False),
-    Subject("coloured-signs", "flat colour", 36, _signs(SIGNS), False),
-    Subject("one-colour", "monotone", 36, _emoji(ONE_COLOUR, FACES, PLACES), False),
-    Subject("by-hand", "freehand", 96, _signs(BY_HAND), False),
-    Subject("fluent-things", "fluent", 96, _emoji(FLUENT, OBJECTS, PLACES, FACES), False),
-    Subject("line-nature", "streamline", 24, _emoji(LINES, ANIMALS, FOOD, known=False), False),
+    Subject("flat-objects", "fluentflat", 36, _emoji(FLAT, OBJECTS, PLACES), True),
+    Subject("outlined-food", "openmoji", 24, _emoji(OPENMOJI, FOOD), True),
+    Subject("black-animals", "high contrast", 36, _emoji(BLACK_AND_WHITE, ANIMALS), True),
+    Subject("photographed-plants", "photograph", 36, _photographs("food", "plants"), True),
+    Subject("coloured-signs", "flat colour", 36, _signs(SIGNS), True),
+    Subject("one-colour", "monotone", 36, _emoji(ONE_COLOUR, FACES, PLACES), True),
+    Subject("by-hand", "freehand", 96, _signs(BY_HAND), True),
+    Subject("fluent-things", "fluent", 96, _emoji(FLUENT, OBJECTS, PLACES, FACES), True),
+    Subject("line-nature", "streamline", 24, _emoji(LINES, ANIMALS, FOOD, known=False), True),
     Subject(
         "photographed-things",
         "photograph",
         36,
         _photographs("household", "clothes", "hobbies", "vehicles", "sports", "military", "medical", "space"),
+        True,
+    ),
+    Subject("outlined-objects", "openmoji", 36, _emoji(OPENMOJI, OBJECTS, PLACES), False),
+    Subject("black-food", "high contrast", 24, _emoji(BLACK_AND_WHITE, FOOD), False),
+    Subject("one-colour-nature", "monotone", 36, _emoji(ONE_COLOUR, ANIMALS, FOOD), False),
+    Subject("ultimate-signs", "ultimate", 36, _signs(ULTIMATE), False),
+    Subject("plump-signs", "plump", 96, _signs(PLUMP), False),
+    Subject("stickers", "sticker", 24, _signs(STICKERS), False),
+    Subject("two-tones", "two tone", 36, _signs(TWO_TONES), False),
+    Subject("flat-nature", "fluentflat", 36, _emoji(FLAT, ANIMALS, FOOD), False),
+    Subject("line-things", "streamline", 36, _emoji(LINES, OBJECTS, PLACES, known=False), False),
+    Subject(
+        "photographed-places",
+        "photograph",
+        36,
+        _photographs("town", "seasonal", "naturalforces", "people", "symbols"),
         False,
     ),
 )
-"""Six that rules are chosen by, and ten, named before any was run, that test them."""
+"""Sixteen that rules are chosen by, the last ten of which tested the first choice of them; then ten that test the
+present one, named before any was run."""

@@ -246,7 +246,7 @@ class ConfirmSection(Section):
     """How many prompts outside the data set are rendered, once each."""
     preference: float = field(0.0, means(unit="standard errors"), ge=0, le=2)
     """How much worse than the best an earlier checkpoint may be and still win; 1 is Breiman's rule."""
-    recipe_margin: float = field(0.5, means(unit="standard errors"), ge=0, le=2)
+    recipe_margin: float = field(2.0, means(unit="standard errors"), ge=0, le=4)
     """How much worse than the best the last epoch of a recipe ([[first]]) may be and still win."""
 
 

@@ -63,11 +63,15 @@ def own_size(size: Size, resolution: int, step: int) -> Size:
 
 def _scaled_down(size: Size, resolution: int, step: int) -> Size:
     shape = size[0] / size[1]
-    width, height = (int(side // step * step) for side in (resolution * shape**0.5, resolution / shape**0.5))
-    by_width = width, int(width / shape + 0.5) // step * step
-    by_height = int(height * shape + 0.5) // step * step, height
+    width, height = (_cut(side, step) for side in (resolution * shape**0.5, resolution / shape**0.5))
+    by_width, by_height = (width, _cut(width / shape, step)), (_cut(height * shape, step), height)
     choices = [choice for choice in (by_height, by_width) if all(choice)]
     return min(choices, key=lambda choice: abs(choice[0] / choice[1] - shape), default=(0, 0))
+
+
+def _cut(side: float, step: int) -> int:
+    """Rounded to whole pixels, half up as sd-scripts rounds, then cut down to the grid."""
+    return int(side + 0.5) // step * step
 
 
 def cover(size: Size, target: Size, zoom: float = 1.0) -> Size:

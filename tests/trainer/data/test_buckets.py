@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer.data.buckets import buckets, cover, fit, nearest, own_size
+from trainer.data.buckets import Size, buckets, cover, fit, nearest, own_size
 
 
 @pytest.mark.parametrize(("resolution", "count"), [(512, 17), (768, 19), (1024, 25)])
@@ -87,6 +87,23 @@ def test_without_enlarging_a_bucket_follows_from_the_images_own_size(
 ) -> None:
     """At 512 squared and step 64; worked out by hand after sd-scripts' rule."""
     assert own_size(size, 512, 64) == wanted
+
+
+@pytest.mark.parametrize(
+    ("size", "resolution", "wanted"),
+    [
+        ((1645, 1644), 1024, (1024, 1024)),
+        ((1023, 1025), 512, (512, 512)),
+        ((1919, 1080), 768, (1024, 576)),
+        ((777, 1331), 512, (384, 640)),
+        ((2047, 1025), 1024, (1408, 704)),
+        ((1365, 768), 1024, (1344, 768)),
+        ((893, 1340), 512, (384, 576)),
+    ],
+)
+def test_sides_are_rounded_half_up_before_they_are_cut(size: Size, resolution: int, wanted: Size) -> None:
+    """As sd-scripts' buckets without enlarging (v0.9.1, step 64) make of these sizes."""
+    assert own_size(size, resolution, 64) == wanted
 
 
 @given(
