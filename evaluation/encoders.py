@@ -151,7 +151,7 @@ def _style(layers: Sequence[Tensor]) -> Tensor:
     """Mean and deviation over each picture in the first quarter of the depth: at its start, middle and end.
 
     Statistics of features over places say how something is drawn and little of what (Huang & Belongie 2017,
-    arXiv:1703.06868); later layers know the subject, and agree less with eyes that no rule uses (`benchmarks/truth.py`).
+    arXiv:1703.06868); later layers know the subject, and agree less with eyes that no rule uses.
 
     Args:
         layers: of a transformer (n, tokens, width), or of a convolutional network (n, width, height, width).

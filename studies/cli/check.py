@@ -111,10 +111,10 @@ def _notes(dataset: Dataset, found: Sequence[ImageFinding]) -> list[str]:
 
 
 def _commonest(dataset: Dataset) -> str:
-    from studies.commands.survey import trigger
+    from studies.commands.trigger import trigger
 
-    captions = [example.caption for example in dataset.own]
-    return trigger(captions) or ""
+    found = trigger([example.caption for example in dataset.own])
+    return found.words if found else ""
 
 
 def _sides(dataset: Dataset) -> dict[str, int]:

@@ -68,13 +68,14 @@ def _lines(started: Started, base: str) -> Iterator[str]:
         yield f"note: {base} is taken for {ground.family.title} by its name; it is fetched when the study is checked."
     low, high = found.ratios
     yield f"{found.images} images, {found.captioned} with captions; width over height {low:.2f} to {high:.2f}."
-    if found.trigger:
-        yield f"Trigger word: {found.trigger}."
+    if words := found.trigger:
+        where = {"first": "the first tag", "last": "the last tag", "inside": "inside the text"}[words.place]
+        yield f"Trigger word: {words.words} ({where}; in {words.captions} of {len(found.captions)} captions)."
     elif found.captioned:
-        yield "The captions share no first tag, so there is no trigger word."
+        yield "The captions share no tag or word that could be a trigger."
     yield f"Wrote {started.study} for {ground.family.title} at {started.resolution} pixels. Next:"
     if found.captioned < found.images:
-        trigger = f" --trigger '{found.trigger}'" if found.trigger else ""
+        trigger = f" --trigger '{found.trigger.words}'" if found.trigger else ""
         yield f"  lorasearch caption {found.folder}{trigger}"
     yield f"  lorasearch check {started.study}"
     yield f"  lorasearch plan {started.study} --measure"

@@ -32,6 +32,7 @@ _SHOWN = (
     "bucket_no_upscale",
     "max_token_length",
     "weighted_captions",
+    "restore_emphasis",
 )
 """Fields of [plan.data] that change what held-out images look like or what is read of their captions."""
 

@@ -143,8 +143,11 @@ def text(
 
 
 def _head(found: Survey, target: Path) -> list[str]:
+    words = found.trigger
     trigger = (
-        f"trigger word {found.trigger!r}" if found.trigger else "no common first tag, so no trigger word"
+        f"trigger word {words.words!r} in {words.captions}"
+        if words
+        else "no tag or word in most, so no trigger word"
     )
     widths, heights = (_span(sides) for sides in zip(*found.sizes, strict=True))
     return [

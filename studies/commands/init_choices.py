@@ -92,7 +92,8 @@ def data(found: Survey, ground: Ground, place: Line) -> list[Line]:
         lines.append(Line("batch_size", 1, f"the guides' choice up to {rules_of_thumb.SMALL} images"))
     if found.tagged:
         lines.append(Line("shuffle_caption", True, "captions are lists of tags, whose order means nothing"))
-        lines.append(Line("keep_tokens", 1, "the first tag, the trigger, stays in front"))
+        if found.trigger and found.trigger.place == "first":
+            lines.append(Line("keep_tokens", 1, "the first tag, the trigger, stays in front"))
     return lines
 
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from studies.commands.trigger import Trigger, trigger
 from studies.spec.image_folders import data_plan, is_flat
 from trainer.data.buckets import Size
 from trainer.data.dataset import Dataset, read
 
 _SHARES = (0.15, 0.15)
-_TRIGGER_SHARE = 0.5
-"""Share of the captions that must begin with a tag before it is called the trigger."""
-_LONGEST_TRIGGER = 60
-"""More characters than that are a description, not a trigger."""
 _TAGS = 4
 """Median number of comma-separated parts from which on captions are called tag lists."""
 _SQUARE = 1.05
@@ -62,22 +57,14 @@ class Survey:
         return low >= 1 / _SQUARE and high <= _SQUARE
 
     @property
-    def trigger(self) -> str | None:
-        """The commonest first tag, if at least half of the captions begin with it."""
+    def trigger(self) -> Trigger | None:
+        """What stands in most captions."""
         return trigger(self.captions)
 
     @property
     def tagged(self) -> bool:
         """Whether captions are lists of tags rather than sentences."""
         return statistics.median(caption.count(",") + 1 for caption in self.captions) >= _TAGS
-
-
-def trigger(captions: Sequence[str]) -> str | None:
-    """The commonest first tag, if at least half of the captions begin with it; None if there is none."""
-    firsts = Counter(caption.split(",")[0].strip() for caption in captions)
-    tag, count = firsts.most_common(1)[0]
-    common = count >= _TRIGGER_SHARE * len(captions)
-    return tag if common and 0 < len(tag) <= _LONGEST_TRIGGER else None
 
 
 def survey(folder: Path, resolution: int, seed: int) -> Survey:

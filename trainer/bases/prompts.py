@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -30,6 +30,8 @@ class PromptRules:
     """Passes of the text encoder per caption; an embedding has 75 x this + 2 positions."""
     weighted: bool = False
     """Whether brackets mean emphasis."""
+    restored: bool = False
+    """Whether an emphasised caption is scaled so that its mean stays."""
 
 
 PLAIN = PromptRules()
@@ -91,7 +93,7 @@ def windows_needed(tokenizer: Any, captions: Sequence[str], rules: PromptRules) 
 
 def token_counts(tokenizer: Any, captions: Sequence[str], rules: PromptRules) -> list[int]:
     """Tokens of each caption before anything is cut, start and end not counted."""
-    endless = PromptRules(max(map(len, captions), default=1), rules.weighted)
+    endless = replace(rules, windows=max(map(len, captions), default=1))
     return [len(ids) for ids, _ in _tokens(tokenizer, captions, endless)]
 
 
@@ -99,9 +101,10 @@ def embed(tokenizer: Any, captions: Sequence[str], rules: PromptRules, encode: E
     """Embeddings of captions, whatever their length: shape (n, 75 x windows + 2, width).
 
     Each window of 75 tokens is wrapped in the start and end token, padded, and encoded by itself; of the
-    inner start and end tokens nothing remains. Then every token's embedding is multiplied by its weight, and
-    each caption scaled so that the mean over all its numbers is what it was: per caption, as sd-scripts does
-    (A1111 takes one mean over all captions of a batch, which would make neighbours matter).
+    inner start and end tokens nothing remains. Then every token's embedding is multiplied by its weight, as
+    sd-scripts does from 0.10 on. Where the rules ask for it, each caption is scaled so that the mean over all its
+    numbers is what it was, as sd-scripts did before; A1111 takes one mean over all captions of a batch, which would
+    make neighbours matter.
 
     Args:
         tokenizer: a CLIP tokenizer.
@@ -117,16 +120,18 @@ def embed(tokenizer: Any, captions: Sequence[str], rules: PromptRules, encode: E
     embeddings = torch.cat(parts, dim=1) if rules.windows > 1 else states[0]
     if all(weight == 1 for _, weights in read for weight in weights):
         return embeddings
-    return emphasised(embeddings, torch.tensor([_spread(weights, rules.windows) for _, weights in read]))
+    spread = torch.tensor([_spread(weights, rules.windows) for _, weights in read])
+    return emphasised(embeddings, spread, rules.restored)
 
 
-def emphasised(embeddings: Tensor, weights: Tensor) -> Tensor:
-    """Embeddings (n, tokens, width) times weights (n, tokens), each caption's mean restored."""
+def emphasised(embeddings: Tensor, weights: Tensor, restored: bool = False) -> Tensor:
+    """Embeddings (n, tokens, width) times weights (n, tokens); each caption's mean restored where that is asked for."""
     wide = embeddings if embeddings.element_size() >= 4 else embeddings.float()
     weighed = wide * weights.to(wide)[:, :, None]
-    restored = weighed * (wide.mean(dim=(1, 2), keepdim=True) / weighed.mean(dim=(1, 2), keepdim=True))
+    if restored:
+        weighed = weighed * (wide.mean(dim=(1, 2), keepdim=True) / weighed.mean(dim=(1, 2), keepdim=True))
     changed = (weights != 1).any(dim=1).to(embeddings.device)[:, None, None]
-    return torch.where(changed, restored.to(embeddings.dtype), embeddings)
+    return torch.where(changed, weighed.to(embeddings.dtype), embeddings)
 
 
 def _tokens(

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.bases.conditioning import Framing
+from trainer.bases.prompts import WINDOW, PromptRules
 from trainer.data import images, quality
 from trainer.data.augmentation import View, plain
 from trainer.data.buckets import Size, buckets, nearest, own_size
@@ -34,7 +35,13 @@ class Handling:
     max_token_length: int = 75
     pad_tokens: bool = True
     weighted_captions: bool = False
+    restore_emphasis: bool = False
     cache_latents: LatentCache = "disk"
+
+    @property
+    def prompts(self) -> PromptRules:
+        """How captions and prompts are read."""
+        return PromptRules(self.max_token_length // WINDOW, self.weighted_captions, self.restore_emphasis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +146,18 @@ def read(plan: DataPlan, shares: tuple[float, float], seed: int, folds: int | No
         _fingerprint(reading),
         tuple(range(len(reading.examples), len(examples))),
         folded,
-        Handling(plan.max_token_length, plan.pad_tokens, plan.weighted_captions, plan.cache_latents),
+        _handling(plan),
         tuple(tuple(group) for group in together),
+    )
+
+
+def _handling(plan: DataPlan) -> Handling:
+    return Handling(
+        plan.max_token_length,
+        plan.pad_tokens,
+        plan.weighted_captions,
+        plan.restore_emphasis,
+        plan.cache_latents,
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from trainer.bases.base_model import BaseModel
 from trainer.bases.conditioning import Conditioning, Framing
-from trainer.bases.prompts import WINDOW, PromptRules, windows_needed
+from trainer.bases.prompts import PromptRules, windows_needed
 from trainer.data import images
 from trainer.data.augmentation import show
 from trainer.data.caches import TensorCache
@@ -37,11 +37,11 @@ class Encoded:
 
     def __post_init__(self) -> None:
         handling = self.dataset.handling
-        rules = PromptRules(handling.max_token_length // WINDOW, handling.weighted_captions)
+        rules = handling.prompts
         if rules.windows > 1 and not handling.pad_tokens:
             captions = [example.caption for example in self.dataset.examples]
             needed = windows_needed(self.base.tokenizer, captions, rules)
-            rules = PromptRules(needed, rules.weighted)
+            rules = replace(rules, windows=needed)
         self.prompts = rules
 
     def latents(self, example: int) -> Tensor:

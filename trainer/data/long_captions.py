@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from trainer.bases.prompts import WINDOW, PromptRules, token_counts
+from trainer.bases.prompts import token_counts
 from trainer.data.dataset import Dataset
 
 _LENGTHS = (75, 150, 225)
@@ -24,8 +24,7 @@ def told(dataset: Dataset, tokenizer: Callable[[], Any]) -> Dataset:
     captions = [example.caption for example in dataset.examples]
     if all(len(caption.encode()) <= limit for caption in captions):
         return dataset
-    rules = PromptRules(limit // WINDOW, handling.weighted_captions)
-    counts = token_counts(tokenizer(), captions, rules)
+    counts = token_counts(tokenizer(), captions, handling.prompts)
     longest = max(range(len(counts)), key=counts.__getitem__)
     if counts[longest] <= limit:
         return dataset

@@ -70,6 +70,8 @@ class DataPlan(Frozen):
     """Chance of each tag after the kept ones to be left out of a presentation."""
     weighted_captions: bool = shared(False, same("weighted_captions", row="token emphasis"))
     """Read ``(word:1.3)``, ``(word)`` and ``[word]`` as emphasis of the word's embedding."""
+    restore_emphasis: bool = shared(False, means(row="token emphasis"))
+    """Scale an emphasised caption so that the mean of its embeddings stays, as A1111 and sd-scripts before 0.10 do."""
     max_token_length: TokenLength = shared(75, means("max_token_length", unit="tokens"))
     """Tokens of a caption that count: one, two or three windows of the text encoder."""
     pad_tokens: bool = shared(True, means(row="pad tokens"))

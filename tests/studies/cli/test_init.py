@@ -15,7 +15,10 @@ def test_it_tells_what_it_saw_and_what_comes_next(
     words = ("init", demo_folder, "--base", assets / "micro-sd", "--out", out_file)
     code, out, err = run(*words)
     assert (code, err) == (0, "")
-    assert "60 images, 60 with captions" in out and "Trigger word: fluentflat." in out
+    assert (
+        "60 images, 60 with captions" in out
+        and "Trigger word: fluentflat (the first tag; in 60 of 60 captions)." in out
+    )
     assert f"  lorasearch check {out_file}\n" in out and f"  lorasearch run {out_file}\n" in out
     assert run("check", out_file)[0] == 0
     code, _, err = run(*words)

@@ -43,7 +43,8 @@ def test_the_file_for_the_demonstration_set_passes_check_unchanged(
     out = tmp_path / "made.toml"
     started = start(demo_folder, str(assets / "micro-sd"), str(assets / "micro-clip"), out, 5)
     spec, dataset = examine(out)
-    assert (started.survey.trigger, started.resolution) == ("fluentflat", 64)
+    assert started.survey.trigger is not None
+    assert (started.survey.trigger.words, started.resolution) == ("fluentflat", 64)
     assert spec.budget.gpu_seconds == 300 and spec.budget.trials is None
     assert spec.budget.images_per_trial == 100 * len(dataset.split.train) == 4200
     assert len(spec.first) == 2 and len(dataset.examples) == 60

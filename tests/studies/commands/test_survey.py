@@ -4,22 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from studies.commands.survey import survey, trigger
-
-
-@pytest.mark.parametrize(
-    ("captions", "expected"),
-    [
-        (["sks, a", "sks, b", "cat"], "sks"),
-        (["a", "b", "c"], None),
-        (["", "", "x"], None),
-        (["x" * 61 + ", b"] * 3, None),
-    ],
-)
-def test_the_trigger_is_the_commonest_first_tag(captions: list[str], expected: str | None) -> None:
-    assert trigger(captions) == expected
+from studies.commands.survey import survey
 
 
 def test_the_demonstration_set_is_counted(demo_folder: Path) -> None:
