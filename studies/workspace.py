@@ -20,6 +20,8 @@ class Workspace:
     """Names, and nothing but names, below one folder."""
 
     root: Path
+    encoded: Path | None = None
+    """Folder of encoded images where it is not the workspace's own."""
 
     @property
     def study_file(self) -> Path:
@@ -62,7 +64,7 @@ class Workspace:
     @property
     def cache(self) -> Path:
         """Latents and text embeddings."""
-        return self.root / "cache"
+        return self.encoded or self.root / "cache"
 
     @property
     def artifacts(self) -> Path:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from studies.text.terminal import cell, tell
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from studies.commands.queue import Outcome
+
 
 @click.command(name="run")
-@click.argument("study_file", type=click.Path(path_type=Path))
+@click.argument(
+    "study_files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="STUDY_FILE..."
+)
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path),
@@ -46,9 +57,15 @@ import click
     metavar="N",
     help="Number of Ray workers.  [default: the cluster's GPUs, or 1 where it has none]",
 )
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Folder of encoded images, which studies on one base model may share.  [default: WORKSPACE/cache; several "
+    "studies share workspaces/cache]",
+)
 @click.option("--log", is_flag=True, help="One line per event even on a terminal.")
 def command(
-    study_file: Path,
+    study_files: tuple[Path, ...],
     workspace: Path | None,
     tensorboard: bool,
     storage: str | None,
@@ -56,11 +73,14 @@ def command(
     engine: str,
     ray_address: str | None,
     workers: int | None,
+    cache: Path | None,
     log: bool,
 ) -> None:
-    """Run the search of STUDY_FILE, or go on with it.
+    """Run the search of STUDY_FILE, or go on with it; of several, or of those in a folder, one after another.
 
-    Started on several machines with the same database, every run joins the search; docs/scaling.md shows how.
+    A study that fails does not keep the next ones from being run; a table at the end tells what became of each, and
+    the same command goes on after an interruption. Started on several machines with the same database, every run
+    joins the search; docs/scaling.md shows how.
 
     \b
     Examples:
@@ -69,10 +89,63 @@ def command(
       lorasearch run my-character.toml --tensorboard
       lorasearch run my-character.toml --storage postgresql://me@db/studies --runner gpu-1
       lorasearch run my-character.toml --engine ray --workers 4
+      lorasearch run my-character.toml my-style.toml more-studies/
     """
+    if len(study_files) > 1 or study_files[0].is_dir():
+        options = {
+            "--storage": storage,
+            "--runner": runner,
+            "--engine": engine,
+            "--ray-address": ray_address,
+            "--workers": workers,
+            "--cache": cache or Path("workspaces", "cache"),
+        }
+        switches = [name for name, on in {"--tensorboard": tensorboard, "--log": log}.items() if on]
+        _queue(study_files, workspace, options, switches)
+        return
     from studies.commands.run import launch
     from studies.engines.choice import EngineChoice
 
-    launch(
-        study_file, workspace, log, tensorboard, storage, runner, EngineChoice(engine, ray_address, workers)
-    )
+    chosen = EngineChoice(engine, ray_address, workers)
+    launch(study_files[0], workspace, log, tensorboard, storage, runner, chosen, cache)
+
+
+def _queue(
+    places: tuple[Path, ...],
+    workspace: Path | None,
+    options: Mapping[str, object],
+    switches: Sequence[str],
+) -> None:
+    from rich.console import Console
+
+    from studies.commands.queue import INTERRUPTED, run_all, study_files
+
+    if workspace is not None:
+        raise click.UsageError(
+            "--workspace names the folder of one study; leave it out, and each gets workspaces/NAME."
+        )
+    files = study_files(places)
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    outcomes = list(run_all(files, [*words, *switches], tell))
+    Console().print(_table(outcomes))
+    if any(outcome.state == "interrupted" for outcome in outcomes):
+        tell("interrupted; run the same command again to go on", err=True)
+        raise SystemExit(INTERRUPTED)
+    if any(outcome.state == "failed" for outcome in outcomes):
+        raise SystemExit(1)
+
+
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    from rich.table import Table
+
+    from studies.text.format import duration
+
+    table = Table()
+    for column in ("study", "state", "winner", "best file", "time"):
+        table.add_column(column, overflow="fold")
+    for one in outcomes:
+        best = str(one.best) if one.best else ""
+        table.add_row(
+            *map(cell, (one.name or str(one.file), one.state, one.winner, best, duration(one.seconds)))
+        )
+    return table

@@ -28,6 +28,7 @@ def launch(
     storage: str | None = None,
     runner: str | None = None,
     engine: EngineChoice = INLINE,
+    cache: Path | None = None,
 ) -> None:
     """Opens, searches, chooses and reports; prints what happens.
 
@@ -39,6 +40,7 @@ def launch(
         storage: the database as on the command line; None takes the study file's.
         runner: this runner's name where several share the study; None takes the machine's.
         engine: where trials are trained.
+        cache: folder of encoded images; None takes the workspace's own.
 
     Raises:
         StudyError: with what is wrong and what to do.
@@ -51,7 +53,7 @@ def launch(
     def told(text: str) -> None:
         console.print(f"note: {text}", markup=False)
 
-    with resumable(), waiting_for_room(told), running(path, root, storage, runner, told) as study:
+    with resumable(), waiting_for_room(told), running(path, root, storage, runner, told, cache) as study:
         for note in study.dataset.warnings:
             console.print(plain(f"note: {note}"), markup=False)
         with listening(study, console, log, tensorboard) as listener, in_sentences(), resumable():

@@ -40,6 +40,7 @@ def running(
     storage: str | None = None,
     runner: str | None = None,
     told: Callable[[str], None] = lambda text: None,
+    cache: Path | None = None,
 ) -> Iterator[Study]:
     """``begin`` for a run, which has the workspace to itself while it lasts, or shares the study with others.
 
@@ -49,12 +50,13 @@ def running(
         storage: as on the command line; None takes the study file's.
         runner: this runner's name where several share the study; None takes the machine's.
         told: is told what is waited for.
+        cache: folder of encoded images; None takes the workspace's own.
 
     Raises:
         StudyError: as ``begin``, or because another run works there; nothing is changed then.
     """
     spec, dataset = examine(path)
-    workspace = Workspace(root or default_root(spec.study.name))
+    workspace = Workspace(root or default_root(spec.study.name), cache)
     written = chosen(workspace, storage, spec.storage.url)
     url = connected(workspace, written)
     workspace.prepare()
