@@ -14,7 +14,7 @@ from torch import Tensor
 from trainer.data.images import DataError, open_rgb
 from trainer.files import write_whole
 
-LARGEST = 320
+LARGEST = 512
 """Pixels of a tile's longer side in a page; larger renders are scaled down and stored as JPEG."""
 
 

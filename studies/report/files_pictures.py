@@ -32,11 +32,11 @@ def grid(
     held_out = dataset.split.validation[: len(judged.prompts)]
     originals, base = [original(dataset, i) for i in held_out], say("base model")
     names = [choice.named(selection, one, say) for one in selection.candidates]
-    rows = [GridRow(base, [say("without LoRA")], tiles_of(judged.base_renders), base)]
+    rows = [GridRow(base, [say("without LoRA")], tiles_of(judged.base_renders), base, "base")]
     rows += [
         GridRow(name, [], tiles[i], name, won=i == selection.winner.trial) for i, name in enumerate(names)
     ]
-    rows.append(GridRow(say("held-out image"), [], originals, say("held-out image"), ruled=True))
+    rows.append(GridRow(say("held-out image"), [], originals, say("held-out image"), "real"))
     return Grid(say("Pictures"), "", judged.prompts, rows)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import jinja2
 from markupsafe import Markup
@@ -52,9 +53,8 @@ class GridRow:
     notes: Sequence[str]
     tiles: Sequence[str | None]
     alt: str
+    kind: Literal["base", "checkpoint", "real"] = "checkpoint"
     won: bool = False
-    ruled: bool = False
-    """Whether a line stands above it."""
 
 
 @dataclass(frozen=True, slots=True)

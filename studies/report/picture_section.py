@@ -51,7 +51,7 @@ class PictureSection:
         if not found.rows:
             return None
         base = say("base model")
-        rows = [GridRow(base, [say("without LoRA")], found.base, base)] if found.base else []
+        rows = [GridRow(base, [say("without LoRA")], found.base, base, "base")] if found.base else []
         for row in found.rows:
             one, label = row.checkpoint, say("epoch {epoch}", epoch=row.checkpoint.epoch)
             notes = [
@@ -61,7 +61,7 @@ class PictureSection:
             rows.append(GridRow(label, notes, row.tiles, label, won=one.epoch == winner.epoch))
         if any(found.originals):
             label, note = say("your image"), say("held out, never trained on")
-            rows.append(GridRow(label, [note], found.originals, say("held-out image"), ruled=True))
+            rows.append(GridRow(label, [note], found.originals, say("held-out image"), "real"))
         text = say(
             "Trial {trial}, epoch by epoch, with the same prompts and seeds in every row. The chosen epoch is marked.",
             trial=winner.trial,

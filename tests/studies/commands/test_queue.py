@@ -19,9 +19,13 @@ from tests.studies.conftest import write_study
 def queued(folder: Path) -> list[Path]:
     """A sound study file, one that cannot be read, and another sound one."""
     text = write_study(folder, trials=1, images=16).read_text()
-    text = re.sub("clip = .*\n", "", text).replace("prompt_count = 2", "prompt_count = 0\noutside_prompt_count = 0")
+    text = re.sub("clip = .*\n", "", text).replace(
+        "prompt_count = 2", "prompt_count = 0\noutside_prompt_count = 0"
+    )
     text = text.replace("[pack]", "[objective]\nvalidation = 1.0\n[pack]")
-    text = text.replace("finalists = 3", "finalists = 1\nrounds = 1\nprompt_count = 0\noutside_prompt_count = 0")
+    text = text.replace(
+        "finalists = 3", "finalists = 1\nrounds = 1\nprompt_count = 0\noutside_prompt_count = 0"
+    )
     files = [folder / name for name in ("a.toml", "b.toml", "c.toml")]
     files[0].write_text(text.replace('name = "small"', 'name = "first"'))
     files[1].write_text("[study")

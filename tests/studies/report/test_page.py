@@ -99,7 +99,7 @@ def test_chosen_epoch_is_marked_once_in_the_grid(finished: Invented, text: str) 
     grid = text[text.index('<div class="box grid" id="grid">') :]
     grid = grid[: grid.index("</table>")]
     epoch = finished.selection.winner.epoch
-    assert re.findall(r'class="won"><th[^>]*>epoch (\d+)', grid) == [str(epoch)]
+    assert re.findall(r'class="won" data-kind="checkpoint"><th[^>]*>epoch (\d+)', grid) == [str(epoch)]
 
 
 def test_csv_has_one_row_a_card_the_best_first(finished: Invented, text: str) -> None:
