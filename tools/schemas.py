@@ -11,14 +11,16 @@ from pydantic import BaseModel
 from studies.commands.compare import Comparison
 from studies.commands.status import Status
 from studies.selection.document import Selection
+from studies.selection.judged_samples import SampleVerdict
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schemas"
 MODELS: Mapping[str, type[BaseModel]] = {
     "selection": Selection,
     "status": Status,
     "comparison": Comparison,
+    "samples": SampleVerdict,
 }
-"""``selection.json`` and ``judgement.json``, ``status --json``, ``compare --json``."""
+"""``selection.json`` and ``judgement.json``, ``status --json``, ``compare --json``, ``samples.json``."""
 
 
 def path(name: str) -> Path:

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from studies.commands.judge_request import JudgeOptions
+    from studies.commands.judge_samples import SampleOptions
     from studies.selection.document import Selection
+    from studies.selection.judged_samples import SampleVerdict
     from trainer.plans.compute import Precision
 
 
 @click.command(name="judge")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option(
     "--base",
-    required=True,
     type=click.Path(path_type=Path),
     help="Base model that the files were trained on: a folder, a .safetensors file or a hub name.",
 )
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     "--held-out",
     type=click.Path(path_type=Path),
     help="Folder of images never trained on, to judge on.  [default: 30 % of --data]",
+)
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path),
+    help="Folder of pictures that a trainer rendered while it trained, judged in place of files; needs --clip.",
 )
 @click.option("--clip", help="CLIP folder or hub name.  [default: none, validation loss alone decides]")
 @click.option(
@@ -75,9 +81,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print judgement.json instead of a table.")
 def command(
     files: tuple[Path, ...],
-    base: Path,
+    base: Path | None,
     data: Path,
     held_out: Path | None,
+    samples: Path | None,
     clip: str | None,
     resolution: int | None,
     out: Path | None,
@@ -88,7 +95,7 @@ def command(
     language: str,
     as_json: bool,
 ) -> None:
-    """Say which of FILES is best: LoRA files by any trainer, scored on images held out of --data.
+    """Say which of FILES is best: LoRA files by any trainer, or which of --samples, by images held out of --data.
 
     FILES are safetensors in the naming of kohya or diffusers, or folders of PEFT. Epochs are read from names
     (mycat-000007, mycat_epoch7) or metadata; the file without a number is the last. The rule is a study's: the
@@ -98,10 +105,19 @@ def command(
     Examples:
       lorasearch judge out/mycat*.safetensors --base ~/models/sd15.safetensors --data train/mycat
       lorasearch judge out/*.safetensors --base sd15 --data train --held-out more --clip openai/clip-vit-large-patch14
+      lorasearch judge --samples out/sample --data train --clip openai/clip-vit-large-patch14
       lorasearch judge run-a/*.safetensors run-b/*.safetensors --base sd15 --data train --json | jq .winner
     """
     from studies.commands.judge_request import JudgeOptions
+    from studies.commands.judge_samples import SampleOptions
 
+    if samples is not None:
+        if files:
+            raise click.UsageError("--samples takes the place of files; leave FILE... out.")
+        _judge_samples(SampleOptions(samples, data, clip, held_out, resolution, out, seed), language, as_json)
+        return
+    if not files or base is None:
+        raise click.UsageError("Give LoRA files and --base, or --samples with the pictures of a trainer.")
     options = JudgeOptions(
         files, base, data, out, held_out, clip, resolution, cast("Precision | None", precision), clip_skip, seed,
         outside,
@@ -130,6 +146,46 @@ def _judge(options: JudgeOptions, language: str, as_json: bool) -> None:
     told = f"Report: {files.page}", f"Data:   {files.document}, {files.table.name}"
     for line in (*_lines(selection), *told):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _judge_samples(options: SampleOptions, language: str, as_json: bool) -> None:
+    from studies.commands import judge_samples
+    from studies.errors import in_sentences, quiet
+    from studies.report.samples_page import answer, missing
+
+    quiet()
+    with in_sentences():
+        verdict, document, page = judge_samples.judge(options, translator(language))
+    for warning in verdict.warnings:
+        tell(f"note: {warning}", err=True)
+    if as_json:
+        click.echo(verdict.model_dump_json(indent=2))
+        return
+    console = screen()
+    console.print(_table_of_samples(verdict))
+    for line in (answer(verdict), missing(), f"Report: {page}", f"Data:   {document}"):
+        console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _table_of_samples(verdict: SampleVerdict) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from evaluation.metrics.table import METRICS
+    from studies.report.samples_page import outcome
+    from studies.text.format import estimate
+
+    table = Table(box=box.SIMPLE_HEAD)
+    shown = [name for name in METRICS if name in verdict.checkpoints[0].metrics]
+    for name in (verdict.unit, *(METRICS[name].short for name in shown), "objective"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for one in verdict.checkpoints:
+        figures = [estimate(one.metrics[name], 2) for name in shown]
+        style = "bold green" if one.number == verdict.best else ""
+        words = [str(one.number), *figures, estimate(one.objective, 2), outcome(one)]
+        table.add_row(*map(cell, words), style=style)
+    return table
 
 
 def _teller() -> Callable[[str], None]:

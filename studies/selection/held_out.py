@@ -71,7 +71,7 @@ def _apart(dataset: Dataset, apart: Path, facts: Sequence[Facts], seed: int) -> 
     if not ours or not train:
         what = "every image there is also in the training folder" if train else "the two folders are the same"
         raise DataError([f"{apart}: {what}; --held-out wants images that were never trained on."])
-    members = sorted(i for group in ours for i in group)
+    members = sorted(group[0] for group in ours)
     test = _tested(dataset, ours, members, seed) if len(ours) >= _ENOUGH else ()
     sides = Split(train, tuple(i for i in members if i not in test), test)
     warnings = list(_told(dataset))
@@ -97,7 +97,7 @@ def _tested(
     """A third of the images, by content, as a study takes its test side."""
     place = {i: k for k, i in enumerate(members)}
     contents = [dataset.examples[i].content for i in members]
-    dealt = split(contents, [[place[i] for i in group] for group in ours], _THIRDS, seed)
+    dealt = split(contents, [[place[group[0]]] for group in ours], _THIRDS, seed)
     return tuple(members[k] for k in dealt.test)
 
 
