@@ -17,6 +17,8 @@ from studies.workspace import write_json
 from trainer.data.images import DataError
 from trainer.data.listing import SUFFIXES
 
+UNTRAINED = 16
+"""Pixels of a training size that no image is too small for: nothing is trained here."""
 SIDE = 256
 """Pixels of the square in which pictures are compared where nothing else is asked; encoders scale it down."""
 
@@ -49,7 +51,7 @@ def judge(options: SampleOptions, say: Translator) -> tuple[SampleVerdict, Path,
         problems.append("--samples needs --clip: without a base model pictures are all that is compared.")
     side = options.resolution or SIDE
     try:
-        images = held_out.read(options.data, options.held_out, [], side, options.seed)
+        images = held_out.read(options.data, options.held_out, [], UNTRAINED, options.seed)
         if problems or clip is None:
             raise StudyError(problems)
         warnings = [sentence(warning) for warning in images.warnings]

@@ -45,7 +45,7 @@ class Samples:
     pictures: tuple[tuple[Path, ...], ...]
     """A row a checkpoint, a picture a prompt."""
     left_out: tuple[str, ...]
-    """Names of pictures outside this table: without a number, of the other unit, of prompts that are missing somewhere."""
+    """Names of pictures outside this table: without a number, of the other unit, of prompts missing somewhere."""
 
 
 def sample(path: Path) -> Sample | None:
