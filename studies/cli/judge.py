@@ -117,7 +117,7 @@ def _judge(options: JudgeOptions, language: str, as_json: bool) -> None:
     quiet()
     with in_sentences():
         request = judge_request.examine(options)
-        for warning in request.images.warnings:
+        for warning in request.warnings:
             tell(f"note: {sentence(warning)}", err=True)
         selection, files = judge.judge(request, _teller(), translator(language))
     if as_json:

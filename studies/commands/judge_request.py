@@ -81,6 +81,7 @@ def examine(options: JudgeOptions) -> JudgeRequest:
         clip_skip=options.clip_skip,
         seed=options.seed or 0,
         out=out,
+        notes=files.notes,
     )
 
 

@@ -62,7 +62,7 @@ def content(judged: JudgedFiles, request: JudgeRequest, say: Translator = ENGLIS
                 "above the base model. ± is one standard error."
             ),
         ),
-        warnings=[sentence(warning, say) for warning in request.images.warnings],
+        warnings=[sentence(warning, say) for warning in request.warnings],
         measured=_measured(request, say),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.trial import Reason
 from studies.selection.base_outline import Outline
 from studies.selection.held_out import HeldOut
 from studies.selection.lora_runs import LoraCheckpoint
@@ -39,6 +40,13 @@ class JudgeRequest:
     seed: int
     out: Path
     """Folder for report and JSON."""
+    notes: Sequence[Reason] = ()
+    """What of the files is not judged."""
+
+    @property
+    def warnings(self) -> tuple[Reason, ...]:
+        """What their owner should know of the files and the images."""
+        return *self.notes, *self.images.warnings
 
     @property
     def cache(self) -> Path:

@@ -85,7 +85,7 @@ def _files(request: JudgeRequest) -> Files:
         clip=request.judge.clip,
         resolution=request.resolution,
         runs=tuple(Run(run=run, files=count) for run, count in runs.items()),
-        warnings=request.images.warnings,
+        warnings=request.warnings,
     )
 
 

@@ -116,9 +116,8 @@ def pair(found: Mapping[str, dict[str, Tensor]], alphas: Mapping[str, float]) ->
     layers: Layers = {}
     for name, factors in found.items():
         if len(factors) != 2:
-            raise LoraFileError(
-                f"{name}: the file holds only its {next(iter(factors))} factor; save or download it again."
-            )
+            held = f"only its {next(iter(factors))} factor" if factors else "none of its factors"
+            raise LoraFileError(f"{name}: the file holds {held}; save or download it again.")
         _check_factors(name, factors["down"], factors["up"])
         layers[name] = LowRank(factors["down"], factors["up"], alphas.get(name, len(factors["down"])))
     return layers

@@ -62,7 +62,7 @@ def problems(loras: Sequence[MergedLora], start: Path | None) -> Iterator[str]:
     named += [("lora.start", start)] if start is not None else []
     for field, path in named:
         try:
-            formats.detect(path)
+            formats.check(path)
         except LoraFileError as error:
             yield f"{field}: {error}"
 
