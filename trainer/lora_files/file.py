@@ -105,6 +105,11 @@ def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision
     return _with_metadata(bare, {**metadata, **hashes})
 
 
+def relabelled(path: Path, metadata: Mapping[str, str]) -> bytes:
+    """A file with other metadata; the hashes of WebUIs stay true where its ``ss_*`` do."""
+    return _with_metadata(path.read_bytes(), metadata)
+
+
 def _with_metadata(file: bytes, metadata: Mapping[str, str]) -> bytes:
     """A safetensors file with its metadata in the order of their names: equal content gives equal bytes."""
     start = 8 + int.from_bytes(file[:8], "little")

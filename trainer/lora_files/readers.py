@@ -1,0 +1,59 @@
+"""Which programs read files of which algorithm (data; read in their sources, autumn 2026)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+READERS = ("A1111", "Forge", "ComfyUI", "diffusers")
+"""Programs that load LoRA files for pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Readers that a file fails."""
+
+    algorithm: str
+    """As plans name it."""
+    readers: tuple[str, ...]
+    argument: str | None = None
+    """The algorithm's argument that must be set for it; None: it is so of every file."""
+    convolutions: bool = False
+    """Whether it is so of 3x3 convolutions alone."""
+    ignored: bool = True
+    """Whether the readers leave such layers out; else they read them wrongly."""
+
+
+GAPS = (
+    Gap("loha", ("diffusers",)),
+    Gap("lokr", ("diffusers",)),
+    Gap("ia3", ("Forge", "ComfyUI", "diffusers")),
+    Gap("diag-oft", ("Forge", "diffusers")),
+    Gap("boft", ("Forge", "diffusers")),
+    Gap("full", ("diffusers",)),
+    Gap("glora", ("diffusers",)),
+    Gap("glora", ("A1111",), ignored=False),
+    Gap("loha", ("A1111",), "weight_decompose", ignored=False),
+    Gap("lokr", ("A1111",), "weight_decompose", ignored=False),
+    Gap("lokr", ("ComfyUI",), "use_tucker", convolutions=True),
+)
+"""LoRA and DyLoRA, whose files are LoRA's, are read by all.
+
+A1111 multiplies GLoRA's factors in the order of LyCORIS 1, and gives DoRA's norms to inputs where LyCORIS has outputs.
+"""
+
+
+def gaps(algorithm: str, arguments: Mapping[str, Any], convolutions: bool) -> Iterator[Gap]:
+    """What readers make of files of an algorithm that is not what was trained.
+
+    Args:
+        algorithm: as plans name it.
+        arguments: the algorithm's own.
+        convolutions: whether 3x3 convolutions are adapted.
+    """
+    for gap in GAPS:
+        if gap.algorithm != algorithm or (gap.convolutions and not convolutions):
+            continue
+        if gap.argument is None or arguments.get(gap.argument):
+            yield gap
