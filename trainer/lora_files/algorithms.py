@@ -18,6 +18,8 @@ Tensors = Mapping[str, Tensor]
 """A layer's tensors by name."""
 _COMMON = {"alpha", "dora_scale", "magnitude", "scalar", "diff_b"}
 """Names that stand beside those of any algorithm."""
+_SINGLE = ("alpha", "on_input", "scalar")
+"""Tensors of one number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ def difference(layer: str, tensors: Tensors, weight: Tensor) -> tuple[Tensor, Te
     own = _numbers(layer, tensors)
     weight = weight.detach().float().cpu()
     try:
+        if algorithm.ranked:
+            _shaped(algorithm.change(_unfilled(own), weight.to("meta")), weight)
         change = _shaped(algorithm.change(own, weight), weight)
         if "scalar" in own:
             change = change * own["scalar"]
@@ -90,19 +94,28 @@ def difference(layer: str, tensors: Tensors, weight: Tensor) -> tuple[Tensor, Te
 
 def rank(layer: str, tensors: Tensors) -> int:
     """The rank of a layer's factors, 1 where it has none."""
-    found = [tensors[name] for name in of(layer, tensors).ranked if name in tensors]
-    return len(found[0]) if found else 1
+    found = [tensors[name].shape for name in of(layer, tensors).ranked if name in tensors]
+    return found[0][0] if found and found[0] else 1
 
 
 def _numbers(layer: str, tensors: Tensors) -> dict[str, Tensor]:
     """All in float32 on the CPU."""
-    if "alpha" in tensors:
-        number(f"{layer}.alpha", tensors["alpha"])
     for name, value in tensors.items():
-        if name not in ("alpha", "on_input") and not value.is_floating_point():
+        if name in _SINGLE:
+            number(f"{layer}.{name}", value)
+        elif not value.is_floating_point():
             kind = str(value.dtype).removeprefix("torch.")
             raise LoraFileError(f"{layer}: {name} is in {kind}, no floating type; save it again in float16")
+        elif not value.ndim or not value.numel():
+            raise LoraFileError(
+                f"{layer}: {name} has the shape {tuple(value.shape)}; save or download it again"
+            )
     return {name: value.float().cpu() for name, value in tensors.items()}
+
+
+def _unfilled(tensors: Tensors) -> dict[str, Tensor]:
+    """The same without numbers: factors whose product would fill the memory are found to be unfit before that."""
+    return {name: value if name == "alpha" else value.to("meta") for name, value in tensors.items()}
 
 
 def _scale(tensors: Tensors, ranked: str) -> float:
@@ -165,7 +178,8 @@ def _loha(tensors: Tensors, _weight: Tensor) -> Tensor:
     from lycoris.functional.loha import diff_weight
 
     factors = [tensors[f"hada_{name}"] for name in ("w1_b", "w1_a", "w2_b", "w2_a")]
-    cores = [tensors.get(f"hada_{name}") for name in ("t1", "t2")]
+    tucker = "hada_t1" in tensors or "hada_t2" in tensors
+    cores = [tensors[f"hada_{name}"] if tucker else None for name in ("t1", "t2")]
     change: Tensor = diff_weight(*factors, *cores, gamma=torch.tensor(_scale(tensors, "hada_w1_b")))
     return change
 
@@ -174,13 +188,18 @@ def _lokr(tensors: Tensors, _weight: Tensor) -> Tensor:
     """Scaled once; two whole matrices are not scaled, whatever alpha says."""
     from lycoris.functional.lokr import kron_weight
 
-    names = ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")
+    small, large = _halves(tensors, "lokr_w1"), _halves(tensors, "lokr_w2")
     factored = next((name for name in ("lokr_w2_b", "lokr_w1_b") if name in tensors), None)
-    change: Tensor = kron_weight(
-        *(tensors.get(f"lokr_{name}") for name in names),
-        scale=1.0 if factored is None else _scale(tensors, factored),
-    )
+    scale = 1.0 if factored is None else _scale(tensors, factored)
+    change: Tensor = kron_weight(*small, *large, tensors.get("lokr_t2"), scale=scale)
     return change
+
+
+def _halves(tensors: Tensors, name: str) -> tuple[Tensor | None, ...]:
+    """A matrix, whole or as two factors: one of both is None."""
+    if name in tensors:
+        return tensors[name], None, None
+    return None, tensors[f"{name}_a"], tensors[f"{name}_b"]
 
 
 def _glora(tensors: Tensors, weight: Tensor) -> Tensor:

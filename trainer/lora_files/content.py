@@ -17,6 +17,8 @@ _EMBEDDING = "bundle_emb."
 """OneTrainer's keys of textual inversions that it bundles with a LoRA: ``bundle_emb.<name>.<encoder>``."""
 _FACTORS = {"lora_down.weight": "down", "lora_up.weight": "up"}
 _PLAIN = {*_FACTORS, "lora_mid.weight", "alpha"}
+_MOST_KERNEL = 7
+"""Side of a Tucker core's kernel; the U-Nets have 3."""
 _SHOWN = 3
 _LONGEST = 120
 """Letters of a stranger's key that are shown."""
@@ -123,8 +125,9 @@ def _paired(layers: Mapping[str, Tensors]) -> Layers:
 
 
 def _with_core(layer: str, core: Tensor, down: Tensor) -> Tensor:
-    """(rank, rank, k, k) and (rank, inputs, 1, 1) -> (rank, inputs, k, k), Tucker-2 (Kim et al. 2016) less B."""
-    if core.ndim != 4 or core.shape[1] != len(down) or down.flatten(1).shape[1] != down.shape[1]:
+    """(rank, rank, h, w) and (rank, inputs, 1, 1) -> (rank, inputs, h, w): what stands right of B in Tucker-2."""
+    square = core.shape[:2] == (down.shape[:1] * 2) and core.ndim == 4 and max(core.shape[2:]) <= _MOST_KERNEL
+    if not square or down.ndim != 4 or down.shape[2:] != (1, 1) or core.is_complex() or down.is_complex():
         raise LoraFileError(
             f"{layer}: lora_mid of shape {tuple(core.shape)} does not fit lora_down of {tuple(down.shape)}"
         )

@@ -124,15 +124,15 @@ def pair(found: Mapping[str, dict[str, Tensor]], alphas: Mapping[str, float]) ->
 
 
 def number(key: str, value: Tensor) -> float:
-    """The one number that an alpha must be.
+    """The one number that an alpha or a mark must be.
 
     Raises:
         LoraFileError: it is another tensor, or infinite.
     """
     if value.numel() != 1 or value.is_complex():
-        raise LoraFileError(f"{key}: alpha must be one finite number, but its shape is {tuple(value.shape)}.")
+        raise LoraFileError(f"{key} must be one finite number, but its shape is {tuple(value.shape)}.")
     if not math.isfinite(float(value)):
-        raise LoraFileError(f"{key}: alpha must be one finite number, but got {float(value)}.")
+        raise LoraFileError(f"{key} must be one finite number, but got {float(value)}.")
     return float(value)
 
 

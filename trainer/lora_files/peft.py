@@ -87,7 +87,7 @@ def _scaled(name: str, tensors: Tensors, own: Mapping[str, Any], path: str) -> T
         raise LoraFileError(f"{name}: its settings say use_dora, but it has no lora_magnitude_vector")
     wanted, rank = _alpha(own, path), algorithms.rank(name, tensors)
     if {"lokr_w1", "lokr_w2"} <= tensors.keys():
-        whole = wanted / _number("r", own.get("r"))
+        whole = wanted / max(1.0, _number("r", own.get("r")))
         return {**tensors, "lokr_w1": tensors["lokr_w1"].float() * whole}
     return {**tensors, "alpha": torch.tensor(wanted * (math.sqrt(rank) if own.get("use_rslora") else 1.0))}
 

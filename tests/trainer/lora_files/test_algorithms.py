@@ -308,3 +308,17 @@ def test_weights_that_are_no_numbers_are_told() -> None:
         difference("x", {"diff": torch.zeros(LINEAR, dtype=torch.int8)}, draw(*LINEAR))
     with pytest.raises(LoraFileError, match="alpha must be one finite number"):
         difference("x", {**tensors_of(SCALED["LoHa"][1]), "alpha": torch.tensor(torch.inf)}, draw(*LINEAR))
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"lora_up.weight": (2**20, 1), "lora_down.weight": (1, 2**20), "dora_scale": (OUT, 1)},
+        {"hada_w1_a": (2**20, 1), "hada_w1_b": (1, 2**20), "hada_w2_a": (2**20, 1), "hada_w2_b": (1, 2**20)},
+        {"lokr_w1": (2**10, 2**10), "lokr_w2": (2**10, 2**10)},
+    ],
+)
+def test_a_product_that_would_fill_the_memory_is_not_computed(tensors: dict[str, tuple[int, ...]]) -> None:
+    """Four TiB each."""
+    with pytest.raises(LoraFileError, match="do not fit the base model's weight"):
+        difference("x", {name: torch.ones(shape) for name, shape in tensors.items()}, draw(*LINEAR))
