@@ -57,7 +57,7 @@ def fitting(path: Path, base: Outline) -> Content:
 
 def _check_width(name: str, layer: LowRank, wanted: Sequence[int]) -> None:
     inputs, outputs = layer.down[0].numel(), len(layer.up)
-    if (outputs, inputs) != (wanted[0], math.prod(wanted[1:])):
+    if len(wanted) == 1 or (outputs, inputs) != (wanted[0], math.prod(wanted[1:])):
         raise LoraFileError(
             f"{name} goes from {inputs} to {outputs} values, but the base model's layer from "
             f"{math.prod(wanted[1:])} to {wanted[0]}; was the LoRA made for another base?"

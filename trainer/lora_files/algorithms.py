@@ -87,7 +87,7 @@ def difference(layer: str, tensors: Tensors, weight: Tensor) -> tuple[Tensor, Te
         ) from error
     except (RuntimeError, ValueError, IndexError, NotImplementedError) as error:
         raise _unfit(layer, tensors, weight) from error
-    if not bool(torch.isfinite(change).all()):
+    if not all(bool(torch.isfinite(found).all()) for found in (change, bias) if found is not None):
         raise LoraFileError(f"{layer}: its weights are not finite")
     return change, bias
 

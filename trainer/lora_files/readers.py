@@ -32,15 +32,14 @@ GAPS = (
     Gap("diag-oft", ("Forge", "diffusers")),
     Gap("boft", ("Forge", "diffusers")),
     Gap("full", ("diffusers",)),
-    Gap("glora", ("diffusers",)),
-    Gap("glora", ("A1111",), ignored=False),
+    Gap("glora", ("A1111", "diffusers")),
     Gap("loha", ("A1111",), "weight_decompose", ignored=False),
     Gap("lokr", ("A1111",), "weight_decompose", ignored=False),
     Gap("lokr", ("ComfyUI",), "use_tucker", convolutions=True),
 )
 """LoRA and DyLoRA, whose files are LoRA's, are read by all.
 
-A1111 multiplies GLoRA's factors in the order of LyCORIS 1, and gives DoRA's norms to inputs where LyCORIS has outputs.
+A1111 expects GLoRA's factors in the order of LyCORIS 1, and gives DoRA's norms to inputs where LyCORIS has outputs.
 """
 
 

@@ -111,7 +111,7 @@ def test_the_table_names_the_best_epoch_and_the_files_written(
         images=ImageCounts(train=9, validation=9, test=8),
         files=Files(base="b", clip=None, resolution=64, runs=(RunOfFiles(run="cat", files=3),)),
     )
-    asked = SimpleNamespace(images=SimpleNamespace(warnings=(Reason.told("look out"),)), out=tmp_path / "out")
+    asked = SimpleNamespace(warnings=(Reason.told("look out"),), out=tmp_path / "out")
     judged = JudgedFiles(selection, (), torch.zeros(0), ())
     monkeypatch.setattr("studies.commands.judge_request.examine", lambda options: asked)
     monkeypatch.setattr("studies.commands.judge.judge_files", lambda request, told: judged)

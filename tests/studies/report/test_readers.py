@@ -16,8 +16,10 @@ def test_a_plan_says_who_cannot_use_its_files() -> None:
         "lokr is not read by diffusers: the file has no effect there.",
         "lokr (use_tucker) 3x3 is not read by ComfyUI: the file has no effect there.",
     ]
-    wrong = LoraPlan.model_validate({"algorithm": "glora"})
-    assert "glora is read wrongly by A1111: the file has another effect there." in list(of_plan(wrong))
+    args = {"loha": {"weight_decompose": True}}
+    wrong = LoraPlan.model_validate({"algorithm": "loha", "algorithm_args": args})
+    told = "loha (weight_decompose) is read wrongly by A1111: the file has another effect there."
+    assert told in list(of_plan(wrong))
     assert list(of_plan(LoraPlan())) == []
     assert all("diffusers" in told or "ComfyUI" in told for told in of_plan(plan, translator("zh")))
 

@@ -75,6 +75,12 @@ def test_a_layer_of_another_width_does_not_fit(tmp_path: Path, base: Outline) ->
     assert f"goes from {inputs * 2} to {outputs} values" in found
 
 
+def test_low_rank_factors_do_not_fit_a_norm(tmp_path: Path, base: Outline) -> None:
+    name = next(n for n, size in base.shapes.items() if len(size) == 1 and n.startswith("unet."))
+    path = kohya(tmp_path / "norm.safetensors", base.names.stem(name), 1, base.shapes[name][0])
+    assert "another base" in told(path, base)
+
+
 def test_a_pointwise_factor_does_not_fit_a_3x3_convolution(tmp_path: Path, base: Outline) -> None:
     name = next(n for n in base.shapes if n.endswith("resnets.0.conv1"))
     outputs, inputs = base.shapes[name][:2]

@@ -310,3 +310,48 @@ def test_plain_files_are_packed_and_others_hold_what_their_layers_weigh(
     assert values(packed, drawn) == sum(t.numel() for key, t in plain.tensors.items() if "lora" in key[-18:])
     rank_one = sum(t.numel() for key, t in mixed.tensors.items() if "lora_" in key.partition(".")[2])
     assert values(apart, drawn) == rank_one + 64 + 96
+
+
+@torch.no_grad()
+def test_sdxls_own_embeddings_and_text_projection_are_judged(
+    micro_sdxl: Path, load_base: Callable[..., BaseModel], tmp_path: Path
+) -> None:
+    """Under Stability's names, LoRA packed and LoHa beside the pack."""
+    stems = {
+        "unet.add_embedding.linear_1": "lora_unet_label_emb_0_0",
+        "unet.time_embedding.linear_2": "lora_unet_time_embed_2",
+        "unet.conv_in": "lora_unet_input_blocks_0_0",
+        "text_encoder_2.text_projection": "lora_te2_text_projection",
+    }
+    sdxl = outline(find.find(BasePlan(path=micro_sdxl)))
+    made = Made(load_base(micro_sdxl))
+    for layer, name in stems.items():
+        made.change(layer, made.low_rank(layer, name))
+    save_file(made.tensors, tmp_path / "lora.safetensors")
+    whole = {f"{name}.diff": made.changes[f"{layer}.weight"] for layer, name in stems.items()}
+    save_file({key: value.contiguous() for key, value in whole.items()}, tmp_path / "full.safetensors")
+    base = load_base(micro_sdxl)
+    bank = bank_for_files(base, 2)
+    for slot, name in enumerate(("lora", "full")):
+        content = fitting(tmp_path / f"{name}.safetensors", sdxl)
+        assert set(content.layers) == set(stems)
+        fill(bank, slot, content, sdxl)
+    with bank.rows([0, 1, None]):
+        low, full, bare = seen_by_sdxl(base, 3)
+    wanted = seen_by_sdxl(changed(made.base, made.changes), 1)[0]
+    assert float((wanted - bare).abs().max()) > 1e-3
+    torch.testing.assert_close(low, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(full, wanted, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def seen_by_sdxl(base: BaseModel, rows: int) -> Tensor:
+    """What the U-Net says of one picture in so many rows, each with its own reading of the text."""
+    read = base.encode_text(["a heart"] * rows, [1] * rows)
+    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(4)).repeat(rows, 1, 1, 1)
+    sizes = torch.tensor([[64.0, 64, 0, 0, 64, 64]]).repeat(rows, 1)
+    conditions = {"text_embeds": read.pooled, "time_ids": sizes}
+    found: Tensor = base.unet(
+        latents, torch.tensor([300] * rows), read.embeddings, added_cond_kwargs=conditions
+    ).sample
+    return found

@@ -169,6 +169,15 @@ def test_two_whole_matrices_of_lokr_are_never_scaled() -> None:
     torch.testing.assert_close(found, torch.kron(tensors["lokr_w1"], tensors["lokr_w2"]))
 
 
+@pytest.mark.parametrize("name", ["LoRA", "LoHa", "LoKr"])
+def test_a_scalar_multiplies_the_difference(name: str) -> None:
+    """LyCORIS' ``use_scalar``, in files of versions that do not multiply it out."""
+    _, shapes, formula = SCALED[name]
+    tensors, weight = tensors_of(shapes), draw(*LINEAR)
+    found, _ = difference("x", {**tensors, "scalar": torch.tensor(0.5)}, weight)
+    torch.testing.assert_close(found, 0.5 * formula(tensors, weight))
+
+
 def test_glora_of_lycoris_1_has_its_factors_the_other_way() -> None:
     tensors, weight = tensors_of(SCALED["GLoRA"][1]), draw(*LINEAR)
     swapped = {
@@ -304,6 +313,8 @@ def test_what_is_missing_or_does_not_fit_is_told(tensors: dict[str, tuple[int, .
 def test_weights_that_are_no_numbers_are_told() -> None:
     with pytest.raises(LoraFileError, match="its weights are not finite"):
         difference("x", {"diff": torch.full(LINEAR, torch.nan)}, draw(*LINEAR))
+    with pytest.raises(LoraFileError, match="its weights are not finite"):
+        difference("x", {"diff_b": torch.full((OUT,), torch.inf)}, draw(*LINEAR))
     with pytest.raises(LoraFileError, match="diff is in int8, no floating type"):
         difference("x", {"diff": torch.zeros(LINEAR, dtype=torch.int8)}, draw(*LINEAR))
     with pytest.raises(LoraFileError, match="alpha must be one finite number"):

@@ -25,7 +25,7 @@ def test_the_table_knows_the_programs_the_algorithms_and_their_arguments() -> No
         ("dylora", {}, True, set(), set()),
         ("ia3", {}, False, {"ComfyUI", "Forge", "diffusers"}, set()),
         ("diag-oft", {}, False, {"Forge", "diffusers"}, set()),
-        ("glora", {}, False, {"diffusers"}, {"A1111"}),
+        ("glora", {}, False, {"A1111", "diffusers"}, set()),
         ("loha", {"weight_decompose": True}, False, {"diffusers"}, {"A1111"}),
         ("loha", {"weight_decompose": False}, False, {"diffusers"}, set()),
         ("lokr", {"use_tucker": True}, True, {"diffusers", "ComfyUI"}, set()),
