@@ -296,6 +296,59 @@ def test_diffusers_own_loader_says_the_same_of_first_and_last_convolutions(
     torch.testing.assert_close(ours[:1], theirs, rtol=1e-4, atol=1e-4)
 
 
+WRITTEN: dict[str, dict[str, Any]] = {
+    "LoCon": {"algo": "lora"},
+    "LoCon, Tucker": {"algo": "lora", "use_tucker": True},
+    "DoRA": {"algo": "lora", "dora_wd": True},
+    "DoRA on inputs": {"algo": "lora", "dora_wd": True, "wd_on_output": False},
+    "rsLoRA": {"algo": "lora", "rs_lora": True},
+    "LoHa": {"algo": "loha"},
+    "LoHa, Tucker, DoRA": {"algo": "loha", "use_tucker": True, "dora_wd": True},
+    "LoKr": {"algo": "lokr", "factor": 4},
+    "LoKr, Tucker, DoRA": {"algo": "lokr", "factor": 4, "use_tucker": True, "dora_wd": True},
+    "LoKr, both factored": {"algo": "lokr", "factor": 8, "decompose_both": True, "linear_dim": 2},
+    "GLoRA": {"algo": "glora"},
+    "IA3": {"algo": "ia3"},
+    "OFT": {"algo": "diag-oft", "rescaled": True},
+    "with norms": {"algo": "lora", "train_norm": True},
+}
+"""Arguments of ``lycoris.create_lycoris``."""
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_slot_says_what_lycoris_own_network_says(
+    name: str,
+    drawn: Outline,
+    banked: tuple[BaseModel, AdapterBank],
+    fresh_base: Callable[..., BaseModel],
+    tmp_path: Path,
+) -> None:
+    """All Linear, convolution and, if asked for, normalisation layers of the U-Net, in SimpleTuner's names."""
+    from lycoris import LycorisNetwork, create_lycoris
+
+    theirs = fresh_base()
+    LycorisNetwork.apply_preset({"enable_conv": True, "target_module": ["UNet2DConditionModel"]})
+    network = create_lycoris(theirs.unet, 1.0, **{"linear_dim": 4, "linear_alpha": 1.0, **WRITTEN[name]})
+    network.apply_to()
+    network.eval()
+    source = torch.Generator().manual_seed(0)
+    for value in network.parameters():
+        value.data += torch.randn(value.shape, generator=source) * 0.05
+    path = tmp_path / "written.safetensors"
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+    content = fitting(path, drawn)
+    assert len(content) == len(network.loras) > 100
+    base, bank = banked
+    fill(bank, 0, content, drawn)
+    with bank.rows([0, None]):
+        ours = said(base)[1]
+    bank.close(0)
+    wanted = said(theirs)[1]
+    assert float((wanted[0] - ours[1]).abs().max()) > 1e-2, "the file changes something"
+    torch.testing.assert_close(ours[0], wanted[0], rtol=1e-3, atol=1e-3)
+
+
 def test_plain_files_are_packed_and_others_hold_what_their_layers_weigh(
     drawn: Outline, fresh_base: Callable[..., BaseModel], tmp_path: Path
 ) -> None:

@@ -113,6 +113,23 @@ def test_convolution_blocks_have_as_many_layers_as_known_and_each_its_own_kohya_
     assert len(adaptable) == sum(MODULES[family].values()) + len(layers)
 
 
+@pytest.mark.parametrize("family", PARAMETERS)
+def test_files_of_others_may_hold_every_layer_with_weights_but_embeddings(
+    family: str, full: dict[str, dict[str, nn.Module]]
+) -> None:
+    held = {
+        f"{part}.{name}"
+        for part, model in full[family].items()
+        for name, module in model.named_modules()
+        if dict(module.named_parameters(recurse=False)) and not isinstance(module, nn.Embedding)
+    }
+    readable = skeleton.readable(full[family])
+    assert set(readable) == held
+    assert len(readable) == len(set(readable))
+    first = {"unet.conv_in", "unet.conv_out", "unet.time_embedding.linear_1", "unet.time_embedding.linear_2"}
+    assert first <= set(skeleton.others(full[family]))
+
+
 def test_sdxl_keys_are_those_of_stabilitys_blocks(full: dict[str, dict[str, nn.Module]]) -> None:
     """The blocks with attention of SDXL base: two transformers of depth 2 and of depth 10 each side."""
     names = Names.of(FAMILIES["sdxl"], full["sdxl"]["unet"].config)  # type: ignore[arg-type]
