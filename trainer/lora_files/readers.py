@@ -19,6 +19,8 @@ class Gap:
     readers: tuple[str, ...]
     argument: str | None = None
     """The algorithm's argument that must be set for it; None: it is so of every file."""
+    unless_off: str | None = None
+    """An argument, on by default, without which it is not so."""
     convolutions: bool = False
     """Whether it is so of 3x3 convolutions alone."""
     ignored: bool = True
@@ -33,13 +35,15 @@ GAPS = (
     Gap("boft", ("Forge", "diffusers")),
     Gap("full", ("diffusers",)),
     Gap("glora", ("A1111", "diffusers")),
-    Gap("loha", ("A1111",), "weight_decompose", ignored=False),
-    Gap("lokr", ("A1111",), "weight_decompose", ignored=False),
-    Gap("lokr", ("ComfyUI",), "use_tucker", convolutions=True),
+    Gap("loha", ("A1111", "Forge", "ComfyUI"), "weight_decompose", "wd_on_out", ignored=False),
+    Gap("lokr", ("A1111", "Forge", "ComfyUI"), "weight_decompose", "wd_on_out", ignored=False),
+    Gap("lokr", ("Forge", "ComfyUI"), "use_tucker", convolutions=True),
 )
 """LoRA and DyLoRA, whose files are LoRA's, are read by all.
 
-A1111 expects GLoRA's factors in the order of LyCORIS 1, and gives DoRA's norms to inputs where LyCORIS has outputs.
+A1111 expects GLoRA's factors in the order of LyCORIS 1. DoRA's norms of outputs are taken for those of inputs by A1111,
+and measured against the base model's weights, not the changed ones, by Forge and ComfyUI. The last two ask torch for a
+Kronecker product of a Tucker core's view, which it refuses (ComfyUI issue 11245).
 """
 
 
@@ -54,5 +58,6 @@ def gaps(algorithm: str, arguments: Mapping[str, Any], convolutions: bool) -> It
     for gap in GAPS:
         if gap.algorithm != algorithm or (gap.convolutions and not convolutions):
             continue
-        if gap.argument is None or arguments.get(gap.argument):
+        off = gap.unless_off is not None and arguments.get(gap.unless_off) is False
+        if not off and (gap.argument is None or arguments.get(gap.argument)):
             yield gap

@@ -14,11 +14,13 @@ def test_a_plan_says_who_cannot_use_its_files() -> None:
     )
     assert list(of_plan(plan)) == [
         "lokr is not read by diffusers: the file has no effect there.",
-        "lokr (use_tucker) 3x3 is not read by ComfyUI: the file has no effect there.",
+        "lokr (use_tucker) 3x3 is not read by Forge, ComfyUI: the file has no effect there.",
     ]
     args = {"loha": {"weight_decompose": True}}
     wrong = LoraPlan.model_validate({"algorithm": "loha", "algorithm_args": args})
-    told = "loha (weight_decompose) is read wrongly by A1111: the file has another effect there."
+    told = (
+        "loha (weight_decompose) is read wrongly by A1111, Forge, ComfyUI: the file has another effect there."
+    )
     assert told in list(of_plan(wrong))
     assert list(of_plan(LoraPlan())) == []
     assert all("diffusers" in told or "ComfyUI" in told for told in of_plan(plan, translator("zh")))

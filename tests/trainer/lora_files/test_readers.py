@@ -15,7 +15,7 @@ def test_the_table_knows_the_programs_the_algorithms_and_their_arguments() -> No
     for gap in GAPS:
         assert set(gap.readers) <= set(READERS)
         assert gap.algorithm in get_args(Algorithm)
-        assert gap.argument is None or gap.argument in arguments_of(gap.algorithm)
+        assert {gap.argument, gap.unless_off} - {None} <= set(arguments_of(gap.algorithm))
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,10 @@ def test_the_table_knows_the_programs_the_algorithms_and_their_arguments() -> No
         ("ia3", {}, False, {"ComfyUI", "Forge", "diffusers"}, set()),
         ("diag-oft", {}, False, {"Forge", "diffusers"}, set()),
         ("glora", {}, False, {"A1111", "diffusers"}, set()),
-        ("loha", {"weight_decompose": True}, False, {"diffusers"}, {"A1111"}),
+        ("loha", {"weight_decompose": True}, False, {"diffusers"}, {"A1111", "Forge", "ComfyUI"}),
+        ("lokr", {"weight_decompose": True, "wd_on_out": False}, False, {"diffusers"}, set()),
         ("loha", {"weight_decompose": False}, False, {"diffusers"}, set()),
-        ("lokr", {"use_tucker": True}, True, {"diffusers", "ComfyUI"}, set()),
+        ("lokr", {"use_tucker": True}, True, {"diffusers", "Forge", "ComfyUI"}, set()),
         ("lokr", {"use_tucker": True}, False, {"diffusers"}, set()),
     ],
 )
