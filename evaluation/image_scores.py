@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -151,5 +152,13 @@ def _enough(groups: Sequence[int], left_out: Tensor) -> Tensor:
 
 def _pictures(dataset: Dataset, examples: Sequence[int], size: Size) -> Tensor:
     """Shape (n, 3, height, width), in [0, 1]."""
-    found = [pixels(fit(images.open_rgb(dataset.examples[i].path), size)) for i in examples]
-    return torch.stack(found) / 2 + 0.5
+    return torch.stack([picture(dataset.examples[i].path, size) for i in examples])
+
+
+def picture(path: Path, size: Size) -> Tensor:
+    """A picture brought to a size: shape (3, height, width), in [0, 1].
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return pixels(fit(images.open_rgb(path), size)) / 2 + 0.5

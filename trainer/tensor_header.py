@@ -32,7 +32,9 @@ _BITS = {
 }  # fmt: skip
 _METADATA = "__metadata__"
 _BEGINNINGS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""Of torch.save's zip archives and of bare pickles."""
+"""Of torch.save's zip archives and of bare pickles; lengths of headers, of 640 bytes for one, begin so too."""
+_FIRST = b"{"
+"""Of a header."""
 
 
 class HeaderError(ValueError):
@@ -60,14 +62,15 @@ def read(path: Path) -> Header:
         raise HeaderError("it is no regular file")
     with path.open("rb") as stream:
         size = path.stat().st_size
-        begin = stream.read(8)
-        if begin.startswith(_BEGINNINGS):
+        begin, first = stream.read(8), stream.read(1)
+        if begin.startswith(_BEGINNINGS) and first != _FIRST:
             raise HeaderError("it is a pickle in spite of its name, which could run code")
         length = int.from_bytes(begin, "little")
         if len(begin) < 8 or length > size - 8:
             raise HeaderError("its header is longer than the file")
         if length > MOST_BYTES:
             raise HeaderError(f"its header says {length} bytes, more than {MOST_BYTES} are not read")
+        stream.seek(8)
         table = _table(stream.read(length))
     said = table.pop(_METADATA, None) or {}
     if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()):

@@ -48,17 +48,21 @@ def command(
       lorasearch export workspaces/quickstart ./kohya --sd-scripts
     """
     from studies.commands import export
+    from studies.report.readers import of_file
     from studies.report.usage import advice
     from studies.study.open import open_readonly
 
     study = open_readonly(workspace)
     source, own_name = export.best_file(study, anyway), study.spec.study.name
+    places = study.spec.shared_plan
     if sd_scripts:
-        for path in export.write_recipe(source, dest.expanduser(), name or own_name, force):
+        for path in export.write_recipe(source, dest.expanduser(), name or own_name, places, force):
             tell(f"Wrote {path}")
         return
     target = export.target_of(dest.expanduser(), name, own_name, layout)
-    facts = export.write_lora(source, target, layout, force)
+    facts = export.write_lora(source, target, layout, places, force)
     tell(f"Copied to {target}")
     tell(f"Use strength 1 with the base model {study.spec.plan['base']['path']}.")
     tell(advice(facts))
+    for note in of_file(facts):
+        tell(note)

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from studies.commands.judge_request import JudgeOptions
-    from studies.commands.judge_samples import SampleOptions
     from studies.selection.document import Selection
-    from studies.selection.judged_samples import SampleVerdict
     from trainer.plans.compute import Precision
 
 
@@ -108,13 +106,13 @@ def command(
       lorasearch judge --samples out/sample --data train --clip openai/clip-vit-large-patch14
       lorasearch judge run-a/*.safetensors run-b/*.safetensors --base sd15 --data train --json | jq .winner
     """
+    from studies.cli.judge_samples import judge_samples
     from studies.commands.judge_request import JudgeOptions
-    from studies.commands.judge_samples import SampleOptions
 
     if samples is not None:
         if files:
             raise click.UsageError("--samples takes the place of files; leave FILE... out.")
-        _judge_samples(SampleOptions(samples, data, clip, held_out, resolution, out, seed), language, as_json)
+        judge_samples(samples, data, clip, held_out, resolution, out, seed, language, as_json)
         return
     if not files or base is None:
         raise click.UsageError("Give LoRA files and --base, or --samples with the pictures of a trainer.")
@@ -128,13 +126,12 @@ def command(
 def _judge(options: JudgeOptions, language: str, as_json: bool) -> None:
     from studies.commands import judge, judge_request
     from studies.errors import in_sentences, quiet
-    from studies.report.explanation import sentence
 
     quiet()
     with in_sentences():
         request = judge_request.examine(options)
-        for warning in request.warnings:
-            tell(f"note: {sentence(warning)}", err=True)
+        for note in judge.notes(request):
+            tell(f"note: {note}", err=True)
         selection, files = judge.judge(request, _teller(), translator(language))
     if as_json:
         import json
@@ -146,46 +143,6 @@ def _judge(options: JudgeOptions, language: str, as_json: bool) -> None:
     told = f"Report: {files.page}", f"Data:   {files.document}, {files.table.name}"
     for line in (*_lines(selection), *told):
         console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
-
-
-def _judge_samples(options: SampleOptions, language: str, as_json: bool) -> None:
-    from studies.commands import judge_samples
-    from studies.errors import in_sentences, quiet
-    from studies.report.samples_page import answer, missing
-
-    quiet()
-    with in_sentences():
-        verdict, document, page = judge_samples.judge(options, translator(language))
-    for warning in verdict.warnings:
-        tell(f"note: {warning}", err=True)
-    if as_json:
-        click.echo(verdict.model_dump_json(indent=2))
-        return
-    console = screen()
-    console.print(_table_of_samples(verdict))
-    for line in (answer(verdict), missing(), f"Report: {page}", f"Data:   {document}"):
-        console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
-
-
-def _table_of_samples(verdict: SampleVerdict) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    from evaluation.metrics.table import METRICS
-    from studies.report.samples_page import outcome
-    from studies.text.format import estimate
-
-    table = Table(box=box.SIMPLE_HEAD)
-    shown = [name for name in METRICS if name in verdict.checkpoints[0].metrics]
-    for name in (verdict.unit, *(METRICS[name].short for name in shown), "objective"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict")
-    for one in verdict.checkpoints:
-        figures = [estimate(one.metrics[name], 2) for name in shown]
-        style = "bold green" if one.number == verdict.best else ""
-        words = [str(one.number), *figures, estimate(one.objective, 2), outcome(one)]
-        table.add_row(*map(cell, words), style=style)
-    return table
 
 
 def _teller() -> Callable[[str], None]:

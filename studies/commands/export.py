@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from pydantic import ValidationError
+
 from studies.errors import StudyError
 from studies.sd_scripts.exporting import export
 from studies.selection import document
@@ -16,21 +18,24 @@ from studies.workspace import copy_whole
 from trainer.bases.errors import BaseModelError
 from trainer.files import write_whole
 from trainer.lora_files.conversion import convert
-from trainer.lora_files.file import read_metadata
-from trainer.lora_files.layers import LoraFileError
+from trainer.lora_files.file import LoraFileError, read_metadata, relabelled
 from trainer.plan import TrainingPlan
+from trainer.plan_paths import KEY, with_folders, without_folders
 
 Layout = Literal["kohya", "diffusers", "peft"]
 _SUFFIX = ".safetensors"
 
 
-def write_lora(source: Path, target: Path, layout: Layout, force: bool) -> dict[str, str]:
+def write_lora(
+    source: Path, target: Path, layout: Layout, places: TrainingPlan, force: bool
+) -> dict[str, str]:
     """Copies or converts a LoRA file.
 
     Args:
         source: the file.
         target: a file, for PEFT a folder.
         layout: of the copy.
+        places: the study's plan, which knows the folders that the file does not name.
         force: whether another file of that name is overwritten.
 
     Returns:
@@ -39,13 +44,26 @@ def write_lora(source: Path, target: Path, layout: Layout, force: bool) -> dict[
     Raises:
         StudyError: the name is taken, or the file cannot be converted.
     """
-    with reading():
+    with reading(), TemporaryDirectory() as folder:
         facts = read_metadata(source)
-        if layout == "kohya":
-            _copy(source, target, force)
-        else:
-            _convert(source, target, layout, facts, force)
-    return facts
+        private, made = _private(facts), Path(folder) / "lora"
+        if layout != "kohya":
+            _convert(source, made, layout, _plan(source, facts, places), private)
+        elif private != facts:
+            write_whole(made, relabelled(source, private))
+        _copy(made if made.exists() else source, target, force)
+    return private
+
+
+def _private(facts: dict[str, str]) -> dict[str, str]:
+    """Metadata without folders, which plans of older versions hold."""
+    if KEY not in facts:
+        return facts
+    try:
+        plan = TrainingPlan.model_validate_json(facts[KEY])
+    except ValidationError:
+        return {key: text for key, text in facts.items() if key != KEY}
+    return {**facts, KEY: without_folders(plan).model_dump_json()}
 
 
 def _copy(source: Path, target: Path, force: bool) -> None:
@@ -60,24 +78,21 @@ def _copy(source: Path, target: Path, force: bool) -> None:
         copy_whole(file, place)
 
 
-def _convert(source: Path, target: Path, layout: Layout, facts: dict[str, str], force: bool) -> None:
-    base = _plan(source, facts).base
-    with TemporaryDirectory() as folder:
-        made = Path(folder) / "lora"
-        try:
-            convert(source, made, layout, base, facts)
-        except (BaseModelError, LoraFileError) as error:
-            raise StudyError(str(error)) from error
-        _copy(made, target, force)
+def _convert(source: Path, made: Path, layout: Layout, plan: TrainingPlan, facts: dict[str, str]) -> None:
+    try:
+        convert(source, made, layout, plan.base, facts)
+    except (BaseModelError, LoraFileError) as error:
+        raise StudyError(str(error)) from error
 
 
-def write_recipe(source: Path, folder: Path, name: str, force: bool) -> Iterator[Path]:
+def write_recipe(source: Path, folder: Path, name: str, places: TrainingPlan, force: bool) -> Iterator[Path]:
     """The recipe of a LoRA file as two TOML files of sd-scripts.
 
     Args:
         source: the LoRA file.
         folder: where they go.
         name: what their names begin with.
+        places: the study's plan, which knows the folders that the file does not name.
         force: whether other files of these names are overwritten.
 
     Yields:
@@ -89,7 +104,7 @@ def write_recipe(source: Path, folder: Path, name: str, force: bool) -> Iterator
     target_of(folder, name, name, "peft")
     with reading():
         facts = read_metadata(source)
-        plan = _plan(source, facts)
+        plan = _plan(source, facts, places)
         paths = folder / f"{name}.config.toml", folder / f"{name}.dataset.toml"
         made = export(plan, facts, name, paths[1].name)
         texts = dict(zip(paths, (made.config, made.dataset), strict=True))
@@ -104,10 +119,10 @@ def write_recipe(source: Path, folder: Path, name: str, force: bool) -> Iterator
             yield path
 
 
-def _plan(source: Path, facts: dict[str, str]) -> TrainingPlan:
-    if "lorasearch_plan" not in facts:
+def _plan(source: Path, facts: dict[str, str], places: TrainingPlan) -> TrainingPlan:
+    if KEY not in facts:
         raise StudyError(f"{source}: the file does not say how it was trained.")
-    return TrainingPlan.model_validate_json(facts["lorasearch_plan"])
+    return with_folders(TrainingPlan.model_validate_json(facts[KEY]), places)
 
 
 def best_file(study: ReadOnlyStudy, anyway: bool = False) -> Path:

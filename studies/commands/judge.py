@@ -9,6 +9,7 @@ from typing import Self
 
 from studies.report import checkpoint_table, files_page
 from studies.report.choice import as_trial, explained
+from studies.report.explanation import sentence
 from studies.selection.document import Selection
 from studies.selection.judge_request import JudgeRequest
 from studies.selection.judged_files import JudgedFiles, judge_files
@@ -28,6 +29,11 @@ class JudgeFiles:
     def below(cls, folder: Path) -> Self:
         """Their names in a folder."""
         return cls(folder / "judgement.json", folder / "report.html", folder / "checkpoints.csv")
+
+
+def notes(request: JudgeRequest) -> list[str]:
+    """What the owner of files and images should know before they are judged, in sentences."""
+    return [sentence(warning) for warning in request.warnings]
 
 
 def judge(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from search.trial import Reason
 from studies.commands.judge_models import read_base, read_clip, resolution_problems
 from studies.errors import StudyError
 from studies.selection import held_out, named_files
@@ -82,7 +81,7 @@ def examine(options: JudgeOptions) -> JudgeRequest:
         clip_skip=options.clip_skip,
         seed=options.seed or 0,
         out=out,
-        warnings=(*images.warnings, *(Reason("order_unknown", {"run": run}) for run in files.unordered)),
+        notes=files.notes,
     )
 
 

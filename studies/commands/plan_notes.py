@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from studies.report.provenance import share
+from studies.report.readers import of_plan
 from studies.spec.study_file import StudySpec
 from studies.study.allowance import affordable
 from trainer.data.dataset import Dataset
@@ -12,7 +15,15 @@ from trainer.plans.optimiser_kinds import OPTIMISERS
 def notes(spec: StudySpec, dataset: Dataset) -> list[str]:
     """What a study asks that will not act as its author may think."""
     lowered = share(spec.judge, affordable(spec, dataset).judge)
-    return [*([f"{lowered[0].upper() + lowered[1:]}."] if lowered else []), *_idle(spec)]
+    return [*([f"{lowered[0].upper() + lowered[1:]}."] if lowered else []), *_idle(spec), *_unread(spec)]
+
+
+def _unread(spec: StudySpec) -> Iterator[str]:
+    """Programs that cannot use the files of an algorithm that trials may have."""
+    lora = spec.shared_plan.lora
+    parameter = spec.space.parameters.get("lora.algorithm")
+    for algorithm in getattr(parameter, "choices", (lora.algorithm,)):
+        yield from of_plan(lora.model_copy(update={"algorithm": algorithm}))
 
 
 def _idle(spec: StudySpec) -> list[str]:

@@ -50,6 +50,10 @@ REASONS: Mapping[str, str] = {
         "prompts outside the data set are followed {loss:.1f} ± {loss_error:.1f} points less well than by the base "
         "model"
     ),
+    "embeddings_not_read": marked(
+        "{file} bundles embeddings of its own (textual inversions: {names}); they are not read, so it is judged "
+        "without them."
+    ),
     "held_out_trained_on": marked(
         "The {count} held-out images were trained on, so a LoRA that learnt them by heart looks good here; give images "
         "that were never trained on with --held-out DIR."

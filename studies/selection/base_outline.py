@@ -20,18 +20,17 @@ class Outline:
     family: Family
     names: Names
     shapes: Mapping[str, tuple[int, ...]]
-    """Of every layer that a LoRA may adapt: the weight's shape, by the bank's name."""
-    in_blocks: frozenset[str]
-    """Layers of convolution blocks, which slots adapt only with a convolution rank."""
+    """Of every layer that a file may adapt: the weight's shape, by the bank's name."""
+    beside: frozenset[str]
+    """Layers outside attention and text, which slots of plain LoRA adapt only with a convolution rank."""
 
 
 def outline(source: Source) -> Outline:
     """Reads a base model's configuration."""
     made = skeleton.networks(source)
-    known, plain = skeleton.adaptable(made), set(skeleton.layers(made))
-    shapes = {name: _weight(made, name) for name in known}
-    names = Names.of(source.family, made["unet"].config)
-    return Outline(source.family, names, shapes, frozenset(set(known) - plain))
+    beside = {*skeleton.adaptable(made), *skeleton.others(made)} - {*skeleton.layers(made)}
+    shapes = {name: _weight(made, name) for name in skeleton.readable(made)}
+    return Outline(source.family, Names.of(source.family, made["unet"].config), shapes, frozenset(beside))
 
 
 def _weight(made: Mapping[str, nn.Module], name: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from studies.selection import lora_files, lora_slots
 from studies.selection.judge_request import JudgeRequest
 from studies.selection.lora_runs import LoraCheckpoint
 from trainer.adapters.bank import AdapterBank
-from trainer.adapters.wrapping import bank_for
+from trainer.adapters.wrapping import bank_for_files
 from trainer.bases import base_model
 from trainer.data.caches import TensorCache
 from trainer.data.encoded import Encoded
@@ -37,7 +37,7 @@ class FileSlots:
         """Loads the base model and encodes the images."""
         base = base_model.load(request.base, request.precision, base_model.device_for("auto"))
         data = Encoded(request.images.dataset, base, TensorCache(request.cache))
-        return cls(request, data, bank_for(base, _MOST_AT_ONCE))
+        return cls(request, data, bank_for_files(base, _MOST_AT_ONCE))
 
     def fill(self, waiting: Sequence[int]) -> list[Subject]:
         """Puts as many files as fit beside each other into the slots, in order.
@@ -49,11 +49,11 @@ class FileSlots:
         room, outline = _BANK_BYTES, self._request.outline
         for slot, index in enumerate(waiting[:_MOST_AT_ONCE]):
             file = self._request.files[index]
-            layers = lora_files.fitting(file.path, outline)
-            room -= 4 * lora_slots.values(layers, outline)
+            content = lora_files.fitting(file.path, outline)
+            room -= 4 * lora_slots.values(content, outline)
             if subjects and room < 0:
                 break
-            lora_slots.fill(self.bank, slot, layers, outline)
+            lora_slots.fill(self.bank, slot, content, outline)
             subjects.append(Subject(slot, self._clip_skip(file)))
         return subjects
 

@@ -16,6 +16,7 @@ from trainer.data import dataset as datasets
 from trainer.data.dataset import Dataset
 from trainer.data.images import DataError
 from trainer.data.split import Split, split
+from trainer.plan_paths import KEY
 
 SHARES = (0.15, 0.15)
 """Validation and test share, as a study's."""
@@ -105,7 +106,7 @@ def _seeds(facts: Sequence[Facts]) -> Iterator[int]:
     """The seeds of the studies that made the files."""
     for entry in facts:
         try:
-            yield int(json.loads(entry.get("lorasearch_plan", "{}"))["seed"])
+            yield int(json.loads(entry.get(KEY, "{}"))["seed"])
         except (ValueError, KeyError, TypeError):
             continue
 
@@ -113,7 +114,7 @@ def _seeds(facts: Sequence[Facts]) -> Iterator[int]:
 def _held_out_by(dataset: Dataset, facts: Sequence[Facts]) -> bool:
     """Whether every file was trained on the training side alone, by the tags that it lists."""
     train = _tags(dataset, dataset.split.train)
-    return bool(facts) and all("lorasearch_plan" in entry and _listed(entry) == train for entry in facts)
+    return bool(facts) and all(KEY in entry and _listed(entry) == train for entry in facts)
 
 
 def _told(dataset: Dataset) -> tuple[Reason, ...]:

@@ -40,8 +40,13 @@ class JudgeRequest:
     seed: int
     out: Path
     """Folder for report and JSON."""
-    warnings: tuple[Reason, ...] = ()
-    """What a reader of the outcome should know of files and images."""
+    notes: Sequence[Reason] = ()
+    """What of the files is not judged, or not known."""
+
+    @property
+    def warnings(self) -> tuple[Reason, ...]:
+        """What their owner should know of the files and the images."""
+        return *self.notes, *self.images.warnings
 
     @property
     def cache(self) -> Path:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from evaluation.encoders import ClipEncoder
-from evaluation.image_scores import ImageScores
+from evaluation.image_scores import ImageScores, picture
 from evaluation.intervals import Estimate
 from evaluation.metrics.table import METRICS
 from search.objective import Measurement
@@ -20,9 +19,7 @@ from search.small_samples import standard_error
 from studies.selection.sample_names import Samples
 from studies.spec.sections import WEIGHTS
 from studies.workspace import Document
-from trainer.data.buckets import fit
-from trainer.data.dataset import Dataset, pixels
-from trainer.data.images import open_rgb
+from trainer.data.dataset import Dataset
 
 FORMAT = 1
 SHORTEST_WAY = 1e-6
@@ -111,7 +108,7 @@ def judge(
 def _measure(samples: Samples, dataset: Dataset, encoder: ClipEncoder, side: int) -> dict[str, _Measured]:
     held_out, training = dataset.split.validation, dataset.split.train
     scores = ImageScores(dataset, encoder, held_out, training, samples.prompts, (side, side))
-    pictures = torch.stack([picture(path, side) for row in samples.pictures for path in row])
+    pictures = torch.stack([picture(path, (side, side)) for row in samples.pictures for path in row])
     shape = len(samples.numbers), len(samples.prompts)
     renders = scores.beside(pictures.view(*shape, *pictures.shape[1:]), encoder.see(pictures))
     found = {}
@@ -122,11 +119,6 @@ def _measure(samples: Samples, dataset: Dataset, encoder: ClipEncoder, side: int
             ideal = metric.ideal(scores.references) if metric.ideal else math.nan
             found[name] = _Measured(values, ideal)
     return found
-
-
-def picture(path: Path, side: int) -> Tensor:
-    """(3, side, side), in [0, 1]."""
-    return pixels(fit(open_rgb(path), (side, side))) / 2 + 0.5
 
 
 def _candidate(place: int, number: int, measured: Mapping[str, _Measured]) -> Candidate:

@@ -6,18 +6,16 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import nn
+import torch
 
 from studies.selection.base_outline import Outline
 from trainer.bases import checkpoint_header, families
 from trainer.bases.errors import BaseModelError
-from trainer.lora_files import file, formats, lycoris, peft
-from trainer.lora_files.layers import Layers, LoraFileError
-from trainer.lora_files.lycoris import Lycoris
+from trainer.lora_files import file, formats, peft
+from trainer.lora_files.algorithms import difference
+from trainer.lora_files.content import Content
+from trainer.lora_files.layers import LoraFileError, LowRank
 from trainer.tensor_header import CONVERT, PICKLES
-
-Content = Layers | Lycoris
-"""What a file holds: low-rank factors, or what only LyCORIS reads."""
 
 
 def examined(path: Path, base: Outline | None) -> tuple[Content | None, str | None]:
@@ -32,7 +30,7 @@ def examined(path: Path, base: Outline | None) -> tuple[Content | None, str | No
     if path.suffix.lower() in PICKLES and not path.is_dir():
         return None, f"{path}: pickle files can run code and are refused; {CONVERT}."
     try:
-        formats.detect(path)
+        formats.check(path)
         return (None if base is None else fitting(path, base)), None
     except LoraFileError as error:
         return None, f"{_ended(str(error))}{_made_for(path, base)}"
@@ -44,39 +42,26 @@ def fitting(path: Path, base: Outline) -> Content:
     Raises:
         LoraFileError: it cannot be read, or does not fit.
     """
-    if not path.is_dir() and lycoris.is_lycoris(file.names(path)):
-        return _fitting_lycoris(path, base)
-    layers = formats.read(path, base.names, tuple(base.shapes))
-    if not layers:
+    content = formats.content(path, base.names, base.shapes)
+    if not content:
         raise LoraFileError(f"{path}: the file holds no layer at all.")
-    for name, layer in layers.items():
-        wanted = base.shapes[name]
-        inputs, outputs = layer.down[0].numel(), len(layer.up)
-        if (outputs, inputs) != (wanted[0], math.prod(wanted[1:])):
-            raise LoraFileError(
-                f"{path}: {name} goes from {inputs} to {outputs} values, but the base model's layer from "
-                f"{math.prod(wanted[1:])} to {wanted[0]}; was the LoRA made for another base?"
-            )
-    return layers
-
-
-def _fitting_lycoris(path: Path, base: Outline) -> Lycoris:
-    """Every layer is worked out once on a weight of that shape: what does not fit is told before a base is loaded."""
     try:
-        found = lycoris.grouped(file.read(path).tensors, base.names.layers(base.shapes))
-        for layer, tensors in found.tensors.items():
-            lycoris.difference(layer, tensors, _blank(base.shapes[layer]))
+        for name, layer in content.low_rank.items():
+            _check_width(name, layer, base.shapes[name])
+        for name, tensors in content.others.items():
+            difference(name, tensors, torch.ones(base.shapes[name]))
     except LoraFileError as error:
         raise LoraFileError(f"{path}: {error}") from error
-    return found
+    return content
 
 
-def _blank(shape: Sequence[int]) -> nn.Module:
-    """A layer with a drawn weight of that shape."""
-    made: nn.Module = nn.Linear(shape[1], shape[0])
-    if len(shape) == 4:
-        made = nn.Conv2d(shape[1], shape[0], (shape[2], shape[3]), padding=shape[2] // 2)
-    return made.requires_grad_(False)
+def _check_width(name: str, layer: LowRank, wanted: Sequence[int]) -> None:
+    inputs, outputs = layer.down[0].numel(), len(layer.up)
+    if len(wanted) == 1 or (outputs, inputs) != (wanted[0], math.prod(wanted[1:])):
+        raise LoraFileError(
+            f"{name} goes from {inputs} to {outputs} values, but the base model's layer from "
+            f"{math.prod(wanted[1:])} to {wanted[0]}; was the LoRA made for another base?"
+        )
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -87,13 +72,6 @@ def metadata(path: Path) -> dict[str, str]:
     for folder in peft.folders(path).values():
         found |= file.read_metadata(folder / peft.WEIGHTS)
     return found
-
-
-def largest_rank(layers: Content) -> int:
-    """What is shown as a file's rank."""
-    if isinstance(layers, Lycoris):
-        return max(lycoris.rank(tensors) for tensors in layers.tensors.values())
-    return max(layer.rank for layer in layers.values())
 
 
 def _made_for(path: Path, base: Outline | None) -> str:

@@ -6,19 +6,19 @@ import math
 from collections.abc import Iterable
 
 from studies.selection.base_outline import Outline
-from studies.selection.lora_files import Content
 from trainer.adapters.bank import AdapterBank
+from trainer.adapters.fixed import LowRankTerm, Term, WholeTerm
 from trainer.adapters.shape import Shape
-from trainer.lora_files import lycoris
+from trainer.lora_files.algorithms import difference
+from trainer.lora_files.content import Content
 from trainer.lora_files.layers import Layers, slot_state
-from trainer.lora_files.lycoris import Lycoris
 
 
 def shape(layers: Layers, base: Outline) -> Shape:
     """A slot in which all layers have room, whatever their ranks."""
     plain = [layer.rank for layer in layers.values() if layer.down.ndim < 4 or layer.down.shape[-1] == 1]
     wide = [layer.rank for layer in layers.values() if layer.down.ndim == 4 and layer.down.shape[-1] > 1]
-    conv_rank = max(wide, default=int(not base.in_blocks.isdisjoint(layers)))
+    conv_rank = max(wide, default=int(not base.beside.isdisjoint(layers)))
     return Shape(max(plain, default=1), 1.0, _parts(layers), conv_rank)
 
 
@@ -30,29 +30,28 @@ def _parts(layers: Iterable[str]) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def fill(bank: AdapterBank, slot: int, layers: Content, base: Outline) -> None:
-    """Opens a slot with a file's weights; what LyCORIS reads becomes differences of whole weights."""
-    if isinstance(layers, Lycoris):
-        _fill_lycoris(bank, slot, layers, base)
+def fill(bank: AdapterBank, slot: int, content: Content, base: Outline) -> None:
+    """Opens a slot with a file's weights: packed if they are plain LoRA, else as terms of its own."""
+    if content.others:
+        bank.hold(slot, Shape(1, 1.0, _parts(content.layers)), _terms(bank, content))
         return
-    bank.open(slot, shape(layers, base), 0)
-    bank.load(slot, slot_state(layers, bank.state(slot), bank.scales(slot)))
+    bank.open(slot, shape(content.low_rank, base), 0)
+    bank.load(slot, slot_state(content.low_rank, bank.state(slot), bank.scales(slot)))
 
 
-def _fill_lycoris(bank: AdapterBank, slot: int, found: Lycoris, base: Outline) -> None:
-    conv_rank = int(not base.in_blocks.isdisjoint(found.tensors))
-    bank.open(slot, Shape(1, 1.0, _parts(found.tensors), conv_rank, algorithm="full"), 0)
-    state = bank.state(slot)
-    for layer, tensors in found.tensors.items():
-        weight, bias = lycoris.difference(layer, tensors, bank.frozen(layer))
-        state[f"{layer}.weight"] = weight
-        if bias is not None:
-            state[f"{layer}.bias"] = bias
-    bank.load(slot, state)
+def _terms(bank: AdapterBank, content: Content) -> dict[str, Term]:
+    terms: dict[str, Term] = {}
+    for name, layer in content.low_rank.items():
+        up = layer.up.to(bank.device, bank.dtype) * layer.scale
+        terms[name] = LowRankTerm(bank.frozen(name), layer.down.to(bank.device, bank.dtype), up)
+    for name, tensors in content.others.items():
+        inner = bank.frozen(name)
+        weight, bias = difference(name, tensors, inner.get_parameter("weight"))
+        terms[name] = WholeTerm(inner, weight.to(bank.device), None if bias is None else bias.to(bank.device))
+    return terms
 
 
-def values(layers: Content, base: Outline) -> int:
+def values(content: Content, base: Outline) -> int:
     """How many numbers a file's slot holds."""
-    if isinstance(layers, Lycoris):
-        return sum(math.prod(base.shapes[layer]) for layer in layers.tensors)
-    return sum(layer.down.numel() + layer.up.numel() for layer in layers.values())
+    factors = sum(layer.down.numel() + layer.up.numel() for layer in content.low_rank.values())
+    return factors + sum(math.prod(base.shapes[layer]) for layer in content.others)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.trial import Reason
 from studies.selection import lora_files
 from studies.selection.base_outline import Outline
 from studies.selection.lora_runs import LoraCheckpoint, arrange
+from trainer.lora_files.content import Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,8 @@ class NamedFiles:
     """In sentences with the remedy."""
     sizes: Mapping[Path, tuple[int, int]]
     """The largest rank and the number of layers of each; empty where the base model is unknown."""
-    unordered: Sequence[str] = ()
-    """Runs whose files cannot be put into the order of training."""
+    notes: Sequence[Reason] = ()
+    """What of sound files is not judged, and runs whose files cannot be put into the order of training."""
 
     @property
     def ranks(self) -> list[int]:
@@ -44,13 +46,22 @@ def examine(files: Sequence[Path], outline: Outline | None) -> NamedFiles:
     sound: list[tuple[Path, Mapping[str, str]]] = []
     problems: list[str] = []
     sizes: dict[Path, tuple[int, int]] = {}
+    notes: list[Reason] = []
     for path in dict.fromkeys(files):
-        layers, problem = lora_files.examined(path, outline)
+        content, problem = lora_files.examined(path, outline)
         if problem is not None:
             problems.append(problem)
             continue
         sound.append((path, lora_files.metadata(path)))
-        if layers is not None:
-            sizes[path] = lora_files.largest_rank(layers), len(layers)
+        if content is not None:
+            sizes[path] = content.rank, len(content)
+            notes += _notes(path, content)
     arranged = arrange(sound)
-    return NamedFiles(arranged.checkpoints, problems, sizes, arranged.unordered)
+    notes += [Reason("order_unknown", {"run": run}) for run in arranged.unordered]
+    return NamedFiles(arranged.checkpoints, problems, sizes, tuple(notes))
+
+
+def _notes(path: Path, content: Content) -> Iterator[Reason]:
+    if content.embeddings:
+        names = ", ".join(content.embeddings)
+        yield Reason("embeddings_not_read", {"file": path.name, "names": names})

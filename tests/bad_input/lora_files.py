@@ -29,6 +29,21 @@ def _pair(rank: int, width: int = 96, alpha: float = 1.0) -> bytes:
     return tensor_file(header, bytes(2 * size) + struct.pack("<f", alpha))
 
 
+def _half_of_loha() -> bytes:
+    names = ("hada_w1_a", "hada_w2_a")
+    header = {f"{_STEM}.{name}": entry([96, 1], 384 * i, 384 * (i + 1)) for i, name in enumerate(names)}
+    return tensor_file(header, bytes(768))
+
+
+def _strange_beside(name: str) -> bytes:
+    header = {
+        _DOWN: entry([1, 96], 0, 384),
+        _UP: entry([96, 1], 384, 768),
+        name: entry([1], 768, 772),
+    }
+    return tensor_file(header, bytes(772))
+
+
 def _twice() -> bytes:
     one = json.dumps({"a": entry([1], 0, 4)})[1:-1]
     return tensor_file(f"{{{one}, {one}}}".encode(), bytes(4))
@@ -115,6 +130,24 @@ BAD = [
     _bad("a LoRA for another base", lambda: _pair(2, 768), "768", "another base"),
     _bad("an absurd rank", lambda: _pair(5000), "rank 1 to 1024"),
     _bad("an alpha that is no number", lambda: _pair(2, alpha=float("nan")), "alpha", "finite"),
+    _bad("half a LoHa", _half_of_loha, "not hada_w1_b", "LoHa"),
+    _bad(
+        "a tensor of another kind",
+        lambda: _strange_beside(f"{_STEM}.q_layer.weight"),
+        "1 of its 3 keys are not understood",
+        "q_layer",
+    ),
+    _bad(
+        "a layer of another model",
+        lambda: _strange_beside("transformer.blocks.0.attn.lora_A.weight"),
+        "1 of its 3 keys name no layer",
+        "transformer.blocks.0",
+    ),
+    _bad(
+        "a layer of single numbers",
+        lambda: tensor_file({f"{_STEM}.diff": entry([], 0, 4)}, bytes(4)),
+        "diff has the shape ()",
+    ),
     _bad(
         "half a layer",
         lambda: tensor_file({_DOWN: entry([1, 64], 0, 256)}, bytes(256)),

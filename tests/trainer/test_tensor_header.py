@@ -80,6 +80,14 @@ def test_metadata_is_text_by_name(metadata: object, tmp_path: Path) -> None:
     assert "__metadata__" in problem(tmp_path / "x.safetensors", tensor_file({"__metadata__": metadata}))
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580, 0x10280])
+def test_a_header_whose_length_looks_like_a_pickle_is_read(length: int, tmp_path: Path) -> None:
+    text = b'{"__metadata__": {"name": "x"}}'.ljust(length)
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + text)
+    assert tensor_header.read(path).metadata == {"name": "x"}
+
+
 @pytest.mark.parametrize("beginning", [b"PK\x03\x04", b"\x80\x02", b"\x80\x04\x95"])
 def test_a_pickle_is_known_by_its_first_bytes(beginning: bytes, tmp_path: Path) -> None:
     assert "could run code" in problem(tmp_path / "x.safetensors", beginning + bytes(100))

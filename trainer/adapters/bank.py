@@ -16,9 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from trainer.adapters.convolution import BankedConv, LowRankConv, Window
+from trainer.adapters.fixed import FixedSlot, Term
 from trainer.adapters.grouping import Presentations, Slot, groups, runs
 from trainer.adapters.grouping import Row as Row
-from trainer.adapters.linear import BankedLinear, BankedPointwise, Group, Layer, LowRankLinear
+from trainer.adapters.linear import (
+    BankedLinear,
+    BankedNorm,
+    BankedPointwise,
+    Group,
+    Layer,
+    LowRankLinear,
+)
 from trainer.adapters.lycoris import LycorisSlot
 from trainer.adapters.shape import Shape as Shape
 from trainer.adapters.shape import check_shape
@@ -36,6 +44,7 @@ class AdapterBank:
         targets: names of the layers inside each model that get a low-rank term.
         capacity: how many slots there may be; memory is taken as they are opened.
         convolutions: names of the layers that only slots with a convolution rank adapt, 3x3 ones among them.
+        norms: names of the layers that only slots of fixed terms adapt.
     """
 
     def __init__(
@@ -44,15 +53,16 @@ class AdapterBank:
         targets: Mapping[str, Sequence[str]],
         capacity: int,
         convolutions: Mapping[str, Sequence[str]] | None = None,
+        norms: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.capacity = capacity
         self._layers: dict[str, Layer] = {}
         self._open: dict[int, Slot] = {}
         self._leaves: dict[int, dict[str, nn.Parameter]] = {}
         self._inner: dict[str, nn.Module] = {}
-        self._unpacked: dict[int, LycorisSlot] = {}
+        self._unpacked: dict[int, LycorisSlot | FixedSlot] = {}
         self._active: tuple[Group, ...] = ()
-        self._alone: tuple[tuple[int, int, LycorisSlot, int | None], ...] = ()
+        self._alone: tuple[tuple[int, int, LycorisSlot | FixedSlot, int | None], ...] = ()
         self._partial = False
         parameter = next(next(iter(models.values())).parameters())
         self.device = parameter.device
@@ -63,6 +73,8 @@ class AdapterBank:
                 self._wrap(part, model, name, False)
             for name in (convolutions or {}).get(part, ()):
                 self._wrap(part, model, name, True)
+            for name in (norms or {}).get(part, ()):
+                self._wrap_norm(part, model, name)
         self._slots = 0
         self._place(1)
 
@@ -130,8 +142,19 @@ class AdapterBank:
         self._leaves[slot] = {}
         self._bind(slot)
 
+    def hold(self, slot: int, shape: Shape, terms: Mapping[str, Term]) -> None:
+        """Opens a slot of fixed terms, which is not trained.
+
+        Args:
+            slot: its number.
+            shape: which parts it adapts.
+            terms: by layer.
+        """
+        self._open[slot], self._leaves[slot] = Slot(shape, 0, 0, None), {}
+        self._unpacked[slot] = FixedSlot(terms)
+
     def frozen(self, layer: str) -> nn.Module:
-        """The base model's own Linear or Conv2d behind an adapted layer."""
+        """The base model's own Linear, Conv2d or norm behind a wrapped layer."""
         return self._inner[layer]
 
     def close(self, slot: int) -> None:
@@ -159,7 +182,7 @@ class AdapterBank:
 
     def gradients(self, slot: int) -> Tensor:
         """All gradients of the slot in one flat view; unused places are zero."""
-        alone = self._unpacked.get(slot)
+        alone = self.unpacked(slot)
         return self._gradients[slot] if alone is None else alone.gradients
 
     def state(self, slot: int) -> dict[str, Tensor]:
@@ -207,19 +230,20 @@ class AdapterBank:
         result: Tensor = LowRankConv.apply(x, y, self.anchor, layer, window, active)  # type: ignore[no-untyped-call]
         return result
 
-    def finish(self, layer: Layer, x: Tensor, y: Tensor) -> Tensor:
+    def finish(self, layer: str, x: Tensor, y: Tensor) -> Tensor:
         """A layer's output y of x, with the terms of those rows whose slots are not packed."""
         if not self._alone:
             return y
         parts, done = [], 0
         for start, stop, slot, shown in self._alone:
-            parts += [y[done:start], slot.output(layer.name, x[start:stop], y[start:stop], shown)]
+            parts += [y[done:start], slot.output(layer, x[start:stop], y[start:stop], shown)]
             done = stop
         return torch.cat([*parts, y[done:]])
 
     def unpacked(self, slot: int) -> LycorisSlot | None:
         """The slot's own modules, if its algorithm cannot be packed."""
-        return self._unpacked.get(slot)
+        alone = self._unpacked.get(slot)
+        return alone if isinstance(alone, LycorisSlot) else None
 
     def _open_unpacked(self, slot: int, shape: Shape, seed: int) -> None:
         layers = {layer.name: (layer, self._inner[layer.name]) for layer, _ in self._of(shape)}
@@ -245,6 +269,12 @@ class AdapterBank:
             raise TypeError(f"{name} is a {type(inner).__name__}; a LoRA layer must be Linear or 1x1 Conv2d")
         self._layers[layer.name], self._inner[layer.name] = layer, inner
         setattr(parent, child, wrapped)
+
+    def _wrap_norm(self, part: str, model: nn.Module, name: str) -> None:
+        parent_name, _, child = name.rpartition(".")
+        parent, full = model.get_submodule(parent_name), f"{part}.{name}"
+        self._inner[full] = parent.get_submodule(child)
+        setattr(parent, child, BankedNorm(self._inner[full], full, self.finish))
 
     def _of(self, shape: Shape) -> Iterator[tuple[Layer, int]]:
         """The layers that a shape adapts, each with its rank."""

@@ -45,7 +45,7 @@ class BankedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(rows, inputs, height, width) -> (rows, outputs, height / stride, width / stride)."""
         y = self._term(self._layer, x, self.inner(x), self._window)
-        return self._finish(self._layer, x, y)
+        return self._finish(self._layer.name, x, y)
 
 
 class LowRankConv(torch.autograd.Function):

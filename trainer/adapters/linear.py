@@ -73,8 +73,8 @@ AVX-512 cores, whose full width MKL leaves unused)."""
 
 Apply = Callable[[Layer, Tensor, Tensor, Tensor | None], Tensor]
 """A frozen layer's output with the low-rank terms of the rows at hand: layer, input, weight, bias."""
-Finish = Callable[[Layer, Tensor, Tensor], Tensor]
-"""Adds to a layer's output what is not packed: layer, input, output."""
+Finish = Callable[[str, Tensor, Tensor], Tensor]
+"""Adds to a layer's output what is not packed: its name, input, output."""
 
 
 class BankedLinear(nn.Module):
@@ -92,7 +92,7 @@ class BankedLinear(nn.Module):
             y = self._apply_rows(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
         else:
             y = self._apply_rows(self._layer, x, self.weight, self.bias)
-        return self._finish(self._layer, x, y)
+        return self._finish(self._layer.name, x, y)
 
 
 class BankedPointwise(nn.Module):
@@ -108,7 +108,20 @@ class BankedPointwise(nn.Module):
         n, _, height, width = x.shape
         tokens = x.permute(0, 2, 3, 1).reshape(n, height * width, -1)
         out = self._apply_rows(self._layer, tokens, self.weight.flatten(1), self.bias)
-        return self._finish(self._layer, x, out.view(n, height, width, -1).permute(0, 3, 1, 2))
+        return self._finish(self._layer.name, x, out.view(n, height, width, -1).permute(0, 3, 1, 2))
+
+
+class BankedNorm(nn.Module):
+    """A frozen GroupNorm or LayerNorm whose rows may carry fixed terms."""
+
+    def __init__(self, inner: nn.Module, name: str, finish: Finish) -> None:
+        super().__init__()
+        self.inner, self._name, self._finish = inner, name, finish
+        self.weight, self.bias = inner.weight, inner.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape whose first side is the rows."""
+        return self._finish(self._name, x, self.inner(x))
 
 
 class LowRankLinear(torch.autograd.Function):

@@ -41,3 +41,18 @@ def text_targets(text_encoder: nn.Module) -> list[str]:
         for name, module in text_encoder.named_modules()
         if isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in TEXT_LAYERS
     ]
+
+
+def norm_targets(model: nn.Module) -> list[str]:
+    """Normalisation layers, which LyCORIS trains with ``train_norm``."""
+    return [name for name, module in model.named_modules() if isinstance(module, nn.GroupNorm | nn.LayerNorm)]
+
+
+def other_targets(model: nn.Module) -> list[str]:
+    """Linear and Conv2d layers that nothing here adapts: first and last convolution, time, text projection."""
+    taken = {*unet_targets(model), *convolution_targets(model), *text_targets(model)}
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and name not in taken
+    ]

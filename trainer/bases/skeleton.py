@@ -8,7 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.adapters.targets import convolution_targets, text_targets, unet_targets
+from trainer.adapters.targets import (
+    convolution_targets,
+    norm_targets,
+    other_targets,
+    text_targets,
+    unet_targets,
+)
 from trainer.bases.find import Source
 
 
@@ -35,5 +41,16 @@ def layers(made: dict[str, nn.Module]) -> tuple[str, ...]:
 
 
 def adaptable(made: dict[str, nn.Module]) -> tuple[str, ...]:
-    """All layers that a LoRA file may hold: those, and the U-Net's convolution blocks."""
+    """All layers that are trained here: those, and the U-Net's convolution blocks."""
     return layers(made) + tuple(f"unet.{path}" for path in convolution_targets(made["unet"]))
+
+
+def others(made: dict[str, nn.Module]) -> tuple[str, ...]:
+    """Linear and convolution layers that files of other trainers may hold besides."""
+    return tuple(f"{part}.{path}" for part, model in made.items() for path in other_targets(model))
+
+
+def readable(made: dict[str, nn.Module]) -> tuple[str, ...]:
+    """All layers that a file of any trainer may hold: those, and normalisation layers."""
+    norms = tuple(f"{part}.{path}" for part, model in made.items() for path in norm_targets(model))
+    return adaptable(made) + others(made) + norms

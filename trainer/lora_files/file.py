@@ -17,6 +17,7 @@ from trainer.adapters.bank import AdapterBank
 from trainer.bases.base_model import DTYPES
 from trainer.files import write_whole
 from trainer.lora_files import kohya
+from trainer.lora_files.content import gather, plain
 from trainer.lora_files.layers import LoraFileError as LoraFileError
 from trainer.lora_files.layers import from_state, slot_state
 from trainer.plans.compute import Precision
@@ -64,7 +65,7 @@ def load_slot(bank: AdapterBank, slot: int, tensors: Mapping[str, Tensor], names
     """
     alone = bank.unpacked(slot)
     if alone is None:
-        layers = kohya.read(tensors, names.layers(bank.layers))
+        layers = plain(gather(tensors, names, bank.layers))
         bank.load(slot, slot_state(layers, bank.state(slot), bank.scales(slot)))
         return
     stored: dict[str, dict[str, Tensor]] = {}
@@ -102,6 +103,11 @@ def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision
         "sshs_legacy_hash": hashlib.sha256(bare[_LEGACY]).hexdigest()[:8],
     }
     return _with_metadata(bare, {**metadata, **hashes})
+
+
+def relabelled(path: Path, metadata: Mapping[str, str]) -> bytes:
+    """A file with other metadata; the hashes of WebUIs stay true where its ``ss_*`` do."""
+    return _with_metadata(path.read_bytes(), metadata)
 
 
 def _with_metadata(file: bytes, metadata: Mapping[str, str]) -> bytes:

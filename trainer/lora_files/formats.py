@@ -1,67 +1,106 @@
-"""Reads and writes LoRAs of any of the three layouts."""
+"""Reads LoRAs of any layout, and writes those of kohya, diffusers and PEFT."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
 from trainer.files import write_whole
-from trainer.lora_files import diffusers, file, kohya, peft
+from trainer.lora_files import diffusers, file, kohya, peft, spelling
+from trainer.lora_files.algorithms import Tensors
+from trainer.lora_files.content import Content, embeddings, gather, parted, plain
 from trainer.lora_files.layers import Layers, LoraFileError, LowRank
 from trainer.plans.compute import Precision
 
 Format = Literal["kohya", "diffusers", "peft"]
 
 
-def detect(path: Path) -> Format:
-    """Which layout a LoRA file or folder has.
+def check(path: Path) -> None:
+    """Whether a file or folder may be a LoRA, told by its keys.
 
     Raises:
-        LoraFileError: none of the three.
+        LoraFileError: it is none.
     """
     if path.is_dir():
-        if peft.folders(path):
-            return "peft"
-        raise LoraFileError(f"{path}: there is no {peft.CONFIG} in this folder, so it is no PEFT LoRA.")
-    keys = file.names(path)
-    if any(key.startswith(("lora_unet_", "lora_te")) for key in keys):
-        return "kohya"
-    if any(key.startswith(("unet.", "text_encoder.", "text_encoder_2.")) for key in keys):
-        return "diffusers"
-    if any(key.startswith("base_model.model.") for key in keys):
+        if not peft.folders(path):
+            raise LoraFileError(f"{path}: there is no {peft.CONFIG} in this folder, so it is no PEFT LoRA.")
+        return
+    keys = frozenset(file.names(path))
+    if not any(spelling.tensor(key, keys) for key in keys):
+        raise LoraFileError(
+            f"{path}: these are no keys of a LoRA in the format of kohya, LyCORIS, diffusers or PEFT."
+        )
+    if _in_folder(keys) and not (path.parent / peft.CONFIG).is_file():
         raise LoraFileError(
             f"{path}: this is one file of a PEFT LoRA; name the folder that holds {peft.CONFIG}."
         )
-    raise LoraFileError(f"{path}: these are no keys of a LoRA in the format of kohya, diffusers or PEFT.")
 
 
-def read(path: Path, names: kohya.Names, known: Iterable[str]) -> Layers:
-    """A LoRA of any layout under the bank's names.
+def content(path: Path, names: kohya.Names, known: Iterable[str]) -> Content:
+    """A LoRA of any layout and algorithm.
 
     Args:
         path: a file, or a folder of PEFT's.
         names: how kohya calls the base model's layers.
-        known: the bank's layer names.
+        known: the layers that the base model has, by the bank's names.
 
     Raises:
-        LoraFileError: it cannot be read, or belongs to another base model.
+        LoraFileError: it cannot be read, or has keys that are not understood.
     """
-    known = tuple(known)
+    with _told(path):
+        layers, left_out = _layers(path, names, known)
+        return replace(parted(layers), embeddings=left_out)
+
+
+def read(path: Path, names: kohya.Names, known: Iterable[str]) -> Layers:
+    """A plain LoRA of any layout, as low-rank factors.
+
+    Raises:
+        LoraFileError: it cannot be read, belongs to another base model, or is of another algorithm.
+    """
+    with _told(path):
+        return plain(_layers(path, names, known)[0])
+
+
+def _layers(
+    path: Path, names: kohya.Names, known: Iterable[str]
+) -> tuple[dict[str, Tensors], tuple[str, ...]]:
+    """Tensors by layer, and the names of embeddings."""
+    check(path)
+    tensors, settings = _tensors(path)
+    return peft.scaled(gather(tensors, names, known), settings), embeddings(tensors)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Says with every error which file it is about."""
     try:
-        match detect(path):
-            case "kohya":
-                return kohya.read(file.read(path).tensors, names.layers(known))
-            case "diffusers":
-                lora = file.read(path)
-                return diffusers.read(lora.tensors, lora.metadata, known)
-            case "peft":
-                return peft.read(_parts(path), known)
+        yield
     except (LoraFileError, OSError, ValueError, KeyError) as error:
         text = str(error)
-        raise LoraFileError(text if str(path) in text else f"{path}: {text.rstrip('.')}.") from error
+        if str(path) not in text:
+            text = f"{path}: {text if text.endswith(('.', '?')) else text + '.'}"
+        raise LoraFileError(text) from error
+
+
+def _tensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Mapping[str, Any]]]:
+    """A LoRA's tensors, and what PEFT's settings say of its parts."""
+    if path.is_dir():
+        return peft.read(path)
+    if _in_folder(file.names(path)):
+        return peft.read(path.parent)
+    lora = file.read(path)
+    return lora.tensors, diffusers.settings(lora.metadata)
+
+
+def _in_folder(keys: Iterable[str]) -> bool:
+    """Whether it is a file out of PEFT's folder: its settings, alpha among them, lie beside it."""
+    return any(key.startswith(peft.PREFIX) for key in keys)
 
 
 def write(
@@ -91,13 +130,3 @@ def write(
         for part, (tensors, settings) in peft.write(layers).items():
             file.write(path / part / peft.WEIGHTS, tensors, metadata, precision)
             write_whole(path / part / peft.CONFIG, settings.encode())
-
-
-def _parts(path: Path) -> dict[str, tuple[dict[str, Tensor], dict[str, Any]]]:
-    return {
-        part: (
-            file.read(folder / peft.WEIGHTS).tensors,
-            peft.settings((folder / peft.CONFIG).read_text(encoding="utf-8")),
-        )
-        for part, folder in peft.folders(path).items()
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,18 +12,12 @@ import torch
 from torch import Tensor
 
 from trainer.bases.family import Family
-from trainer.lora_files.layers import Layers, LoraFileError, LowRank, number, pair
+from trainer.lora_files.layers import LoraFileError, LowRank
 
 _UNET = "lora_unet_"
-_FACTORS = {"lora_down.weight": "down", "lora_up.weight": "up"}
-_OTHERS = {
-    "hada_w1_a": "LoHa",
-    "lokr_w1": "LoKr",
-    "lokr_w1_a": "LoKr",
-    "dora_scale": "DoRA",
-    "oft_blocks": "OFT",
-}
 _RESNET = {
+    "norm1": "in_layers.0",
+    "norm2": "out_layers.0",
     "conv1": "in_layers.2",
     "time_emb_proj": "emb_layers.1",
     "conv2": "out_layers.3",
@@ -31,6 +25,7 @@ _RESNET = {
 }
 _OUTSIDE = {
     "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
     "conv_out": "out.2",
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
@@ -60,30 +55,27 @@ class Names:
         return cls(family, layers if isinstance(layers, int) else layers[0], attending)
 
     def stem(self, layer: str) -> str:
-        """Kohya's name of a bank layer ``<part>.<path>``."""
+        """Kohya's name of a bank layer ``<part>.<path>``.
+
+        Raises:
+            LoraFileError: there is none.
+        """
         part, _, path = layer.partition(".")
         if part != "unet":
             prefixes = {encoder.part: encoder.kohya_prefix for encoder in self.family.text_encoders}
             return prefixes[part] + path.removeprefix("text_model.").replace(".", "_")
-        return _UNET + (self._sgm(path) if self.family.lora.sgm_blocks else path).replace(".", "_")
+        name = self.sgm(path) if self.family.lora.sgm_blocks else path
+        if name is None:
+            raise LoraFileError(f"kohya's format has no name for the layer {path!r}")
+        return _UNET + name.replace(".", "_")
 
-    def layers(self, layers: Iterable[str]) -> dict[str, str]:
-        """Kohya's name -> bank layer; SDXL's also under diffusers' block names, which some tools write."""
-        found: dict[str, str] = {}
-        for layer in layers:
-            part, _, path = layer.partition(".")
-            if part == "unet":
-                found[_UNET + path.replace(".", "_")] = layer
-            found[self.stem(layer)] = layer
-        return found
-
-    def _sgm(self, path: str) -> str:
-        for ours, theirs in _OUTSIDE.items():
-            if path == ours:
-                return theirs
+    def sgm(self, path: str) -> str | None:
+        """What Stability's own code calls a layer of the U-Net; None if it has no such layer."""
+        if path in _OUTSIDE:
+            return _OUTSIDE[path]
         match = _BLOCK.fullmatch(path)
         if match is None:
-            raise LoraFileError(f"kohya's format has no name for the layer {path!r}")
+            return None
         side, block, kind, place, rest, middle, middle_place, middle_rest = match.groups()
         if middle is not None:
             where = 1 if middle == "attentions" else 2 * int(middle_place)
@@ -127,33 +119,6 @@ def _evened(layers: Mapping[str, LowRank]) -> Mapping[str, LowRank]:
         for name, layer in members.items():
             written[name] = LowRank(layer.down, layer.up * (layer.alpha / common), common)
     return written
-
-
-def read(tensors: Mapping[str, Tensor], known: Mapping[str, str]) -> Layers:
-    """The inverse of ``write``.
-
-    Args:
-        tensors: kohya keys.
-        known: kohya's name -> bank layer.
-
-    Raises:
-        LoraFileError: a key is unknown, of another algorithm, or names a layer that the base model lacks.
-    """
-    found: dict[str, dict[str, Tensor]] = {}
-    alphas: dict[str, float] = {}
-    for key, value in tensors.items():
-        stem, _, kind = key.partition(".")
-        if stem not in known:
-            raise LoraFileError(f"the base model has no layer {stem!r}; was the LoRA made for another base?")
-        if kind == "alpha":
-            alphas[known[stem]] = number(key, value)
-        elif kind in _FACTORS:
-            found.setdefault(known[stem], {})[_FACTORS[kind]] = value
-        else:
-            algorithm = _OTHERS.get(kind)
-            what = f"this is a {algorithm} file" if algorithm else f"the key {key!r} is unknown"
-            raise LoraFileError(f"{what}; only LoRA factors lora_down and lora_up can be read")
-    return pair(found, alphas)
 
 
 def _inner(kind: str, rest: str) -> str:

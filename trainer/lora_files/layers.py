@@ -116,24 +116,23 @@ def pair(found: Mapping[str, dict[str, Tensor]], alphas: Mapping[str, float]) ->
     layers: Layers = {}
     for name, factors in found.items():
         if len(factors) != 2:
-            raise LoraFileError(
-                f"{name}: the file holds only its {next(iter(factors))} factor; save or download it again."
-            )
+            held = f"only its {next(iter(factors))} factor" if factors else "none of its factors"
+            raise LoraFileError(f"{name}: the file holds {held}; save or download it again.")
         _check_factors(name, factors["down"], factors["up"])
         layers[name] = LowRank(factors["down"], factors["up"], alphas.get(name, len(factors["down"])))
     return layers
 
 
 def number(key: str, value: Tensor) -> float:
-    """The one number that an alpha must be.
+    """The one number that an alpha or a mark must be.
 
     Raises:
         LoraFileError: it is another tensor, or infinite.
     """
     if value.numel() != 1 or value.is_complex():
-        raise LoraFileError(f"{key}: alpha must be one finite number, but its shape is {tuple(value.shape)}.")
+        raise LoraFileError(f"{key} must be one finite number, but its shape is {tuple(value.shape)}.")
     if not math.isfinite(float(value)):
-        raise LoraFileError(f"{key}: alpha must be one finite number, but got {float(value)}.")
+        raise LoraFileError(f"{key} must be one finite number, but got {float(value)}.")
     return float(value)
 
 

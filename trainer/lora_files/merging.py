@@ -44,7 +44,7 @@ def merged(base: BaseModel, loras: Sequence[MergedLora]) -> BaseModel:
     if not loras:
         return base
     models: dict[str, nn.Module] = {"unet": base.unet, **base.text_encoders}
-    known = skeleton.adaptable(models)
+    known = skeleton.adaptable(models) + skeleton.others(models)
     for lora in loras:
         try:
             for name, layer in formats.read(lora.file, base.kohya_names, known).items():
@@ -62,7 +62,7 @@ def problems(loras: Sequence[MergedLora], start: Path | None) -> Iterator[str]:
     named += [("lora.start", start)] if start is not None else []
     for field, path in named:
         try:
-            formats.detect(path)
+            formats.check(path)
         except LoraFileError as error:
             yield f"{field}: {error}"
 

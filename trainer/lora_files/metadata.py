@@ -12,6 +12,7 @@ from trainer.data.order import steps_per_epoch
 from trainer.lora_files.layers import LoraFileError as LoraFileError
 from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
+from trainer.plan_paths import KEY, without_folders
 from trainer.plans.data import DataPlan
 from trainer.plans.network import LoraPlan
 from trainer.training import optimisers, schedules
@@ -113,7 +114,7 @@ def metadata(
         "ss_seed": plan.seed,
         "ss_tag_frequency": json.dumps(_tag_frequency(dataset)),
         **data_facts(plan.data, dataset),
-        "lorasearch_plan": plan.model_dump_json(),
+        KEY: without_folders(plan).model_dump_json(),
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": f"{base.family.lora.architecture[base.prediction_type]}/lora",
         "modelspec.implementation": base.family.lora.implementation,

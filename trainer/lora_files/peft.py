@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from trainer.lora_files.layers import Layers, LoraFileError, LowRank, pair
+from trainer.lora_files import algorithms, file
+from trainer.lora_files.algorithms import Tensors
+from trainer.lora_files.layers import LoraFileError, LowRank
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_PREFIX = "base_model.model."
-_KEY = re.compile(re.escape(_PREFIX) + r"(?P<path>.+)\.lora_(?P<letter>[AB])\.weight")
+PREFIX = "base_model.model."
 _PLAIN = re.compile(r"[\w.]+")
 """Names of layers; a stranger's regular expression could take for ever."""
+_KINDS = ("LORA", "LOHA", "LOKR")
+_VARIANTS = (
+    "use_qalora",
+    "use_bdlora",
+    "arrow_config",
+    "alora_invocation_tokens",
+    "kasa_config",
+    "velora_config",
+    "monteclora_config",
+    "layer_replication",
+)
+"""Settings of ``peft.LoraConfig`` by which a layer adds something else than its tensors say."""
+_STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Beginnings that take a part out of the base model's weights."""
 _MOST_ALPHA = 1e9
 
 
@@ -28,12 +45,6 @@ def by_part(layers: Mapping[str, LowRank]) -> dict[str, dict[str, LowRank]]:
         part, _, path = name.partition(".")
         parts.setdefault(part, {})[path] = layer
     return parts
-
-
-def bare(layer: str) -> str:
-    """A bank layer without the ``text_model`` that depends on the version of transformers."""
-    part, _, path = layer.partition(".")
-    return f"{part}.{path.removeprefix('text_model.')}"
 
 
 def config(members: Mapping[str, LowRank]) -> dict[str, Any]:
@@ -52,16 +63,50 @@ def config(members: Mapping[str, LowRank]) -> dict[str, Any]:
     }
 
 
-def alpha(settings: Mapping[str, Any], path: str) -> float:
-    """A layer's alpha according to a ``peft.LoraConfig``.
+def scaled(layers: Mapping[str, Tensors], parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Tensors]:
+    """Layers with the alphas that PEFT's settings give them, so that alpha / rank is what PEFT multiplies by.
+
+    Args:
+        layers: tensors by layer, ``<part>.<path>``.
+        parts: settings of each part; layers of other parts stay as they are.
 
     Raises:
-        LoraFileError: the adapter is none of plain LoRA.
+        LoraFileError: the adapter is none of LoRA, LoHa and LoKr, or starts from weights that it does not hold.
     """
-    variants = [key for key in ("use_rslora", "use_dora") if settings.get(key)]
-    if variants or settings.get("peft_type", "LORA") != "LORA":
-        what = variants[0] if variants else f"peft_type {settings['peft_type']!r}"
-        raise LoraFileError(f"the adapter is made with {what}; only plain LoRA can be read")
+    found = dict(layers)
+    for name, tensors in layers.items():
+        part, _, path = name.partition(".")
+        if own := parts.get(part):
+            _check(own)
+            found[name] = _scaled(name, tensors, own, path)
+    return found
+
+
+def _scaled(name: str, tensors: Tensors, own: Mapping[str, Any], path: str) -> Tensors:
+    if own.get("use_dora") and "magnitude" not in tensors:
+        raise LoraFileError(f"{name}: its settings say use_dora, but it has no lora_magnitude_vector")
+    wanted, rank = _alpha(own, path), algorithms.rank(name, tensors)
+    if {"lokr_w1", "lokr_w2"} <= tensors.keys():
+        whole = wanted / max(1.0, _number("r", own.get("r")))
+        return {**tensors, "lokr_w1": tensors["lokr_w1"].float() * whole}
+    return {**tensors, "alpha": torch.tensor(wanted * (math.sqrt(rank) if own.get("use_rslora") else 1.0))}
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    """Whether the weights alone say what the adapter does, as LoRA, LoHa or LoKr."""
+    start = str(settings.get("init_lora_weights"))
+    odd = [name for name in _VARIANTS if settings.get(name)]
+    if settings.get("peft_type", "LORA") not in _KINDS:
+        odd.append(f"peft_type {str(settings['peft_type'])[:40]!r}")
+    if start.startswith(_STARTS):
+        odd.append(f"init_lora_weights {start[:40]!r}, which changes the base model")
+    if odd:
+        raise LoraFileError(
+            f"the adapter is made with {', '.join(odd)}; only LoRA, LoHa and LoKr can be read"
+        )
+
+
+def _alpha(settings: Mapping[str, Any], path: str) -> float:
     special = settings.get("alpha_pattern") or {}
     if not isinstance(special, dict):
         raise LoraFileError("alpha_pattern must be a table of layers and their alphas")
@@ -71,9 +116,11 @@ def alpha(settings: Mapping[str, Any], path: str) -> float:
             raise LoraFileError(
                 f"alpha_pattern names {pattern[:80]!r}, which is an expression; only names of layers can be read"
             )
-        if path == plain or (not pattern.startswith("^") and path.endswith(f".{plain}")):
+        ours, theirs = path.removeprefix("text_model."), plain.removeprefix("text_model.")
+        if ours == theirs or (not pattern.startswith("^") and ours.endswith(f".{theirs}")):
             return _number(f"alpha_pattern of {pattern!r}", value)
-    return _number("lora_alpha", settings.get("lora_alpha"))
+    name = "lora_alpha" if "lora_alpha" in settings else "alpha"
+    return _number(name, settings.get(name))
 
 
 def settings(text: str) -> dict[str, Any]:
@@ -103,8 +150,8 @@ def write(layers: Mapping[str, LowRank]) -> dict[str, tuple[dict[str, Tensor], s
     for part, members in by_part(layers).items():
         tensors: dict[str, Tensor] = {}
         for path, layer in members.items():
-            tensors[f"{_PREFIX}{path}.lora_A.weight"] = layer.down
-            tensors[f"{_PREFIX}{path}.lora_B.weight"] = layer.up
+            tensors[f"{PREFIX}{path}.lora_A.weight"] = layer.down
+            tensors[f"{PREFIX}{path}.lora_B.weight"] = layer.up
         settings = {
             "peft_type": "LORA",
             "inference_mode": True,
@@ -115,35 +162,23 @@ def write(layers: Mapping[str, LowRank]) -> dict[str, tuple[dict[str, Tensor], s
     return found
 
 
-def read(parts: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]], known: Iterable[str]) -> Layers:
-    """The inverse of ``write``.
-
-    Args:
-        parts: tensors and configuration of each part.
-        known: the bank's layer names.
+def read(root: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """All tensors of a folder, their keys beginning with the part, and the settings of each part.
 
     Raises:
-        LoraFileError: a key is unknown, or names a layer that the base model lacks.
+        LoraFileError: a file is missing or is none of PEFT's.
     """
-    wanted = {bare(layer): layer for layer in known}
-    found: dict[str, dict[str, Tensor]] = {}
-    alphas: dict[str, float] = {}
-    for part, (tensors, settings) in parts.items():
-        for key, value in tensors.items():
-            match = _KEY.fullmatch(key)
-            if match is None:
-                raise LoraFileError(f"{part}: the key {key!r} is none of PEFT's LoRA; only LoRA can be read")
-            layer = wanted.get(bare(f"{part}.{match['path']}"))
-            if layer is None:
-                raise LoraFileError(
-                    f"the base model has no layer '{part}.{match['path']}'; was the LoRA made for another base?"
-                )
-            found.setdefault(layer, {})["down" if match["letter"] == "A" else "up"] = value
-            alphas[layer] = alpha(settings, match["path"])
-    return pair(found, alphas)
+    tensors: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for part, folder in folders(root).items():
+        parts[part] = settings((folder / CONFIG).read_text(encoding="utf-8"))
+        for key, value in file.read(folder / WEIGHTS).tensors.items():
+            tensors[f"{part}.{key.removeprefix(PREFIX)}"] = value
+    return tensors, parts
 
 
 def folders(root: Path) -> dict[str, Path]:
-    """The model folders of a PEFT LoRA: its sub-folders by name, or itself as the U-Net's."""
+    """The model folders of a PEFT LoRA: its sub-folders by name, or itself as what its name says, else the U-Net's."""
     found = {child.name: child for child in sorted(root.iterdir()) if (child / CONFIG).is_file()}
-    return found or ({"unet": root} if (root / CONFIG).is_file() else {})
+    part = root.name if root.name.startswith("text_encoder") else "unet"
+    return found or ({part: root} if (root / CONFIG).is_file() else {})

@@ -9,6 +9,7 @@ from trainer.lora_files import file, metadata
 from trainer.lora_files.kohya import Names
 from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
+from trainer.plan_paths import KEY
 from trainer.plans.compute import Precision
 from trainer.training.pack import Pack
 from trainer.training.run import shape_of
@@ -30,7 +31,7 @@ def load_lora(path: Path, bank: AdapterBank, slot: int, names: Names) -> Trainin
         LoraFileError: the file is missing, or is of another base model.
     """
     lora = file.read(path)
-    plan = TrainingPlan.model_validate_json(lora.metadata["lorasearch_plan"])
+    plan = TrainingPlan.model_validate_json(lora.metadata[KEY])
     bank.open(slot, shape_of(plan), 0)
     file.load_slot(bank, slot, lora.tensors, names)
     return plan

@@ -12,6 +12,7 @@ from search.trial import Reason
 from studies.report.choice import explained
 from studies.sd_scripts.importing import read as read_configuration
 from studies.selection import document
+from studies.spec.study_file import StudySpec
 from tests.studies.cli.conftest import Run
 from tests.studies.invented import Invented, invent
 from trainer.adapters.bank import Shape
@@ -20,6 +21,7 @@ from trainer.bases.base_model import BaseModel
 from trainer.lora_files import file, formats, kohya
 from trainer.lora_files.layers import from_state
 from trainer.plan import TrainingPlan
+from trainer.plan_paths import without_folders
 
 
 def test_copies_into_a_folder_under_the_studys_name(finished: Invented, tmp_path: Path, run: Run) -> None:
@@ -110,14 +112,60 @@ def test_other_formats_hold_the_same_lora(layout: str, with_lora: Any, tmp_path:
     assert code == 0, err
     target = tmp_path / ("mine" if layout == "peft" else "mine.safetensors")
     assert f"Copied to {target}" in out
-    assert formats.detect(target) == layout
     found = formats.read(target, base.kohya_names, layers)
     assert found.keys() == layers.keys()
     for name, layer in layers.items():
-        assert found[name].alpha == 1.0
+        assert found[name].alpha == (1.0 if layout == "peft" else 2.0), (
+            "diffusers' format has no place for it"
+        )
         assert found[name].down.dtype == torch.float16
         assert torch.equal(found[name].down, layer.down.half())
     assert run("export", finished.workspace.root, tmp_path, "--name", "mine", "--format", layout)[0] == 0
+
+
+@pytest.mark.parametrize("layout", ["kohya", "diffusers", "peft"])
+def test_no_file_tells_folders(layout: str, with_lora: Any, tmp_path: Path, run: Run) -> None:
+    finished = with_lora[0]
+    assert "/" in file.read_metadata(finished.workspace.best)["lorasearch_plan"], "as older versions wrote it"
+    assert run("export", finished.workspace.root, tmp_path, "--name", "mine", "--format", layout)[0] == 0
+    (first, *_) = sorted(tmp_path.rglob("*.safetensors"))
+    facts, before = file.read_metadata(first), file.read(finished.workspace.best)
+    plan = json.loads(facts["lorasearch_plan"])
+    assert plan["base"]["path"] == "micro-sdxl"
+    assert "/" not in facts["lorasearch_plan"]
+    assert facts["ss_output_name"] == "x"
+    if layout == "kohya":
+        after = file.read(first)
+        assert facts["sshs_model_hash"] == before.metadata["sshs_model_hash"]
+        assert after.tensors.keys() == before.tensors.keys()
+        assert all(torch.equal(after.tensors[key], value) for key, value in before.tensors.items())
+
+
+def test_who_cannot_read_the_file_is_said(with_lora: Any, tmp_path: Path, run: Run) -> None:
+    finished, base, layers = with_lora
+    ask = ("export", finished.workspace.root, tmp_path, "--name")
+    assert "read by" not in run(*ask, "lora")[1]
+    plan = json.loads(file.read_metadata(finished.workspace.best)["lorasearch_plan"])
+    plan["lora"] = {"algorithm": "loha"}
+    facts = {"lorasearch_plan": json.dumps(plan)}
+    file.write(finished.workspace.best, kohya.write(layers, base.kohya_names), facts, "fp16")
+    assert "loha is not read by diffusers: the file has no effect there." in run(*ask, "loha")[1]
+
+
+def test_a_file_without_folders_is_converted_by_the_studys(
+    with_lora: Any, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished, base, layers = with_lora
+    facts = file.read_metadata(finished.workspace.best)
+    plan = TrainingPlan.model_validate_json(facts["lorasearch_plan"])
+    named = {"lorasearch_plan": without_folders(plan).model_dump_json()}
+    file.write(finished.workspace.best, kohya.write(layers, base.kohya_names), named, "fp16")
+    ask = ("export", finished.workspace.root, tmp_path, "--format", "diffusers")
+    code, _, err = run(*ask)
+    assert code == 2
+    assert "micro-sdxl" in err, "the study names another base"
+    monkeypatch.setattr(StudySpec, "shared_plan", plan)
+    assert run(*ask)[0] == 0
 
 
 def test_a_changed_folder_is_overwritten_only_by_force(with_lora: Any, tmp_path: Path, run: Run) -> None:

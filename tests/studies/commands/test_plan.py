@@ -52,6 +52,14 @@ def test_an_optimiser_that_adapts_is_told_beside_a_searched_rate(small_study) ->
     assert note.startswith("prodigy finds its own learning rate")
 
 
+def test_programs_that_cannot_read_an_algorithms_files_are_told(small_study) -> None:
+    path = small_study()
+    searched = '"lora.algorithm" = { choices = ["lora", "glora"] }\n"lora.rank"'
+    path.write_text(path.read_text().replace('"lora.rank"', searched))
+    told = [note for note in forecast(*examine(path), measure=False).notes if "glora" in note]
+    assert told == ["glora is not read by A1111, diffusers: the file has no effect there."]
+
+
 def test_what_judging_is_lowered_to_is_told(small_study) -> None:
     path = small_study()
     path.write_text(path.read_text().replace("steps = 3\n", "steps = 9\n"))

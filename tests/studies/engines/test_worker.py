@@ -12,7 +12,8 @@ from studies.engines.inline import open_worker
 from studies.study import beginning
 from studies.study.exam import Exam
 from tests.trainer.driving import relative_difference
-from trainer.lora_files import file, kohya
+from trainer.lora_files import file
+from trainer.lora_files.content import gather, plain
 from trainer.lora_files.layers import slot_state
 
 RECIPE = {
@@ -43,7 +44,7 @@ def test_file_and_card_are_of_the_moving_average_and_training_goes_on_with_the_r
     pack = worker._pack
     bank, slot = pack.bank, pack.runs[0].slot
     tensors = file.read(opened.workspace.lora(0, 1)).tensors
-    layers = kohya.read(tensors, pack.base.kohya_names.layers(bank.layers))
+    layers = plain(gather(tensors, pack.base.kohya_names, bank.layers))
     saved = slot_state(layers, bank.state(slot), bank.scales(slot))
     with pack.shown([0]):
         assert relative_difference(saved, bank.state(slot)) < 1e-3

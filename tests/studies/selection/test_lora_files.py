@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,9 +12,8 @@ from safetensors.torch import save_file
 from studies.selection.base_outline import Outline, outline
 from studies.selection.lora_files import examined, fitting
 from studies.selection.lora_slots import fill, shape
-from trainer.adapters.bank import AdapterBank
 from trainer.adapters.wrapping import bank_for
-from trainer.bases import base_model, find
+from trainer.bases import find
 from trainer.bases.base_model import BaseModel
 from trainer.plans.base import BasePlan
 
@@ -58,7 +55,7 @@ def test_a_missing_file_a_pickle_and_a_base_model_are_told(
 def test_a_lora_of_another_family_is_called_by_its_name(tmp_path: Path, base: Outline) -> None:
     stem = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
     found = told(kohya(tmp_path / "xl.safetensors", stem, 2048, 640), base)
-    assert "was the LoRA made for another base?" in found
+    assert "2 of its 2 keys name no layer of the base model" in found
     assert "made for SDXL, but --base is SD 1.x" in found and "?." not in found
     text = kohya(tmp_path / "te2.safetensors", "lora_te2_text_model_encoder_layers_0_self_attn_q_proj", 8, 8)
     assert "made for SDXL" in told(text, base)
@@ -73,9 +70,15 @@ def test_a_layer_of_another_width_does_not_fit(tmp_path: Path, base: Outline) ->
     outputs, inputs = base.shapes[name]
     stem = base.names.stem(name)
     layers, found = examined(kohya(tmp_path / "fits.safetensors", stem, inputs, outputs), base)
-    assert found is None and layers is not None and list(layers) == [name]
+    assert found is None and layers is not None and list(layers.layers) == [name]
     found = told(kohya(tmp_path / "wide.safetensors", stem, inputs * 2, outputs), base)
     assert f"goes from {inputs * 2} to {outputs} values" in found
+
+
+def test_low_rank_factors_do_not_fit_a_norm(tmp_path: Path, base: Outline) -> None:
+    name = next(n for n, size in base.shapes.items() if len(size) == 1 and n.startswith("unet."))
+    path = kohya(tmp_path / "norm.safetensors", base.names.stem(name), 1, base.shapes[name][0])
+    assert "another base" in told(path, base)
 
 
 def test_a_pointwise_factor_does_not_fit_a_3x3_convolution(tmp_path: Path, base: Outline) -> None:
@@ -89,12 +92,12 @@ def test_a_slot_has_room_for_the_largest_rank_of_each_kind(tmp_path: Path, base:
     conv = next(n for n in base.shapes if n.endswith("resnets.0.conv1"))
     outputs, inputs = base.shapes[conv][:2]
     path = kohya(tmp_path / "conv.safetensors", base.names.stem(conv), inputs, outputs, rank=5, kernel=3)
-    made = shape(fitting(path, base), base)
+    made = shape(fitting(path, base).low_rank, base)
     assert (made.rank, made.conv_rank, made.prefixes) == (1, 5, ("unet",))
-    pointwise = next(n for n in base.in_blocks if n.endswith("time_emb_proj"))
+    pointwise = next(n for n in base.beside if n.endswith("time_emb_proj"))
     outputs, inputs = base.shapes[pointwise]
     path = kohya(tmp_path / "time.safetensors", base.names.stem(pointwise), inputs, outputs, rank=3)
-    made = shape(fitting(path, base), base)
+    made = shape(fitting(path, base).low_rank, base)
     assert (made.rank, made.conv_rank) == (3, 1), "such layers have a LoRA only beside 3x3 ones"
 
 
@@ -112,7 +115,7 @@ def test_a_lora_on_sdxls_second_text_encoder_alone_fills_its_layers_only(
     bank = bank_for(load_base(micro_sdxl), 1)
     layers = fitting(path, drawn)
     fill(bank, 0, layers, drawn)
-    assert shape(layers, drawn).prefixes == ("text_encoder_2", "text_encoder"), (
+    assert shape(layers.low_rank, drawn).prefixes == ("text_encoder_2", "text_encoder"), (
         "so that prompts are read anew"
     )
     state = bank.state(0)
@@ -121,87 +124,7 @@ def test_a_lora_on_sdxls_second_text_encoder_alone_fills_its_layers_only(
     assert not any(value.any() for key, value in state.items() if not key.startswith(name))
 
 
-MADE: dict[str, tuple[str, dict[str, object]]] = {
-    "LoHa": ("loha.LohaModule", {"lora_dim": 3, "alpha": 1.5}),
-    "LoKr": ("lokr.LokrModule", {"lora_dim": 2, "alpha": 2.0, "factor": 4}),
-    "DoRA": ("locon.LoConModule", {"lora_dim": 4, "alpha": 2.0, "weight_decompose": True}),
-    "GLoRA": ("glora.GLoRAModule", {"lora_dim": 2, "alpha": 1.0}),
-    "IA3": ("ia3.IA3Module", {}),
-    "OFT": ("diag_oft.DiagOFTModule", {"lora_dim": 4}),
-}
-"""LyCORIS' class and its arguments."""
 LAYER = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
-
-
-@pytest.fixture(scope="module")
-def banked(assets: Path) -> tuple[BaseModel, AdapterBank]:
-    loaded = base_model.load(assets / "micro-sd")
-    return loaded, bank_for(loaded, 2)
-
-
-@pytest.mark.parametrize("name", MADE)
-def test_files_that_only_lycoris_reads_do_what_the_librarys_own_module_does(
-    name: str, tmp_path: Path, base: Outline, banked: tuple[BaseModel, AdapterBank]
-) -> None:
-    micro, bank = banked
-    inner = bank.frozen(LAYER)
-    plain = torch.nn.Linear(inner.in_features, inner.out_features, bias=inner.bias is not None)
-    plain.load_state_dict({key: value.float() for key, value in inner.state_dict().items()})
-    module = drawn(name, plain)
-    path = tmp_path / "odd.safetensors"
-    stem = base.names.stem(LAYER)
-    held = {f"{stem}.{key}": value.contiguous() for key, value in stored(module).items()}
-    save_file(held, path)
-
-    layers, problem = examined(path, base)
-    assert problem is None and layers is not None and len(layers) == 1
-    x = torch.randn(2, 5, inner.in_features, generator=torch.Generator().manual_seed(1))
-    weight = module.get_merged_weight(1.0, plain.weight.shape)[0]
-    wanted = torch.nn.functional.linear(x, weight, plain.bias)
-    fill(bank, 1, layers, base)
-    with torch.no_grad(), bank.rows([1, None]):
-        found = micro.unet.get_submodule(LAYER.removeprefix("unet."))(x)
-    bank.close(1)
-    assert not torch.allclose(wanted[0], plain(x)[0], atol=1e-3), "the file changes something"
-    assert torch.allclose(found[0], wanted[0], atol=1e-5)
-    assert torch.allclose(found[1], plain(x)[1], atol=1e-5)
-
-
-def test_whole_differences_are_added_to_weight_and_bias(
-    tmp_path: Path, base: Outline, banked: tuple[BaseModel, AdapterBank]
-) -> None:
-    micro, bank = banked
-    layer = LAYER.replace("to_q", "to_out.0")
-    inner = bank.frozen(layer)
-    held = {"diff": torch.randn_like(inner.weight) / 9, "diff_b": torch.randn_like(inner.bias)}
-    path = tmp_path / "full.safetensors"
-    save_file({f"{base.names.stem(layer)}.{name}": value for name, value in held.items()}, path)
-    fill(bank, 0, fitting(path, base), base)
-    x = torch.randn(1, 5, inner.in_features)
-    with torch.no_grad(), bank.rows([0]):
-        found = micro.unet.get_submodule(layer.removeprefix("unet."))(x)
-    bank.close(0)
-    wanted = torch.nn.functional.linear(x, inner.weight + held["diff"], inner.bias + held["diff_b"])
-    assert torch.allclose(found, wanted, atol=1e-5)
-
-
-def drawn(name: str, inner: torch.nn.Linear) -> Any:
-    """LyCORIS' module of a layer with drawn weights."""
-    place, arguments = MADE[name]
-    file, _, kind = place.partition(".")
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        found = getattr(import_module(f"lycoris.modules.{file}"), kind)("", inner, **arguments)
-        for parameter in found.parameters():
-            if parameter.requires_grad:
-                parameter.data += 0.1 * torch.randn_like(parameter)
-    return found
-
-
-def stored(module: Any) -> dict[str, torch.Tensor]:
-    """What the library writes for a module."""
-    own = module.custom_state_dict()
-    return {key: torch.as_tensor(value).detach() for key, value in (own or module.state_dict()).items()}
 
 
 def test_lycoris_factors_of_another_base_are_told(tmp_path: Path, base: Outline) -> None:

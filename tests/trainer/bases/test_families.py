@@ -29,7 +29,7 @@ from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.lora_files import file as lora_file
-from trainer.lora_files import formats
+from trainer.lora_files import formats, spelling
 from trainer.lora_files.kohya import Names
 from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
@@ -88,7 +88,8 @@ def test_every_lora_layer_has_its_own_kohya_key(family: str, full: dict[str, dic
     layers = skeleton.adaptable(full[family])
     stems = [names.stem(layer) for layer in layers]
     assert len(set(stems)) == len(stems)
-    assert all(names.layers(layers)[stem] == layer for stem, layer in zip(stems, layers, strict=True))
+    spelled = spelling.layers(names, layers)
+    assert [spelled[stem] for stem in stems] == list(layers)
 
 
 @pytest.mark.parametrize("family", MODULES)
@@ -110,6 +111,23 @@ def test_convolution_blocks_have_as_many_layers_as_known_and_each_its_own_kohya_
     adaptable = skeleton.adaptable(full[family])
     assert len({names.stem(layer) for layer in adaptable}) == len(adaptable)
     assert len(adaptable) == sum(MODULES[family].values()) + len(layers)
+
+
+@pytest.mark.parametrize("family", PARAMETERS)
+def test_files_of_others_may_hold_every_layer_with_weights_but_embeddings(
+    family: str, full: dict[str, dict[str, nn.Module]]
+) -> None:
+    held = {
+        f"{part}.{name}"
+        for part, model in full[family].items()
+        for name, module in model.named_modules()
+        if dict(module.named_parameters(recurse=False)) and not isinstance(module, nn.Embedding)
+    }
+    readable = skeleton.readable(full[family])
+    assert set(readable) == held
+    assert len(readable) == len(set(readable))
+    first = {"unet.conv_in", "unet.conv_out", "unet.time_embedding.linear_1", "unet.time_embedding.linear_2"}
+    assert first <= set(skeleton.others(full[family]))
 
 
 def test_sdxl_keys_are_those_of_stabilitys_blocks(full: dict[str, dict[str, nn.Module]]) -> None:

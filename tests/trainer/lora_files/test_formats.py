@@ -19,6 +19,7 @@ from trainer.bases.base_model import BaseModel
 from trainer.bases.families import FAMILIES
 from trainer.lora_files import file as lora_file
 from trainer.lora_files import formats, kohya, layers
+from trainer.lora_files.content import gather, plain
 from trainer.lora_files.formats import Format
 from trainer.lora_files.layers import Layers, LoraFileError, LowRank
 
@@ -71,11 +72,12 @@ def test_reading_back_gives_the_slot_again(
 ) -> None:
     chosen = cases[name]
     path = chosen.write(tmp_path, layout)
-    assert formats.detect(path) == layout
+    formats.check(path)
     state = chosen.bank.state(0)
     found = layers.slot_state(chosen.read(path), state, chosen.bank.scales(0))
     assert found.keys() == state.keys()
-    assert all(torch.equal(found[key], state[key]) for key in state)
+    for key in state:
+        torch.testing.assert_close(found[key], state[key], rtol=1e-6 if layout == "diffusers" else 0, atol=0)
 
 
 @torch.no_grad()
@@ -199,8 +201,8 @@ def test_convolutions_are_written_so_that_diffusers_applies_them(
     assert back.keys() == only.layers.keys()
     for layer, factors in only.layers.items():
         assert torch.equal(back[layer].down, factors.down)
-        assert torch.equal(back[layer].up, factors.up)
-        assert back[layer].alpha == 1.5
+        torch.testing.assert_close(back[layer].up * back[layer].scale, factors.up * 0.5)
+        assert back[layer].alpha == (1.5 if layout == "kohya" else 3)
     if layout == "kohya" and name == "sdxl":
         stems = {key.partition(".")[0] for key in lora_file.names(file)}
         assert {"lora_unet_input_blocks_1_0_in_layers_2", "lora_unet_output_blocks_2_2_conv"} <= stems
@@ -222,7 +224,9 @@ def test_ranks_and_alphas_may_differ_between_layers(
         name: layer.rank for name, layer in mixed.layers.items()
     }
     alphas = {name: layer.alpha for name, layer in found.items()}
-    if layout == "kohya":
+    if layout == "diffusers":
+        assert alphas == {name: layer.rank for name, layer in mixed.layers.items()}
+    elif layout == "kohya":
         assert len({alpha for name, alpha in alphas.items() if name.startswith("unet.")}) == 1
     else:
         assert alphas == {name: pytest.approx(layer.alpha) for name, layer in mixed.layers.items()}
@@ -244,13 +248,11 @@ def test_sdxl_files_with_diffusers_block_names_are_read_too(cases: dict[str, Cas
     chosen = cases["sdxl"]
     unet = {name: layer for name, layer in chosen.layers.items() if name.startswith("unet.")}
     tensors = kohya.write(unet, kohya.Names(FAMILIES["sd1"]))
-    found = kohya.read(tensors, chosen.base.kohya_names.layers(chosen.bank.layers))
+    found = plain(gather(tensors, chosen.base.kohya_names, chosen.bank.layers))
     assert found.keys() == unet.keys()
 
 
 def test_older_diffusers_files_are_read(cases: dict[str, Case]) -> None:
-    from trainer.lora_files import diffusers
-
     chosen = cases["sd1"]
     place = "mid_block.attentions.0.transformer_blocks.0.attn1"
     text = "encoder.layers.0.self_attn"
@@ -266,7 +268,7 @@ def test_older_diffusers_files_are_read(cases: dict[str, Case]) -> None:
         f"text_encoder.text_model.{text}.to_out_lora.down.weight": down,
         f"text_encoder.text_model.{text}.to_out_lora.up.weight": up,
     }
-    found = diffusers.read(tensors, {}, chosen.bank.layers)
+    found = plain(gather(tensors, chosen.base.kohya_names, chosen.bank.layers))
     assert {name: layer.alpha for name, layer in found.items()} == {
         f"unet.{place}.to_out.0": 2,
         f"unet.{place}.to_q": 5,
@@ -278,13 +280,15 @@ def test_older_diffusers_files_are_read(cases: dict[str, Case]) -> None:
 @pytest.mark.parametrize(
     ("tensors", "told"),
     [
-        ({"lora_unet_x.lora_up.weight": (1, 1)}, "has no layer 'lora_unet_x'"),
-        ({"lora_unet_mid_block_attentions_0_proj_in.hada_w1_a": (1, 1)}, "this is a LoHa file"),
-        ({"lora_unet_mid_block_attentions_0_proj_in.lokr_w1": (1, 1)}, "this is a LoKr file"),
-        ({"lora_unet_mid_block_attentions_0_proj_in.dora_scale": (1, 1)}, "this is a DoRA file"),
-        ({"lora_unet_mid_block_attentions_0_proj_in.strange": (1, 1)}, "strange' is unknown"),
+        (
+            {"lora_unet_x.lora_up.weight": (1, 1)},
+            r"1 of its 1 keys name no layer of the base model \('lora_unet_x",
+        ),
+        ({"lora_unet_mid_block_attentions_0_proj_in.hada_w1_a": (1, 1)}, "proj_in holds LoHa; only LoRA"),
+        ({"lora_unet_mid_block_attentions_0_proj_in.lokr_w1": (1, 1)}, "proj_in holds LoKr; only LoRA"),
+        ({"lora_unet_mid_block_attentions_0_proj_in.dora_scale": (1, 1)}, "proj_in holds DoRA; only LoRA"),
         ({"lora_unet_mid_block_attentions_0_proj_in.lora_up.weight": (1, 1)}, "only its up factor"),
-        ({"unet.x.lora_A.weight": (1, 1)}, "has no layer 'unet.x'"),
+        ({"unet.x.lora_A.weight": (1, 1)}, "name no layer of the base model"),
         ({"base_model.model.x.lora_A.weight": (1, 1)}, "name the folder that holds adapter_config.json"),
         ({"conv.weight": (1, 1)}, "no keys of a LoRA"),
     ],
@@ -312,12 +316,22 @@ def test_a_lora_of_another_width_is_told(cases: dict[str, Case]) -> None:
         layers.slot_state(wrong, chosen.bank.state(0), chosen.bank.scales(0))
 
 
-@pytest.mark.parametrize("change", [{"use_rslora": True}, {"use_dora": True}, {"peft_type": "LOHA"}])
-def test_variants_of_peft_are_refused(change: dict[str, Any], cases: dict[str, Case], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"use_dora": True}, "say use_dora, but it has no lora_magnitude_vector"),
+        ({"peft_type": "VERA"}, "made with peft_type 'VERA'; only LoRA, LoHa and LoKr can be read"),
+        ({"use_qalora": True}, "made with use_qalora"),
+        ({"init_lora_weights": "pissa_niter_4"}, "'pissa_niter_4', which changes the base model"),
+    ],
+)
+def test_variants_of_peft_whose_weights_do_not_say_all_are_refused(
+    change: dict[str, Any], told: str, cases: dict[str, Case], tmp_path: Path
+) -> None:
     path = cases["sd1"].write(tmp_path, "peft")
     config = path / "unet" / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
-    with pytest.raises(LoraFileError, match="only plain LoRA can be read"):
+    with pytest.raises(LoraFileError, match=told):
         cases["sd1"].read(path)
 
 
