@@ -1,4 +1,4 @@
-"""Made-up input for everything that strangers write: study files, captions, LoRA files, configurations of sd-scripts.
+"""Made-up input for everything that strangers write: study files, captions, LoRA files, configurations of all trainers.
 
 Whatever is in them, reading ends in a result or in one of the project's own errors; any other exception is a finding.
 Cases come from hypothesis, by a seed that is printed, so that a run can be repeated.
@@ -16,8 +16,9 @@ import re
 import sys
 import tempfile
 import time
+import tomllib
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ from evaluation.encoders import EncoderError
 from search.space import SpaceError
 from search.storage import StorageError
 from studies.commands import survey
+from studies.dialects import files
 from studies.errors import StudyError
 from studies.report import explanation, notes, usage
 from studies.sd_scripts import importing, study_file
@@ -392,11 +394,69 @@ def _sd_scripts(folder: Path) -> Target:
     return Target(st.tuples(configs, st.none() | _mutated_toml([_DATASET], keys)), look)
 
 
+# Configurations of other trainers -------------------------------------------------------------------------------------
+
+_CONFIGURATIONS = LIBRARY.parents[1] / "tests" / "studies" / "sd_scripts" / "configurations"
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where every value of a nested table stands."""
+    entries = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, entry in entries:
+        yield (*path, key)
+        yield from _places(entry, (*path, key))
+
+
+@st.composite
+def _mutated_table(draw: st.DrawFn, tables: Sequence[dict[str, Any]]) -> bytes:
+    """A table with some of its values replaced, or lost, as JSON."""
+    table = json.loads(json.dumps(draw(st.sampled_from(tables))))
+    for _ in range(draw(st.integers(1, 3))):
+        *inner, last = draw(st.sampled_from(list(_places(table)) or [("x",)]))
+        place = table
+        for key in inner:
+            place = place[key]
+        if draw(st.integers(0, 4)):
+            place[last] = draw(_json)
+        elif len(table) > 1:
+            del place[last]
+    return json.dumps(table).encode()
+
+
+def _other_trainers(folder: Path) -> Target:
+    marks = {"@BASE@": ASSETS / "micro-sd", "@TRAIN@": ASSETS / "demo", "@HERE@": folder}
+    marks["@CAT@"] = next((ASSETS / "demo").glob("*_*"))
+    texts: list[tuple[str, str]] = []
+    for listed in sorted(_CONFIGURATIONS.glob("*.toml")):
+        told = tomllib.loads(listed.read_text())
+        for case in told["case"]:
+            text = str(case["text"])
+            for mark, value in marks.items():
+                text = text.replace(mark, str(value))
+            texts.append((case.get("suffix", told["suffix"]), text))
+    tables = [files.table(text, f"config{suffix}") for suffix, text in texts]
+
+    def look(case: tuple[str, bytes]) -> None:
+        path = folder / f"config{case[0]}"
+        path.write_bytes(case[1])
+        recipe = importing.read(path)
+        listed = "c.json" if recipe.images.concepts is not None else None
+        parse(study_file.text(recipe, path.name, listed), folder, "out.toml")
+
+    changed = st.sampled_from(texts).flatmap(
+        lambda text: st.tuples(st.just(text[0]), _mutated_bytes(text[1].encode()))
+    )
+    return Target(st.tuples(st.just(".json"), _mutated_table(tables)) | changed, look)
+
+
 TARGETS: dict[str, Callable[[Path], Target]] = {
     "study files": _study_files,
     "captions": _captions,
     "LoRA headers": _lora_files,
     "sd-scripts": _sd_scripts,
+    "other trainers": _other_trainers,
 }
 
 

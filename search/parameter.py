@@ -144,7 +144,7 @@ def parse_parameter(table: Mapping[str, Any]) -> Parameter:
         return model.model_validate(rest)
     except ValidationError as error:
         problems = [problem for found in error.errors() for problem in _sentences(found, model)]
-        raise SpaceError(problems) from None
+        raise SpaceError(list(dict.fromkeys(problems))) from None
 
 
 def _kind(table: Mapping[str, Any]) -> str:
@@ -155,7 +155,8 @@ def _kind(table: Mapping[str, Any]) -> str:
 
 
 def _sentences(error: Any, model: type[BaseModel]) -> list[str]:
-    where = ".".join(str(part) for part in error["loc"][: 2 if error["loc"][:1] == ("when",) else 1])
+    depth = 2 if error["loc"][:1] == ("when",) else 1
+    where = ".".join(str(part) for part in error["loc"][:depth])
     match error["type"]:
         case "missing":
             return [f"{where} is missing"]
@@ -163,6 +164,8 @@ def _sentences(error: Any, model: type[BaseModel]) -> list[str]:
             return [f"unknown key {where!r}; choose among: {', '.join(model.model_fields)}, type"]
         case "value_error":
             return list(error["ctx"]["error"].problems)
+        case _ if len(error["loc"]) > depth + 1:  # pydantic tells each kind that a choice could have been
+            return [f"{where} must be finite numbers, texts, true or false, but got {error['input']!r}"]
         case _:
             return [f"{where}: {error['msg'][0].lower()}{error['msg'][1:]}, but got {error['input']!r}"]
 

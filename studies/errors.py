@@ -26,11 +26,16 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def quiet_imports() -> None:
+    """Silences what libraries log while they are imported; loads none of them."""
+    for name in ("bitsandbytes", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def quiet() -> None:
     """Silences warnings, advice and progress bars of the libraries that train and render."""
     warnings.filterwarnings("ignore")
-    for name in ("bitsandbytes", "huggingface_hub"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet_imports()
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()

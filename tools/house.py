@@ -26,6 +26,7 @@ UNMIRRORED = {
     "tests/bad_input/test_fuzz.py": "every reader, given arbitrary bytes",
     "tests/evaluation/test_families.py": "the judge on every family of base models",
     "tests/studies/engines/test_contract.py": "what every engine keeps",
+    "tests/studies/sd_scripts/test_configurations.py": "configurations of all trainers, each with its plan",
     "tests/studies/sd_scripts/test_bad_input.py": "import, given broken files",
     "tests/studies/sd_scripts/test_round_trip.py": "import of what export wrote",
     "tests/test_contributing.py": "the examples of CONTRIBUTING.md against the source",

@@ -30,17 +30,21 @@ def command(
     images: Path | None,
     force: bool,
 ) -> None:
-    """Turn a training configuration of sd-scripts or lora-scripts into a study file.
+    """Turn another trainer's configuration into a study file.
 
-    CONFIG is what sd-scripts takes as --config_file, DATASET what it takes as --dataset_config. The study tries
-    that recipe first and searches around it. Every key that could not be honoured is told, and stands at the top of
-    the study file. Relative paths are read from the current folder, then from CONFIG's.
+    CONFIG is what sd-scripts takes as --config_file or its command line, a preset of kohya_ss, lora-scripts (also
+    train.sh), LoRA_Easy_Training_Scripts, OneTrainer, ai-toolkit, SimpleTuner or musubi-tuner, or the command line of
+    a diffusers script; its keys tell which. DATASET is what sd-scripts and musubi-tuner take as --dataset_config, or
+    the list of OneTrainer's concepts or SimpleTuner's data backends. The study tries that recipe first and searches
+    around it. Every value that means something else here is told, and every key that could not be honoured; both stand
+    at the top of the study file. Relative paths are read from the current folder, then from CONFIG's.
 
     \b
     Examples:
       lorasearch import config.toml
       lorasearch import config.toml dataset.toml -o my-character.toml
       lorasearch import lora.toml --base ~/models/sd15.safetensors --images ./train/aki
+      lorasearch import preset.json --images ./train/aki
     """
     from studies.errors import StudyError
     from studies.sd_scripts import importing, study_file
@@ -54,6 +58,8 @@ def command(
     source = f"{config} and {dataset}" if dataset else str(config)
     text = study_file.text(recipe, source, listed.name if listed else None)
     _write(recipe, target, text, listed, force)
+    for line in recipe.converted:
+        tell(f"converted: {line}", err=True)
     for unmet in recipe.unmet:
         tell(f"not honoured: {unmet}", err=True)
     tell(f"Wrote {target}; `lorasearch check {target}` looks it over, `lorasearch run {target}` searches.")

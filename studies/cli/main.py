@@ -10,14 +10,14 @@ import sys
 
 import click
 
-from studies.errors import StudyError
+from studies.errors import StudyError, quiet_imports
 from studies.runner.signals import as_interrupts
 from studies.text.terminal import tell
 
 COMMANDS = {
     "doctor": "What this machine can do, and what is missing or in the way.",
     "init": "Look at images and captions, and write a study file that fits them.",
-    "import": "Turn a training configuration of sd-scripts into a study.",
+    "import": "Turn another trainer's configuration into a study.",
     "caption": "Write missing captions with an image-to-text model.",
     "check": "What is wrong with a study and its images, before anything starts.",
     "plan": "Steps, checkpoints, memory and time of a study, and what the guides advise.",
@@ -96,6 +96,7 @@ def main() -> None:
     """Runs the command line; trouble that a user can mend is told in sentences, with exit code 2."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    quiet_imports()
     as_interrupts()
     try:
         cli(standalone_mode=False)

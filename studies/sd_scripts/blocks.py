@@ -16,6 +16,8 @@ from studies.sd_scripts.settings import Settings
 Names = list[tuple[str, ...]]
 """The diffusers blocks of each number."""
 RATES = ("down_lr_weight", "mid_lr_weight", "up_lr_weight")
+_WHOLE = ("block_lr_weight", "block_dims", "block_alphas")
+"""Arguments with a number for every block."""
 _SIDES = {False: (12, 1, 12), True: (9, 3, 9)}
 """Numbers of input, middle and output blocks; True is SGM."""
 _ATTENDING = {False: ((0, 1, 2), (1, 2, 3)), True: ((1, 2), (0, 1))}
@@ -53,6 +55,13 @@ def _row(side: str, number: int, last: int, sgm: bool, convolutions: bool) -> tu
     if sampler and convolutions and block != last:
         found.append(f"{stem}.{side}samplers")
     return tuple(found)
+
+
+def counted(arguments: Mapping[str, str]) -> bool | None:
+    """Whether as many numbers are given as the SGM count has, not as diffusers' has; None if neither is told."""
+    given = {len(_list(arguments[key]) or []) for key in _WHOLE if key in arguments}
+    ways = [sgm for sgm in (False, True) if _total(sgm) in given]
+    return ways[0] if len(ways) == 1 else None
 
 
 def ranks(s: Settings, arguments: dict[str, str], sgm: bool, rank: int, alpha: float) -> None:
@@ -111,13 +120,17 @@ def _numbers(s: Settings, arguments: dict[str, str], key: str, sgm: bool) -> lis
     text = arguments.pop(key, "")
     if not text:
         return None
-    wanted, found = sum(_SIDES[sgm]) + 2 * sgm, _list(text)
+    wanted, found = _total(sgm), _list(text)
     if found is None or len(found) != wanted:
         s.problems.append(
             f"network_args: {key} must be {wanted} numbers for this base model, but got {text!r}."
         )
         return None
     return found
+
+
+def _total(sgm: bool) -> int:
+    return sum(_SIDES[sgm]) + 2 * sgm
 
 
 def _list(text: object) -> list[float] | None:

@@ -21,6 +21,8 @@ _RULES = {
     "caption_tag_dropout_rate": "tag_dropout",
 }
 """Keys that may differ between subsets -> what a concept calls them."""
+_CHANGING = ("shuffle_caption", "tag_dropout")
+"""Rules of a concept that change a caption from one presentation to the next."""
 _OWN = {"image_dir", "num_repeats", "class_tokens", "is_reg", "metadata_file", "conditioning_data_dir"}
 
 
@@ -32,16 +34,20 @@ class Subset:
     """Its place in the file."""
     values: Mapping[str, Any]
 
-    @property
-    def foreign(self) -> str | None:
-        """The key that makes it a subset of another kind than ours; None if it is of ours."""
-        return "conditioning_data_dir" if self.values.get("conditioning_data_dir") else None
+    def text(self, key: str) -> str:
+        """A text that it says; empty if it says none."""
+        value = self.values.get(key)
+        return value if isinstance(value, str) else ""
 
     @property
-    def metadata(self) -> str | None:
-        """The JSON file that holds its captions, if it is of the fine-tuning kind."""
-        text = self.values.get("metadata_file")
-        return text if isinstance(text, str) and text else None
+    def image_dir(self) -> str:
+        """Its images' folder; empty if it names none."""
+        return self.text("image_dir")
+
+    @property
+    def metadata(self) -> str:
+        """The JSON file that holds its captions, if it is of the fine-tuning kind; else empty."""
+        return self.text("metadata_file")
 
     @property
     def is_reg(self) -> bool:
@@ -58,6 +64,11 @@ class Images:
     regularised: bool
     concepts: list[dict[str, Any]] | None = None
     """A concepts list that must be written, where folders cannot say it."""
+
+    @property
+    def changes_captions(self) -> bool:
+        """Whether some images, not all of them alike, have their tags shuffled or dropped."""
+        return any(concept.get(rule) for concept in self.concepts or [] for rule in _CHANGING)
 
 
 def subsets(table: Mapping[str, Any], config: Mapping[str, Any], problems: list[str]) -> list[Subset]:
@@ -92,7 +103,7 @@ def _named(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def common(found: list[Subset], unmet: list[tuple[str, str]]) -> dict[str, Any]:
     """What all training subsets say alike; of what differs the first one's, and that is told."""
-    pictured = [subset for subset in found if not subset.foreign] or found
+    pictured = [subset for subset in found if subset.image_dir] or found
     train = [subset for subset in pictured if not subset.is_reg] or pictured
     keys = dict.fromkeys(key for subset in train for key in subset.values if key not in _OWN)
     values: dict[str, Any] = {}
@@ -101,7 +112,7 @@ def common(found: list[Subset], unmet: list[tuple[str, str]]) -> dict[str, Any]:
         alike = all(value == said[0] for value in said)
         if not alike and key in _RULES:
             continue
-        values[key] = next(value for value in said if value is not None)
+        values[key] = next((value for value in said if value is not None), None)
         if not alike:
             shown = ", ".join(f"{subset.name} {value}" for subset, value in zip(train, said, strict=True))
             unmet.append((key, f"must be the same for all subsets, {values[key]} is taken ({shown})"))
@@ -133,9 +144,10 @@ def of_subsets(s: Settings, found: list[Subset], folder: Path) -> Images:
     train, reg = ([x for x in usable if x.is_reg is kind] for kind in (False, True))
     if not train:
         if not s.problems:
-            s.problems.append("the data set file has no subset of training images that can be used.")
+            why = "".join(f"; {unmet}" for unmet in s.unmet)
+            s.problems.append(f"the data set file has no subset of training images that can be used{why}.")
         return Images(0, False)
-    places = {x.name: located(str(x.values["image_dir"]), folder) for x in usable}
+    places = {x.name: located(x.image_dir, folder) for x in usable}
     repeats = {x.name: _repeats(s, x) for x in usable}
     shown = sum(_count(s, x, places[x.name], folder) * repeats[x.name] for x in train)
     parent = _parent([places[x.name] for x in reg]) if _conventional(reg, places) else None
@@ -160,14 +172,16 @@ def of_subsets(s: Settings, found: list[Subset], folder: Path) -> Images:
 
 
 def _usable(s: Settings, subset: Subset, folder: Path) -> bool:
-    if key := subset.foreign:
-        s.refuse(f"{subset.name}.{key}", "not supported, the subset is left out")
+    if subset.text("conditioning_data_dir"):
+        images = "its images are trained on as a whole" if subset.image_dir else "the subset is left out"
+        s.refuse(f"{subset.name}.conditioning_data_dir", f"not supported, {images}")
+        if not subset.image_dir:
+            return False
+    if not subset.image_dir:
+        got = subset.values.get("image_dir")
+        s.problems.append(f"{subset.name}: image_dir must be a folder, but got {got!r}.")
         return False
-    text = subset.values.get("image_dir")
-    if not isinstance(text, str) or not text:
-        s.problems.append(f"{subset.name}: image_dir must be a folder, but got {text!r}.")
-        return False
-    place = located(text, folder)
+    place = located(subset.image_dir, folder)
     if not place.is_dir() or not image_files(place):
         found = "holds no image" if place.is_dir() else "does not exist"
         s.problems.append(f"{subset.name}: image_dir {place} {found}.")

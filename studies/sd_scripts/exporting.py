@@ -9,8 +9,8 @@ from typing import Any
 
 from studies.errors import StudyError
 from studies.sd_scripts.names import OPTIMISERS, PLAN
+from studies.sd_scripts.network import TRANSFORMERS, lycoris_word
 from studies.sd_scripts.optimiser import UNTOLD
-from studies.sd_scripts.recipe import TRANSFORMERS
 from studies.sd_scripts.settings import FIELDS
 from studies.sd_scripts.subsets import tables, text
 from studies.spec.toml import comment, section, value
@@ -173,7 +173,8 @@ def _network_arguments(w: _Writing) -> Iterator[tuple[str, Any]]:
         arguments = w.of("lora.algorithm_args") or {}
         if not arguments.keys() - {algorithm}:
             w.said.add("lora.algorithm_args")
-        yield from arguments.get(algorithm, {}).items()
+        for name, value in arguments.get(algorithm, {}).items():
+            yield lycoris_word(name), value
     for leaf in ("rank_dropout", "module_dropout"):
         if found := w.of(f"lora.{leaf}"):
             w.said.add(f"lora.{leaf}")

@@ -1,4 +1,4 @@
-"""From a configuration of sd-scripts to a recipe: a complete plan, and what could not be said in it."""
+"""From a trainer's configuration to a recipe: a complete plan, and what could not be said in it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from studies.dialects import files
+from studies.dialects import table as dialects
+from studies.dialects.translation import Translation, Unmet
 from studies.errors import StudyError
 from studies.sd_scripts import datasets, recipe
 from studies.sd_scripts.datasets import Images
+from studies.sd_scripts.network import network
 from studies.sd_scripts.optimiser import optimiser, rates, schedule
-from studies.sd_scripts.settings import FIELDS, Settings, Unmet
-from studies.spec.file_text import read_text, toml_table
+from studies.sd_scripts.settings import FIELDS, Settings, known_keys
+from studies.spec.file_text import read_text
 from studies.spec.plan_fields import build
 from trainer.plan import TrainingPlan
 
@@ -23,8 +27,8 @@ CONCEPTS = "concepts.json"
 """Stands for the concepts list until it is written."""
 _STEPS = 1600
 """``max_train_steps`` of sd-scripts where nothing is said."""
-_SKIPPED = {"metadata"}
-"""Sections of lora-scripts' presets that describe the preset itself."""
+_SHOWN = 6
+"""Keys that are named where none is understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Recipe:
     save: Mapping[str, Any]
     unmet: tuple[Unmet, ...]
     """Every key that could not be honoured."""
+    converted: tuple[str, ...] = ()
+    """Every value that means something else here, and what became of it."""
 
     @property
     def plan(self) -> TrainingPlan:
@@ -53,12 +59,12 @@ class Recipe:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A TOML file.
+    """What a configuration or a data set file says.
 
     Raises:
-        StudyError: it is missing or no TOML.
+        StudyError: it is missing, or not what it seems to be.
     """
-    return toml_table(read_text(path, "file", "import"), str(path))
+    return files.table(read_text(path, "file", "import"), str(path))
 
 
 def read(
@@ -67,7 +73,7 @@ def read(
     """The recipe of a configuration.
 
     Args:
-        config: with flat keys, or with sections of any name.
+        config: of any of the trainers in ``dialects.table``.
         dataset: its data set file; None takes the one that the configuration names, if it does.
         base: a base model that replaces the configuration's.
         images: an image folder that replaces the configuration's.
@@ -75,66 +81,75 @@ def read(
     Raises:
         StudyError: with everything that is wrong or cannot work.
     """
-    table = load(config)
-    tables = (
-        {"general": table.pop("general", {}), "datasets": table.pop("datasets")}
-        if "datasets" in table
-        else None
-    )
-    flat, unmet = flatten(table)
-    flat |= {"pretrained_model_name_or_path": str(base)} if base else {}
-    named = flat.pop("dataset_config", None)
+    said = _said(config)
+    if base:
+        said.put("pretrained_model_name_or_path", str(base))
+    named = said.values.pop("dataset_config", None)
     if images is not None:
-        flat |= {"train_data_dir": str(images)}
+        said.put("train_data_dir", str(images))
     elif dataset is not None or named:
-        tables = load(dataset or recipe.located(str(named), config.parent))
-    made = _converted(flat, unmet, None if images else tables, config.parent)
-    stem = str(flat.get("output_name") or config.stem)
-    return _finished(made, stem)
+        dialects.put_dataset(load(dataset or recipe.located(str(named), config.parent)), said)
+    try:
+        made = _converted(said, config.parent, images is not None)
+        return _finished(made, said, str(said.values.get("output_name") or config.stem))
+    except StudyError as error:
+        place = f"{config}: " if said.trainer else ""
+        raise StudyError([f"{place}{said.explained(problem)}" for problem in error.problems]) from error
 
 
-def flatten(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unmet]]:
-    """Sections laid on top of each other, whatever their names; the last one that says a key counts."""
-    flat: dict[str, Any] = {}
-    unmet: list[Unmet] = []
-    for name, entry in table.items():
-        if name in _SKIPPED and isinstance(entry, dict):
-            continue
-        inner = entry if isinstance(entry, dict) else {name: entry}
-        for key, value in inner.items():
-            if key in flat and flat[key] != value:
-                unmet.append(Unmet(key, f"stands twice, {value!r} is taken, not {flat[key]!r}"))
-            flat[key] = value
-    return flat, unmet
+def _said(config: Path) -> Translation:
+    """What the file says; one of which nothing is understood shall not become a study of defaults."""
+    table = load(config)
+    try:
+        said = dialects.translated(table)
+    except StudyError as error:
+        raise StudyError([f"{config}: {problem}" for problem in error.problems]) from error
+    if said.trainer or said.datasets or said.values.keys() & set(known_keys()):
+        return said
+    shown = ", ".join(list(said.values)[:_SHOWN]) or "it has none"
+    raise StudyError(
+        f"{config}: no key of it ({shown}) is one of a training configuration; import reads {dialects.NAMES}."
+    )
 
 
 def _converted(
-    flat: Mapping[str, Any], unmet: list[Unmet], tables: Mapping[str, Any] | None, folder: Path
+    said: Translation, folder: Path, replaced: bool
 ) -> tuple[Settings, Images, dict[str, Any], dict[str, Any]]:
-    problems: list[str] = []
-    found = datasets.subsets(tables, flat, problems) if tables is not None else []
+    """All sections, one after the other.
+
+    Args:
+        said: the configuration.
+        folder: where it lies.
+        replaced: whether ``train_data_dir`` counts, though there is a data set.
+    """
+    tables, flat = said.datasets, said.values
+    found = datasets.subsets(tables, flat, said.problems) if tables is not None else []
     differing: list[tuple[str, str]] = []
-    data = datasets.common(found, differing) if tables is not None and found else {}
-    s = Settings({**flat, **data}, unmet=unmet, problems=problems)
+    data = datasets.common(found, differing) if found else {}
+    s = Settings({**flat, **data}, {}, {}, said.unmet, said.converted, said.problems)
     for key, reason in differing:
         s.refuse(key, reason)
     family = recipe.base(s, folder)
-    if tables is not None:
+    if tables is not None and not replaced:
         images = datasets.of_subsets(s, found, folder) if found else Images(0, False)
         for key in ("train_data_dir", "reg_data_dir"):
             s.idle(key, "the data set file says where the images are")
         s.used |= {"num_repeats", "dataset_repeats"}
     else:
         images = datasets.of_folders(s, folder)
+        if found:
+            s.refuse("image_dir", "no effect here (--images says which images are shown, and how often)")
     if images.concepts is not None:
         s.put("data.concepts", CONCEPTS, "image_dir")
-    recipe.network(s, folder, family)
+    network(s, folder, family)
     rates(s, optimiser(s))
     schedule(s)
     recipe.noise(s)
     recipe.compute(s)
     _data(s, images)
     judge, save = recipe.judge(s, folder), recipe.save(s)
+    for name, value in said.fields.items():
+        s.put(name, value, said.names.get(name, name))
     s.same()
     _epochs(s, images)
     recipe.family_problems(s, family)
@@ -164,18 +179,17 @@ def _data(s: Settings, images: Images) -> None:
             "caption_extension",
             f"{s.values['caption_extension']!r} is not supported, captions are .txt files",
         )
-    _captions(s)
+    _captions(s, images)
 
 
-def _captions(s: Settings) -> None:
+def _captions(s: Settings, images: Images) -> None:
     """Combinations that sd-scripts' guides warn of."""
     kept = s.whole("keep_tokens", 0, least=0)
-    if kept and not s.flag("shuffle_caption") and not s.number("caption_tag_dropout_rate", 0.0):
-        s.problems.append(
-            f"keep_tokens = {kept} acts only with shuffle_caption = true or caption_tag_dropout_rate; "
-            "set that, or set keep_tokens = 0."
-        )
+    changed = s.flag("shuffle_caption") or s.number("caption_tag_dropout_rate", 0.0)
+    if kept and not changed:
         s.plan["data.keep_tokens"] = 0
+        if not images.changes_captions:
+            s.idle("keep_tokens", "it is read with shuffle_caption = true or caption_tag_dropout_rate only")
     if s.flag("cache_text_encoder_outputs"):
         if s.flag("shuffle_caption"):
             s.problems.append(
@@ -229,7 +243,9 @@ def _epochs(s: Settings, images: Images) -> None:
         s.put("optimiser.text_stop_share", stop / (epochs * an_epoch), "stop_text_encoder_training")
 
 
-def _finished(made: tuple[Settings, Images, dict[str, Any], dict[str, Any]], name: str) -> Recipe:
+def _finished(
+    made: tuple[Settings, Images, dict[str, Any], dict[str, Any]], said: Translation, name: str
+) -> Recipe:
     s, images, judge, save = made
     seed = s.whole("seed", 0, least=-1) or 0
     if seed >= 2**63:
@@ -241,8 +257,10 @@ def _finished(made: tuple[Settings, Images, dict[str, Any], dict[str, Any]], nam
     if s.problems:
         raise StudyError(list(dict.fromkeys(s.problems)))
     plan = build({}, {"seed": max(seed, 0), **s.plan})
-    values = {name: _settled(plan, name, value) for name, value in s.plan.items()}
-    return Recipe(name, values, seed, images, judge, save, tuple(dict.fromkeys(s.unmet)))
+    values = {name: _settled(plan, name, value) for name, value in s.plan.items() if value is not None}
+    unmet = tuple(dict.fromkeys(said.renamed(one) for one in s.unmet))
+    converted = tuple(dict.fromkeys(s.converted))
+    return Recipe(name, values, seed, images, judge, save, unmet, converted)
 
 
 def _settled(plan: TrainingPlan, name: str, value: Any) -> Any:

@@ -86,6 +86,8 @@ NO_EFFECT: Mapping[str, str] = {
     **dict.fromkeys(("model_train_type", "train_type", "sdxl"), "the base model's files say what it is"),
     "debug_dataset": "`lorasearch check` looks the data set over",
     "config_file": "this is it",
+    "epoch": "max_train_epochs or max_train_steps say it",
+    "noise_offset_type": "the kind of noise that is not chosen is not given",
     "network_train_on": "network_train_unet_only and network_train_text_encoder_only say it",
 }
 """Key -> why it has no effect here."""

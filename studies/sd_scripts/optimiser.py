@@ -29,6 +29,8 @@ UNTOLD: Mapping[str, Mapping[str, Any]] = {
 """Arguments that sd-scripts leaves at the library's default, where ours is another."""
 _LEGACY = {"use_8bit_adam": "adamw8bit", "use_lion_optimizer": "lion"}
 _NAMES = {name.lower(): ours for ours, name in OPTIMISERS.items()} | dict(OTHER_OPTIMISERS)
+_NEAREST = {"cosine_with_min_lr": "cosine", "cosine_warmup_with_min_lr": "cosine"}
+"""Schedules that end elsewhere than ours of the same shape."""
 _MOST = 10
 """Largest ``text_lr_over_unet_lr``."""
 _DEFAULT_RATE = 2e-6
@@ -145,10 +147,13 @@ def schedule(s: Settings) -> None:
     name = s.text("lr_scheduler", "constant").lower()
     choices = [choice for choice in get_args(ScheduleName) if choice != "staged"]
     if name not in choices:
+        near = _NEAREST.get(name, "constant")
+        if near == "constant" and s.number("lr_warmup_steps"):
+            near = "constant_with_warmup"
         s.refuse(
-            "lr_scheduler", f"{name!r} is not supported, 'constant' is taken; we have {', '.join(choices)}"
+            "lr_scheduler", f"{name!r} is not supported, {near!r} is taken; we have {', '.join(choices)}"
         )
-        name = "constant"
+        name = near
     s.put("schedule.name", name, "lr_scheduler")
     _warmup(s, name)
     cycles, power = s.whole("lr_scheduler_num_cycles"), s.number("lr_scheduler_power")

@@ -1,26 +1,22 @@
-"""Base model, network, noise, arithmetic and samples of a configuration, in the plan's units."""
+"""Base model, noise, arithmetic and samples of a configuration, in the plan's units."""
 
 from __future__ import annotations
 
 import importlib.util
 import shlex
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from studies.errors import StudyError, shown
-from studies.sd_scripts import blocks
-from studies.sd_scripts.optimiser import literal, tidy
-from studies.sd_scripts.settings import FIELDS, Settings
+from studies.sd_scripts.optimiser import literal
+from studies.sd_scripts.settings import Settings
 from studies.spec.paths import is_hub_name, written_problem
 from trainer.bases import find
 from trainer.bases.errors import BaseModelError
 from trainer.bases.family import Family
 from trainer.paths import absolute
 from trainer.plans.base import BasePlan
-from trainer.plans.network import Algorithm
 
-TRANSFORMERS = "attn-mlp"
-"""LyCORIS' preset that leaves convolutions alone."""
 _LOSSES = {"l2": "l2", "huber": "huber", "smooth_l1": "smooth_l1"}
 _PRECISIONS = {"float": "no", "fp16": "fp16", "bf16": "bf16"}
 
@@ -81,114 +77,6 @@ def family_problems(s: Settings, family: Family | None) -> None:
             f"bucket_reso_steps must be a multiple of {family.side_step} for this base model, but got {step}."
         )
         s.plan["data.bucket_reso_steps"] = 64
-
-
-def network(s: Settings, folder: Path, family: Family | None) -> None:
-    """Sets rank, alpha and what network_args say."""
-    rank, alpha = s.whole("network_dim", 4), s.number("network_alpha", 1.0)
-    rank = rank or 4
-    s.put("lora.rank", rank, "network_dim")
-    s.put("lora.alpha_over_rank", _share(s, alpha, rank, "network_alpha"), "network_alpha")
-    module, arguments = s.text("network_module", "networks.lora"), s.pairs("network_args")
-    lycoris = module == "lycoris.kohya"
-    if not lycoris and module != "networks.lora":
-        s.refuse("network_module", f"{module!r} is not supported, a plain LoRA is taken")
-    algorithm = _algorithm(s, arguments)
-    everywhere = lycoris and _whole_unet(s, arguments)
-    _convolutions(s, arguments, (rank, alpha) if everywhere else (None, 1.0))
-    sgm = family is not None and family.lora.sgm_blocks
-    blocks.ranks(s, arguments, sgm, rank, alpha or rank)
-    blocks.rates(s, arguments, sgm)
-    for key, field in _ARGUMENTS.items():
-        if key in arguments:
-            s.put(field, literal(arguments.pop(key)), f"network_args: {key}")
-    if literal(arguments.pop("train_norm", "")):
-        s.refuse("network_args: train_norm", "normalisation layers are not adapted")
-    if algorithm != "lora" and "lora.algorithm_args" in FIELDS and arguments:
-        own = {key: literal(text) for key, text in arguments.items()}
-        s.put("lora.algorithm_args", {algorithm: own}, "network_args")
-        arguments = {}
-    for key, text in arguments.items():
-        if text.lower() not in ("", "0", "none", "false"):
-            s.refuse(f"network_args: {key}", "not supported")
-    _other_loras(s, folder)
-
-
-_ARGUMENTS = {
-    "loraplus_lr_ratio": "optimiser.lora_plus_ratio",
-    "rank_dropout": "lora.rank_dropout",
-    "module_dropout": "lora.module_dropout",
-    "dropout": "lora.dropout",
-}
-
-
-def _whole_unet(s: Settings, arguments: dict[str, str]) -> bool:
-    """Whether LyCORIS adapts the convolutions as well, as it does unless its preset says otherwise."""
-    preset = arguments.pop("preset", "full")
-    if preset not in ("full", TRANSFORMERS):
-        s.refuse(
-            "network_args: preset", f"{preset!r} is not supported, 'full' is taken; we have {TRANSFORMERS}"
-        )
-    return preset != TRANSFORMERS
-
-
-def _algorithm(s: Settings, arguments: dict[str, str]) -> str:
-    """The network's kind; LoCon is a LoRA with convolutions."""
-    asked = arguments.pop("algo", "lora").lower()
-    if asked in ("lora", "locon"):
-        return "lora"
-    if asked not in get_args(Algorithm):
-        s.refuse("network_args: algo", f"{asked!r} is not supported, a plain LoRA is taken")
-        return "lora"
-    s.put("lora.algorithm", asked, "network_args: algo")
-    return asked
-
-
-def _share(s: Settings, alpha: float | None, rank: int, key: str) -> float:
-    """Alpha over rank; sd-scripts reads 0 as "the rank"."""
-    if not alpha:
-        return 1.0
-    if alpha > rank:
-        s.refuse(key, f"{alpha:g} is more than the rank {rank}, which is not supported; {rank} is taken")
-        return 1.0
-    return tidy(alpha / rank)
-
-
-def _convolutions(s: Settings, arguments: dict[str, str], default: tuple[int | None, float | None]) -> None:
-    rank = literal(arguments.pop("conv_dim", "")) or default[0]
-    alpha = literal(arguments.pop("conv_alpha", "")) or default[1]
-    if rank is None:
-        return
-    if not isinstance(rank, int) or not isinstance(alpha, (int, float)) or rank < 1:
-        s.problems.append(
-            f"network_args: conv_dim and conv_alpha must be numbers, but got {rank!r} and {alpha!r}."
-        )
-        return
-    s.put("lora.conv_rank", rank, "network_args: conv_dim")
-    share = _share(s, alpha, rank, "network_args: conv_alpha")
-    s.put("lora.conv_alpha_over_rank", share, "network_args: conv_alpha")
-
-
-def _other_loras(s: Settings, folder: Path) -> None:
-    if start := s.text("network_weights"):
-        s.put("lora.start", str(located(start, folder)), "network_weights")
-    files, weights = _several(s, "base_weights", str), _several(s, "base_weights_multiplier", float)
-    if files:
-        weights += [1.0] * (len(files) - len(weights))
-        pairs = zip(files, weights, strict=False)
-        merged = [{"file": str(located(file, folder)), "weight": weight} for file, weight in pairs]
-        s.put("base.loras", merged, "base_weights")
-
-
-def _several(s: Settings, key: str, kind: type) -> list[Any]:
-    """One value or a list of them."""
-    value = s.take(key)
-    entries = value if isinstance(value, list) else [] if value is None else [value]
-    wanted = (int, float) if kind is float else kind
-    if not all(isinstance(entry, wanted) and not isinstance(entry, bool) for entry in entries):
-        s.wrong(key, f"a list of {'numbers' if kind is float else 'texts'}", value)
-        return []
-    return [kind(entry) for entry in entries]
 
 
 def noise(s: Settings) -> None:

@@ -8,21 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from studies.dialects.translation import Unmet
 from studies.sd_scripts.keys import HARMLESS, NO_EFFECT, NOT_SUPPORTED
 from studies.sd_scripts.names import PLAN
 from studies.spec.plan_fields import searchable
 from trainer.plan import TrainingPlan
-
-
-@dataclass(frozen=True, slots=True)
-class Unmet:
-    """A key that could not be honoured, and why."""
-
-    key: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.reason}"
 
 
 @dataclass(slots=True)
@@ -35,6 +25,8 @@ class Settings:
     origin: dict[str, str] = field(default_factory=dict)
     """Plan field -> key."""
     unmet: list[Unmet] = field(default_factory=list)
+    converted: list[str] = field(default_factory=list)
+    """Values that mean something else here, each with what became of it."""
     problems: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
@@ -113,10 +105,14 @@ class Settings:
         """Notes that a key could not be honoured."""
         self.unmet.append(Unmet(key, reason))
 
+    def convert(self, key: str, text: str) -> None:
+        """Notes what became of a value that means something else here."""
+        self.converted.append(f"{key}: {text}")
+
     def idle(self, key: str, why: str) -> None:
         """Notes that a key, if it is there, has no effect here."""
         self.used.add(key)
-        if self.values.get(key) not in (None, "", [], False):
+        if self.values.get(key) not in (None, "", [], False, "0"):
             self.refuse(key, f"no effect here ({why})")
 
     def same(self) -> None:

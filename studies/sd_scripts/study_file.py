@@ -10,6 +10,8 @@ from studies.sd_scripts.settings import FIELDS
 from studies.spec.paths import study_name
 from studies.spec.sections import BLIND_WEIGHTS, WEIGHTS
 from studies.spec.toml import comment, key, section, value
+from trainer.plan import TrainingPlan
+from trainer.plans.network import MOST_DIMENSIONS
 from trainer.plans.optimiser_kinds import OPTIMISERS
 
 _SECTIONS = ("base", "data", "lora", "optimiser", "schedule", "noise", "ema", "compute")
@@ -18,21 +20,22 @@ _ONE_RANK = ("full", "ia3", "dylora")
 """Algorithms without a rank, or whose ranks go by blocks."""
 
 
-def space(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def space(plan: TrainingPlan) -> dict[str, dict[str, Any]]:
     """The search space around a recipe."""
-    has = {**FIELDS, **values}
-    adaptive = OPTIMISERS[has["optimiser.name"]].adaptive
+    lora, rates = plan.lora, plan.optimiser
+    adaptive = OPTIMISERS[rates.name].adaptive
     found: dict[str, dict[str, Any]] = {}
     if not adaptive:
-        found["optimiser.unet_lr"] = _around(has["optimiser.unet_lr"], 5, 1.0)
-    if has["lora.unet"] and has["lora.text_encoder"] and not adaptive:
-        ratio = has["optimiser.text_lr_over_unet_lr"]
+        found["optimiser.unet_lr"] = _around(rates.unet_lr, 5, 1.0)
+    if lora.unet and lora.text_encoder and not adaptive:
+        ratio = rates.text_lr_over_unet_lr
         found["optimiser.text_lr_over_unet_lr"] = {"low": min(0.1, ratio), "high": max(0.5, ratio)}
-    rank = has["lora.rank"]
-    if not has["lora.start"] and has["lora.algorithm"] not in _ONE_RANK:
-        found["lora.rank"] = {"choices": sorted({max(1, rank // 2), rank, min(1024, 2 * rank)})}
-    found["lora.alpha_over_rank"] = {"choices": sorted({0.5, 1.0, has["lora.alpha_over_rank"]})}
-    found["noise.offset"] = {"low": 0.0, "high": max(0.1, has["noise.offset"])}
+    if not lora.start and lora.algorithm not in _ONE_RANK and not lora.whole_matrix:
+        choices = {max(1, lora.rank // 2), lora.rank, min(MOST_DIMENSIONS, 2 * lora.rank)}
+        found["lora.rank"] = {"choices": sorted(choices)}
+    if not lora.whole_matrix:
+        found["lora.alpha_over_rank"] = {"choices": sorted({0.5, 1.0, lora.alpha_over_rank})}
+    found["noise.offset"] = {"low": 0.0, "high": max(0.1, plan.noise.offset)}
     return found
 
 
@@ -44,7 +47,7 @@ def text(recipe: Recipe, source: str, concepts: str | None = None) -> str:
         source: what it was imported from.
         concepts: name of the concepts list beside the study file, if one is needed.
     """
-    searched = space(recipe.values)
+    searched = space(recipe.plan)
     fixed: dict[str, dict[str, Any]] = {}
     for name, item in recipe.values.items():
         if name not in searched:
@@ -100,6 +103,8 @@ def _amount(recipe: Recipe) -> list[str]:
 
 def _head(recipe: Recipe, source: str) -> list[str]:
     lines = [f"Imported from {source}."]
+    if recipe.converted:
+        lines += ["Converted:", *(f"  {line}" for line in recipe.converted)]
     if recipe.unmet:
         lines += ["Not honoured:", *(f"  {unmet}" for unmet in recipe.unmet)]
     return lines

@@ -15,6 +15,7 @@ from studies.spec.study_file import StudySpec
 from trainer.data.dataset import Dataset
 from trainer.data.order import images_per_epoch
 from trainer.plan import TrainingPlan
+from trainer.plans.fields import OFF
 
 _WEIGHTY = ("lora.rank", "lora.conv_rank", "lora.unet", "lora.text_encoder", "data.batch_size")
 """Fields that decide how much memory a trial needs: the more, the more."""
@@ -46,9 +47,7 @@ class Planner:
         weighty: dict[str, Value] = {}
         for name, parameter in self.spec.space.parameters.items():
             if name in _WEIGHTY:
-                weighty[name] = max(
-                    parameter.choices if isinstance(parameter, Choice) else extremes(parameter)
-                )
+                weighty[name] = max(extremes(parameter), key=lambda size: 0 if size == OFF else size)
         return self.plan(weighty)
 
     def problems(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 CASES = 60
-NAMES = ["study files", "captions", "LoRA headers", "sd-scripts"]
+NAMES = ["study files", "captions", "LoRA headers", "sd-scripts", "other trainers"]
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,22 @@ def test_a_wrong_table_is_told_with_its_values(table: dict[str, Any], sentences:
         assert sentence in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("table", "where"),
+    [
+        ({"choices": [float("inf"), 5.0]}, "choices"),
+        ({"choices": [5.0, float("nan")]}, "choices"),
+        ({"choices": [5.0, [1]]}, "choices"),
+        ({"choices": [5.0, 1.0], "when": {"a": float("inf")}}, "when.a"),
+    ],
+)
+def test_one_wrong_value_is_one_sentence(table: dict[str, Any], where: str) -> None:
+    with pytest.raises(SpaceError) as raised:
+        parse_parameter(table)
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"{where} must be finite numbers, texts, true or false, but got ")
+
+
 def test_a_value_is_checked_against_its_range() -> None:
     assert Real(low=0, high=1).problem(1) is None
     assert Real(low=0, high=1).problem(1.5) == "must lie between 0.0 and 1.0, but got 1.5"

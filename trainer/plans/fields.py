@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 T = TypeVar("T")
 Place = Literal["config", "dataset", "subset"]
 """Where sd-scripts' key stands when it is written: the configuration, ``[[datasets]]`` or ``[[datasets.subsets]]``."""
+OFF = "off"
+"""Says None of a field that None switches off, where a file or a choice has no word for None."""
+Switchable = BeforeValidator(lambda value: None if value == OFF else value)
+"""Of a field that ``OFF`` may switch off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import field_validator, model_validator
 
 from trainer.plans.algorithms import argument_problems, offered, rank_problems
-from trainer.plans.fields import Frozen, field, means, same, shared
+from trainer.plans.fields import Frozen, Switchable, field, means, same, shared
 from trainer.plans.optimiser import OptimiserPlan
 from trainer.plans.optimiser_kinds import OPTIMISERS
 
 Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft", "full", "glora", "dylora"]
+MOST_DIMENSIONS = 1024
+"""Largest rank."""
 
 
 class LoraPlan(Frozen):
     """Shape of the adapter: delta W = (alpha / rank) B A."""
 
-    rank: int = field(16, means("network_dim", unit="dimensions", row="rank"), ge=1, le=1024)
+    rank: int = field(16, means("network_dim", unit="dimensions", row="rank"), ge=1, le=MOST_DIMENSIONS)
     """Inner dimension (``network_dim``)."""
     alpha_over_rank: float = field(
         0.5, means("network_alpha", unit="share of the rank", row="alpha"), gt=0, le=1
@@ -30,10 +32,10 @@ class LoraPlan(Frozen):
     """Whether the U-Net gets a LoRA."""
     text_encoder: bool = field(False, means("network_train_unet_only", row="U-Net only"))
     """Whether the text encoder gets a LoRA; on SDXL, both of them."""
-    conv_rank: int | None = field(
-        None, means("network_args: conv_dim", unit="dimensions", row="conv dim"), ge=1, le=1024
+    conv_rank: Annotated[int | None, Switchable] = field(
+        None, means("network_args: conv_dim", unit="dimensions", row="conv dim"), ge=1, le=MOST_DIMENSIONS
     )
-    """Rank of the 3x3 convolutions (``conv_dim``); their blocks' other layers then get ``rank``. None is off."""
+    """Rank of the 3x3 convolutions (``conv_dim``); their blocks' other layers then get ``rank``. None is ``off``."""
     conv_alpha_over_rank: float = field(
         0.5, means("network_args: conv_alpha", unit="share of conv_rank", row="conv alpha"), gt=0, le=1
     )
@@ -89,6 +91,11 @@ class LoraPlan(Frozen):
     def alpha(self) -> float:
         """``network_alpha`` in absolute terms."""
         return self.alpha_over_rank * self.rank
+
+    @property
+    def whole_matrix(self) -> bool:
+        """Whether LoKr's second factor is a whole matrix, so that rank and alpha mean nothing."""
+        return bool(self.algorithm == "lokr" and self.algorithm_args.get("lokr", {}).get("full_matrix"))
 
     @model_validator(mode="after")
     def _trains_something(self) -> Self:
@@ -149,8 +156,8 @@ def rate_problems(lora: LoraPlan, optimiser: OptimiserPlan) -> Iterator[str]:
 
 def _range_problems(plan: LoraPlan) -> Iterator[str]:
     for block, rank in plan.block_ranks.items():
-        if not 0 <= rank <= 1024:
-            yield f"block_ranks.{block} must be between 0 and 1024, but got {rank}"
+        if not 0 <= rank <= MOST_DIMENSIONS:
+            yield f"block_ranks.{block} must be between 0 and {MOST_DIMENSIONS}, but got {rank}"
     for block, factor in plan.block_lrs.items():
         if not 0 <= factor <= 100:
             yield f"block_lrs.{block} must be between 0 and 100, but got {factor}"

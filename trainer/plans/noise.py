@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
-from trainer.plans.fields import Frozen, field, means, same
+from trainer.plans.fields import Frozen, Switchable, field, means, same
 
 LossName = Literal["l2", "huber", "smooth_l1"]
 
@@ -34,8 +34,8 @@ class NoisePlan(Frozen):
     """The first timestep that is trained."""
     max_timestep: int = field(1000, same("max_timestep", unit="timestep"), ge=1, le=1000)
     """The first timestep after those that are trained."""
-    min_snr_gamma: float | None = field(None, same("min_snr_gamma", unit="SNR"), gt=0)
-    """Min-SNR loss weight min(snr, gamma) / snr (Hang et al. 2023, eq. 7); None weighs all alike."""
+    min_snr_gamma: Annotated[float | None, Switchable] = field(None, same("min_snr_gamma", unit="SNR"), gt=0)
+    """Min-SNR loss weight min(snr, gamma) / snr (Hang et al. 2023, eq. 7); None (``off``) weighs all alike."""
     debiased: bool = field(False, same("debiased_estimation_loss"))
     """Loss weight 1 / sqrt(min(snr, 1000)) (``debiased_estimation_loss``; Yu et al. 2023); v: 1 / (snr + 1)."""
     loss: LossName = field("l2", means("loss_type", row="l2 / huber / smooth l1"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import model_validator
 
-from trainer.plans.fields import Frozen, field, means, same, shared
+from trainer.plans.fields import Frozen, Switchable, field, means, same, shared
 from trainer.plans.optimiser_kinds import OPTIMISERS, OWN_FIELDS, keywords, made, own_rate
 
 OptimiserName = Literal[
@@ -65,8 +65,10 @@ class OptimiserPlan(Frozen):
         le=1,
     )
     """Share of all optimiser steps after which the text encoder stays as it is."""
-    max_weight_norm: float | None = field(None, same("scale_weight_norms", unit="Frobenius norm"), gt=0)
-    """Largest Frobenius norm of any layer's delta W (``scale_weight_norms``); None sets no limit."""
+    max_weight_norm: Annotated[float | None, Switchable] = field(
+        None, same("scale_weight_norms", unit="Frobenius norm"), gt=0
+    )
+    """Largest Frobenius norm of any layer's delta W (``scale_weight_norms``); None (``off``) sets no limit."""
     gradient_accumulation: int = field(
         1, same("gradient_accumulation_steps", unit="batches", row="gradient accumulation"), ge=1
     )
@@ -120,7 +122,7 @@ def _refusal(plan: OptimiserPlan) -> list[str]:
     leaf = torch.nn.Parameter(torch.zeros(1, 1))
     try:
         made(plan.name, [{"params": [leaf]}], **plan.arguments, lr=own_rate(plan.name, plan.unet_lr))
-    except (ValueError, TypeError, RuntimeError, AssertionError) as error:
+    except (ValueError, TypeError, RuntimeError, AssertionError, LookupError) as error:
         values = ", ".join(f"{key} = {value}" for key, value in plan.args.items())
         return [f"args: '{plan.name}' refuses {values}: {error}"]
     return []
@@ -129,5 +131,7 @@ def _refusal(plan: OptimiserPlan) -> list[str]:
 class EmaPlan(Frozen):
     """An exponential moving average of the LoRA's weights, which is saved and judged in their place."""
 
-    decay: float | None = field(None, means(unit="share a step", row="EMA of the LoRA weights"), gt=0, lt=1)
-    """Share of the old average kept at each optimiser step, once warmed up; None keeps no average."""
+    decay: Annotated[float | None, Switchable] = field(
+        None, means(unit="share a step", row="EMA of the LoRA weights"), gt=0, lt=1
+    )
+    """Share of the old average kept at each optimiser step, once warmed up; None (``off``) keeps no average."""

@@ -94,7 +94,7 @@ def made(name: str, groups: list[dict[str, Any]], **arguments: Any) -> Any:
         arguments: of its class.
 
     Raises:
-        ValueError, TypeError, RuntimeError, AssertionError: it refuses them.
+        ValueError, TypeError, RuntimeError, AssertionError, LookupError: it refuses them.
     """
     with redirect_stdout(io.StringIO()):
         return _class(name)(groups, **arguments)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,143 @@ def test_what_is_no_toml_is_told_in_a_sentence(content: str, tmp_path: Path, run
     assert (code, out) == (2, "")
     assert err.count("error: ") == 1
     assert "this is not valid TOML" in err
+
+
+def test_only_lorasearch_speaks_on_the_terminal(config: Path) -> None:
+    config.write_text(
+        config.read_text().replace("nonsense = 1", 'optimizer_type = "AdaFactor"')
+        + 'optimizer_args = ["scale_parameter=False", "relative_step=False", "warmup_init=False"]\n'
+    )
+    command = [sys.executable, "-c", "from studies.cli.main import main; main()", "import", str(config)]
+    home = str(Path(study_file.__file__).parents[2])
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": home})
+    assert done.returncode == 0
+    assert all(line.startswith(("not honoured: ", "converted: ")) for line in done.stderr.splitlines())
+
+
+PRESET = """{"LoRA_type": "Standard", "network_dim": 16, "network_alpha": 8, "epoch": 3, "max_resolution": "64,64",
+"optimizer": "AdamW", "optimizer_args": "", "learning_rate": 0.0002, "unet_lr": 0.0002, "text_encoder_lr": 0.0001,
+"lr_scheduler": "cosine", "lr_warmup": 5, "train_batch_size": 2, "clip_skip": "2", "caption_extension": ".txt",
+"shuffle_caption": true, "keep_tokens": "1", "min_snr_gamma": 5, "noise_offset": 0.03, "seed": "11"}"""
+NESTED = """
+[[subsets]]
+num_repeats = 4
+keep_tokens = 1
+shuffle_caption = true
+image_dir = "img/4_mycat"
+[general_args.args]
+pretrained_model_name_or_path = "sd15.safetensors"
+max_train_epochs = 3
+clip_skip = 2
+[general_args.dataset_args]
+resolution = 64
+batch_size = 2
+[network_args.args]
+network_dim = 8
+network_alpha = 4.0
+[optimizer_args.args]
+optimizer_type = "AdamW"
+lr_scheduler = "cosine"
+learning_rate = 0.0003
+warmup_ratio = 0.05
+[optimizer_args.args.optimizer_args]
+weight_decay = 0.1
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rank", "rate", "converted", "unmet"),
+    [
+        (
+            "preset.json",
+            PRESET,
+            16,
+            2e-4,
+            "lr_warmup: 5 percent of all steps is a share here: lr_warmup_steps = 0.05",
+            [],
+        ),
+        (
+            "easy.toml",
+            NESTED,
+            8,
+            3e-4,
+            "optimizer_args.args.warmup_ratio: 0.05 of all steps: schedule.warmup_share",
+            ["image_dir: no effect here (--images says which images are shown, and how often)"],
+        ),
+    ],
+)
+def test_other_trainers_files_are_read_and_what_is_converted_is_told(
+    name: str, text: str, rank: int, rate: float, converted: str, unmet: list[str], config: Path, run: Run
+) -> None:
+    path = config.parent / name
+    path.write_text(text)
+    code, _, err = run("import", path, "--base", ASSETS / "micro-sd", "--images", "train", "-o", "out.toml")
+    assert code == 0, err
+    assert err.splitlines() == [f"converted: {converted}", *(f"not honoured: {line}" for line in unmet)]
+    assert f"# Converted:\n#   {converted}\n" in Path("out.toml").read_text()
+    study = study_file.load(Path("out.toml"))
+    first = study.first[0]
+    assert (first["lora.rank"], first["lora.alpha_over_rank"]) == (rank, 0.5)
+    assert first["optimiser.unet_lr"] == rate
+    assert study.plan["schedule"] == {"name": "cosine", "warmup_share": 0.05}
+    assert study.plan["data"]["keep_tokens"] == 1
+    assert study.plan["base"]["clip_skip"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.toml", '[page.inner]\nrate = 1\n[other]\nrank = "x"\n'),
+        ("a.json", '{"recipe": {"inner": {"network_dim": 8}}}'),
+        ("a.yaml", "trainer: mine\nsettings: [1, 2]\n"),
+        ("a.toml", ""),
+    ],
+)
+def test_a_file_of_which_nothing_is_understood_becomes_no_study(
+    name: str, text: str, config: Path, run: Run
+) -> None:
+    path = config.parent / name
+    path.write_text(text)
+    code, _, err = run("import", path, "--base", ASSETS / "micro-sd", "--images", "train", "-o", "out.toml")
+    assert code == 2
+    assert "is one of a training configuration; import reads sd-scripts' TOML" in err
+    assert not Path("out.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        (
+            "p.json",
+            '{"LoRA_type": "Standard", "max_resolution": "big"}',
+            "width and height, but got 'big' (resolution stands there as max_resolution)",
+        ),
+        (
+            "o.json",
+            '{"training_method": "LORA", "ema": "GPU", "ema_decay": "slow"}',
+            "ema_decay must be a number, but got 'slow'",
+        ),
+        (
+            "o.json",
+            '{"training_method": "LORA", "optimizer": {"optimizer": "CAME"}}',
+            "optimizer_type = 'CAME' is not supported; choose among: AdamW",
+        ),
+        (
+            "s.json",
+            '{"model_family": "sd1x", "lora_rank": "many"}',
+            "network_dim must be a number, but got 'many' (network_dim stands there as lora_rank)",
+        ),
+    ],
+)
+def test_what_is_wrong_names_file_field_value_and_choices(
+    name: str, text: str, sentence: str, config: Path, run: Run
+) -> None:
+    path = config.parent / name
+    path.write_text(text)
+    code, _, err = run("import", path, "--base", ASSETS / "micro-sd", "--images", "train")
+    assert code == 2
+    (told,) = [line for line in err.splitlines() if sentence in line]
+    assert told.startswith(f"error: {path}: ")
 
 
 def test_missing_files_are_told(tmp_path: Path, config: Path, run: Run) -> None:

@@ -120,6 +120,23 @@ def test_foreign_subsets_and_unknown_keys_are_named(pictures: Pictures, tmp_path
     }
 
 
+def test_masks_are_told_and_their_images_taken(pictures: Pictures, tmp_path: Path) -> None:
+    pictures("one", "masks")
+    text = "[[datasets]]\n" + subset(tmp_path / "one", f'conditioning_data_dir = "{tmp_path / "masks"}"')
+    recipe = imported(tmp_path, text, "masked_loss = true\n")
+    assert recipe.images.shown == 4
+    assert {str(unmet) for unmet in recipe.unmet} == {
+        "datasets[0].subsets[0].conditioning_data_dir: not supported, its images are trained on as a whole",
+        "masked_loss: not supported",
+    }
+
+
+def test_why_no_subset_can_be_used_stands_in_the_error(pictures: Pictures, tmp_path: Path) -> None:
+    text = '[[datasets]]\n[[datasets.subsets]]\nconditioning_data_dir = "masks"\n'
+    with pytest.raises(StudyError, match=r"that can be used; .*conditioning_data_dir: not supported"):
+        imported(tmp_path, text)
+
+
 def test_captions_of_a_metadata_file_become_those_of_a_concept(pictures: Pictures, tmp_path: Path) -> None:
     pictures("one")
     images = sorted((tmp_path / "one").glob("*.png"))

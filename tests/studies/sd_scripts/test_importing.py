@@ -152,6 +152,8 @@ def test_what_prodigy_is_not_told_is_the_librarys_default(imported: Importer) ->
         ({"loss_type": "huber"}, "huber_schedule", "'snr' is not supported"),
         ({"loss_type": "l1"}, "loss_type", "'l2' is taken"),
         ({"lr_scheduler": "adafactor"}, "lr_scheduler", "'constant' is taken"),
+        ({"keep_tokens": 2}, "keep_tokens", "no effect here (it is read with shuffle_caption = true"),
+        ({"keep_tokens": "1", "shuffle_caption": False}, "keep_tokens", "no effect here"),
         (
             {"lr_scheduler": "cosine", "lr_scheduler_num_cycles": 4},
             "lr_scheduler_num_cycles",
@@ -176,6 +178,38 @@ def test_what_cannot_be_honoured_is_named(
     assert reason in reasons(imported(**keys))[unmet]
 
 
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [
+        ("cosine_with_min_lr", "cosine"),
+        ("cosine_warmup_with_min_lr", "cosine"),
+        ("warmup_stable_decay", "constant_with_warmup"),
+        ("inverse_sqrt", "constant_with_warmup"),
+    ],
+)
+def test_an_unknown_schedule_gives_way_to_the_nearest_that_warms_up(
+    asked: str, taken: str, imported: Importer
+) -> None:
+    recipe = imported(lr_scheduler=asked, lr_warmup_steps=10)
+    assert recipe.values["schedule.name"] == taken
+    assert recipe.values["schedule.warmup_steps"] == 10
+    assert reasons(recipe)["lr_scheduler"].startswith(f"{asked!r} is not supported, {taken!r} is taken")
+
+
+def test_tags_are_kept_where_one_subset_shuffles(
+    imported: Importer, pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    pictures("one", "two")
+    subsets = "".join(
+        f'[[datasets.subsets]]\nimage_dir = "{tmp_path / name}"\nkeep_tokens = 1\nshuffle_caption = {on}\n'
+        for name, on in (("one", "true"), ("two", "false"))
+    )
+    recipe = imported(f"[[datasets]]\n{subsets}", train_data_dir=None)
+    assert recipe.images.concepts is not None
+    assert [concept["keep_tokens"] for concept in recipe.images.concepts] == [1, 1]
+    assert "keep_tokens" not in reasons(recipe)
+
+
 NETWORK_ARGS = {"conv_dim": "4", "conv_alpha": "1", "rank_dropout": "0.1", "module_dropout": "0.2"}
 
 
@@ -198,7 +232,6 @@ def test_what_asks_for_nothing_is_not_named(key: str, imported: Importer) -> Non
 IMPOSSIBLE = {
     "lr_scheduler": "constant",
     "lr_warmup_steps": 100,
-    "keep_tokens": 1,
     "optimizer_type": "DAdaptAdam",
     "unet_lr": 1,
     "text_encoder_lr": 0.5,
@@ -215,10 +248,9 @@ def test_combinations_that_cannot_work_are_all_told_at_once(imported: Importer) 
     with pytest.raises(StudyError) as caught:
         imported(**IMPOSSIBLE)
     told = caught.value.problems
-    assert len(told) == 7, told
+    assert len(told) == 6, told
     for part in (
         "lr_warmup_steps = 100 cannot act with lr_scheduler = 'constant'",
-        "keep_tokens = 1 acts only with shuffle_caption",
         "'DAdaptAdam' has one learning rate for all parts, but unet_lr is 1.0 and text_encoder_lr is 0.5",
         "bucket_reso_steps must be a multiple of 64",
         "debiased = true and min_snr_gamma = 5.0",

@@ -63,6 +63,8 @@ SAYABLE += [
         {"lora.conv_rank": 8, "lora.conv_alpha_over_rank": 0.25, "lora.dropout": 0.1},
         {"lora.rank_dropout": 0.1, "lora.module_dropout": 0.2, "lora.start": Path("/x/start.safetensors")},
         {"lora.algorithm": "lokr", "lora.algorithm_args": {"lokr": {"factor": 8}}},
+        {"lora.algorithm": "lokr", "lora.algorithm_args": {"lokr": {"factor": 8, "full_matrix": True}}},
+        {"lora.algorithm": "loha", "lora.algorithm_args": {"loha": {"weight_decompose": True}}},
         {"lora.algorithm": "loha", "lora.conv_rank": 4},
         {"lora.algorithm": "full"},
         {"lora.algorithm": "glora", "lora.algorithm_args": {"glora": {"rs_lora": True}}},
@@ -198,3 +200,9 @@ def test_places_on_windows_come_back(text: str, pictures: Pictures, tmp_path: Pa
     back, there = flat(recipe.plan), flat(plan)
     assert {name for name in FIELDS if not same(back[name], there[name])} == set()
     assert pytest.importorskip("toml").loads(config)["model_arguments"]["vae"] == text
+
+
+def test_doras_switch_is_exported_under_lycoris_word(pictures: Pictures) -> None:
+    values = {"lora.algorithm": "loha", "lora.algorithm_args": {"loha": {"weight_decompose": True}}}
+    made = export(make(pictures("train/2_thing"), values), {}, "mine", "d.toml")
+    assert '"dora_wd=True"' in made.config

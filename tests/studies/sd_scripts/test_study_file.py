@@ -5,12 +5,18 @@ from typing import Any
 
 import pytest
 
+from studies.dialects.translation import Unmet
 from studies.sd_scripts.datasets import Images
 from studies.sd_scripts.importing import Recipe
-from studies.sd_scripts.settings import FIELDS, Unmet
+from studies.sd_scripts.settings import FIELDS
 from studies.sd_scripts.study_file import space, text
 from studies.spec import study_file
 from studies.spec.plan_fields import build
+
+
+def around(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The space around a recipe with these fields."""
+    return space(build({"base": {"path": "x"}, "data": {"folder": "x"}}, values))
 
 
 def recipe(values: dict[str, Any] | None = None, **more: Any) -> Recipe:
@@ -53,7 +59,7 @@ def test_ranges_lie_around_the_recipe() -> None:
         "optimiser.text_lr_over_unet_lr": 0.8,
         "noise.offset": 0.2,
     }
-    assert space(values) == {
+    assert around(values) == {
         "optimiser.unet_lr": {"low": 2e-5, "high": 5e-4, "log": True},
         "optimiser.text_lr_over_unet_lr": {"low": 0.1, "high": 0.8},
         "lora.rank": {"choices": [16, 32, 64]},
@@ -63,9 +69,9 @@ def test_ranges_lie_around_the_recipe() -> None:
 
 
 def test_rates_that_do_not_act_are_not_searched() -> None:
-    assert "optimiser.unet_lr" not in space({"optimiser.name": "prodigy"})
-    assert "optimiser.text_lr_over_unet_lr" not in space({"lora.text_encoder": False})
-    assert set(space({})) <= FIELDS.keys()
+    assert "optimiser.unet_lr" not in around({"optimiser.name": "prodigy"})
+    assert "optimiser.text_lr_over_unet_lr" not in around({"lora.text_encoder": False})
+    assert set(around({})) <= FIELDS.keys()
 
 
 def test_the_horizon_is_images_times_epochs() -> None:
@@ -85,7 +91,7 @@ def test_judge_and_save_sections_are_written() -> None:
 
 
 def test_the_rank_is_not_searched_where_it_means_nothing_or_goes_by_blocks() -> None:
-    assert "lora.rank" in space({})
+    assert "lora.rank" in around({})
     for name in ("full", "ia3", "dylora"):
-        assert "lora.rank" not in space({"lora.algorithm": name})
-    assert "lora.rank" not in space({"lora.start": "x.safetensors"})
+        assert "lora.rank" not in around({"lora.algorithm": name})
+    assert "lora.rank" not in around({"lora.start": "x.safetensors"})

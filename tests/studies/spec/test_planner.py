@@ -59,3 +59,17 @@ def test_an_epoch_longer_than_the_budget_is_told():
 def test_searched_epochs_beyond_the_budget_are_told():
     with pytest.raises(StudyError, match="is less than 9 epochs of 20 images"):
         planner(space='"data.epochs" = { low = 1, high = 9 }\n').check()
+
+
+@pytest.mark.parametrize(
+    ("field", "on"), [("noise.min_snr_gamma", 5.0), ("lora.conv_rank", 8), ("optimiser.max_weight_norm", 1.0)]
+)
+def test_off_can_be_a_choice(field: str, on: float) -> None:
+    made = planner(space=f'"{field}" = {{ choices = ["off", {on}] }}\n')
+    section, _, leaf = field.partition(".")
+    assert getattr(getattr(made.plan({field: "off"}), section), leaf) is None
+    assert getattr(getattr(made.plan({field: on}), section), leaf) == on
+
+
+def test_the_heaviest_plan_has_on_what_may_be_off() -> None:
+    assert planner(space='"lora.conv_rank" = { choices = ["off", 8, 4] }\n').heaviest().lora.conv_rank == 8

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from trainer.plan import TrainingPlan
 from trainer.plans.fields import (
     NOTHING,
+    OFF,
     Frozen,
     Meaning,
     assigned,
@@ -21,6 +22,7 @@ from trainer.plans.fields import (
     same,
     shared,
 )
+from trainer.plans.noise import NoisePlan
 
 
 class Inner(Frozen):
@@ -75,3 +77,18 @@ def test_the_plans_json_schema_says_unit_and_key() -> None:
 def test_no_key_of_sd_scripts_is_written_for_two_fields() -> None:
     written = [meaning(info).key for _, info in leaves(TrainingPlan) if meaning(info).same]
     assert len(written) == len(set(written))
+
+
+@pytest.mark.parametrize(
+    "name", ["noise.min_snr_gamma", "lora.conv_rank", "optimiser.max_weight_norm", "ema.decay"]
+)
+def test_off_is_what_none_says(name: str) -> None:
+    section, _, leaf = name.partition(".")
+    table = {"base": {"path": "x"}, "data": {"folder": "x"}, section: {leaf: OFF}}
+    assert getattr(getattr(TrainingPlan.model_validate(table), section), leaf) is None
+
+
+@pytest.mark.parametrize("name", ["of", "none", "OFF", False])
+def test_no_other_word_switches_off(name: object) -> None:
+    with pytest.raises(ValidationError):
+        NoisePlan.model_validate({"min_snr_gamma": name})
