@@ -15,6 +15,7 @@ from trainer.plan import TrainingPlan
 from trainer.plan_paths import KEY, without_folders
 from trainer.plans.data import DataPlan
 from trainer.plans.network import LoraPlan
+from trainer.seeds import derive
 from trainer.training import optimisers, schedules
 
 
@@ -39,13 +40,52 @@ def data_facts(plan: DataPlan, dataset: Dataset) -> dict[str, object]:
     }
 
 
+def datasets(plan: DataPlan, dataset: Dataset) -> str:
+    """``ss_datasets``: the one data set and its folders, by names alone, as readers of training data expect it."""
+    switches = {
+        "shuffle_caption": plan.shuffle_caption,
+        "keep_tokens": plan.keep_tokens,
+        "color_aug": plan.colour_jitter > 0,
+        "flip_aug": plan.flip,
+        "random_crop": plan.random_crop,
+    }
+    sides = (False, dataset.split.train), (True, dataset.regularisation)
+    subsets = [
+        {
+            "image_dir": name,
+            "img_count": entry["img_count"],
+            "num_repeats": entry["n_repeats"],
+            "is_reg": is_reg,
+            **switches,
+        }
+        for is_reg, which in sides
+        for name, entry in _counted(dataset, which).items()
+    ]
+    whole = {
+        "is_dreambooth": True,
+        "batch_size_per_device": plan.batch_size,
+        "num_train_images": len(dataset.deck.cards) * dataset.deck.repeats,
+        "num_reg_images": len(dataset.regularisation),
+        "resolution": [plan.resolution, plan.resolution],
+        "enable_bucket": plan.enable_bucket,
+        "tag_frequency": _tag_frequency(dataset),
+        "subsets": subsets,
+    }
+    return json.dumps([whole])
+
+
 def _folders(dataset: Dataset, which: Sequence[int]) -> str:
+    return json.dumps(_counted(dataset, which))
+
+
+def _counted(dataset: Dataset, which: Sequence[int]) -> dict[str, dict[str, int]]:
+    """Images and repeats by the name of their folder."""
     found: dict[str, dict[str, int]] = {}
     for i in which:
         example = dataset.examples[i]
         entry = found.setdefault(example.path.parent.name, {"n_repeats": example.repeats, "img_count": 0})
         entry["img_count"] += 1
-    return json.dumps(found)
+    return found
 
 
 def _bucket_info(dataset: Dataset) -> str:
@@ -76,7 +116,7 @@ def metadata(
         name: ``ss_output_name``.
         end: where training stood.
     """
-    dataset = dataset.fold(plan.data.fold)
+    dataset, kept = dataset.fold(plan.data.fold), without_folders(plan).model_dump_json()
     total_steps = plan.data.epochs * steps_per_epoch(
         dataset.deck,
         dataset.sizes,
@@ -112,9 +152,11 @@ def metadata(
         "ss_mixed_precision": plan.compute.mixed_precision,
         "ss_gradient_checkpointing": plan.compute.gradient_checkpointing,
         "ss_seed": plan.seed,
+        "ss_session_id": derive("session", kept) % 2**32,
         "ss_tag_frequency": json.dumps(_tag_frequency(dataset)),
+        "ss_datasets": datasets(plan.data, dataset),
         **data_facts(plan.data, dataset),
-        KEY: without_folders(plan).model_dump_json(),
+        KEY: kept,
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": f"{base.family.lora.architecture[base.prediction_type]}/lora",
         "modelspec.implementation": base.family.lora.implementation,

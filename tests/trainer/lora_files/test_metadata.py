@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.data.dataset import Dataset
-from trainer.lora_files.metadata import data_facts
+from trainer.lora_files.metadata import data_facts, datasets
 from trainer.plans.data import DataPlan
 
 
@@ -59,3 +59,16 @@ def test_buckets_are_counted_with_their_images(few_dataset: Dataset) -> None:
         },
         "mean_img_ar_error": 2 / 5,
     }
+
+
+def test_the_data_set_is_told_by_names_alone_as_readers_expect_it(few_dataset: Dataset) -> None:
+    plan = DataPlan(
+        folder=Path("/home/somebody/images"), batch_size=2, flip=True, shuffle_caption=True, keep_tokens=1
+    )
+    (whole,) = json.loads(datasets(plan, few_dataset))
+    assert "somebody" not in json.dumps(whole)
+    assert (whole["batch_size_per_device"], whole["num_train_images"], whole["num_reg_images"]) == (2, 5, 0)
+    (subset,) = whole["subsets"]
+    assert (subset["image_dir"], subset["img_count"], subset["num_repeats"]) == ("1_fluent", 5, 1)
+    assert subset["flip_aug"] and not subset["is_reg"] and subset["keep_tokens"] == 1
+    assert set(whole["tag_frequency"]) == {"1_fluent"}
