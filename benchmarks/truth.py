@@ -8,7 +8,7 @@ content (pooled features, picture by picture) and style (Gram matrices of early 
     pip install -c constraints.txt -e '.[tools]'
     .venv/bin/python -m benchmarks.truth --folder .micro/truth
 
-Six studies chose the rules, ten test them (`truth_subjects.py`); the last line is about those of the ten that were
+Sixteen studies chose the rules, ten test them (`truth_subjects.py`); the last line is about those of the ten that were
 asked for, or says that it is no evidence. Everything is kept in the folder and made once, so that a run that was
 stopped goes on, and other rules are replayed without training (--replay).
 With --grids, a sheet of pictures for the eye is written for each study before any figure is printed.
@@ -44,6 +44,8 @@ from studies.study.study import UNITS, Study
 from studies.study.trial import Checkpoint
 
 RESAMPLES = 200
+HALVES = 6
+"""How often captions are cut into two halves."""
 BEFORE = {"validation": 1.0, "clip_image": 0.5}
 """Weights of the rule before this benchmark was, in units of noise."""
 
@@ -71,7 +73,17 @@ def main() -> None:
     _by_rule(figures, bool(evidence))
     ours = figures.pop(OURS)
     print(
-        json.dumps({**ours, "studies": len(evidence or found), "evidence": bool(evidence), "rules": figures})
+        json.dumps(
+            {
+                **ours,
+                "reliability_median": round(
+                    statistics.median(one.reliability for one in evidence or found), 3
+                ),
+                "studies": len(evidence or found),
+                "evidence": bool(evidence),
+                "rules": figures,
+            }
+        )
     )
 
 
@@ -120,12 +132,12 @@ class Judged:
     @cached_property
     def distances(self) -> Mapping[Key, Tensor]:
         """The eyes' figure of each checkpoint and of the base, by draw of captions: shape (1 + resamples,)."""
-        return {key: self._distance(seen.mean(SEEDS)) for key, seen in self.truth.seen.items()}
+        return {key: self._by(self.shares, seen.mean(SEEDS)) for key, seen in self.truth.seen.items()}
 
-    def _distance(self, seen: Seen) -> Tensor:
+    def _by(self, shares: Tensor, seen: Seen) -> Tensor:
+        """A figure for each row of shares."""
         real = self.truth.real
-        content = self.shares @ content_distance(seen, real)
-        return 50 * (content + style_distance(seen, real, self.shares))
+        return 50 * (shares @ content_distance(seen, real) + style_distance(seen, real, shares))
 
     def figure(self, key: Key) -> float:
         """The eyes' figure, lower is better."""
@@ -135,6 +147,27 @@ class Judged:
         """How far one is from the best, as a share of the range between the best and the worst."""
         figures = [self.figure(other) for other in self.checkpoints]
         return (self.figure(key) - min(figures)) / (max(figures) - min(figures))
+
+    def regret_in_errors(self, key: Key) -> float:
+        """How far one is from the best, in standard errors of a checkpoint's figure."""
+        errors = [float(self.distances[other][1:].std()) for other in self.checkpoints]
+        return (self.figure(key) - min(map(self.figure, self.checkpoints))) / statistics.median(errors)
+
+    @cached_property
+    def reliability(self) -> float:
+        """How well the eyes' ranks agree with themselves, between halves of the captions: mean over draws, stepped up
+        to the whole (Spearman-Brown). No rule's ranks can be expected to agree better than its square root."""
+        count, generator = len(self.truth.real.content), torch.Generator().manual_seed(1)
+        found = []
+        for _ in range(HALVES):
+            order = torch.randperm(count, generator=generator)
+            halves = torch.zeros(2, count)
+            halves[0, order[: count // 2]] = halves[1, order[count // 2 :]] = 1
+            shares = halves / halves.sum(dim=1, keepdim=True)
+            figures = [self._by(shares, self.truth.seen[key].mean(SEEDS)) for key in self.checkpoints]
+            found.append(float(spearmanr(*torch.stack(figures).T).statistic))
+        half = statistics.fmean(found)
+        return 2 * half / (1 + half)
 
     def ahead(self, key: Key, other: Key) -> tuple[float, float]:
         """By how much one is better than another, and the error of that."""
@@ -221,6 +254,7 @@ class Outcome:
     base: tuple[float, float]
     regret: float
     """Share of the range between best and worst checkpoint."""
+    regret_in_errors: float
     correlation: float
     """Of ranks, between the rule's figures and the eyes'."""
 
@@ -237,6 +271,7 @@ def _outcome(one: Judged, rule: str) -> Outcome:
         [one.ahead(key, recipe) for recipe in rivals] or [(0.0, 0.0)],
         one.ahead(key, BASE),
         one.regret(key),
+        one.regret_in_errors(key),
         _correlation(one, rule),
     )
 
@@ -267,6 +302,8 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
         "rank_correlation_median": round(statistics.median(one.correlation for one in outcomes), 3),
         "regret_median": round(statistics.median(regrets), 1),
         "regret_worst": round(max(regrets), 1),
+        "regret_in_errors_median": round(statistics.median(one.regret_in_errors for one in outcomes), 2),
+        "regret_in_errors_worst": round(max(one.regret_in_errors for one in outcomes), 2),
     }
 
 
@@ -274,7 +311,18 @@ def _by_study(found: Sequence[Judged]) -> None:
     table = Table(
         title="distance from pictures that were kept back, by eyes that chose nothing; lower is better"
     )
-    for column in ("study", "images", "base", "recipe 1", "recipe 2", "chosen", "best", "ranks", "regret %"):
+    for column in (
+        "study",
+        "images",
+        "base",
+        "recipe 1",
+        "recipe 2",
+        "chosen",
+        "best",
+        "ranks",
+        "eyes' own",
+        "regret %",
+    ):
         table.add_column(column, justify="left" if column == "study" else "right")
     for one in found:
         chosen, outcome = _ours(one), _outcome(one, OURS)
@@ -288,10 +336,12 @@ def _by_study(found: Sequence[Judged]) -> None:
             f"{one.figure(chosen):.1f} ({gain:+.1f} ± {error:.1f})",
             f"{min(map(one.figure, one.checkpoints)):.1f}",
             f"{outcome.correlation:.2f}",
+            f"{one.reliability:.2f}",
             f"{100 * outcome.regret:.1f}",
         )
     table.caption = (
-        "* chose no rule; in brackets by how much the chosen one is better than the better-matched recipe"
+        "* chose no rule; in brackets by how much the chosen one is better than the better-matched recipe; "
+        "eyes' own: how well the ranks by the eyes agree with themselves, whose root bounds all ranks"
     )
     Console(width=120).print(table)
 
