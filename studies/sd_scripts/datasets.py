@@ -12,7 +12,7 @@ from studies.sd_scripts.recipe import located
 from studies.sd_scripts.settings import Settings
 from trainer.data import caption_table
 from trainer.data.folders import ImageFolder, in_folder
-from trainer.data.listing import image_files
+from trainer.data.listing import CAPTIONS, image_files
 
 _RULES = {
     "shuffle_caption": "shuffle_caption",
@@ -69,6 +69,14 @@ class Images:
     def changes_captions(self) -> bool:
         """Whether some images, not all of them alike, have their tags shuffled or dropped."""
         return any(concept.get(rule) for concept in self.concepts or [] for rule in _CHANGING)
+
+
+def caption_files(s: Settings) -> None:
+    """Notes where captions lie in files that are not read here."""
+    extension = s.text("caption_extension", CAPTIONS[0])
+    if f".{extension.lstrip('.')}".lower() not in CAPTIONS:
+        known = " or ".join(CAPTIONS)
+        s.refuse("caption_extension", f"{extension!r} is not supported, captions are {known} files")
 
 
 def subsets(table: Mapping[str, Any], config: Mapping[str, Any], problems: list[str]) -> list[Subset]:

@@ -174,10 +174,11 @@ def _data(s: Settings, images: Images) -> None:
     if s.flag("bucket_no_upscale") and not s.flag("enable_bucket"):
         s.idle("bucket_no_upscale", "enable_bucket is false")
         s.plan["data.bucket_no_upscale"] = False
-    if s.text("caption_extension", ".txt") not in (".txt", "txt"):
-        s.refuse(
-            "caption_extension",
-            f"{s.values['caption_extension']!r} is not supported, captions are .txt files",
+    datasets.caption_files(s)
+    if s.flag("weighted_captions"):
+        s.convert(
+            "weighted_captions",
+            "as in sd-scripts since 0.10; before, each caption's mean was restored: data.restore_emphasis = true",
         )
     _captions(s, images)
 

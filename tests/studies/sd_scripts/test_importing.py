@@ -163,7 +163,7 @@ def test_what_prodigy_is_not_told_is_the_librarys_default(imported: Importer) ->
         ({"resolution": "512,768"}, "resolution", "576 x 576 is taken"),
         ({"optimizer_type": "AdaFactor"}, "optimizer_args: relative_step", "not supported"),
         ({"optimizer_type": "Prodigy", "learning_rate": 1e-4}, "learning_rate", "always given 1"),
-        ({"caption_extension": ".caption"}, "caption_extension", "captions are .txt files"),
+        ({"caption_extension": ".tags"}, "caption_extension", "captions are .txt or .caption files"),
         ({"max_train_steps": 100}, "max_train_steps", "max_train_epochs says it"),
         ({"max_train_epochs": None, "max_train_steps": 20}, "max_train_steps", "16 an epoch are 2 epochs"),
         ({"color_aug": True}, "color_aug", "approximated"),
