@@ -177,7 +177,10 @@ class Judged:
     def grid(self, path: Path) -> Path:
         """A sheet: what was kept back, base, recipes, choice, and the best by the eyes."""
         best = min(self.checkpoints, key=self.figure)
-        keys = [BASE, *self.recipes, self.selection.winner.key, best]
+        return self.sheet(path, [BASE, *self.recipes, self.selection.winner.key, best])
+
+    def sheet(self, path: Path, keys: Sequence[Key]) -> Path:
+        """What was kept back, and below it what some checkpoints draw."""
         real = sorted((path.parent / self.subject.name / "kept_back").glob("*.png"))[:16]
         sheet = Image.new("RGB", (66 * len(real), 66 * (1 + len(keys))), "white")
         for column, picture in enumerate(real):

@@ -6,7 +6,7 @@ Everything is kept in one folder a subject and made once: `workspace/` (the stud
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,14 +109,16 @@ def usable(study: Study) -> list[Checkpoint]:
     return [one for t in read_trials(study.memory) for one in t.checkpoints if one.scores.unusable is None]
 
 
-def told(subject: Subject, study: Study, folder: Path) -> Truth:
-    """What the eyes see of all checkpoints; what was seen before is read."""
+def told(subject: Subject, study: Study, folder: Path, only: Collection[Key] | None = None) -> Truth:
+    """What the eyes see of all checkpoints, or of some; what was seen before is read."""
     place = folder / subject.name
     stems = sorted(path.with_suffix("") for path in (place / "kept_back").glob("*.png"))
     captions = [stem.with_suffix(".txt").read_text() for stem in stems]
     real = torch.stack([_pixels(stem.with_suffix(".png")) for stem in stems])
     files: dict[Key, Path | None] = {BASE: None}
-    files |= {one.key: study.workspace.root / one.file for one in usable(study)}
+    files |= {
+        one.key: study.workspace.root / one.file for one in usable(study) if only is None or one.key in only
+    }
     paths = {key: place / "truth" / f"{key[0]:03d}-{key[1]:06d}.npz" for key in files}
     _render({key: files[key] for key in files if not paths[key].exists()}, study, captions, paths)
     eyes, seen, pictures = Eyes(), {}, {}

@@ -10,7 +10,7 @@ import hashlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,18 +48,27 @@ class Subject:
 
     def write(self, folder: Path) -> None:
         """Writes `images/10_<name>` for the study and `kept_back/`, captions beside the images."""
-        found = sorted(self.pictures(), key=lambda one: hashlib.sha256(one[0].encode()).digest())
+        found = self._drawn()
         mine, theirs = found[: self.images], found[self.images : self.images + KEPT_BACK]
-        _write(folder / "images" / f"10_{self.name}", mine, self.style)
-        _write(folder / "kept_back", theirs, self.style)
+        _write(folder / "images" / f"10_{self.name}", mine, f"{self.style} style")
+        _write(folder / "kept_back", theirs, f"{self.style} style")
+
+    def keep_back(self, folder: Path, without: Collection[str]) -> None:
+        """Writes `kept_back/` without what a study's own images show; captions begin with the style."""
+        found = [one for one in self._drawn() if one[0] not in without]
+        _write(folder / "kept_back", found[:KEPT_BACK], self.style)
+
+    def _drawn(self) -> list[tuple[str, Image.Image]]:
+        """All pictures, in an order that says nothing."""
+        return sorted(self.pictures(), key=lambda one: hashlib.sha256(one[0].encode()).digest())
 
 
-def _write(folder: Path, pictures: list[tuple[str, Image.Image]], style: str) -> None:
+def _write(folder: Path, pictures: list[tuple[str, Image.Image]], first: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for words, picture in pictures:
         stem = words.replace(" ", "-")[:60]
         picture.save(folder / f"{stem}.png")
-        (folder / f"{stem}.txt").write_text(f"{style} style, {words}")
+        (folder / f"{stem}.txt").write_text(f"{first}, {words}")
 
 
 def _icons(npm: str, version: str) -> Package:
@@ -80,7 +89,7 @@ BY_HAND = _icons("streamline-freehand-color", "1.2.2")
 FLUENT, FLAT = artwork.PACKAGES["fluent"], artwork.PACKAGES["fluentflat"]
 
 
-def _emoji(package: Package, *kinds: str, known: bool = True) -> Pictures:
+def emoji(package: Package, *kinds: str, known: bool = True) -> Pictures:
     """Pictures of some categories; `known`: only of concepts that the base has learnt in other styles."""
 
     def pictures() -> Iterator[tuple[str, Image.Image]]:
@@ -161,21 +170,21 @@ ANIMALS, FOOD, OBJECTS = "Animals & Nature", "Food & Drink", "Objects"
 PLACES, FACES = "Travel & Places", "Smileys & Emotion"
 
 SUBJECTS = (
-    Subject("outlined-animals", "openmoji", 36, _emoji(OPENMOJI, ANIMALS), True),
-    Subject("black-objects", "high contrast", 36, _emoji(BLACK_AND_WHITE, OBJECTS, PLACES), True),
+    Subject("outlined-animals", "openmoji", 36, emoji(OPENMOJI, ANIMALS), True),
+    Subject("black-objects", "high contrast", 36, emoji(BLACK_AND_WHITE, OBJECTS, PLACES), True),
     Subject("photographed-animals", "photograph", 36, _photographs("animals"), True),
     Subject("rounded-signs", "kameleon", 24, _signs(ROUNDED), True),
-    Subject("faces", "streamline", 36, _emoji(LINES, FACES, known=False), True),
-    Subject("fluent-nature", "fluent", 96, _emoji(FLUENT, ANIMALS, FOOD), True),
-    Subject("flat-objects", "fluentflat", 36, _emoji(FLAT, OBJECTS, PLACES), True),
-    Subject("outlined-food", "openmoji", 24, _emoji(OPENMOJI, FOOD), True),
-    Subject("black-animals", "high contrast", 36, _emoji(BLACK_AND_WHITE, ANIMALS), True),
+    Subject("faces", "streamline", 36, emoji(LINES, FACES, known=False), True),
+    Subject("fluent-nature", "fluent", 96, emoji(FLUENT, ANIMALS, FOOD), True),
+    Subject("flat-objects", "fluentflat", 36, emoji(FLAT, OBJECTS, PLACES), True),
+    Subject("outlined-food", "openmoji", 24, emoji(OPENMOJI, FOOD), True),
+    Subject("black-animals", "high contrast", 36, emoji(BLACK_AND_WHITE, ANIMALS), True),
     Subject("photographed-plants", "photograph", 36, _photographs("food", "plants"), True),
     Subject("coloured-signs", "flat colour", 36, _signs(SIGNS), True),
-    Subject("one-colour", "monotone", 36, _emoji(ONE_COLOUR, FACES, PLACES), True),
+    Subject("one-colour", "monotone", 36, emoji(ONE_COLOUR, FACES, PLACES), True),
     Subject("by-hand", "freehand", 96, _signs(BY_HAND), True),
-    Subject("fluent-things", "fluent", 96, _emoji(FLUENT, OBJECTS, PLACES, FACES), True),
-    Subject("line-nature", "streamline", 24, _emoji(LINES, ANIMALS, FOOD, known=False), True),
+    Subject("fluent-things", "fluent", 96, emoji(FLUENT, OBJECTS, PLACES, FACES), True),
+    Subject("line-nature", "streamline", 24, emoji(LINES, ANIMALS, FOOD, known=False), True),
     Subject(
         "photographed-things",
         "photograph",
@@ -183,15 +192,15 @@ SUBJECTS = (
         _photographs("household", "clothes", "hobbies", "vehicles", "sports", "military", "medical", "space"),
         True,
     ),
-    Subject("outlined-objects", "openmoji", 36, _emoji(OPENMOJI, OBJECTS, PLACES), False),
-    Subject("black-food", "high contrast", 24, _emoji(BLACK_AND_WHITE, FOOD), False),
-    Subject("one-colour-nature", "monotone", 36, _emoji(ONE_COLOUR, ANIMALS, FOOD), False),
+    Subject("outlined-objects", "openmoji", 36, emoji(OPENMOJI, OBJECTS, PLACES), False),
+    Subject("black-food", "high contrast", 24, emoji(BLACK_AND_WHITE, FOOD), False),
+    Subject("one-colour-nature", "monotone", 36, emoji(ONE_COLOUR, ANIMALS, FOOD), False),
     Subject("ultimate-signs", "ultimate", 36, _signs(ULTIMATE), False),
     Subject("plump-signs", "plump", 96, _signs(PLUMP), False),
     Subject("stickers", "sticker", 24, _signs(STICKERS), False),
     Subject("two-tones", "two tone", 36, _signs(TWO_TONES), False),
-    Subject("flat-nature", "fluentflat", 36, _emoji(FLAT, ANIMALS, FOOD), False),
-    Subject("line-things", "streamline", 36, _emoji(LINES, OBJECTS, PLACES, known=False), False),
+    Subject("flat-nature", "fluentflat", 36, emoji(FLAT, ANIMALS, FOOD), False),
+    Subject("line-things", "streamline", 36, emoji(LINES, OBJECTS, PLACES, known=False), False),
     Subject(
         "photographed-places",
         "photograph",

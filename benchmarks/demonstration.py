@@ -1,0 +1,77 @@
+"""Whether the demonstration's winner is better than the base model by eyes that no judge uses, on pictures never seen.
+
+    pip install -c constraints.txt -e '.[tools]'
+    .venv/bin/python -m benchmarks.demonstration
+
+Runs the quick start (or goes on with it in the folder), then lets base model, winner and the recipes' last epochs draw
+32 Fluent flat pictures that are not in its set; prints their distances (`truth.py`) and writes a sheet for the eye.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.truth import Judged
+from benchmarks.truth_studies import BASE, run, told
+from benchmarks.truth_subjects import ANIMALS, FLAT, FOOD, OBJECTS, PLACES, Subject, emoji
+from studies.errors import quiet
+from studies.selection import document
+from studies.study import beginning
+from studies.study.study import Study
+
+QUICKSTART = Path(__file__).resolve().parents[1] / "studies" / "library" / "quickstart.toml"
+SUBJECT = Subject("demonstration", "fluentflat", 0, emoji(FLAT, ANIMALS, FOOD, OBJECTS, PLACES), False)
+
+
+def main() -> None:
+    """Prints a table and, last, one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path(".micro/truth"), help="keeps what is finished")
+    folder = parser.parse_args().folder.resolve()
+    quiet()
+    study = _finished(folder)
+    chosen = document.read(study.workspace)
+    assert chosen is not None
+    keys = {"winner": chosen.winner.key} | {
+        f"recipe {i}": one.key for i, one in enumerate(chosen.baselines, 1)
+    }
+    seen = told(SUBJECT, study, folder, set(keys.values()))
+    one = Judged(SUBJECT, study, seen, {}, folder / SUBJECT.name)
+    table = Table(title="distance from Fluent flat pictures never seen; lower is better")
+    for column in ("", "distance", "winner ahead by"):
+        table.add_column(column, justify="right")
+    ahead = {}
+    for name, key in {"base": BASE, **keys}.items():
+        gain, error = ahead[name] = one.ahead(keys["winner"], key)
+        table.add_row(
+            name, f"{one.figure(key):.1f}", "" if name == "winner" else f"{gain:+.1f} ± {error:.1f}"
+        )
+    Console().print(table)
+    print(f"sheet: {one.sheet(folder / 'demonstration.png', [BASE, *keys.values()])}")
+    gain, error = ahead["base"]
+    print(json.dumps({"ahead_of_base": round(gain, 2), "error": round(error, 2), "better": gain > 2 * error}))
+
+
+def _finished(folder: Path) -> Study:
+    place = folder / SUBJECT.name
+    study = beginning.begin(QUICKSTART, place / "workspace")
+    if not study.workspace.selection.exists():
+        run(study)
+    if not (place / "kept_back").exists():
+        SUBJECT.keep_back(place, {_words(example.caption) for example in study.dataset.examples})
+    return study
+
+
+def _words(caption: str) -> str:
+    return caption.partition(", ")[2]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    main()
