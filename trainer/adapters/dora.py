@@ -26,14 +26,15 @@ class Decompose(torch.autograd.Function):
         y = y.clone()
         saved = []
         for group in groups:
-            rows = _rows(y, group)
-            linear = rows.clone() if bias is None else rows - bias
-            frozen = weight.to(layer.down.dtype)
-            merged = norms(frozen, *_factors(layer, group))
+            merged = norms(weight.to(layer.down.dtype), *_factors(layer, group))
             gain = layer.magnitude.detach()[group.index, 0] / merged
-            scaled = linear * _by_row(gain, rows)
-            rows.copy_(scaled if bias is None else scaled + bias)
-            saved += [linear, merged, gain]
+            rows = _rows(y, group)
+            if bias is not None:
+                rows.sub_(bias)
+            saved += [rows.clone(), merged, gain]
+            rows.mul_(_by_row(gain, rows))
+            if bias is not None:
+                rows.add_(bias)
         ctx.save_for_backward(*saved)
         ctx.layer, ctx.groups = layer, groups
         return y
@@ -51,7 +52,7 @@ class Decompose(torch.autograd.Function):
                 total[group.index] += found
             else:
                 total.index_add_(0, group.index, found)
-            rows.copy_(rows * _by_row(gain, rows))
+            rows.mul_(_by_row(gain, rows))
         return grad, None, None, None, None
 
 

@@ -170,3 +170,16 @@ def test_slots_opened_later_make_room_for_magnitudes_and_leave_weights_alone(mod
     assert bank.gradients(1).numel() > narrow
     assert all(value.equal(before[name]) for name, value in bank.state(1).items())
     assert not any(name.endswith(".magnitude") for name in bank.leaves(1))
+
+
+def test_on_a_base_of_half_precision_magnitudes_learn_in_float32(model: Model) -> None:
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        bank = bank_on(half := copy.deepcopy(model).to(dtype))
+        bank.open(0, SHAPES[0], seed=0)
+        with bank.rows([0, None, 0]):
+            half(next(batches(3))[0].to(dtype)).float().square().sum().backward()
+        found = bank.leaves(0)["unet.last.magnitude"].grad
+        assert found is not None and found.dtype == torch.float32
+        gradients.append(found)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0.05, atol=0.05)
