@@ -35,6 +35,7 @@ UNMIRRORED = {
     "tests/trainer/bases/test_sdxl.py": "SDXL through loading, encoding and prompts",
     "tests/trainer/bases/test_single_file.py": "bases in one file, through finding and loading",
     "tests/trainer/data/test_no_leak.py": "held-out images, through the whole data set",
+    "tests/trainer/lora_files/test_dora.py": "every format, given magnitudes and another scaling",
     "tests/trainer/lora_files/test_mixed_alphas.py": "every format, given layers of several alphas",
 }
 """Tests of no one source, and why."""

@@ -64,5 +64,5 @@ def command(
     tell(f"Copied to {target}")
     tell(f"Use strength 1 with the base model {study.spec.plan['base']['path']}.")
     tell(advice(facts))
-    for note in of_file(facts):
+    for note in of_file(facts, layout == "kohya"):
         tell(note)

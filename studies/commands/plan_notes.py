@@ -21,9 +21,11 @@ def notes(spec: StudySpec, dataset: Dataset) -> list[str]:
 def _unread(spec: StudySpec) -> Iterator[str]:
     """Programs that cannot use the files of an algorithm that trials may have."""
     lora = spec.shared_plan.lora
-    parameter = spec.space.parameters.get("lora.algorithm")
-    for algorithm in getattr(parameter, "choices", (lora.algorithm,)):
-        yield from of_plan(lora.model_copy(update={"algorithm": algorithm}))
+    parameters = spec.space.parameters
+    algorithms = getattr(parameters.get("lora.algorithm"), "choices", (lora.algorithm,))
+    dora = True in getattr(parameters.get("lora.dora"), "choices", (lora.dora,))
+    for algorithm in algorithms:
+        yield from of_plan(lora.model_copy(update={"algorithm": algorithm, "dora": dora}))
 
 
 def _idle(spec: StudySpec) -> list[str]:

@@ -87,7 +87,7 @@ def translated(table: Mapping[str, Any]) -> Translation:
     out.put("train_batch_size", source.take("train_batch_size", defaults.batch))
     out.refuse("rank", "the feed-forward layers of transformers are adapted here too, not attention alone")
     if source.on("use_dora"):
-        out.refuse("use_dora", "not supported (DoRA), a plain LoRA is taken")
+        out.argument("network_args", "dora_wd", True, "use_dora")
     _amount(source, out, defaults)
     _schedule(source, out)
     _optimiser(source, out)

@@ -169,9 +169,14 @@ def _network(source: Foreign, out: Translation) -> None:
                 out.argument("network_args", key, True, f"lokr_{key}")
         if asks(source.take("lokr_weight_decompose")):
             out.argument("network_args", "dora_wd", True, "lokr_weight_decompose")
-    if asks(source.take("lora_decompose")):
-        source.used |= {"lora_decompose_output_axis"}
-        out.refuse("lora_decompose", "not supported (DoRA), a plain LoRA is taken")
+    on_output = asks(source.take("lora_decompose_output_axis"))
+    if asks(source.take("lora_decompose")) and algorithm == "lora":
+        out.argument("network_args", "dora_wd", True, "lora_decompose")
+        if not on_output:
+            out.refuse(
+                "lora_decompose",
+                "norms are learned of outputs here (lora_decompose_output_axis), not of inputs",
+            )
     out.put("network_dim", rank, "lokr_dim" if algorithm == "lokr" else "lora_rank")
     out.put("network_alpha", source.take("lora_alpha", 1.0), "lora_alpha")
     out.put("network_module", "lycoris.kohya", "peft_type")

@@ -118,7 +118,7 @@ def _network(source: Foreign, out: Translation) -> None:
     if (kind := source.text("model_type", "lora")) != "lora":
         out.refuse("model_type", f"{kind!r} is not supported, a LoRA is taken")
     if source.on("use_dora"):
-        out.refuse("use_dora", "not supported (DoRA), a plain LoRA is taken")
+        out.argument("network_args", "dora_wd", True, "use_dora")
     if not source.on("train_text_encoder"):
         out.put("network_train_unet_only", True, "train_text_encoder")
         source.used.add("text_encoder_lr")

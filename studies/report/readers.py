@@ -11,21 +11,22 @@ from trainer.plan_paths import KEY
 from trainer.plans.network import LoraPlan
 
 
-def of_file(facts: Mapping[str, str], say: Translator = ENGLISH) -> list[str]:
+def of_file(facts: Mapping[str, str], kohya: bool = True, say: Translator = ENGLISH) -> list[str]:
     """What to know before a file is used.
 
     Args:
         facts: its metadata; of a file that no study made, nothing is known.
+        kohya: whether its keys are kohya's.
         say: the language.
     """
     text = facts.get(KEY)
-    return [] if text is None else list(of_plan(TrainingPlan.model_validate_json(text).lora, say))
+    return [] if text is None else list(of_plan(TrainingPlan.model_validate_json(text).lora, kohya, say))
 
 
-def of_plan(lora: LoraPlan, say: Translator = ENGLISH) -> Iterator[str]:
+def of_plan(lora: LoraPlan, kohya: bool = True, say: Translator = ENGLISH) -> Iterator[str]:
     """What to know of the files that a plan will leave, a sentence each."""
-    arguments = lora.algorithm_args.get(lora.algorithm, {})
-    for gap in gaps(lora.algorithm, arguments, lora.conv_rank is not None):
+    arguments = {"dora": lora.dora, **lora.algorithm_args.get(lora.algorithm, {})}
+    for gap in gaps(lora.algorithm, arguments, lora.conv_rank is not None, kohya):
         what, readers = _what(gap), ", ".join(gap.readers)
         if gap.ignored:
             yield say(

@@ -16,6 +16,7 @@ from studies.sd_scripts.subsets import tables, text
 from studies.spec.toml import comment, section, value
 from trainer.data.folders import in_concepts, in_folder
 from trainer.plan import TrainingPlan
+from trainer.plans.network import LoraPlan
 from trainer.plans.optimiser_kinds import OPTIMISERS as KINDS
 
 _SECTIONS = ("model", "additional_network", "optimizer", "dataset", "training", "saving")
@@ -141,12 +142,10 @@ def _model(w: _Writing, facts: Mapping[str, str]) -> None:
 
 def _network(w: _Writing) -> None:
     lora, part = w.plan.lora, "additional_network"
-    algorithm = w.of("lora.algorithm") or "lora"
-    w.put(
-        part, "network_module", "networks.lora" if algorithm == "lora" else "lycoris.kohya", "lora.algorithm"
-    )
+    module = "lycoris.kohya" if _needs_lycoris(lora) else "networks.lora"
+    w.put(part, "network_module", module, "lora.algorithm")
     w.put(part, "network_dim", lora.rank, "lora.rank")
-    w.put(part, "network_alpha", lora.alpha, "lora.alpha_over_rank")
+    w.put(part, "network_alpha", lora.alpha_over_rank * lora.rank, "lora.alpha_over_rank")
     w.put(part, "network_train_unet_only", not lora.text_encoder, "lora.text_encoder")
     w.put(part, "network_train_text_encoder_only", not lora.unet, "lora.unet")
     arguments = dict(_network_arguments(w))
@@ -154,6 +153,11 @@ def _network(w: _Writing) -> None:
         w.put(part, "network_args", [f"{key}={item}" for key, item in arguments.items()])
     if start := w.of("lora.start"):
         w.put(part, "network_weights", str(start), "lora.start")
+
+
+def _needs_lycoris(lora: LoraPlan) -> bool:
+    """Whether sd-scripts' own network cannot say it."""
+    return lora.algorithm != "lora" or lora.dora or lora.scaling != "alpha/rank"
 
 
 def _network_arguments(w: _Writing) -> Iterator[tuple[str, Any]]:
@@ -166,7 +170,7 @@ def _network_arguments(w: _Writing) -> Iterator[tuple[str, Any]]:
         yield "conv_dim", conv
         yield "conv_alpha", conv * w.of("lora.conv_alpha_over_rank")
     algorithm = w.of("lora.algorithm") or "lora"
-    if algorithm != "lora":
+    if _needs_lycoris(w.plan.lora):
         yield "algo", algorithm
         if not w.of("lora.conv_rank"):
             yield "preset", TRANSFORMERS
@@ -175,10 +179,22 @@ def _network_arguments(w: _Writing) -> Iterator[tuple[str, Any]]:
             w.said.add("lora.algorithm_args")
         for name, value in arguments.get(algorithm, {}).items():
             yield lycoris_word(name), value
+        yield from _reshapes(w)
     for leaf in ("rank_dropout", "module_dropout"):
         if found := w.of(f"lora.{leaf}"):
             w.said.add(f"lora.{leaf}")
             yield leaf, found
+
+
+def _reshapes(w: _Writing) -> Iterator[tuple[str, Any]]:
+    """What a plain LoRA is multiplied by."""
+    if w.plan.lora.dora:
+        w.said.add("lora.dora")
+        yield "dora_wd", True
+        yield "wd_on_output", True
+    if w.plan.lora.scaling != "alpha/rank":
+        w.said.add("lora.scaling")
+        yield "rs_lora", True
 
 
 def _optimiser(w: _Writing) -> None:

@@ -37,6 +37,12 @@ _UNREAD = {
     "wd_on_output": "it acts with dora_wd",
 }
 """Arguments that say nothing of what is learned."""
+_RESHAPES = {
+    "dora_wd": ("lora.dora", True),
+    "rs_lora": ("lora.scaling", "alpha/sqrt(rank)"),
+    "use_rslora": ("lora.scaling", "alpha/sqrt(rank)"),
+}
+"""Switches of a plain LoRA -> our field, and its value when they are on."""
 _DROPOUTS = {
     "dropout": "lora.dropout",
     "rank_dropout": "lora.rank_dropout",
@@ -74,12 +80,13 @@ def network(s: Settings, folder: Path, family: Family | None) -> None:
     sgm = family.lora.sgm_blocks if family else _guessed(s, arguments)
     blocks.ranks(s, arguments, sgm, rank, alpha or rank)
     blocks.rates(s, arguments, sgm)
-    _dropouts(s, arguments, algorithm)
+    dora = algorithm == "lora" and _reshapes(s, arguments)
+    _dropouts(s, arguments, "DoRA" if dora else algorithm)
     _of_plain_loras(s, arguments, algorithm)
     if literal(arguments.pop("train_norm", "")):
         s.refuse("network_args: train_norm", "normalisation layers are not adapted")
     _remaining(s, arguments, algorithm)
-    _other_loras(s, folder)
+    _other_loras(s, folder, dora)
 
 
 def lycoris_word(name: str) -> str:
@@ -187,6 +194,17 @@ def _guessed(s: Settings, arguments: Mapping[str, str]) -> bool:
     return sgm
 
 
+def _reshapes(s: Settings, arguments: dict[str, str]) -> bool:
+    """Sets what a plain LoRA is multiplied by; whether it is a DoRA."""
+    for name, (field, value) in _RESHAPES.items():
+        if arguments.pop(name, "").lower() not in _OFF:
+            s.put(field, value, f"network_args: {name}")
+    dora = bool(s.plan.get("lora.dora"))
+    if dora and arguments.pop("wd_on_output", "true").lower() in _OFF:
+        s.refuse("network_args: wd_on_output", "norms are learned of outputs here, not of inputs")
+    return dora
+
+
 def _dropouts(s: Settings, arguments: dict[str, str], algorithm: str) -> None:
     """Dropout acts in a plain LoRA alone; sd-scripts' network_dropout is an argument's default."""
     for name, field in _DROPOUTS.items():
@@ -236,8 +254,11 @@ def _remaining(s: Settings, arguments: dict[str, str], algorithm: str) -> None:
         s.put("lora.algorithm_args", {algorithm: own}, "network_args")
 
 
-def _other_loras(s: Settings, folder: Path) -> None:
-    if start := s.text("network_weights"):
+def _other_loras(s: Settings, folder: Path, dora: bool) -> None:
+    start = s.text("network_weights")
+    if start and dora:
+        s.refuse("network_weights", "not supported with DoRA")
+    elif start:
         s.put("lora.start", str(located(start, folder)), "network_weights")
     files, weights = _several(s, "base_weights", str), _several(s, "base_weights_multiplier", float)
     if files:

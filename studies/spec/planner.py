@@ -17,7 +17,7 @@ from trainer.data.order import images_per_epoch
 from trainer.plan import TrainingPlan
 from trainer.plans.fields import OFF
 
-_WEIGHTY = ("lora.rank", "lora.conv_rank", "lora.unet", "lora.text_encoder", "data.batch_size")
+_WEIGHTY = ("lora.rank", "lora.conv_rank", "lora.dora", "lora.unet", "lora.text_encoder", "data.batch_size")
 """Fields that decide how much memory a trial needs: the more, the more."""
 
 

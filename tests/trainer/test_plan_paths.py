@@ -32,7 +32,7 @@ def plan(home: str = HOME) -> TrainingPlan:
 def test_names_stay_and_folders_go() -> None:
     text = without_folders(plan()).model_dump_json()
     assert "jane" not in text
-    assert "/" not in text
+    assert "/" not in text.replace("alpha/rank", "")
     found = json.loads(text)
     assert found["base"]["path"] == "sd15.safetensors"
     assert found["base"]["loras"] == [{"file": "style.safetensors", "weight": 0.5}]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.adapters.convolution import BankedConv, LowRankConv, Window
+from trainer.adapters.dora import Decompose, norms
 from trainer.adapters.fixed import FixedSlot, Term
 from trainer.adapters.grouping import Presentations, Slot, groups, runs
 from trainer.adapters.grouping import Row as Row
@@ -63,7 +64,7 @@ class AdapterBank:
         self._unpacked: dict[int, LycorisSlot | FixedSlot] = {}
         self._active: tuple[Group, ...] = ()
         self._alone: tuple[tuple[int, int, LycorisSlot | FixedSlot, int | None], ...] = ()
-        self._partial = False
+        self._partial = self._decomposed = False
         parameter = next(next(iter(models.values())).parameters())
         self.device = parameter.device
         self.dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
@@ -99,10 +100,11 @@ class AdapterBank:
             rows: slot of each row.
             presentations: what each row presents, in training; its dropout is drawn by it. None drops nothing.
         """
-        before = self._active, self._partial, self._alone
+        before = self._active, self._partial, self._decomposed, self._alone
         packed = [None if row in self._unpacked else row for row in rows]
         self._active = groups(packed, presentations, self._open, self._weights)
         self._partial = any(group.layers is not None for group in self._active)
+        self._decomposed = any(group.decomposed for group in self._active)
         self._alone = tuple(
             (
                 places[0],
@@ -116,12 +118,13 @@ class AdapterBank:
         try:
             yield
         finally:
-            self._active, self._partial, self._alone = before
+            self._active, self._partial, self._decomposed, self._alone = before
 
     def open(self, slot: int, shape: Shape, seed: int) -> None:
         """Starts a new LoRA: A Kaiming-uniform with a = sqrt(5) (He et al. 2015), B zero, gradients zero.
 
-        The draw depends on seed and layer name alone; a smaller rank takes the first rows of a larger one.
+        DoRA's magnitudes begin as the frozen layers' norms. The draw depends on seed and layer name alone; a smaller
+        rank takes the first rows of a larger one.
         """
         if slot in self._open:
             raise ValueError(f"slot {slot} is already open")
@@ -139,6 +142,8 @@ class AdapterBank:
             bound = 1 / math.sqrt(layer.inputs)
             draw = torch.rand(rank, layer.inputs, generator=generator(seed, layer.name))
             layer.down[slot, :rank] = (draw * 2 - 1).to(layer.down) * bound
+            if shape.dora:
+                layer.magnitude[slot, 0] = norms(self._weight(layer).to(self.dtype))
         self._leaves[slot] = {}
         self._bind(slot)
 
@@ -172,11 +177,14 @@ class AdapterBank:
         return [leaf for name, leaf in self._leaves[slot].items() if name.startswith(part + ".")]
 
     def leaves(self, slot: int) -> Mapping[str, nn.Parameter]:
-        """The leaf tensors of a slot by name: ``<layer>.down`` (rank, inputs), ``<layer>.up`` (rank, outputs)."""
+        """The leaf tensors of a slot by name: ``<layer>.down`` (rank, inputs), ``<layer>.up`` (rank, outputs).
+
+        With DoRA also ``<layer>.magnitude`` (outputs,).
+        """
         return self._leaves[slot]
 
     def scales(self, slot: int) -> dict[str, float]:
-        """alpha / rank at each layer that the slot adapts."""
+        """What multiplies B A at each layer that the slot adapts."""
         shape = self._open[slot].shape
         return {layer.name: shape.scale_of(layer) for layer, _ in self._of(shape)}
 
@@ -186,7 +194,10 @@ class AdapterBank:
         return self._gradients[slot] if alone is None else alone.gradients
 
     def state(self, slot: int) -> dict[str, Tensor]:
-        """Copies of ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (outputs, rank), on the CPU."""
+        """Copies of ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (outputs, rank), on the CPU.
+
+        With DoRA also of ``<layer>.magnitude`` (outputs,).
+        """
         return {
             name: (leaf.detach().T if name.endswith(".up") else leaf.detach())
             .to("cpu", copy=True)
@@ -220,7 +231,7 @@ class AdapterBank:
         result: Tensor = LowRankLinear.apply(  # type: ignore[no-untyped-call]
             x.contiguous(), self.anchor if active else None, weight, bias, layer, active
         )
-        return result
+        return self._rescaled(layer, result)
 
     def convolve(self, layer: Layer, x: Tensor, y: Tensor, window: Window) -> Tensor:
         """A frozen 3x3 convolution's output y of x, plus its rows' low-rank terms."""
@@ -228,7 +239,7 @@ class AdapterBank:
         if not active:
             return y
         result: Tensor = LowRankConv.apply(x, y, self.anchor, layer, window, active)  # type: ignore[no-untyped-call]
-        return result
+        return self._rescaled(layer, result)
 
     def finish(self, layer: str, x: Tensor, y: Tensor) -> Tensor:
         """A layer's output y of x, with the terms of those rows whose slots are not packed."""
@@ -244,6 +255,21 @@ class AdapterBank:
         """The slot's own modules, if its algorithm cannot be packed."""
         alone = self._unpacked.get(slot)
         return alone if isinstance(alone, LycorisSlot) else None
+
+    def _rescaled(self, layer: Layer, y: Tensor) -> Tensor:
+        """A layer's output with the outputs of DoRA's rows brought to their magnitudes."""
+        if not self._decomposed:
+            return y
+        groups = tuple(group for group in self._active if layer.name in group.decomposed)
+        if not groups:
+            return y
+        bias = self._inner[layer.name].bias
+        result: Tensor = Decompose.apply(y, self._weight(layer), bias, layer, groups)  # type: ignore[no-untyped-call]
+        return result
+
+    def _weight(self, layer: Layer) -> Tensor:
+        """A frozen layer's weight, shape (outputs, inputs)."""
+        return self._inner[layer.name].get_parameter("weight").detach().flatten(1)
 
     def _open_unpacked(self, slot: int, shape: Shape, seed: int) -> None:
         layers = {layer.name: (layer, self._inner[layer.name]) for layer, _ in self._of(shape)}
@@ -286,11 +312,15 @@ class AdapterBank:
         names = frozenset(layer.name for layer, _ in self._of(shape))
         widest = max((rank for layer, rank in self._of(shape) if layer.kernel == 1), default=0)
         whole = all(layer.resnet or layer.name in names for layer in self._layers.values())
-        return Slot(shape, seed, widest, None if whole else names)
+        return Slot(shape, seed, widest, None if whole else names, names if shape.dora else frozenset())
 
     def _reserve(self, shape: Shape, slots: int) -> None:
         """Grows the resident tensors to so many slots, with room for this shape in each."""
-        short = [(layer, rank) for layer, rank in self._of(shape) if rank > layer.rank]
+        short = [
+            (layer, rank)
+            for layer, rank in self._of(shape)
+            if rank > layer.rank or shape.dora > layer.magnitudes
+        ]
         if not short and slots == self._slots:
             return
         before = {
@@ -299,7 +329,8 @@ class AdapterBank:
             if slot not in self._unpacked
         }
         for layer, rank in short:
-            layer.rank = rank
+            layer.rank = max(layer.rank, rank)
+            layer.magnitudes = max(layer.magnitudes, int(shape.dora))
         self._place(slots)
         for slot, leaves in before.items():
             self._bind(slot)
@@ -310,27 +341,36 @@ class AdapterBank:
     def _place(self, slots: int) -> None:
         """Makes the resident tensors, zero, and shows every layer its part of them."""
         self._slots = slots
-        width = sum(layer.rank * (layer.inputs + layer.outputs) for layer in self._layers.values())
+        layers = self._layers.values()
+        rooms = [
+            (layer, factor, layer.rank, size)
+            for layer in layers
+            for factor, size in (("down", layer.inputs), ("up", layer.outputs))
+        ]
+        rooms += [(layer, "magnitude", layer.magnitudes, layer.outputs) for layer in layers]
+        width = sum(count * size for _, _, count, size in rooms)
         width = -(-width // _ALIGNED) * _ALIGNED
         self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
         self._gradients = torch.zeros_like(self._weights)
         offset = 0
-        for layer in self._layers.values():
-            for factor, size in (("down", layer.inputs), ("up", layer.outputs)):
-                place, shape = slice(offset, offset + layer.rank * size), (slots, layer.rank, size)
-                setattr(layer, factor, self._weights[:, place].view(shape))
-                setattr(layer, factor + "_grad", self._gradients[:, place].view(shape))
-                offset = place.stop
+        for layer, factor, count, size in rooms:
+            place, shape = slice(offset, offset + count * size), (slots, count, size)
+            setattr(layer, factor, self._weights[:, place].view(shape))
+            setattr(layer, factor + "_grad", self._gradients[:, place].view(shape))
+            offset = place.stop
 
     def _bind(self, slot: int) -> None:
         """Points the slot's leaf tensors, and their gradients, at their place in the bank."""
         shape, leaves = self._open[slot].shape, self._leaves[slot]
         for layer, rank in self._of(shape):
-            for factor in ("down", "up"):
-                data = getattr(layer, factor)[slot, :rank]
+            places: dict[str, slice | int] = {"down": slice(rank), "up": slice(rank)}
+            if shape.dora:
+                places["magnitude"] = 0
+            for factor, place in places.items():
+                data = getattr(layer, factor)[slot, place]
                 leaf = leaves.setdefault(f"{layer.name}.{factor}", nn.Parameter(data))
                 leaf.data = data
-                leaf.grad = getattr(layer, factor + "_grad")[slot, :rank]
+                leaf.grad = getattr(layer, factor + "_grad")[slot, place]
 
 
 def _gradient(leaf: nn.Parameter) -> Tensor:

@@ -29,6 +29,8 @@ class Slot:
     """The largest at a Linear or 1x1 layer."""
     layers: frozenset[str] | None
     """Names of its layers where it lacks some; None if it has all outside convolution blocks."""
+    decomposed: frozenset[str] = frozenset()
+    """Names of its layers with a magnitude."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class _Run:
         """Whether it can be computed together with a row of runs before it."""
         wasteful = self.slot.rank > 2 * first.slot.rank
         alike = self.stop - self.start == last.stop - last.start
-        return self.start == last.stop and alike and not wasteful
+        kin = self.slot.decomposed == first.slot.decomposed
+        return self.start == last.stop and alike and kin and not wasteful
 
 
 def groups(
@@ -91,6 +94,7 @@ def _group(runs: list[_Run], presentations: Presentations, like: Tensor) -> Grou
         conv_rank=conv_rank,
         conv_scale=_column([shape.conv_scale for shape in shapes], like) if conv_rank else None,
         layers=_layers(runs) if partial else None,
+        decomposed=runs[0].slot.decomposed,
         drops=_drops(runs, presentations),
     )
 

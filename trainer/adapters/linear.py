@@ -33,6 +33,8 @@ class Group:
     conv_scale: Tensor | None = None
     layers: frozenset[str] | None = None
     """Names of the layers that some of the slots adapt; None for all outside convolution blocks."""
+    decomposed: frozenset[str] = frozenset()
+    """Names of the layers where all of the slots have a magnitude."""
     drops: tuple[Drop | None, ...] = ()
     """How each row is thinned out; empty for not at all."""
 
@@ -58,12 +60,17 @@ class Layer:
     """Whether it stands in a convolution block, which gets a LoRA only together with its 3x3 layers."""
     rank: int = 0
     """Rank for which the bank has room."""
+    magnitudes: int = 0
+    """1 where the bank has room for magnitudes, else 0."""
     down: Tensor = field(init=False)
     """A: shape (slots, rank, inputs), a view of the bank's weights."""
     up: Tensor = field(init=False)
     """B transposed: shape (slots, rank, outputs)."""
     down_grad: Tensor = field(init=False)
     up_grad: Tensor = field(init=False)
+    magnitude: Tensor = field(init=False)
+    """DoRA's m: shape (slots, 1 or 0, outputs)."""
+    magnitude_grad: Tensor = field(init=False)
 
 
 ONEDNN_FROM = 4_000_000

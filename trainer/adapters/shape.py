@@ -46,13 +46,13 @@ class Shape:
 
     rank: int
     scale: float
-    """alpha / rank."""
+    """What multiplies B A."""
     prefixes: tuple[str, ...]
     """Which parts get a LoRA, by the first word of the layer name: "unet", "text_encoder", "text_encoder_2"."""
     conv_rank: int = 0
     """Rank of 3x3 convolutions; 0 leaves out all layers of convolution blocks."""
     conv_scale: float = 1.0
-    """alpha / rank of 3x3 convolutions."""
+    """The same of 3x3 convolutions."""
     block_ranks: tuple[tuple[str, int], ...] = ()
     """Other ranks of Linear and 1x1 layers: (block of the U-Net, rank)."""
     block_rates: tuple[tuple[str, float], ...] = ()
@@ -60,6 +60,8 @@ class Shape:
     frozen: tuple[str, ...] = ()
     """Blocks of the U-Net without a LoRA."""
     dropout: Dropout = Dropout()
+    dora: bool = False
+    """Whether each output's norm is learned (``trainer.adapters.dora``)."""
     algorithm: str = "lora"
     """"lora" is packed; LyCORIS computes the others, slot by slot."""
     arguments: tuple[tuple[str, Any], ...] = ()
@@ -82,7 +84,7 @@ class Shape:
         return nearest(path, self.block_rates, 1.0) if part == "unet" else 1.0
 
     def scale_of(self, layer: Place) -> float:
-        """alpha / rank at a layer."""
+        """What multiplies B A at a layer."""
         return self.conv_scale if layer.kernel > 1 else self.scale
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from trainer.lora_files.layers import Layers, LoraFileError, number, pair
 _EMBEDDING = "bundle_emb."
 """OneTrainer's keys of textual inversions that it bundles with a LoRA: ``bundle_emb.<name>.<encoder>``."""
 _FACTORS = {"lora_down.weight": "down", "lora_up.weight": "up"}
+_NORMS = {"dora_scale", "magnitude"}
 _PLAIN = {*_FACTORS, "lora_mid.weight", "alpha"}
 _MOST_KERNEL = 7
 """Side of a Tucker core's kernel; the U-Nets have 3."""
@@ -109,6 +110,31 @@ def plain(layers: Mapping[str, Tensors]) -> Layers:
             f"{layer} holds {of(layer, tensors).title}; only LoRA factors lora_down and lora_up can be read here"
         )
     return found.low_rank
+
+
+def trainable(layers: Mapping[str, Tensors]) -> Layers:
+    """``plain``, but layers may have DoRA's norms of outputs as well.
+
+    Raises:
+        LoraFileError: a layer is of another algorithm, or its factors do not fit each other.
+    """
+    norms = {layer: found for layer, tensors in layers.items() if (found := _norms(tensors)) is not None}
+    bare = {
+        layer: {name: value for name, value in tensors.items() if layer not in norms or name not in _NORMS}
+        for layer, tensors in layers.items()
+    }
+    return {layer: replace(factors, magnitude=norms.get(layer)) for layer, factors in plain(bare).items()}
+
+
+def _norms(tensors: Tensors) -> Tensor | None:
+    """DoRA's norms of outputs, shape (outputs,); None where there are none, or such of inputs."""
+    outputs = tensors["lora_up.weight"].shape[:1] if "lora_up.weight" in tensors else None
+    for name in tensors.keys() & _NORMS:
+        value = tensors[name]
+        flat = value.flatten()
+        if flat.shape == outputs and (name == "magnitude" or value.shape[:1] == outputs):
+            return flat
+    return None
 
 
 def _paired(layers: Mapping[str, Tensors]) -> Layers:

@@ -37,7 +37,7 @@ def convert(source: Path, target: Path, layout: Format, base: BasePlan, metadata
     found = find.find(base)
     made = skeleton.networks(found)
     names = kohya.Names.of(found.family, made["unet"].config)  # type: ignore[arg-type]
-    layers = formats.read(source, names, skeleton.adaptable(made))
+    layers = formats.trained(source, names, skeleton.adaptable(made))
     formats.write(target, layers, layout, names, metadata, _precision(layers))
 
 

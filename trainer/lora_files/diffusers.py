@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +16,8 @@ from torch import Tensor
 from trainer.lora_files import peft
 from trainer.lora_files.layers import LowRank
 
+_MAGNITUDE = "lora_magnitude_vector.weight"
+"""With the last word, which transformers' loader does not add, so that text encoders would lose the tensor."""
 METADATA_KEY = "lora_adapter_metadata"
 
 
@@ -25,8 +28,7 @@ def write(layers: Mapping[str, LowRank]) -> tuple[dict[str, Tensor], dict[str, s
     for part, members in peft.by_part(layers).items():
         scaled = {path: _scaled(layer) for path, layer in members.items()}
         for path, layer in scaled.items():
-            tensors[f"{part}.{_written(part, path)}.lora_A.weight"] = layer.down
-            tensors[f"{part}.{_written(part, path)}.lora_B.weight"] = layer.up
+            tensors |= peft.tensors(f"{part}.{_written(part, path)}", layer, _MAGNITUDE)
         settings |= {f"{part}.{key}": value for key, value in peft.config(scaled).items()}
     return tensors, {METADATA_KEY: json.dumps(settings, sort_keys=True)}
 
@@ -45,7 +47,7 @@ def settings(metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def _scaled(layer: LowRank) -> LowRank:
-    return LowRank(layer.down, layer.up * layer.scale, float(layer.rank))
+    return replace(layer, up=layer.up * layer.scale, alpha=float(layer.rank))
 
 
 def _written(part: str, path: str) -> str:

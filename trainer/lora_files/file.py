@@ -17,7 +17,7 @@ from trainer.adapters.bank import AdapterBank
 from trainer.bases.base_model import DTYPES
 from trainer.files import write_whole
 from trainer.lora_files import kohya
-from trainer.lora_files.content import gather, plain
+from trainer.lora_files.content import gather, trainable
 from trainer.lora_files.layers import LoraFileError as LoraFileError
 from trainer.lora_files.layers import from_state, slot_state
 from trainer.plans.compute import Precision
@@ -36,6 +36,8 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
 
 
+_EXACT = (".alpha", ".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight")
+"""Ends of keys whose tensors are never rounded."""
 _LEGACY = slice(0x100000, 0x110000)
 """The part of a file that A1111's old short hash covers."""
 
@@ -65,7 +67,7 @@ def load_slot(bank: AdapterBank, slot: int, tensors: Mapping[str, Tensor], names
     """
     alone = bank.unpacked(slot)
     if alone is None:
-        layers = plain(gather(tensors, names, bank.layers))
+        layers = trainable(gather(tensors, names, bank.layers))
         bank.load(slot, slot_state(layers, bank.state(slot), bank.scales(slot)))
         return
     stored: dict[str, dict[str, Tensor]] = {}
@@ -88,12 +90,13 @@ def load_slot(bank: AdapterBank, slot: int, tensors: Mapping[str, Tensor], names
 def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: Precision) -> bytes:
     """A whole safetensors file, with the hashes that WebUIs look for (``sshs_*``).
 
-    Alphas stay in float32: rounded to half precision they would change the LoRA's scale.
+    Alphas and DoRA's magnitudes stay in float32: rounded to half precision the ones would change the LoRA's scale, the
+    others the base model's weights by as much as a LoRA does.
     """
     from safetensors.torch import save
 
     stored = {
-        key: value if key.endswith(".alpha") else value.to(DTYPES[precision]).contiguous()
+        key: value if key.endswith(_EXACT) else value.to(DTYPES[precision]).contiguous()
         for key, value in sorted(tensors.items())
     }
     bare = _with_metadata(save(stored), {key: text for key, text in metadata.items() if key[:3] == "ss_"})

@@ -13,7 +13,7 @@ from torch import Tensor
 from trainer.files import write_whole
 from trainer.lora_files import diffusers, file, kohya, peft, spelling
 from trainer.lora_files.algorithms import Tensors
-from trainer.lora_files.content import Content, embeddings, gather, parted, plain
+from trainer.lora_files.content import Content, embeddings, gather, parted, plain, trainable
 from trainer.lora_files.layers import Layers, LoraFileError, LowRank
 from trainer.plans.compute import Precision
 
@@ -65,6 +65,16 @@ def read(path: Path, names: kohya.Names, known: Iterable[str]) -> Layers:
     """
     with _told(path):
         return plain(_layers(path, names, known)[0])
+
+
+def trained(path: Path, names: kohya.Names, known: Iterable[str]) -> Layers:
+    """``read``, but the LoRA may be a DoRA, as packs train it.
+
+    Raises:
+        LoraFileError: it cannot be read, belongs to another base model, or is of another algorithm.
+    """
+    with _told(path):
+        return trainable(_layers(path, names, known)[0])
 
 
 def _layers(

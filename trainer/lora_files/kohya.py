@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -103,6 +103,8 @@ def write(layers: Mapping[str, LowRank], names: Names) -> dict[str, Tensor]:
         tensors[f"{stem}.lora_down.weight"] = layer.down
         tensors[f"{stem}.lora_up.weight"] = layer.up
         tensors[f"{stem}.alpha"] = torch.tensor(float(layer.alpha))
+        if layer.magnitude is not None:
+            tensors[f"{stem}.dora_scale"] = layer.magnitude.view(-1, *(1 for _ in layer.down.shape[1:]))
     return tensors
 
 
@@ -117,7 +119,7 @@ def _evened(layers: Mapping[str, LowRank]) -> Mapping[str, LowRank]:
         if leads and all(layer.alpha == common for layer in attending):
             continue
         for name, layer in members.items():
-            written[name] = LowRank(layer.down, layer.up * (layer.alpha / common), common)
+            written[name] = replace(layer, up=layer.up * (layer.alpha / common), alpha=common)
     return written
 
 

@@ -22,13 +22,15 @@ class LoraFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LowRank:
-    """delta W = (alpha / rank) up down."""
+    """delta W = (alpha / rank) up down; with a magnitude, DoRA's of it (``trainer.adapters.dora``)."""
 
     down: Tensor
     """A: shape (rank, inputs), of a convolution (rank, inputs, height, width)."""
     up: Tensor
     """B: shape (outputs, rank), of a convolution (outputs, rank, 1, 1)."""
     alpha: float
+    magnitude: Tensor | None = None
+    """Shape (outputs,)."""
 
     @property
     def rank(self) -> int:
@@ -51,7 +53,7 @@ def from_state(
     """A bank's slot state, layer by layer.
 
     Args:
-        state: ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (outputs, rank).
+        state: ``<layer>.down`` (rank, inputs), ``<layer>.up`` (outputs, rank), with DoRA ``<layer>.magnitude``.
         scales: alpha / rank by layer.
         kernels: height and width of the convolutions' kernels, by layer.
     """
@@ -63,7 +65,8 @@ def from_state(
         down, up = state[name], state[f"{layer}.up"]
         if layer in kernels:
             down, up = down.view(len(down), -1, *kernels[layer]), up[:, :, None, None]
-        layers[layer] = LowRank(down, up, scales[layer] * len(down))
+        magnitude = state.get(f"{layer}.magnitude")
+        layers[layer] = LowRank(down, up, scales[layer] * len(down), magnitude)
     return layers
 
 
@@ -73,7 +76,7 @@ def slot_state(
     """The inverse: what an open slot must hold to act like ``layers``.
 
     Layers of a smaller rank are padded with zeros, layers of another scale are multiplied out, and layers that
-    the LoRA lacks are zero.
+    the LoRA lacks are zero, with the magnitudes that the slot has.
 
     Args:
         layers: the LoRA.
@@ -83,7 +86,10 @@ def slot_state(
     Raises:
         LoraFileError: a layer is missing in the slot, or does not fit into it.
     """
-    state = {name: torch.zeros_like(value) for name, value in slot.items()}
+    state = {
+        name: value.clone() if name.endswith(".magnitude") else torch.zeros_like(value)
+        for name, value in slot.items()
+    }
     for name, layer in layers.items():
         if f"{name}.down" not in state:
             raise LoraFileError(
@@ -97,6 +103,10 @@ def slot_state(
                 f"{name}: factors of shape {tuple(up.shape)} and {tuple(down.shape)} do not fit into "
                 f"{tuple(places[1].shape)} and {tuple(places[0].shape)}; was the LoRA made for another base?"
             )
+        if (layer.magnitude is not None) != (f"{name}.magnitude" in state):
+            raise LoraFileError(f"{name}: of the LoRA and the slot one has DoRA's magnitudes, the other none")
+        if layer.magnitude is not None:
+            state[f"{name}.magnitude"] = layer.magnitude.float()
         factor = layer.scale / scales[name]
         places[0][: layer.rank] = down
         places[1][:, : layer.rank] = up if math.isclose(factor, 1, rel_tol=_SAME) else up * factor

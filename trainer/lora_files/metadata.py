@@ -189,15 +189,18 @@ def _tag_frequency(dataset: Dataset) -> dict[str, dict[str, int]]:
 def network_facts(plan: LoraPlan) -> dict[str, object]:
     """``ss_network_module``, ``ss_network_args`` and ``ss_network_dropout``."""
     arguments: dict[str, object] = {}
-    if plan.algorithm != "lora":
+    lycoris = plan.algorithm != "lora" or plan.dora
+    if lycoris:
         arguments = {"algo": plan.algorithm, **plan.algorithm_args.get(plan.algorithm, {})}
+    if plan.dora:
+        arguments |= {"dora_wd": True, "wd_on_output": True}
     if plan.conv_rank is not None:
-        arguments |= {"conv_dim": plan.conv_rank, "conv_alpha": plan.conv_alpha_over_rank * plan.conv_rank}
+        arguments |= {"conv_dim": plan.conv_rank, "conv_alpha": plan.conv_scale * plan.conv_rank}
     for name, rate in (("rank_dropout", plan.rank_dropout), ("module_dropout", plan.module_dropout)):
         if rate:
             arguments[name] = rate
     return {
-        "ss_network_module": "networks.lora" if plan.algorithm == "lora" else "lycoris.kohya",
+        "ss_network_module": "lycoris.kohya" if lycoris else "networks.lora",
         "ss_network_args": json.dumps({key: str(value) for key, value in arguments.items()}),
         "ss_network_dropout": plan.dropout or None,
     }

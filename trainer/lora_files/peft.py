@@ -56,11 +56,27 @@ def config(members: Mapping[str, LowRank]) -> dict[str, Any]:
         "r": rank,
         "lora_alpha": alpha,
         "lora_dropout": 0.0,
+        "use_dora": any(layer.magnitude is not None for layer in members.values()),
         "bias": "none",
         "target_modules": sorted(paths),
         "rank_pattern": {path: layer.rank for path, layer in paths.items() if layer.rank != rank},
         "alpha_pattern": {path: layer.alpha for path, layer in paths.items() if layer.alpha != alpha},
     }
+
+
+def tensors(stem: str, layer: LowRank, magnitude: str = "lora_magnitude_vector") -> dict[str, Tensor]:
+    """A layer's tensors under PEFT's keys, in the shapes of its parameters.
+
+    Args:
+        stem: what the keys begin with.
+        layer: its factors.
+        magnitude: what the key of a magnitude ends in.
+    """
+    found = {f"{stem}.lora_A.weight": layer.down, f"{stem}.lora_B.weight": layer.up}
+    if layer.magnitude is not None:
+        sides = (1, -1, 1, 1) if layer.down.ndim == 4 else (-1,)
+        found[f"{stem}.{magnitude}"] = layer.magnitude.view(sides)
+    return found
 
 
 def scaled(layers: Mapping[str, Tensors], parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Tensors]:
@@ -148,17 +164,16 @@ def write(layers: Mapping[str, LowRank]) -> dict[str, tuple[dict[str, Tensor], s
     """Tensors and ``adapter_config.json`` of each part."""
     found: dict[str, tuple[dict[str, Tensor], str]] = {}
     for part, members in by_part(layers).items():
-        tensors: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
         for path, layer in members.items():
-            tensors[f"{PREFIX}{path}.lora_A.weight"] = layer.down
-            tensors[f"{PREFIX}{path}.lora_B.weight"] = layer.up
+            weights |= tensors(PREFIX + path, layer)
         settings = {
             "peft_type": "LORA",
             "inference_mode": True,
             "base_model_name_or_path": None,
             **config(members),
         }
-        found[part] = tensors, json.dumps(settings, indent=2, sort_keys=True)
+        found[part] = weights, json.dumps(settings, indent=2, sort_keys=True)
     return found
 
 

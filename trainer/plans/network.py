@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,19 +16,26 @@ from trainer.plans.optimiser import OptimiserPlan
 from trainer.plans.optimiser_kinds import OPTIMISERS
 
 Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft", "full", "glora", "dylora"]
+Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
 MOST_DIMENSIONS = 1024
 """Largest rank."""
 
 
 class LoraPlan(Frozen):
-    """Shape of the adapter: delta W = (alpha / rank) B A."""
+    """Shape of the adapter: delta W = scale B A."""
 
     rank: int = field(16, means("network_dim", unit="dimensions", row="rank"), ge=1, le=MOST_DIMENSIONS)
     """Inner dimension (``network_dim``)."""
     alpha_over_rank: float = field(
         0.5, means("network_alpha", unit="share of the rank", row="alpha"), gt=0, le=1
     )
-    """``network_alpha`` as a share of the rank; the LoRA's effective scale."""
+    """``network_alpha`` as a share of the rank."""
+    scaling: Scaling = field("alpha/rank", means("network_args: rs_lora", row="rsLoRA"))
+    """The scale of B A, of convolutions as well: alpha / rank, or alpha / sqrt(rank) (rsLoRA; Kalajdzievski 2023).
+    Files hold the alpha that gives it in readers, which all divide by the rank."""
+    dora: bool = field(False, means("network_args: dora_wd", row="DoRA"))
+    """Whether each output's weights also learn their norm m: W' = m (W + scale B A) / |W + scale B A| (DoRA; Liu et al.
+    2024, eq. 5). m begins at the base model's norm."""
     unet: bool = field(True, means("network_train_text_encoder_only", row="text encoder only"))
     """Whether the U-Net gets a LoRA."""
     text_encoder: bool = field(False, means("network_train_unet_only", row="U-Net only"))
@@ -54,7 +62,7 @@ class LoraPlan(Frozen):
         {}, means("network_args: block_dims", unit="dimensions", row="per-block dims")
     )
     """Ranks of other size by block of the U-Net, e.g. ``{ mid_block = 8, "up_blocks.1" = 32 }``; 0 adapts none of
-    its Linear and 1x1 layers. Alpha follows; the longest name that fits a layer counts."""
+    its Linear and 1x1 layers. Alpha follows, so that the scale stays; the longest name that fits a layer counts."""
     block_lrs: dict[str, float] = shared(
         {},
         means(
@@ -88,9 +96,23 @@ class LoraPlan(Frozen):
         return offered(name, get_args(Algorithm))
 
     @property
+    def scale(self) -> float:
+        """What multiplies B A."""
+        return self.alpha_over_rank * self._gain(self.rank)
+
+    @property
+    def conv_scale(self) -> float:
+        """The same of 3x3 convolutions; 1 where they are left out."""
+        return self.conv_alpha_over_rank * self._gain(self.conv_rank) if self.conv_rank else 1.0
+
+    @property
     def alpha(self) -> float:
-        """``network_alpha`` in absolute terms."""
-        return self.alpha_over_rank * self.rank
+        """``network_alpha`` as files hold it: the scale times the rank."""
+        return self.scale * self.rank
+
+    def _gain(self, rank: int) -> float:
+        """The scale where alpha is the rank."""
+        return math.sqrt(rank) if self.scaling == "alpha/sqrt(rank)" else 1.0
 
     @property
     def whole_matrix(self) -> bool:
@@ -166,18 +188,43 @@ def _range_problems(plan: LoraPlan) -> Iterator[str]:
 def _algorithm_problems(plan: LoraPlan) -> Iterator[str]:
     yield from argument_problems(plan.algorithm_args)
     if plan.algorithm == "lora":
+        yield from _dora_problems(plan)
         return
     if plan.algorithm == "dylora":
         ranks = {"rank": plan.rank, "conv_rank": plan.conv_rank or 0}
         ranks |= {f"block_ranks.{block}": rank for block, rank in plan.block_ranks.items()}
         yield from rank_problems(ranks, plan.algorithm_args.get("dylora", {}))
+    for leaf, rate in _dropouts(plan):
+        yield f"{leaf} = {rate} acts with algorithm = 'lora' only, but got {plan.algorithm!r}; set it to 0"
+    if plan.start is not None:
+        yield f"start acts with algorithm = 'lora' only, but got {plan.algorithm!r}; leave it out"
+    if plan.dora:
+        yield (
+            f"dora acts with algorithm = 'lora' only, but got {plan.algorithm!r}; set it to false, "
+            "or give algorithm_args the algorithm's own weight_decompose"
+        )
+    if plan.scaling != "alpha/rank":
+        yield (
+            f"scaling = {plan.scaling!r} acts with algorithm = 'lora' only, but got {plan.algorithm!r}; "
+            "set it to 'alpha/rank', or give algorithm_args the algorithm's own rs_lora"
+        )
+
+
+def _dora_problems(plan: LoraPlan) -> Iterator[str]:
+    """The norm is taken of the whole W + scale B A, and begins at the base model's."""
+    if not plan.dora:
+        return
+    for leaf, rate in _dropouts(plan):
+        yield f"{leaf} = {rate} leaves out parts of B A, of which dora takes the norm; set one of them to 0 or false"
+    if plan.start is not None:
+        yield "start has no norms with which dora could begin; leave one of them out"
+
+
+def _dropouts(plan: LoraPlan) -> Iterator[tuple[str, float]]:
+    """Those that are not 0."""
     rates = {
         "dropout": plan.dropout,
         "rank_dropout": plan.rank_dropout,
         "module_dropout": plan.module_dropout,
     }
-    for leaf, rate in rates.items():
-        if rate:
-            yield f"{leaf} = {rate} acts with algorithm = 'lora' only, but got {plan.algorithm!r}; set it to 0"
-    if plan.start is not None:
-        yield f"start acts with algorithm = 'lora' only, but got {plan.algorithm!r}; leave it out"
+    yield from ((leaf, rate) for leaf, rate in rates.items() if rate)

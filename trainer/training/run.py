@@ -249,7 +249,7 @@ def groups_of(plan: TrainingPlan, bank: AdapterBank, slot: int) -> optimisers.Gr
             "lr": rate * multiple,
         }
         for part, rate in rates.items()
-        for factor, multiple in ((".down", 1.0), (".up", ratio))
+        for factor, multiple in (((".down", ".magnitude"), 1.0), (".up", ratio))
     ]
 
 
@@ -266,14 +266,15 @@ def shape_of(plan: TrainingPlan) -> Shape:
     lora = plan.lora
     return Shape(
         rank=lora.rank,
-        scale=lora.alpha_over_rank,
+        scale=lora.scale,
         prefixes=tuple(parts),
         conv_rank=lora.conv_rank or 0,
-        conv_scale=lora.conv_alpha_over_rank if lora.conv_rank else 1.0,
+        conv_scale=lora.conv_scale,
         block_ranks=tuple(lora.block_ranks.items()),
         block_rates=tuple(lora.block_lrs.items()),
         frozen=lora.freeze,
         dropout=Dropout(lora.dropout, lora.rank_dropout, lora.module_dropout),
+        dora=lora.dora,
         algorithm=lora.algorithm,
         arguments=tuple(lora.algorithm_args.get(lora.algorithm, {}).items()),
     )

@@ -174,3 +174,32 @@ def test_curves_of_weights_go_by_the_hub_name(imported: Imported) -> None:
     assert recipe.values["lora.block_lrs"] == {
         f"down_blocks.{block}.attentions.{place}": 0.0 for block in (1, 2) for place in (0, 1)
     }
+
+
+@pytest.mark.parametrize("switch", ["rs_lora", "use_rslora"])
+def test_a_plain_lora_may_be_rank_stabilised_and_decomposed(switch: str, imported: Imported) -> None:
+    recipe = imported(f"algo=lora preset=attn-mlp dora_wd=True wd_on_output=True {switch}=True")
+    lora = recipe.plan.lora
+    assert (lora.algorithm, lora.dora, lora.scaling, lora.alpha_over_rank) == (
+        "lora",
+        True,
+        "alpha/sqrt(rank)",
+        0.5,
+    )
+    assert not told(recipe)
+
+
+def test_what_cannot_go_with_dora_is_told_and_left_out(imported: Imported) -> None:
+    recipe = imported(
+        "preset=attn-mlp dora_wd=True wd_on_output=False rank_dropout=0.1",
+        network_dropout=0.2,
+        network_weights="start.safetensors",
+    )
+    lora = recipe.plan.lora
+    assert (lora.dora, lora.dropout, lora.rank_dropout, lora.start) == (True, 0, 0, None)
+    assert told(recipe).keys() == {
+        "network_args: wd_on_output",
+        "network_args: rank_dropout",
+        "network_dropout",
+        "network_weights",
+    }

@@ -62,6 +62,9 @@ SAYABLE += [
     for values in (
         {"lora.conv_rank": 8, "lora.conv_alpha_over_rank": 0.25, "lora.dropout": 0.1},
         {"lora.rank_dropout": 0.1, "lora.module_dropout": 0.2, "lora.start": Path("/x/start.safetensors")},
+        {"lora.dora": True, "lora.alpha_over_rank": 0.25},
+        {"lora.dora": True, "lora.conv_rank": 8, "lora.scaling": "alpha/sqrt(rank)"},
+        {"lora.scaling": "alpha/sqrt(rank)", "lora.rank": 64, "lora.dropout": 0.1},
         {"lora.algorithm": "lokr", "lora.algorithm_args": {"lokr": {"factor": 8}}},
         {"lora.algorithm": "lokr", "lora.algorithm_args": {"lokr": {"factor": 8, "full_matrix": True}}},
         {"lora.algorithm": "loha", "lora.algorithm_args": {"loha": {"weight_decompose": True}}},

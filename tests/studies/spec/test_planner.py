@@ -73,3 +73,13 @@ def test_off_can_be_a_choice(field: str, on: float) -> None:
 
 def test_the_heaviest_plan_has_on_what_may_be_off() -> None:
     assert planner(space='"lora.conv_rank" = { choices = ["off", 8, 4] }\n').heaviest().lora.conv_rank == 8
+    assert planner(space='"lora.dora" = { choices = [true, false] }\n').heaviest().lora.dora
+
+
+def test_dora_and_the_scaling_are_searched_trial_by_trial() -> None:
+    found = planner(
+        space='"lora.dora" = { choices = [true, false] }\n'
+        '"lora.scaling" = { choices = ["alpha/rank", "alpha/sqrt(rank)"] }\n'
+    )
+    plan = found.plan({"lora.dora": True, "lora.scaling": "alpha/sqrt(rank)"})
+    assert (plan.lora.dora, plan.lora.scaling) == (True, "alpha/sqrt(rank)")

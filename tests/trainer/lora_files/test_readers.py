@@ -15,13 +15,16 @@ def test_the_table_knows_the_programs_the_algorithms_and_their_arguments() -> No
     for gap in GAPS:
         assert set(gap.readers) <= set(READERS)
         assert gap.algorithm in get_args(Algorithm)
-        assert {gap.argument, gap.unless_off} - {None} <= set(arguments_of(gap.algorithm))
+        known = ["dora"] if gap.algorithm == "lora" else arguments_of(gap.algorithm)
+        assert {gap.argument, gap.unless_off} - {None} <= set(known)
 
 
 @pytest.mark.parametrize(
     ("algorithm", "arguments", "convolutions", "unread", "wrong"),
     [
         ("lora", {}, True, set(), set()),
+        ("lora", {"dora": False}, True, set(), set()),
+        ("lora", {"dora": True}, True, set(), {"A1111", "Forge", "ComfyUI", "diffusers"}),
         ("dylora", {}, True, set(), set()),
         ("ia3", {}, False, {"ComfyUI", "Forge", "diffusers"}, set()),
         ("diag-oft", {}, False, {"Forge", "diffusers"}, set()),
@@ -39,3 +42,7 @@ def test_every_variant_has_its_readers(
     found = list(gaps(algorithm, arguments, convolutions))
     assert {reader for gap in found if gap.ignored for reader in gap.readers} == unread
     assert {reader for gap in found if not gap.ignored for reader in gap.readers} == wrong
+
+
+def test_diffusers_reads_dora_in_its_own_form() -> None:
+    assert not any("diffusers" in gap.readers for gap in gaps("lora", {"dora": True}, False, kohya=False))

@@ -43,6 +43,17 @@ TRIALS: dict[str, dict[str, Any]] = {
         "text_stop_share": 0.3,
         "decay": 0.5,
     },
+    "dora": {
+        "rank": 3,
+        "conv_rank": 2,
+        "dora": True,
+        "scaling": "alpha/sqrt(rank)",
+        "text_encoder": True,
+        "block_lrs": {"up_blocks.0": 0.5},
+        "lora_plus_ratio": 4.0,
+        "max_weight_norm": 0.02,
+        "decay": 0.6,
+    },
     "lokr": {
         "algorithm": "lokr",
         "rank": 2,
@@ -60,7 +71,7 @@ COUNT = 5
 
 @pytest.fixture
 def make(load_base: Load, micro_sdxl: Path, few_dataset: Dataset, encode: Encode) -> Make:
-    return lambda: pack(encode(few_dataset, load_base(micro_sdxl, torch.float64)), 4)
+    return lambda: pack(encode(few_dataset, load_base(micro_sdxl, torch.float64)), 5)
 
 
 def test_packed_trials_equal_the_same_trials_alone_and_resume_exactly(

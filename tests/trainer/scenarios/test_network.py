@@ -36,6 +36,7 @@ MIXED: dict[int, dict[str, Any]] = {
     4: {"rank": 6, "freeze": ["down_blocks", "mid_block"], "optimiser": "lion"},
     5: {"rank": 1, "conv_rank": 1, "dropout": 0.1},
     6: {"rank": 2},
+    7: {"rank": 4, "conv_rank": 2, "dora": True, "scaling": "alpha/sqrt(rank)", "text_encoder": True},
 }
 
 

@@ -62,6 +62,15 @@ def test_a_recipe_with_every_memory_resumes_exactly(
     assert_resumes(plan, tiny_base, few_dataset, encode, make_plan, tmp_path)
 
 
+def test_dora_and_rslora_resume_exactly(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, tmp_path: Path
+) -> None:
+    plan = make_plan(
+        rank=4, conv_rank=2, epochs=2, dora=True, scaling="alpha/sqrt(rank)", decay=0.9, lora_plus_ratio=4.0
+    )
+    assert_resumes(plan, tiny_base, few_dataset, encode, make_plan, tmp_path)
+
+
 def assert_resumes(
     plan: TrainingPlan, tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, folder: Path
 ) -> None:

@@ -393,12 +393,13 @@ def test_a_strong_noise_offset_is_no_divergence(
     assert all(isinstance(event, EpochEnd) for event in steps(training, 40))
 
 
+@pytest.mark.parametrize("dora", [False, True])
 def test_gradient_checkpointing_changes_no_gradient(
-    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, dora: bool
 ) -> None:
     found = []
     for checkpointing in (False, True):
-        plan = make_plan(rank=4, text_encoder=True, gradient_checkpointing=checkpointing)
+        plan = make_plan(rank=4, text_encoder=True, dora=dora, gradient_checkpointing=checkpointing)
         base = tiny_base(torch.float64)
         training = Pack(base, encode(few_dataset, base), 1, plan.compute)
         training.admit(0, plan)
