@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -158,7 +159,7 @@ def _style(layers: Sequence[Tensor]) -> Tensor:
     """
     last = len(layers) - 1
     found = []
-    for layer in (layers[place] for place in sorted({round(share * last) for share in (0, 0.125, 0.25)})):
+    for layer in (layers[place] for place in sorted({math.ceil(share * last) for share in (0, 0.125, 0.25)})):
         places = (layer.flatten(2).mT if layer.ndim == 4 else layer).float()
         found.append(torch.cat([places.mean(dim=1), places.std(dim=1)], dim=1).cpu())
     widest = max(part.shape[1] for part in found)

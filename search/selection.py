@@ -110,7 +110,8 @@ class Decision:
 
 
 def shortlist(candidates: Iterable[Candidate], size: int, preference: Preference = BEST) -> list[Candidate]:
-    """The finalists: who would be chosen now, the best recipe, and the highest objectives, at most two a trial.
+    """The finalists: who would be chosen now, the best recipe, the best of another trial, so that there is something
+    to choose between, and the highest objectives, at most two a trial.
 
     Args:
         candidates: every checkpoint of every trial.
@@ -129,7 +130,9 @@ def shortlist(candidates: Iterable[Candidate], size: int, preference: Preference
     ranked = _ranked(_finite(candidates))
     chosen = [preference.choose(ranked)]
     taken = Counter([chosen[0].trial])
-    for candidate in [*preference.recipes_of(contenders(ranked))[:1], *ranked]:
+    near = contenders(ranked)
+    others = [candidate for candidate in near if candidate.trial != chosen[0].trial]
+    for candidate in [*preference.recipes_of(near)[:1], *others[:1], *ranked]:
         if len(chosen) == size:
             break
         if candidate not in chosen and taken[candidate.trial] < PER_TRIAL:

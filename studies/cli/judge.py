@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 @click.option(
     "--base",
     type=click.Path(path_type=Path),
-    help="Base model that the files were trained on: a folder, a .safetensors file or a hub name.",
+    help="Base model that the files were trained on: a folder, a .safetensors file or a hub name.  "
+    "[default: none; files need one]",
 )
 @click.option(
     "--data",
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 @click.option(
     "--samples",
     type=click.Path(path_type=Path),
-    help="Folder of pictures that a trainer rendered while it trained, judged in place of files; needs --clip.",
+    help="Folder of pictures that a trainer rendered while it trained, judged in place of files; needs "
+    "--clip.  [default: none]",
 )
 @click.option("--clip", help="CLIP folder or hub name.  [default: none, validation loss alone decides]")
 @click.option(

@@ -21,7 +21,7 @@ def _without_file(scene: Scene) -> Words:
 
 
 def _folder(scene: Scene) -> Words:
-    return ["run", scene.root]
+    return ["run", scene.root / "images"]
 
 
 def _latin(scene: Scene) -> Words:
@@ -48,7 +48,7 @@ def _no_clip(scene: Scene) -> Words:
 
 BAD = [
     Bad("no study file", _without_file, ("nothing.toml", "there is no such study file", "--help")),
-    Bad("a folder as study file", _folder, ("cannot be read", "Is a directory")),
+    Bad("a folder without study files", _folder, ("images", "holds no study file")),
     Bad("a study file in Latin-1", _latin, ("small.toml", "UTF-8")),
     Bad("a study file of five megabytes", _endless, ("small.toml", "larger than")),
     _bad("TOML syntax", "trials = 4", "trials = = 4", "not valid TOML", "line 10"),

@@ -126,7 +126,7 @@ def test_style_is_read_from_the_first_layers_and_says_little_of_places(dino: Pat
     first, mirrored, dark = clip.see(torch.cat([picture, turned, darker])).style
     assert first.shape == (2, 256), "the start and the first of four"
     assert torch.dist(first, mirrored) < torch.dist(first, dark)
-    assert VisionEncoder(str(dino), torch.device("cpu")).see(picture).style.shape == (1, 3, 32)
+    assert VisionEncoder(str(dino), torch.device("cpu")).see(picture).style.shape == (1, 2, 32)
 
 
 def test_a_convolutional_network_has_styles_too(tmp_path: Path) -> None:
