@@ -65,7 +65,8 @@ def read(
 
 def _apart(dataset: Dataset, apart: Path, facts: Sequence[Facts], seed: int) -> HeldOut:
     """Judges on one folder alone, but for what looks like an image of the other."""
-    inside = {i for i, e in enumerate(dataset.examples) if e.path.is_relative_to(apart)}
+    root = apart.resolve()
+    inside = {i for i, e in enumerate(dataset.examples) if e.path.resolve().is_relative_to(root)}
     ours = [group for group in dataset.together if inside.issuperset(group)]
     mixed = [group for group in dataset.together if not inside.isdisjoint(group) and group not in ours]
     train = tuple(i for i in range(len(dataset.examples)) if i not in inside)

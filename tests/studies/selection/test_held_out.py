@@ -99,3 +99,14 @@ def test_a_copy_of_a_training_image_is_left_out(folders: tuple[Path, Path]) -> N
 def test_the_training_folder_itself_is_no_held_out_folder(folders: tuple[Path, Path]) -> None:
     with pytest.raises(DataError, match="never trained on"):
         read(folders[0], folders[0], [{}], 64, None)
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["N_name", "flat"])
+def test_a_folder_apart_may_be_named_from_here(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, flat: bool
+) -> None:
+    data, apart = folders
+    monkeypatch.chdir(data.parent)
+    place = Path(apart.name) / "1_more" if flat else Path(apart.name)
+    sides = read(Path(data.name), place, [{}], 64, None).dataset.split
+    assert (len(sides.train), len(sides.validation) + len(sides.test)) == (12, 8)
