@@ -208,7 +208,7 @@ def _merit(selection: Selection, winner: Finalist, best: Finalist, count: int, s
     if selection.winner.recipe:
         return say(
             "{name} is a recipe of the study file, trained to its end; the best of {count} confirmed checkpoints, "
-            "{best}, is not even {margin} ahead of it.",
+            "{best}, is less than {margin} ahead of it.",
             margin=margin(selection.rule.confirm.recipe_margin, say),
             name=name,
             count=count,

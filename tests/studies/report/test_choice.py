@@ -114,7 +114,7 @@ def test_a_recipe_that_stands_is_told_with_the_best() -> None:
     assert reason(found).startswith(
         "Trial 0, epoch 9 (objective 0.970 ± 0.100 after 900 images) is a recipe of the study file, trained to its "
         "end; the best of 2 confirmed checkpoints, trial 1, epoch 2 (objective 1.000 ± 0.100 after 200 images), is "
-        "not even half a standard error ahead of it."
+        "less than half a standard error ahead of it."
     )
     assert [verdict(found, one) for one in found.candidates] == ["as good", "chosen"]
     alone = selected([candidate(0, 9, 1.2), better], preference=0.0, recipes={recipe.key})
