@@ -12,8 +12,8 @@ from torch import Tensor
 from evaluation.encoders import ClipEncoder
 from evaluation.image_scores import ImageScores, picture
 from evaluation.intervals import Estimate
-from evaluation.metrics.table import METRICS
-from search.objective import Measurement
+from evaluation.metrics.table import METRICS, directions
+from search.objective import Measurement, weighted
 from search.selection import Candidate, decide, lead
 from search.small_samples import standard_error
 from studies.selection.sample_names import Samples
@@ -83,7 +83,8 @@ def judge(
         DataError: a picture cannot be read.
     """
     measured = _measure(samples, dataset, ClipEncoder(clip, torch.device("cpu")), side)
-    candidates = [_candidate(i, number, measured) for i, number in enumerate(samples.numbers)]
+    ways = _ways(measured)
+    candidates = [_candidate(i, number, measured, ways) for i, number in enumerate(samples.numbers)]
     decision = decide(candidates)
     return SampleVerdict(
         unit=samples.unit,
@@ -121,15 +122,18 @@ def _measure(samples: Samples, dataset: Dataset, encoder: ClipEncoder, side: int
     return found
 
 
-def _candidate(place: int, number: int, measured: Mapping[str, _Measured]) -> Candidate:
+def _ways(measured: Mapping[str, _Measured]) -> dict[str, float]:
+    """How far it is from the first checkpoint's pictures to real images, by weighted metric."""
+    found = {name: of for name, of in measured.items() if name in WEIGHTS}
+    return {name: max(abs(of.ideal - float(of.values[0].mean())), SHORTEST_WAY) for name, of in found.items()}
+
+
+def _candidate(
+    place: int, number: int, measured: Mapping[str, _Measured], ways: Mapping[str, float]
+) -> Candidate:
     """A checkpoint by how far its pictures went from the first checkpoint's to real images."""
-    cells = {}
-    for name, weight in WEIGHTS.items():
-        if name in measured:
-            values, first = measured[name].values, measured[name].values[0]
-            way = abs(measured[name].ideal - float(first.mean()))
-            better = METRICS[name].direction * (values[place] - first)
-            cells[name] = (weight * better / max(way, SHORTEST_WAY)).tolist()
+    gained = {name: (measured[name].values[place] - measured[name].values[0]).tolist() for name in ways}
+    cells = weighted(gained, ways, {name: WEIGHTS[name] for name in ways}, directions())
     mean = sum(sum(of) / len(of) for of in cells.values())
     error = math.hypot(*(standard_error(of) if len(of) > 1 else math.inf for of in cells.values()))
     return Candidate(place, number, place, 0, Measurement(mean, error if place else 0.0), {}, cells)
