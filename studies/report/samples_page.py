@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from studies import images
-from studies.report.image_grids import original
 from studies.report.page import Grid, GridRow, environment
 from studies.selection.judged_samples import SampledCheckpoint, SampleVerdict
 from studies.selection.sample_names import Samples
@@ -76,8 +75,9 @@ def _grid(verdict: SampleVerdict, samples: Samples, dataset: Dataset, say: Trans
         name = named(verdict, number, say)
         tiles = [images.data_uri(open_rgb(path)) for path in paths]
         rows.append(GridRow(name, [], tiles, name, won=number == verdict.best))
-    real = [original(dataset, i) for i in dataset.split.validation[: len(samples.prompts)]]
-    if real:
+    held_out = [dataset.examples[i].path for i in dataset.split.validation[: len(samples.prompts)]]
+    if held_out:
+        real: list[str | None] = [images.data_uri(open_rgb(path)) for path in held_out]
         real += [None] * (len(samples.prompts) - len(real))
         rows.append(GridRow(say("held-out image"), [], real, say("held-out image"), "real"))
     prompts = [say("prompt {name}", name=prompt) for prompt in samples.prompts]
