@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
+from search.objective import Measurement
 from search.selection import Candidate
 from search.trial import Reason, Value
 from studies.errors import StudyError
@@ -275,15 +276,15 @@ def considered(checkpoint: Checkpoint, candidate: Candidate | None) -> Considere
         rank=checkpoint.rank,
         file=checkpoint.file,
         scores=checkpoint.scores,
-        objective=estimated(candidate) if candidate else None,
+        objective=estimated(candidate.objective) if candidate else None,
         barred=candidate.barred if candidate else None,
         origin=checkpoint.origin,
     )
 
 
-def estimated(candidate: Candidate) -> Estimate:
-    """A candidate's objective as documents hold it."""
-    return Estimate(mean=candidate.objective.mean, standard_error=candidate.objective.standard_error)
+def estimated(of: Measurement) -> Estimate:
+    """A measurement as documents hold it."""
+    return Estimate(mean=of.mean, standard_error=of.standard_error)
 
 
 def parse(stored: Any) -> Selection | None:

@@ -16,6 +16,7 @@ from evaluation.metrics.table import METRICS, directions
 from search.objective import Measurement, weighted
 from search.selection import Candidate, decide, lead
 from search.small_samples import standard_error
+from studies.selection.document import estimated
 from studies.selection.sample_names import Samples
 from studies.spec.sections import WEIGHTS
 from studies.workspace import Document
@@ -93,8 +94,8 @@ def judge(
         checkpoints=tuple(
             SampledCheckpoint(
                 number=one.epoch,
-                objective=_estimate(one.objective),
-                behind=None if one is decision.best else _estimate(lead(decision.best, one)),
+                objective=estimated(one.objective),
+                behind=None if one is decision.best else estimated(lead(decision.best, one)),
                 close=one in decision.close,
                 metrics={name: _told(of.values[one.trial]) for name, of in measured.items()},
             )
@@ -137,10 +138,6 @@ def _candidate(
     mean = sum(sum(of) / len(of) for of in cells.values())
     error = math.hypot(*(standard_error(of) if len(of) > 1 else math.inf for of in cells.values()))
     return Candidate(place, number, place, 0, Measurement(mean, error if place else 0.0), {}, cells)
-
-
-def _estimate(of: Measurement) -> Estimate:
-    return Estimate(mean=of.mean, standard_error=of.standard_error)
 
 
 def _told(values: Tensor) -> Estimate:

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from evaluation.intervals import Estimate
 from evaluation.scorecard import ScoreCard
 from search.selection import Candidate, NothingToSelect, Preference, contenders, decide, lead
 from search.trial import Reason
 from studies.selection import document
 from studies.selection.answer import answers
 from studies.selection.confirmation import Confirmed, confirm
-from studies.selection.document import Baseline, Key, Selection, Winner, considered
+from studies.selection.document import Baseline, Key, Selection, Winner, considered, estimated
 from studies.selection.rule import Rule
 from studies.spec.sections import ConfirmSection
 from studies.study.trial import Checkpoint
@@ -156,7 +155,7 @@ class Selector:
             epoch=recipe.epoch,
             images_seen=recipe.images_seen,
             scores=scores,
-            lead=Estimate(mean=ahead.mean, standard_error=ahead.standard_error),
+            lead=estimated(ahead),
         )
 
     def _candidates(self) -> list[Candidate]:
