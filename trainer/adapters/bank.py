@@ -18,14 +18,13 @@ from torch import Tensor, nn
 from trainer.adapters.convolution import BankedConv, LowRankConv, Window
 from trainer.adapters.dora import Decompose, norms
 from trainer.adapters.fixed import FixedSlot, Term
-from trainer.adapters.grouping import Presentations, Slot, groups, runs
+from trainer.adapters.group import Group, Layer
+from trainer.adapters.grouping import Presentations, Resident, Slot, groups, room_for, runs
 from trainer.adapters.grouping import Row as Row
 from trainer.adapters.linear import (
     BankedLinear,
     BankedNorm,
     BankedPointwise,
-    Group,
-    Layer,
     LowRankLinear,
 )
 from trainer.adapters.lycoris import LycorisSlot
@@ -58,6 +57,7 @@ class AdapterBank:
     ) -> None:
         self.capacity = capacity
         self._layers: dict[str, Layer] = {}
+        self._columns: dict[str, slice] = {}
         self._open: dict[int, Slot] = {}
         self._leaves: dict[int, dict[str, nn.Parameter]] = {}
         self._inner: dict[str, nn.Module] = {}
@@ -68,6 +68,9 @@ class AdapterBank:
         parameter = next(next(iter(models.values())).parameters())
         self.device = parameter.device
         self.dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+        self._base_dtype = parameter.dtype
+        self.ragged = _launch_bound(parameter)
+        """Whether slots with unequally many rows, and of any ranks, are computed together: fewer launches."""
         self.anchor = torch.zeros((), device=self.device, requires_grad=True)
         for part, model in models.items():
             for name in targets[part]:
@@ -102,7 +105,8 @@ class AdapterBank:
         """
         before = self._active, self._partial, self._decomposed, self._alone
         packed = [None if row in self._unpacked else row for row in rows]
-        self._active = groups(packed, presentations, self._open, self._weights)
+        resident = Resident(self._weights, self._columns, self._base_dtype, self.ragged)
+        self._active = groups(packed, presentations, self._open, resident)
         self._partial = any(group.layers is not None for group in self._active)
         self._decomposed = any(group.decomposed for group in self._active)
         self._alone = tuple(
@@ -329,7 +333,7 @@ class AdapterBank:
             if slot not in self._unpacked
         }
         for layer, rank in short:
-            layer.rank = max(layer.rank, rank)
+            layer.rank = max(layer.rank, room_for(rank, self.ragged))
             layer.magnitudes = max(layer.magnitudes, int(shape.dora))
         self._place(slots)
         for slot, leaves in before.items():
@@ -352,12 +356,15 @@ class AdapterBank:
         width = -(-width // _ALIGNED) * _ALIGNED
         self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
         self._gradients = torch.zeros_like(self._weights)
-        offset = 0
+        offset, self._columns = 0, {}
         for layer, factor, count, size in rooms:
             place, shape = slice(offset, offset + count * size), (slots, count, size)
             setattr(layer, factor, self._weights[:, place].view(shape))
             setattr(layer, factor + "_grad", self._gradients[:, place].view(shape))
             offset = place.stop
+            if factor != "magnitude":
+                part = layer.name.partition(".")[0]
+                self._columns[part] = slice(self._columns.get(part, place).start, place.stop)
 
     def _bind(self, slot: int) -> None:
         """Points the slot's leaf tensors, and their gradients, at their place in the bank."""
@@ -371,6 +378,13 @@ class AdapterBank:
                 leaf = leaves.setdefault(f"{layer.name}.{factor}", nn.Parameter(data))
                 leaf.data = data
                 leaf.grad = getattr(layer, factor + "_grad")[slot, place]
+
+
+def _launch_bound(like: Tensor) -> bool:
+    """Whether a step waits for launches rather than for products, and has products of unequally many rows."""
+    if not like.is_cuda or like.dtype != torch.bfloat16:
+        return False
+    return torch.cuda.get_device_capability(like.device) >= (9, 0)
 
 
 def _gradient(leaf: nn.Parameter) -> Tensor:

@@ -1,77 +1,14 @@
-"""One frozen layer with the low-rank terms of many slots: what is computed, forward and backward.
-
-A group is a run of batch rows whose slots have equally many rows each, so that its low-rank products are batched
-matrix products over slots. Ranks inside a group are padded with zeros, which stay zero.
-"""
+"""One frozen layer with the low-rank terms of many slots: what is computed, forward and backward."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainer.adapters.dropout import Drop, mask
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Consecutive rows whose slots have the same number of rows each."""
-
-    start: int
-    stop: int
-    slots: tuple[int, ...]
-    rank: int
-    """The largest rank among the slots; the others are padded with zeros."""
-    index: Tensor | slice
-    scale: Tensor
-    """Shape (slots, 1, 1)."""
-    conv_rank: int = 0
-    """The same for 3x3 convolutions; 0 where no slot adapts convolution blocks."""
-    conv_scale: Tensor | None = None
-    layers: frozenset[str] | None = None
-    """Names of the layers that some of the slots adapt; None for all outside convolution blocks."""
-    decomposed: frozenset[str] = frozenset()
-    """Names of the layers where all of the slots have a magnitude."""
-    drops: tuple[Drop | None, ...] = ()
-    """How each row is thinned out; empty for not at all."""
-
-    def adapts(self, layer: Layer) -> bool:
-        """Whether one of the slots may have a term there."""
-        if not layer.rank or (layer.resnet and not self.conv_rank):
-            return False
-        return self.layers is None or layer.name in self.layers
-
-
-@dataclass(slots=True)
-class Layer:
-    """Where a frozen layer's low-rank factors lie in the bank."""
-
-    name: str
-    inputs: int
-    outputs: int
-    pointwise: bool
-    """Whether it is a 1x1 convolution."""
-    kernel: int = 1
-    """Side of the convolution's kernel; 1 for Linear layers."""
-    resnet: bool = False
-    """Whether it stands in a convolution block, which gets a LoRA only together with its 3x3 layers."""
-    rank: int = 0
-    """Rank for which the bank has room."""
-    magnitudes: int = 0
-    """1 where the bank has room for magnitudes, else 0."""
-    down: Tensor = field(init=False)
-    """A: shape (slots, rank, inputs), a view of the bank's weights."""
-    up: Tensor = field(init=False)
-    """B transposed: shape (slots, rank, outputs)."""
-    down_grad: Tensor = field(init=False)
-    up_grad: Tensor = field(init=False)
-    magnitude: Tensor = field(init=False)
-    """DoRA's m: shape (slots, 1 or 0, outputs)."""
-    magnitude_grad: Tensor = field(init=False)
-
+from trainer.adapters.group import Group, Layer
 
 ONEDNN_FROM = 4_000_000
 """Multiply-adds from which oneDNN's product beats MKL's in float32 (measured: up to twice as fast on AMD's
@@ -151,10 +88,9 @@ class LowRankLinear(torch.autograd.Function):
         y = frozen_linear(x, weight, bias)
         inner = []
         for group in groups:
-            down, up = _factors(layer, group, x.dtype)
-            hidden = torch.bmm(by_slot(x, group), down.mT) * group.scale.to(x.dtype)
-            kept = thinned(hidden, layer, group)
-            by_slot(y, group).baddbmm_(hidden, up)
+            hidden = group.scaled(group.times(group.rows(x), group.factor(layer, "down", True).mT))
+            kept = group.thinned(hidden, layer)
+            group.add_times(group.rows(y), hidden, group.factor(layer, "up", False))
             inner += [hidden, kept]
         ctx.save_for_backward(x, weight, *inner)
         ctx.layer, ctx.groups = layer, groups
@@ -168,15 +104,14 @@ class LowRankLinear(torch.autograd.Function):
         grad = grad.contiguous()
         grad_x = frozen_linear(grad, weight.t(), None) if ctx.needs_input_grad[0] else None
         for group, hidden, kept in zip(ctx.groups, inner[::2], inner[1::2], strict=True):
-            down, up = _factors(layer, group, x.dtype)
-            rows = by_slot(grad, group)
-            grad_hidden = torch.bmm(rows, up.mT) * group.scale.to(x.dtype)
+            rows = group.rows(grad)
+            grad_hidden = group.scaled(group.times(rows, group.factor(layer, "up", True).mT))
             if kept is not None:
-                by_row(grad_hidden, group).mul_(kept)
-            accumulate(layer.up_grad, group, hidden, rows)
-            accumulate(layer.down_grad, group, grad_hidden, by_slot(x, group))
+                group.by_row(grad_hidden).mul_(kept)
+            group.accumulate(layer.up_grad, hidden, rows)
+            group.accumulate(layer.down_grad, grad_hidden, group.rows(x))
             if grad_x is not None:
-                by_slot(grad_x, group).baddbmm_(grad_hidden, down)
+                group.add_times(group.rows(grad_x), grad_hidden, group.factor(layer, "down", False))
         return grad_x, None, None, None, None, None
 
 
@@ -193,41 +128,3 @@ def frozen_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return nn.functional.linear(x, weight, bias)
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return product
-
-
-def by_slot(x: Tensor, group: Group) -> Tensor:
-    """(rows, tokens, width) -> the group's (slots, rows per slot * tokens, width), without a copy."""
-    return x[group.start : group.stop].view(len(group.slots), -1, x.shape[-1])
-
-
-def by_row(hidden: Tensor, group: Group) -> Tensor:
-    """(slots, rows per slot * tokens, width) -> (rows, tokens, width), without a copy."""
-    return hidden.view(group.stop - group.start, -1, hidden.shape[-1])
-
-
-def thinned(hidden: Tensor, layer: Layer, group: Group) -> Tensor | None:
-    """Drops parts of A x in place; the factors, shape (rows, tokens or 1, width), or None."""
-    if not group.drops:
-        return None
-    rows = by_row(hidden, group)
-    kept = mask(group.drops, layer, rows)
-    rows.mul_(kept)
-    return kept
-
-
-def _factors(layer: Layer, group: Group, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    down = layer.down.detach()[group.index, : group.rank].to(dtype)
-    up = layer.up.detach()[group.index, : group.rank].to(dtype)
-    return down, up
-
-
-def accumulate(total: Tensor, group: Group, left: Tensor, right: Tensor) -> None:
-    """total[slots] += left^T right; a slot may occur in a group more than once."""
-    if isinstance(group.index, slice) and left.dtype == total.dtype:
-        total[group.index, : group.rank].baddbmm_(left.mT, right)
-    else:
-        where = group.index
-        if isinstance(where, slice):
-            total[where, : group.rank] += torch.bmm(left.mT, right)
-        else:
-            total[:, : group.rank].index_add_(0, where, torch.bmm(left.mT, right).to(total.dtype))

@@ -131,7 +131,7 @@ def coefficients(rows: Rows, prediction_type: str) -> Tensor:
         if plan.min_snr_gamma is not None or plan.debiased:
             factors[row] = losses.weight(rows.alphas[row].cpu(), plan, prediction_type)
         prior = rows.priors[row]
-        factors[row] *= (1.0 if prior is None else prior) * run.scaler.get_scale() / run.window_images
+        factors[row] *= (1.0 if prior is None else prior) * run.stepper.scaler.get_scale() / run.window_images
     return factors
 
 

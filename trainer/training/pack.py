@@ -131,8 +131,7 @@ class Pack:
         """The gradient norm of each run whose optimiser steps now, 0 for the others."""
         closing = [run for run in runs if run.closes_window]
         for run in closing:
-            if run.scaler.is_enabled():
-                run.scaler.unscale_(run.optimiser)
+            run.stepper.unscale()
         if not closing:
             return [0.0] * len(runs)
         found = iter(torch.stack([self.bank.gradients(run.slot).norm() for run in closing]).tolist())
@@ -154,7 +153,7 @@ class Pack:
         return means(squared.detach(), batch)
 
     def _advance(self, run: TrainingRun, squared_error: float, norm: float) -> Event | None:
-        steps = run.scaler.is_enabled() or math.isfinite(norm)
+        steps = run.stepper.scaler.is_enabled() or math.isfinite(norm)
         ended = run.step(squared_error, norm) if steps else False
         trouble = run.trouble(squared_error, norm)
         if trouble is not None:

@@ -71,9 +71,12 @@ def mixed(make_plan: Plans, **changes: Any) -> dict[int, TrainingPlan]:
     return plans
 
 
-def pack_with_traffic(data: Encoded, plans: dict[int, TrainingPlan], makes: Plans) -> Pack:
+def pack_with_traffic(
+    data: Encoded, plans: dict[int, TrainingPlan], makes: Plans, ragged: bool = False
+) -> Pack:
     """50 steps: an early neighbour leaves after 20 and a late one of a larger rank comes after 30."""
     training = pack(data, 6)
+    training.bank.ragged = ragged
     training.admit(100, makes(rank=4, unet_lr=0.01, epochs=99))
     for trial, plan in plans.items():
         training.admit(trial, plan)
@@ -85,11 +88,12 @@ def pack_with_traffic(data: Encoded, plans: dict[int, TrainingPlan], makes: Plan
     return training
 
 
+@pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
 def test_packed_trials_equal_the_same_trials_alone(
-    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, ragged: bool
 ) -> None:
     plans = mixed(make_plan)
-    training = pack_with_traffic(encode(few_dataset, tiny_base(torch.float64)), plans, make_plan)
+    training = pack_with_traffic(encode(few_dataset, tiny_base(torch.float64)), plans, make_plan, ragged)
     for trial, plan in plans.items():
         alone = train(encode(few_dataset, tiny_base(torch.float64)), plan, 50)
         assert relative_difference(state(training, trial), alone) < 1e-8

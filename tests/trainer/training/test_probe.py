@@ -102,7 +102,7 @@ def test_the_first_repetition_is_the_plan_s_own_trial_under_dadaptation(
     expected = []
     for _ in range(40):
         alone.step()
-        expected.append(run.optimiser.param_groups[0]["d"])
+        expected.append(run.stepper.optimiser.param_groups[0]["d"])
     assert found.courses[0].rates == pytest.approx(expected, rel=1e-8)
 
 
