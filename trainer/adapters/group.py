@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer.adapters.dropout import Drop, mask
+from trainer.sending import send
 
 
 class Copies:
@@ -63,7 +64,7 @@ class Copies:
         plain = taken.to(self._dtype)
         if all(scale == 1 for scale in self._scales):
             return plain, plain
-        factors = torch.tensor(self._scales, dtype=taken.dtype).to(taken.device, non_blocking=True)
+        factors = send(torch.tensor(self._scales, dtype=taken.dtype), taken.device)
         return plain, torch.mul(taken, factors[:, None], out=torch.empty_like(plain))
 
 
@@ -195,7 +196,7 @@ class Group:
         if tokens not in self._offsets:
             each = tokens // (self.stop - self.start)
             ends = [each * rows for rows in accumulate(self.counts)]
-            self._offsets[tokens] = torch.tensor(ends, dtype=torch.int32).to(device, non_blocking=True)
+            self._offsets[tokens] = send(torch.tensor(ends, dtype=torch.int32), device)
         return self._offsets[tokens]
 
 

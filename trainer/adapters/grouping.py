@@ -12,6 +12,7 @@ from torch import Tensor
 from trainer.adapters.dropout import Drop
 from trainer.adapters.group import Copies, Group
 from trainer.adapters.shape import Shape
+from trainer.sending import send
 
 Row = int | None
 """The slot that a batch row belongs to; None is the bare base model."""
@@ -168,8 +169,8 @@ def _drops(runs: list[_Run], presentations: Presentations) -> tuple[Drop | None,
 def _index(slots: list[int], device: torch.device) -> Tensor | slice:
     if slots == list(range(slots[0], slots[0] + len(slots))):
         return slice(slots[0], slots[-1] + 1)
-    return torch.tensor(slots, device=device)
+    return send(torch.tensor(slots), device)
 
 
 def _column(values: list[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, device=like.device, dtype=like.dtype).view(-1, 1, 1)
+    return send(torch.tensor(values, dtype=like.dtype), like.device).view(-1, 1, 1)

@@ -124,22 +124,26 @@ class TrainingRun:
         """Whether the horizon is reached."""
         return self.progress.epoch >= self.plan.data.epochs
 
-    def step(self, squared_error: float, gradient_norm: float) -> bool:
-        """Moves on, and updates the leaf tensors where a window closes; True at the end of an epoch.
-
-        Args:
-            squared_error: mean over the batch's training images, unweighted.
-            gradient_norm: 2-norm over all leaf tensors; of no account inside a window.
-        """
+    def advance(self) -> bool:
+        """Moves on, and updates the leaf tensors where a window closes; True at the end of an epoch."""
         closes = self.closes_window
         if closes:
-            self._update(gradient_norm)
-        self._note(squared_error, self._batches.popleft().training)
+            self._update()
+        self.progress.images_seen += self._batches.popleft().training
         self._window -= 1
         self.opens_window = closes
         if closes:
             self._open_window()
         return not self._batches
+
+    def note(self, squared_error: float, images: int) -> None:
+        """Remembers a step's mean squared error over so many training images, unweighted."""
+        progress = self.progress
+        progress.loss_sum += squared_error * images
+        if progress.running_loss is None:
+            progress.running_loss = squared_error
+        share = min(1.0, images / _LOSS_MEMORY)
+        progress.running_loss += share * (squared_error - progress.running_loss)
 
     def shown(self) -> AbstractContextManager[None]:
         """While it lasts, the slot holds the weights that are saved and judged."""
@@ -170,11 +174,8 @@ class TrainingRun:
             return Trouble("loss_rose", {"loss": loss, "images": images, "silence": silence})
         return None
 
-    def _update(self, gradient_norm: float) -> None:
+    def _update(self) -> None:
         plan = self.plan.optimiser
-        limit = plan.max_grad_norm
-        if limit and gradient_norm > limit:
-            self._bank.gradients(self.slot).mul_(limit / (gradient_norm + 1e-6))
         with self._resting_text() if self.text_rests else nullcontext():
             self.stepper.step()
         self.progress.steps += 1
@@ -194,15 +195,6 @@ class TrainingRun:
         yield
         for leaf, gradient in zip(leaves, gradients, strict=True):
             leaf.grad = gradient
-
-    def _note(self, squared_error: float, images: int) -> None:
-        progress = self.progress
-        progress.images_seen += images
-        progress.loss_sum += squared_error * images
-        if progress.running_loss is None:
-            progress.running_loss = squared_error
-        share = min(1.0, images / _LOSS_MEMORY)
-        progress.running_loss += share * (squared_error - progress.running_loss)
 
     def _deal(self) -> None:
         if self.finished:

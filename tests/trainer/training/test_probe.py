@@ -115,9 +115,7 @@ def test_a_probe_that_diverges_says_so(
 ) -> None:
     training = pack(encode(few_dataset, tiny_base()), 1)
     attempt = Pack._forward_backward
-    monkeypatch.setattr(
-        Pack, "_forward_backward", lambda self, runs: [torch.nan for _ in attempt(self, runs)]
-    )
+    monkeypatch.setattr(Pack, "_forward_backward", lambda self, runs: attempt(self, runs) * torch.nan)
     (course,) = follow(training, make_plan(rank=2), 1, 9).courses
     assert course.trouble is not None
     assert "the loss became nan" in sentence_of(course.trouble)
