@@ -138,11 +138,13 @@ def coefficients(rows: Rows, prediction_type: str) -> Tensor:
 
 def means(values: Tensor, rows: Rows) -> Tensor:
     """The mean of each run over its training images: (rows,) -> (runs,), float64."""
-    shares = torch.zeros(len(rows.runs), len(rows.owner), dtype=torch.float64)
-    for row, (i, prior) in enumerate(zip(rows.owner, rows.priors, strict=True)):
-        if prior is None:
-            shares[i, row] = 1 / rows.runs[i].next_batch.training
-    return send(shares, values.device) @ values.double()
+    trained = [
+        0.0 if prior is not None else 1 / rows.runs[i].next_batch.training
+        for i, prior in zip(rows.owner, rows.priors, strict=True)
+    ]
+    owner, shares = (send(torch.tensor(column), values.device) for column in (rows.owner, trained))
+    sums = torch.zeros(len(rows.runs), dtype=torch.float64, device=values.device)
+    return sums.index_add_(0, owner, values.double() * shares)
 
 
 def _shown(runs: list[TrainingRun], data: Encoded) -> list[Shown]:
