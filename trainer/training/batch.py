@@ -142,9 +142,9 @@ def means(values: Tensor, rows: Rows) -> Tensor:
         0.0 if prior is not None else 1 / rows.runs[i].next_batch.training
         for i, prior in zip(rows.owner, rows.priors, strict=True)
     ]
-    owner, shares = (send(torch.tensor(column), values.device) for column in (rows.owner, trained))
+    shares = send(torch.tensor(trained, dtype=torch.float64), values.device)
     sums = torch.zeros(len(rows.runs), dtype=torch.float64, device=values.device)
-    return sums.index_add_(0, owner, values.double() * shares)
+    return sums.index_add_(0, send(torch.tensor(rows.owner), values.device), values.double() * shares)
 
 
 def _shown(runs: list[TrainingRun], data: Encoded) -> list[Shown]:

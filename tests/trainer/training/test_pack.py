@@ -402,7 +402,7 @@ def test_losses_that_are_read_late_are_the_same_losses(
         bad = training.admit(2, make_plan(rank=2, epochs=99, repeats=99))
         steps(training, 2)
         training.bank.parameters(bad.slot, "unet")[0].data.fill_(math.nan)
-        events = steps(training, 14)
+        events = steps(training, 12)
         ends.append([event for event in events if isinstance(event, EpochEnd)])
         (end,) = [event for event in events if isinstance(event, Diverged)]
         lost.append(end.images_seen)
