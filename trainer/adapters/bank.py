@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ class AdapterBank:
         self._unpacked: dict[int, LycorisSlot | FixedSlot] = {}
         self._active: tuple[Group, ...] = ()
         self._alone: tuple[tuple[int, int, LycorisSlot | FixedSlot, int | None], ...] = ()
-        self._partial = self._decomposed = False
+        self._partial = self._decomposed = self._compiled = False
         parameter = next(next(iter(models.values())).parameters())
         self.device = parameter.device
         self.dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
@@ -93,6 +94,14 @@ class AdapterBank:
         found = (layer for layer in self._layers.values() if layer.pointwise or layer.kernel > 1)
         return {layer.name: (layer.kernel, layer.kernel) for layer in found}
 
+    def compile(self, model: Any, backend: str = "inductor") -> None:
+        """Compiles the repeated blocks of one of diffusers' models, for packs of any make.
+
+        Passes with rows of DoRA, or of slots that are not packed, go without.
+        """
+        self._compiled = True
+        model.compile_repeated_blocks(fullgraph=True, dynamic=True, backend=backend)
+
     @contextmanager
     def rows(self, rows: Sequence[Row], presentations: Presentations = None) -> Iterator[None]:
         """Says which slot each row of the batch belongs to, for forward and backward passes inside.
@@ -119,8 +128,10 @@ class AdapterBank:
             for slot, places in runs(rows)
             if slot in self._unpacked
         )
+        unusual = self._compiled and (self._alone or self._decomposed)
         try:
-            yield
+            with torch.compiler.set_stance("force_eager") if unusual else nullcontext():
+                yield
         finally:
             self._active, self._partial, self._decomposed, self._alone = before
 
@@ -229,13 +240,17 @@ class AdapterBank:
 
     def apply(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """A frozen layer's output plus its rows' low-rank terms; x: shape (rows, tokens, inputs)."""
-        active = self._active
-        if layer.resnet or self._partial:
-            active = tuple(group for group in active if group.adapts(layer))
+        active = self.groups_at(layer)
         result: Tensor = LowRankLinear.apply(  # type: ignore[no-untyped-call]
             x.contiguous(), self.anchor if active else None, weight, bias, layer, active
         )
         return self._rescaled(layer, result)
+
+    def groups_at(self, layer: Layer) -> tuple[Group, ...]:
+        """The rows at hand that have a term in a Linear or 1x1 layer."""
+        if layer.resnet or self._partial:
+            return tuple(group for group in self._active if group.adapts(layer))
+        return self._active
 
     def convolve(self, layer: Layer, x: Tensor, y: Tensor, window: Window) -> Tensor:
         """A frozen 3x3 convolution's output y of x, plus its rows' low-rank terms."""
@@ -287,7 +302,7 @@ class AdapterBank:
         inner = parent.get_submodule(child)
         if isinstance(inner, nn.Linear):
             layer = Layer(full, inner.in_features, inner.out_features, False, 1, resnet)
-            wrapped: nn.Module = BankedLinear(inner, layer, self.apply, self.finish)
+            wrapped: nn.Module = BankedLinear(inner, layer, self)
         elif isinstance(inner, nn.Conv2d) and inner.kernel_size == (1, 1):
             layer = Layer(full, inner.in_channels, inner.out_channels, True, 1, resnet)
             wrapped = BankedPointwise(inner, layer, self.apply, self.finish)

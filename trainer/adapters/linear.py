@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from trainer.adapters.group import Group, Layer
+from trainer.adapters.operator import Registered, banked
 
 ONEDNN_FROM = 4_000_000
 """Multiply-adds from which oneDNN's product beats MKL's in float32 (measured: up to twice as fast on AMD's
@@ -21,22 +22,52 @@ Finish = Callable[[str, Tensor, Tensor], Tensor]
 """Adds to a layer's output what is not packed: its name, input, output."""
 
 
+class Bank(Protocol):
+    """What a wrapped layer asks for its rows' terms."""
+
+    anchor: Tensor
+
+    def apply(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A frozen layer's output with the low-rank terms of the rows at hand."""
+
+    def finish(self, layer: str, x: Tensor, y: Tensor) -> Tensor:
+        """The output with the terms of what is not packed."""
+
+    def groups_at(self, layer: Layer) -> tuple[Group, ...]:
+        """The rows at hand that have a term there."""
+
+
 class BankedLinear(nn.Module):
     """A frozen Linear whose rows may carry low-rank terms."""
 
-    def __init__(self, inner: nn.Linear, layer: Layer, apply: Apply, finish: Finish) -> None:
+    def __init__(self, inner: nn.Linear, layer: Layer, bank: Bank) -> None:
         super().__init__()
-        self.inner, self._layer, self._apply_rows, self._finish = inner, layer, apply, finish
+        self.inner, self._layer, self._bank = inner, layer, bank
         self.weight, self.bias = inner.weight, inner.bias
         self.in_features, self.out_features = inner.in_features, inner.out_features
+        self._registered = Registered(self._forward, self._backward)
+        self._anchor = bank.anchor
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, tokens, inputs) or (rows, inputs) -> the same with outputs."""
+        if torch.compiler.is_compiling():
+            compiled: Tensor = banked(x, self._anchor, self._registered.key, self.out_features)
+            return compiled
         if x.dim() == 2:
-            y = self._apply_rows(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
+            y = self._bank.apply(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
         else:
-            y = self._apply_rows(self._layer, x, self.weight, self.bias)
-        return self._finish(self._layer.name, x, y)
+            y = self._bank.apply(self._layer, x, self.weight, self.bias)
+        return self._bank.finish(self._layer.name, x, y)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        groups = self._bank.groups_at(self._layer)
+        return with_terms(x.contiguous(), self.weight, self.bias, self._layer, groups)[0]
+
+    def _backward(self, grad: Tensor, x: Tensor, wanted: bool) -> Tensor | None:
+        """A x is computed again: to keep it the compiler would have to see it."""
+        x, groups = x.contiguous(), self._bank.groups_at(self._layer)
+        inner = [hidden_of(x, self._layer, group) for group in groups]
+        return pulled(grad, x, self.weight if wanted else None, self._layer, groups, inner)
 
 
 class BankedPointwise(nn.Module):
@@ -85,14 +116,8 @@ class LowRankLinear(torch.autograd.Function):
         groups: tuple[Group, ...],
     ) -> Tensor:
         """x: shape (rows, tokens, inputs); ``anchor`` makes autograd call ``backward`` for the groups' sake."""
-        y = frozen_linear(x, weight, bias)
-        inner = []
-        for group in groups:
-            hidden = group.scaled(group.times(group.rows(x), group.factor(layer, "down", True).mT))
-            kept = group.thinned(hidden, layer)
-            group.add_times(group.rows(y), hidden, group.factor(layer, "up", False))
-            inner += [hidden, kept]
-        ctx.save_for_backward(x, weight, *inner)
+        y, inner = with_terms(x, weight, bias, layer, groups)
+        ctx.save_for_backward(x, weight, *(part for hidden in inner for part in hidden))
         ctx.layer, ctx.groups = layer, groups
         return y
 
@@ -100,19 +125,53 @@ class LowRankLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of x where it is wanted; those of A and B go straight into the bank."""
         x, weight, *inner = ctx.saved_tensors
-        layer: Layer = ctx.layer
-        grad = grad.contiguous()
-        grad_x = frozen_linear(grad, weight.t(), None) if ctx.needs_input_grad[0] else None
-        for group, hidden, kept in zip(ctx.groups, inner[::2], inner[1::2], strict=True):
-            rows = group.rows(grad)
-            grad_hidden = group.scaled(group.times(rows, group.factor(layer, "up", True).mT))
-            if kept is not None:
-                group.by_row(grad_hidden).mul_(kept)
-            group.accumulate(layer.up_grad, hidden, rows)
-            group.accumulate(layer.down_grad, grad_hidden, group.rows(x))
-            if grad_x is not None:
-                group.add_times(group.rows(grad_x), grad_hidden, group.factor(layer, "down", False))
+        hidden = tuple(zip(inner[::2], inner[1::2], strict=True))
+        grad_x = pulled(grad, x, weight if ctx.needs_input_grad[0] else None, ctx.layer, ctx.groups, hidden)
         return grad_x, None, None, None, None, None
+
+
+Hidden = tuple[Tensor, Tensor | None]
+"""A x of a group times alpha / rank, and what thinned it out."""
+
+
+def with_terms(
+    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, groups: tuple[Group, ...]
+) -> tuple[Tensor, list[Hidden]]:
+    """The layer's output, and what the backward pass needs of each group; x: shape (rows, tokens, inputs)."""
+    y = frozen_linear(x, weight, bias)
+    inner = [hidden_of(x, layer, group) for group in groups]
+    for group, (hidden, _) in zip(groups, inner, strict=True):
+        group.add_times(group.rows(y), hidden, group.factor(layer, "up", False))
+    return y, inner
+
+
+def hidden_of(x: Tensor, layer: Layer, group: Group) -> Hidden:
+    """What a group's up-product takes."""
+    hidden = group.scaled(group.times(group.rows(x), group.factor(layer, "down", True).mT))
+    return hidden, group.thinned(hidden, layer)
+
+
+def pulled(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    layer: Layer,
+    groups: tuple[Group, ...],
+    inner: Sequence[Hidden],
+) -> Tensor | None:
+    """The gradient of x, unless there is no weight; those of A and B are added to the bank."""
+    grad = grad.contiguous()
+    grad_x = None if weight is None else frozen_linear(grad, weight.t(), None)
+    for group, (hidden, kept) in zip(groups, inner, strict=True):
+        rows = group.rows(grad)
+        grad_hidden = group.scaled(group.times(rows, group.factor(layer, "up", True).mT))
+        if kept is not None:
+            group.by_row(grad_hidden).mul_(kept)
+        group.accumulate(layer.up_grad, hidden, rows)
+        group.accumulate(layer.down_grad, grad_hidden, group.rows(x))
+        if grad_x is not None:
+            group.add_times(group.rows(grad_x), grad_hidden, group.factor(layer, "down", False))
+    return grad_x
 
 
 def frozen_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
