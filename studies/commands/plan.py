@@ -14,8 +14,8 @@ from studies.spec.study_file import StudySpec
 from studies.study.folds import folds_of
 from trainer.bases import base_model
 from trainer.data.dataset import Dataset
+from trainer.footprint.resident import Footprint, footprint
 from trainer.plans.optimiser import OptimiserPlan
-from trainer.training.footprint import Footprint, footprint
 from trainer.training.pack_size import Reading
 
 

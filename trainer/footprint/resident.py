@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from trainer.adapters.bank import AdapterBank
 from trainer.adapters.targets import convolution_targets, text_targets, unet_targets
 from trainer.bases import find, skeleton
 from trainer.bases.base_model import DTYPES
-from trainer.bases.find import Source
 from trainer.plan import TrainingPlan
 from trainer.plans.optimiser import OptimiserPlan
 from trainer.training import optimisers
@@ -76,7 +74,7 @@ def footprint(plan: TrainingPlan, others: Sequence[OptimiserPlan] = ()) -> Footp
     return Footprint(
         base_parameters=base,
         base_bytes=base * DTYPES[plan.compute.mixed_precision].itemsize,
-        vae_bytes=_count(_vae(source)) * torch.float32.itemsize,
+        vae_bytes=_count(skeleton.vae(source)) * torch.float32.itemsize,
         lora_parameters=trained,
         weight_bytes=reserved,
         gradient_bytes=reserved,
@@ -105,17 +103,6 @@ def state_bytes(plan: OptimiserPlan, shapes: Iterable[tuple[int, ...]]) -> int:
         shape: sum(t.nbytes for t in tensors if owners[t.data_ptr()] == 1) for shape, tensors in kept.items()
     }
     return sum(shared.values()) + sum(counts[shape] * size for shape, size in own.items())
-
-
-def _vae(source: Source) -> nn.Module:
-    from diffusers import AutoencoderKL
-
-    separate = source.vae if source.vae is not None and source.vae.is_dir() else None
-    folder = separate or source.configs / "vae"
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    with torch.device("meta"):
-        made: nn.Module = AutoencoderKL.from_config(config)
-    return made
 
 
 def _count(model: nn.Module) -> int:
