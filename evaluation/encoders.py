@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from trainer.bases.find import joint_hash
+from trainer.limits import Limits
 from trainer.tensor_header import PICKLES, weights_problem
 
-PICTURES_AT_ONCE = 64
+PICTURES_AT_ONCE = 16
 """Most pictures in one pass, so that a large training set does not fill the memory."""
 
 
@@ -41,6 +42,9 @@ class ImageEncoder(Protocol):
 class _Encoder:
     """What all have in common: pictures are seen some at a time."""
 
+    def __init__(self) -> None:
+        self._limits = Limits()
+
     def images(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
         return self.see(images).content
@@ -48,7 +52,15 @@ class _Encoder:
     @torch.no_grad()
     def see(self, images: Tensor) -> Seen:
         """(n, 3, height, width) in [0, 1] -> what is seen."""
-        return Seen(*map(torch.cat, zip(*map(self._some, _chunks(images)), strict=True)))
+        styles: list[Tensor] = []
+
+        def some(take: slice) -> Tensor:
+            content, style = self._some(images[take])
+            styles.append(style)
+            return content
+
+        content = self._limits.run("seeing", max(1, len(images)), PICTURES_AT_ONCE, some)
+        return Seen(content, torch.cat(styles))
 
     def _some(self, images: Tensor) -> Seen:
         raise NotImplementedError
@@ -68,6 +80,7 @@ class ClipEncoder(_Encoder):
     def __init__(self, name: str, device: torch.device) -> None:
         from transformers import CLIPModel, CLIPProcessor
 
+        super().__init__()
         _refuse_unsafe("judge.clip", name)
         try:
             model: Any = CLIPModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
@@ -103,6 +116,7 @@ class VisionEncoder(_Encoder):
     def __init__(self, name: str, device: torch.device) -> None:
         from transformers import AutoImageProcessor, AutoModel
 
+        super().__init__()
         _refuse_unsafe("judge.image_encoder", name)
         try:
             model: Any = AutoModel.from_pretrained(
@@ -135,12 +149,6 @@ def _refuse_unsafe(field: str, name: str) -> None:
     path = Path(name)
     if (path.exists() or path.suffix in PICKLES) and (problem := weights_problem(path)):
         raise EncoderError(f"{field}: {name}: {problem}.")
-
-
-def _chunks(images: Tensor) -> list[Tensor]:
-    """At least one, which may be empty."""
-    starts = range(0, max(1, len(images)), PICTURES_AT_ONCE)
-    return [images[start : start + PICTURES_AT_ONCE] for start in starts]
 
 
 def _arrays(images: Tensor) -> list[Any]:

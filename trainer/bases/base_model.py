@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from trainer.bases import attention as attentions
-from trainer.bases import find, loading, schedule
+from trainer.bases import autoencoding, find, loading, schedule
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.errors import BaseModelError as BaseModelError
 from trainer.bases.family import Family, Identity
 from trainer.bases.find import Source
 from trainer.bases.prompts import PLAIN, PromptRules
 from trainer.bases.text import TextReader, conditioning
+from trainer.limits import Limits
 from trainer.lora_files.kohya import Names
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import Attention, Device, Precision
@@ -43,6 +44,8 @@ class BaseModel:
     tokenizer_2: Any = None
     text_encoder_2: nn.Module | None = None
     """SDXL's second text encoder."""
+    limits: Limits = field(default_factory=Limits)
+    """How many rows its networks take at a time, where memory ran out."""
 
     @property
     def prediction_type(self) -> str:
@@ -80,16 +83,31 @@ class BaseModel:
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Scaled mean latents (n, 4, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
-        latents = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist.mode()
-        result: Tensor = latents * self.vae.config.scaling_factor
-        return result
+
+        def encode(take: slice) -> Tensor:
+            given = pixels[take].to(self.device, self.vae.dtype)
+            latents: Tensor = self.vae.encode(given).latent_dist.mode()
+            return latents
+
+        at_once = autoencoding.at_once(pixels.shape[-1] * pixels.shape[-2])
+        return self.limits.run("encoding", len(pixels), at_once, encode) * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """RGB images (n, 3, height, width) in [0, 1] from latents; NaN stays NaN."""
-        images = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
-        shown: Tensor = (images.float() / 2 + 0.5).clamp(0, 1)
-        return shown
+        """RGB images (n, 3, height, width) in [0, 1] from latents; NaN stays NaN.
+
+        Some at a time, and large ones in tiles, so that memory does not depend on their number or size.
+        """
+
+        def decode(take: slice) -> Tensor:
+            images = self.vae.decode(latents[take].to(self.vae.dtype) / self.vae.config.scaling_factor).sample
+            return (images.float() / 2 + 0.5).clamp(0, 1)
+
+        sides = [self.latent_scale * side for side in latents.shape[-2:]]
+        with autoencoding.tiled(self.vae, max(sides), self.latent_scale):
+            return self.limits.run(
+                "decoding", len(latents), autoencoding.at_once(sides[0] * sides[1]), decode
+            )
 
     def encode_text(
         self, captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules = PLAIN

@@ -26,6 +26,7 @@ def needs(
     eyes: Eyes = BLIND,
     resolution: int | None = None,
     checkpointing: bool | None = None,
+    source: Source | None = None,
 ) -> Needs:
     """What ``plan`` needs of a device.
 
@@ -35,12 +36,13 @@ def needs(
         eyes: the models that look at renders.
         resolution: in place of the plan's, in pixels.
         checkpointing: in place of the plan's.
+        source: in place of the plan's base model.
 
     Raises:
         BaseModelError: there is no base model.
     """
-    source, data, compute = find.find(plan.base), plan.data, plan.compute
-    kept = footprint(plan, others)
+    source, data, compute = source or find.find(plan.base), plan.data, plan.compute
+    kept = footprint(plan, others, source)
     rehearsal = _rehearsal(source, compute.mixed_precision, shape_of(plan))
     side = resolution or data.resolution
     side = max(1, side // find.side_step(source)) * find.side_step(source)

@@ -13,6 +13,7 @@ from trainer.adapters.bank import AdapterBank
 from trainer.adapters.targets import convolution_targets, text_targets, unet_targets
 from trainer.bases import find, skeleton
 from trainer.bases.base_model import DTYPES
+from trainer.bases.find import Source
 from trainer.plan import TrainingPlan
 from trainer.plans.optimiser import OptimiserPlan
 from trainer.training import optimisers
@@ -49,17 +50,20 @@ class Footprint:
         return self.base_bytes + self.vae_bytes + trials * self.trial_bytes
 
 
-def footprint(plan: TrainingPlan, others: Sequence[OptimiserPlan] = ()) -> Footprint:
+def footprint(
+    plan: TrainingPlan, others: Sequence[OptimiserPlan] = (), source: Source | None = None
+) -> Footprint:
     """Counts what ``plan`` keeps in memory.
 
     Args:
         plan: what is trained.
         others: optimisers that other trials use; the hungriest of all counts.
+        source: in place of the plan's base model.
 
     Raises:
         BaseModelError: there is no base model.
     """
-    source = find.find(plan.base)
+    source = source or find.find(plan.base)
     networks = skeleton.networks(source)
     base = sum(_count(model) for model in networks.values())
     targets = {
