@@ -128,7 +128,7 @@ def plain(case: Case) -> tuple[int, int]:
         frozen = tracker.live
         unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=unet_targets(unet)))
         trained = [p.to(torch.bfloat16) for p in unet.parameters() if p.requires_grad]
-        for name, parameter in unet.named_parameters():
+        for _, parameter in unet.named_parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.bfloat16)
         kept = 4 * 4 * sum(p.numel() for p in trained)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainer.bases.find import joint_hash
-from trainer.limits import Limits
+from trainer.bases.residency import Residency
 from trainer.tensor_header import PICKLES, weights_problem
 
 PICTURES_AT_ONCE = 16
@@ -42,8 +42,18 @@ class ImageEncoder(Protocol):
 class _Encoder:
     """What all have in common: pictures are seen some at a time."""
 
-    def __init__(self) -> None:
-        self._limits = Limits()
+    _model: Any
+
+    def __init__(self, name: str, device: torch.device, residency: Residency | None) -> None:
+        self._name, self._device = name, device
+        self._residency = residency or Residency(device)
+
+    def _settle(self, model: Any) -> None:
+        """Where networks that idle leave the device, it comes when it is asked."""
+        self._model = model.eval() if self._residency.moves else model.eval().to(self._device)
+
+    def _arrive(self) -> None:
+        self._residency.use(f"eyes: {self._name}", [self._model])
 
     def images(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
@@ -59,7 +69,10 @@ class _Encoder:
             styles.append(style)
             return content
 
-        content = self._limits.run("seeing", max(1, len(images)), PICTURES_AT_ONCE, some)
+        self._arrive()
+        content = self._residency.limits.run(
+            f"eyes: {self._name}", max(1, len(images)), PICTURES_AT_ONCE, some
+        )
         return Seen(content, torch.cat(styles))
 
     def _some(self, images: Tensor) -> Seen:
@@ -72,15 +85,16 @@ class ClipEncoder(_Encoder):
     Args:
         name: folder in transformers layout, or a hub name that is in the local cache or can be fetched.
         device: where it runs.
+        residency: the base model's, which it shares the device with.
 
     Raises:
         EncoderError: ``name`` is no CLIP that can be loaded.
     """
 
-    def __init__(self, name: str, device: torch.device) -> None:
+    def __init__(self, name: str, device: torch.device, residency: Residency | None = None) -> None:
         from transformers import CLIPModel, CLIPProcessor
 
-        super().__init__()
+        super().__init__(name, device, residency)
         _refuse_unsafe("judge.clip", name)
         try:
             model: Any = CLIPModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
@@ -88,11 +102,12 @@ class ClipEncoder(_Encoder):
         except (OSError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise EncoderError(f"judge.clip: {name!r} is not a CLIP folder or hub name ({first}).") from error
-        self._model, self._device = model.eval().to(device), device
+        self._settle(model)
 
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
         """n prompts -> embeddings (n, width); words beyond CLIP's window are left out."""
+        self._arrive()
         inputs = self._processor(text=list(texts), return_tensors="pt", padding=True, truncation=True)
         return _pooled(self._model.get_text_features(**inputs.to(self._device)))
 
@@ -108,15 +123,16 @@ class VisionEncoder(_Encoder):
     Args:
         name: folder in transformers layout, or a hub name that is in the local cache or can be fetched.
         device: where it runs.
+        residency: the base model's, which it shares the device with.
 
     Raises:
         EncoderError: ``name`` is no image encoder that can be loaded.
     """
 
-    def __init__(self, name: str, device: torch.device) -> None:
+    def __init__(self, name: str, device: torch.device, residency: Residency | None = None) -> None:
         from transformers import AutoImageProcessor, AutoModel
 
-        super().__init__()
+        super().__init__(name, device, residency)
         _refuse_unsafe("judge.image_encoder", name)
         try:
             model: Any = AutoModel.from_pretrained(
@@ -132,7 +148,7 @@ class VisionEncoder(_Encoder):
             raise EncoderError(
                 f"judge.image_encoder: {name!r} is a {type(model).__name__}, which does not read pictures."
             )
-        self._model, self._device = model.eval().to(device), device
+        self._settle(model)
 
     def _some(self, images: Tensor) -> Seen:
         inputs = self._processor(images=_arrays(images), return_tensors="pt").to(self._device)

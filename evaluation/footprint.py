@@ -48,7 +48,7 @@ def _one(name: str) -> Eyes:
     fakes.fill(network, torch.float32)
     config: Any = network.config
     side = getattr(config, "vision_config", config).image_size
-    vision = network.vision_model if hasattr(network, "vision_model") else network
+    vision: Any = getattr(network, "vision_model", network)
     with fakes.blockwise_attention(), fakes.META, torch.no_grad(), Tracker() as tracker:
         tracker.adopt_network(network)
         resident = tracker.live

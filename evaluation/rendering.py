@@ -86,7 +86,7 @@ def render(
         return data.base.decode(_denoise(data.base, bank, rows, settings)).cpu()
 
     at_once = max_rows // 2 if settings.guided_steps else max_rows
-    drawn = data.base.limits.run("rendering", len(slots), at_once, draw)
+    drawn = data.base.residency.limits.run("rendering", len(slots), at_once, draw)
     return drawn.view(len(subjects), len(prompts), *drawn.shape[1:])
 
 

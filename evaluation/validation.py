@@ -130,7 +130,7 @@ def _errors(
             )
         return losses.squared_error(said, wanted)
 
-    return base.limits.run("validation", len(slots), max_rows, error).view(len(subjects), count)
+    return base.residency.limits.run("validation", len(slots), max_rows, error).view(len(subjects), count)
 
 
 def caption_gain(

@@ -40,6 +40,11 @@ class TrainingPlan(Frozen):
             raise ValueError("; ".join(problems))
         return self
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether steps need text encoders: they are trained, or captions change from presentation to presentation."""
+        return self.lora.text_encoder or self.data.varies_captions
+
     def _rate_problems(self) -> Iterator[str]:
         optimiser, lora = self.optimiser, self.lora
         ratio = optimiser.text_lr_over_unet_lr

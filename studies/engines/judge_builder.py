@@ -27,9 +27,10 @@ class JudgeBuilder:
     ) -> None:
         self.section, self.data, self.bank = section, data, bank
         self._seed, self._resolution = seed, resolution
-        clip, encoder, device = section.clip, section.image_encoder, data.base.device
-        self._clip = ClipEncoder(clip, device) if clip else None
-        self._encoder = VisionEncoder(encoder, device) if encoder else None
+        clip, encoder = section.clip, section.image_encoder
+        where = data.base.device, data.base.residency
+        self._clip = ClipEncoder(clip, *where) if clip else None
+        self._encoder = VisionEncoder(encoder, *where) if encoder else None
 
     def build(self, exam: Exam, fold: int | None = None, prompt_count: int | None = None) -> Judge:
         """A judge, which measures the base model at once.

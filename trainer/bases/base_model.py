@@ -11,18 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.bases import attention as attentions
 from trainer.bases import autoencoding, find, loading, schedule
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.errors import BaseModelError as BaseModelError
 from trainer.bases.family import Family, Identity
 from trainer.bases.find import Source
-from trainer.bases.prompts import PLAIN, PromptRules
-from trainer.bases.text import TextReader, conditioning
-from trainer.limits import Limits
+from trainer.bases.residency import Residency, leave
+from trainer.bases.text import PLAIN, PromptRules, TextReader, conditioning
 from trainer.lora_files.kohya import Names
 from trainer.plans.base import BasePlan
-from trainer.plans.compute import Attention, Device, Precision
+from trainer.plans.compute import Attention, Device, Offload, Precision
 
 DTYPES: dict[str, torch.dtype] = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -44,8 +42,8 @@ class BaseModel:
     tokenizer_2: Any = None
     text_encoder_2: nn.Module | None = None
     """SDXL's second text encoder."""
-    limits: Limits = field(default_factory=Limits)
-    """How many rows its networks take at a time, where memory ran out."""
+    residency: Residency = field(default_factory=Residency)
+    """Which of its networks are on the device."""
 
     @property
     def prediction_type(self) -> str:
@@ -83,31 +81,22 @@ class BaseModel:
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Scaled mean latents (n, 4, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
-
-        def encode(take: slice) -> Tensor:
-            given = pixels[take].to(self.device, self.vae.dtype)
-            latents: Tensor = self.vae.encode(given).latent_dist.mode()
-            return latents
-
-        at_once = autoencoding.at_once(pixels.shape[-1] * pixels.shape[-2])
-        return self.limits.run("encoding", len(pixels), at_once, encode) * self.vae.config.scaling_factor
+        self.residency.use("vae", [self.vae])
+        return autoencoding.encode(self.vae, pixels, self.residency.limits)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """RGB images (n, 3, height, width) in [0, 1] from latents; NaN stays NaN.
+        """RGB images (n, 3, height, width) in [0, 1] from latents; NaN stays NaN."""
+        self.residency.use("vae", [self.vae])
+        return autoencoding.decode(self.vae, latents, self.latent_scale, self.residency.limits)
 
-        Some at a time, and large ones in tiles, so that memory does not depend on their number or size.
-        """
-
-        def decode(take: slice) -> Tensor:
-            images = self.vae.decode(latents[take].to(self.vae.dtype) / self.vae.config.scaling_factor).sample
-            return (images.float() / 2 + 0.5).clamp(0, 1)
-
-        sides = [self.latent_scale * side for side in latents.shape[-2:]]
-        with autoencoding.tiled(self.vae, max(sides), self.latent_scale):
-            return self.limits.run(
-                "decoding", len(latents), autoencoding.at_once(sides[0] * sides[1]), decode
-            )
+    def keep_text(self, wanted: bool) -> None:
+        """Whether the text encoders stay on the device, since every step needs them."""
+        if wanted:
+            self.residency.use("text", tuple(self.text_encoders.values()))
+            self.residency.keep("text")
+        else:
+            self.residency.release("text")
 
     def encode_text(
         self, captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules = PLAIN
@@ -116,6 +105,7 @@ class BaseModel:
 
         Runs with gradients where they are enabled, and under the bank's rows where the caller set them.
         """
+        self.residency.use("text", tuple(self.text_encoders.values()))
         readers = [TextReader(self.tokenizer, self.text_encoder)]
         if self.text_encoder_2 is not None:
             readers.append(TextReader(self.tokenizer_2, self.text_encoder_2))
@@ -137,6 +127,8 @@ class BaseModel:
             text: n rows.
             time_ids: shape (n, 6) where ``wants_sizes``, else None.
         """
+        self.residency.use("unet", [self.unet])
+        self.residency.keep("unet")
         added = None if time_ids is None else {"text_embeds": text.pooled, "time_ids": time_ids}
         said: Tensor = self.unet(
             inputs.to(memory_format=torch.channels_last),
@@ -152,6 +144,7 @@ def load(
     precision: Precision = "no",
     device: torch.device | None = None,
     attention: Attention = "sdpa",
+    offload: Offload = "auto",
 ) -> BaseModel:
     """Loads a base model, offline where it lies on this disk, safetensors only.
 
@@ -160,6 +153,7 @@ def load(
         precision: number format of U-Net and text encoders.
         device: where it will run; None takes CUDA where there is one.
         attention: how the U-Net's attention is computed.
+        offload: whether networks that idle leave the device.
 
     Raises:
         BaseModelError: with what is wrong and what to do.
@@ -175,10 +169,9 @@ def load(
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BaseModelError(f"{where}: the base model cannot be loaded: {reason}") from error
     _check_latents(networks)
-    for model in (*networks.text_encoders, networks.vae, networks.unet):
-        model.requires_grad_(False).eval().to(device)
-    networks.unet.to(memory_format=torch.channels_last)
-    attentions.use(networks.unet, attention)
+    residency = Residency(device, leave(offload, device, networks.bytes))
+    residency.use("unet", [networks.unet])
+    loading.place(networks, device, attention, residency.moves)
     second = len(networks.text_encoders) > 1
     return BaseModel(
         identity=_identity(source),
@@ -190,6 +183,7 @@ def load(
         alphas_cumprod=plan.alphas_cumprod,
         device=device,
         dtype=dtype,
+        residency=residency,
         tokenizer_2=networks.tokenizers[1] if second else None,
         text_encoder_2=networks.text_encoders[1] if second else None,
     )

@@ -46,6 +46,8 @@ class Needs:
     """CLIP looking at one picture."""
     text_stays: bool
     """Whether text encoders are needed in every step: they are trained, or captions change."""
+    views_vary: bool = False
+    """Whether pictures are encoded beside the U-Net, while training lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +69,25 @@ class Use:
 def stages(needs: Needs, use: Use) -> dict[str, int]:
     """Bytes that each stage of a study needs, in the order of the work: the most counts.
 
-    Where networks that idle leave the device, latents and captions are encoded before the U-Net is on it.
+    Where networks that idle leave the device, latents are encoded before the U-Net is on it, unless views vary.
+    Captions are, too, but the judge's prompts are read beside it.
     """
     slots = use.trials * needs.trial
     everything = needs.unet + needs.text + needs.vae + needs.eyes
-    heard = needs.text if needs.text_stays else 0
+    training = (needs.unet, needs.text if needs.text_stays else 0)
 
     def resident(*working: int) -> int:
         return sum(working) if use.offload else everything
 
     return {
-        "latents": resident(needs.vae) + needs.encoded,
-        "captions": resident(needs.text) + needs.caption,
-        "training": resident(needs.unet, heard) + slots + use.trials * use.batch * needs.row,
-        "update": resident(needs.unet, heard) + slots + needs.update,
-        "rendering": resident(needs.unet, heard) + slots + use.judged_rows * needs.judged,
-        "decoding": resident(needs.unet, heard, needs.vae) + slots + needs.decoded,
-        "looking": resident(needs.unet, heard, needs.eyes) + slots + use.looked_at * needs.looked,
+        "latents": (resident(*training, needs.vae) + slots if needs.views_vary else resident(needs.vae))
+        + needs.encoded,
+        "captions": resident(needs.unet, needs.text) + slots + needs.caption,
+        "training": resident(*training) + slots + use.trials * use.batch * needs.row,
+        "update": resident(*training) + slots + needs.update,
+        "rendering": resident(*training) + slots + use.judged_rows * needs.judged,
+        "decoding": resident(*training, needs.vae) + slots + needs.decoded,
+        "looking": resident(*training, needs.eyes) + slots + use.looked_at * needs.looked,
     }
 
 

@@ -62,7 +62,8 @@ def needs(
         judged=rehearsal.predicting(size, windows=windows),
         decoded=rehearsal.decoding(size),
         looked=eyes.picture,
-        text_stays=plan.lora.text_encoder or plan.data.varies_captions,
+        text_stays=plan.reads_text,
+        views_vary=data.varies_views,
     )
 
 

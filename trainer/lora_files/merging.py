@@ -29,7 +29,7 @@ def loaded(plan: TrainingPlan) -> BaseModel:
     """
     compute = plan.compute
     device = base_model.device_for(compute.device)
-    base = base_model.load(plan.base, compute.mixed_precision, device, compute.attention)
+    base = base_model.load(plan.base, compute.mixed_precision, device, compute.attention, compute.offload)
     return merged(base, plan.base.loras)
 
 

@@ -11,6 +11,7 @@ from trainer.plans.fields import Frozen, means, same, shared
 Precision = Literal["no", "fp16", "bf16"]
 Attention = Literal["sdpa", "xformers", "flash"]
 Device = Literal["auto", "cpu", "cuda"]
+Offload = Literal["auto", "off", "all"]
 
 
 class ComputePlan(Frozen):
@@ -26,6 +27,9 @@ class ComputePlan(Frozen):
     """How the U-Net's attention is computed: PyTorch's choice, the package xformers, or FlashAttention alone."""
     device: Device = shared("auto", means(row="CPU only", may_change=True))
     """Where everything is computed; auto takes CUDA where there is one."""
+
+    offload: Offload = shared("auto", means(row="low VRAM, CPU offload", may_change=True))
+    """Whether networks that idle leave the device: all, off, or auto, where it has little room beside them."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

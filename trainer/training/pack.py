@@ -60,6 +60,8 @@ class Pack:
         """Gives a trial a slot, at its start or where ``state`` left it."""
         taken = {run.slot for run in self.runs.values()}
         slot = next(i for i in range(self.bank.capacity) if i not in taken)
+        if plan.reads_text:
+            self.base.keep_text(True)
         try:
             run = TrainingRun(
                 trial, plan, slot, self.bank, self.data.dataset, lambda: self._begin(slot, plan)
@@ -79,6 +81,8 @@ class Pack:
     def evict(self, trial: int) -> None:
         """Frees a trial's slot."""
         self.bank.close(self.runs.pop(trial).slot)
+        if not any(run.plan.reads_text for run in self.runs.values()):
+            self.base.keep_text(False)
 
     def _begin(self, slot: int, plan: TrainingPlan) -> None:
         if plan.lora.start is not None:

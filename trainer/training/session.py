@@ -25,4 +25,8 @@ def open(plan: TrainingPlan, dataset: Dataset, cache: Path, slots: int) -> Pack:
         BaseModelError: with what is wrong with the base model and what to do.
     """
     base = merging.loaded(plan)
-    return Pack(base, Encoded(dataset, base, TensorCache(cache)), slots, plan.compute)
+    data = Encoded(dataset, base, TensorCache(cache))
+    pack = Pack(base, data, slots, plan.compute)
+    if base.residency.moves:
+        data.prepare(plan.base.clip_skip, plan.data.flip)
+    return pack

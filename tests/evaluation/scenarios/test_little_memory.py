@@ -25,7 +25,7 @@ PROMPTS, SEEDS = ["a red heart", "a drum", "a frog"], [11, 12, 13]
 @pytest.fixture
 def rows(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     """How many rows each pass of U-Net and autoencoder had; what memory ran out of is forgotten."""
-    monkeypatch.setattr(stand.data.base, "limits", Limits())
+    monkeypatch.setattr(stand.data.base.residency, "limits", Limits())
     seen: dict[str, list[int]] = {"unet": [], "vae": []}
     watch(monkeypatch, stand.data.base.unet, "forward", seen["unet"], 99)
     watch(monkeypatch, stand.data.base.vae, "decode", seen["vae"], 99)
@@ -84,7 +84,7 @@ def test_latents_are_encoded_some_at_a_time_where_memory_runs_out(
     fresh_base: Callable[..., BaseModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = fresh_base()
-    monkeypatch.setattr(base, "limits", Limits())
+    monkeypatch.setattr(base.residency, "limits", Limits())
     pixels = torch.rand(5, 3, 64, 64) * 2 - 1
     wanted, seen = base.encode_image(pixels), list[int]()
     watch(monkeypatch, base.vae, "encode", seen, 2)
@@ -119,7 +119,7 @@ def test_a_data_set_is_encoded_though_memory_runs_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     base = fresh_base()
-    monkeypatch.setattr(base, "limits", Limits())
+    monkeypatch.setattr(base.residency, "limits", Limits())
     watch(monkeypatch, base.vae, "encode", [], 1)
     data = encode(few_dataset, base)
     assert data.latents(0).shape == (4, 16, 16)

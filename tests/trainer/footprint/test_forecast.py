@@ -31,7 +31,7 @@ def test_resident_networks_count_at_every_stage() -> None:
     everything = 1600 + 230 + 310 + 1000
     assert found == {
         "latents": everything + 600,
-        "captions": everything + 3,
+        "captions": everything + 2 * 50 + 3,
         "training": everything + 2 * 50 + 6 * 200,
         "update": everything + 2 * 50 + 10,
         "rendering": everything + 2 * 50 + 4 * 60,
@@ -44,7 +44,7 @@ def test_offloaded_networks_count_where_they_work() -> None:
     found = stages(NEEDS, Use(trials=1, batch=1, offload=True))
     assert found == {
         "latents": 310 + 600,
-        "captions": 230 + 3,
+        "captions": 1600 + 230 + 50 + 3,
         "training": 1600 + 50 + 200,
         "update": 1600 + 50 + 10,
         "rendering": 1600 + 50 + 2 * 60,
@@ -58,6 +58,11 @@ def test_text_encoders_that_train_stay() -> None:
     away, here = stages(NEEDS, use), stages(replace(NEEDS, text_stays=True), use)
     grown = {stage for stage in here if here[stage] - away[stage] == NEEDS.text}
     assert grown == {"training", "update", "rendering", "decoding", "looking"}
+
+
+def test_pictures_that_vary_are_encoded_beside_the_unet() -> None:
+    found = stages(replace(NEEDS, views_vary=True), Use(trials=1, batch=1, offload=True))
+    assert found["latents"] == 1600 + 310 + 50 + 600
 
 
 @given(room=st.integers(0, 20_000), batch=st.integers(1, 4), offload=st.booleans())
