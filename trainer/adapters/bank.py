@@ -31,6 +31,7 @@ from trainer.adapters.linear import (
 from trainer.adapters.lycoris import LycorisSlot
 from trainer.adapters.shape import Shape as Shape
 from trainer.adapters.shape import check_shape
+from trainer.adapters.stored import Stored
 from trainer.seeds import generator
 
 _ALIGNED = 16
@@ -223,7 +224,7 @@ class AdapterBank:
         """The shape that the slot was opened with."""
         return self._open[slot].shape
 
-    def apply(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def apply(self, layer: Layer, x: Tensor, weight: Tensor | Stored, bias: Tensor | None) -> Tensor:
         """A frozen layer's output plus its rows' low-rank terms; x: shape (rows, tokens, inputs)."""
         active = self._active
         if layer.resnet or self._partial:

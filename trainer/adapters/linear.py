@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.adapters.dropout import Drop, mask
+from trainer.adapters.stored import Stored, weight_of, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ ONEDNN_FROM = 4_000_000
 AVX-512 cores, whose full width MKL leaves unused)."""
 
 
-Apply = Callable[[Layer, Tensor, Tensor, Tensor | None], Tensor]
+Apply = Callable[[Layer, Tensor, Tensor | Stored, Tensor | None], Tensor]
 """A frozen layer's output with the low-rank terms of the rows at hand: layer, input, weight, bias."""
 Finish = Callable[[str, Tensor, Tensor], Tensor]
 """Adds to a layer's output what is not packed: its name, input, output."""
@@ -90,7 +91,7 @@ class BankedLinear(nn.Module):
     def __init__(self, inner: nn.Linear, layer: Layer, apply: Apply, finish: Finish) -> None:
         super().__init__()
         self.inner, self._layer, self._apply_rows, self._finish = inner, layer, apply, finish
-        self.weight, self.bias = inner.weight, inner.bias
+        self.weight, self.bias = weight_of(inner), inner.bias
         self.in_features, self.out_features = inner.in_features, inner.out_features
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,13 +143,13 @@ class LowRankLinear(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         anchor: Tensor | None,
-        weight: Tensor,
+        weight: Tensor | Stored,
         bias: Tensor | None,
         layer: Layer,
         groups: tuple[Group, ...],
     ) -> Tensor:
         """x: shape (rows, tokens, inputs); ``anchor`` makes autograd call ``backward`` for the groups' sake."""
-        y = frozen_linear(x, weight, bias)
+        y = frozen_linear(x, whole(weight, x.dtype), bias)
         inner = []
         for group in groups:
             down, up = _factors(layer, group, x.dtype)
@@ -156,7 +157,8 @@ class LowRankLinear(torch.autograd.Function):
             kept = thinned(hidden, layer, group)
             by_slot(y, group).baddbmm_(hidden, up)
             inner += [hidden, kept]
-        ctx.save_for_backward(x, weight, *inner)
+        ctx.stored = weight if isinstance(weight, Stored) else None
+        ctx.save_for_backward(x, None if ctx.stored else weight, *inner)
         ctx.layer, ctx.groups = layer, groups
         return y
 
@@ -166,7 +168,9 @@ class LowRankLinear(torch.autograd.Function):
         x, weight, *inner = ctx.saved_tensors
         layer: Layer = ctx.layer
         grad = grad.contiguous()
-        grad_x = frozen_linear(grad, weight.t(), None) if ctx.needs_input_grad[0] else None
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = frozen_linear(grad, whole(ctx.stored or weight, grad.dtype).t(), None)
         for group, hidden, kept in zip(ctx.groups, inner[::2], inner[1::2], strict=True):
             down, up = _factors(layer, group, x.dtype)
             rows = by_slot(grad, group)

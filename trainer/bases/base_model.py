@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,7 @@ def load(
     device: torch.device | None = None,
     attention: Attention = "sdpa",
     offload: Offload = "auto",
+    prepare: Callable[[BaseModel], BaseModel] = lambda base: base,
 ) -> BaseModel:
     """Loads a base model, offline where it lies on this disk, safetensors only.
 
@@ -154,6 +155,7 @@ def load(
         device: where it will run; None takes CUDA where there is one.
         attention: how the U-Net's attention is computed.
         offload: whether networks that idle leave the device.
+        prepare: changes its weights before they are put on the device.
 
     Raises:
         BaseModelError: with what is wrong and what to do.
@@ -169,24 +171,29 @@ def load(
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BaseModelError(f"{where}: the base model cannot be loaded: {reason}") from error
     _check_latents(networks)
+    for network in networks.all:
+        network.requires_grad_(False).eval()
     residency = Residency(device, leave(offload, device, networks.bytes))
+    second = len(networks.text_encoders) > 1
+    ready = prepare(
+        BaseModel(
+            identity=_identity(source),
+            tokenizer=networks.tokenizers[0],
+            text_encoder=networks.text_encoders[0],
+            vae=networks.vae,
+            unet=networks.unet,
+            schedule_config=plan.config,
+            alphas_cumprod=plan.alphas_cumprod,
+            device=device,
+            dtype=dtype,
+            residency=residency,
+            tokenizer_2=networks.tokenizers[1] if second else None,
+            text_encoder_2=networks.text_encoders[1] if second else None,
+        )
+    )
     residency.use("unet", [networks.unet])
     loading.place(networks, device, attention, residency.moves)
-    second = len(networks.text_encoders) > 1
-    return BaseModel(
-        identity=_identity(source),
-        tokenizer=networks.tokenizers[0],
-        text_encoder=networks.text_encoders[0],
-        vae=networks.vae,
-        unet=networks.unet,
-        schedule_config=plan.config,
-        alphas_cumprod=plan.alphas_cumprod,
-        device=device,
-        dtype=dtype,
-        residency=residency,
-        tokenizer_2=networks.tokenizers[1] if second else None,
-        text_encoder_2=networks.text_encoders[1] if second else None,
-    )
+    return ready
 
 
 def check(base: BasePlan | Path) -> None:

@@ -43,13 +43,12 @@ def load(source: Source, dtype: torch.dtype) -> Networks:
 
 
 def place(networks: Networks, device: torch.device, attention: Attention, moves: bool) -> None:
-    """Freezes everything and puts it on the device; with ``moves`` the U-Net alone, since others come when they work.
+    """Puts everything on the device; with ``moves`` the U-Net alone, since others come when they work.
 
     Raises:
         BaseModelError: attention cannot be computed so here.
     """
     for network in networks.all:
-        network.requires_grad_(False).eval()
         if network is networks.unet or not moves:
             network.to(device)
     networks.unet.to(memory_format=torch.channels_last)

@@ -65,4 +65,9 @@ def leave(offload: Offload, device: torch.device, held: int) -> bool:
     if offload != "auto" or device.type != "cuda":
         return offload == "all"
     free, _ = torch.cuda.mem_get_info(device)
-    return free < ROOMY * held
+    return crowded(free, held)
+
+
+def crowded(room: int, held: int) -> bool:
+    """Whether so many bytes leave training and judging little room beside all networks."""
+    return room < ROOMY * held

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.adapters.stored import store
+from trainer.adapters.targets import unet_targets
 from trainer.bases import skeleton
 from trainer.bases.base_model import DTYPES, BaseModel
 from trainer.bases.family import Identity
 from trainer.bases.find import Source
 from trainer.bases.prompts import WINDOW as WINDOW
 from trainer.bases.text import TextReader
-from trainer.plans.compute import Precision
+from trainer.plans.compute import BaseFormat, Precision
 
 _ATTENTION = functional.scaled_dot_product_attention
 
@@ -73,10 +75,11 @@ def fill(network: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     return network.eval()
 
 
-def base_model(source: Source, precision: Precision) -> BaseModel:
+def base_model(source: Source, precision: Precision, form: BaseFormat = "auto") -> BaseModel:
     """A base model of a source's architecture, as it would lie on a device."""
     dtype = DTYPES[precision]
     networks = {part: fill(network, dtype) for part, network in skeleton.networks(source).items()}
+    store(networks["unet"], unet_targets(networks["unet"]), form)
     return BaseModel(
         identity=Identity(source.family, source.prediction_type, source.zero_terminal_snr, ""),
         tokenizer=None,

@@ -16,7 +16,7 @@ from trainer.bases.find import Source
 from trainer.data.buckets import Size
 from trainer.footprint import fakes
 from trainer.footprint.tracker import Tracker
-from trainer.plans.compute import Precision
+from trainer.plans.compute import BaseFormat, Precision
 from trainer.training import losses, noise
 
 
@@ -27,12 +27,13 @@ class Rehearsal:
         source: the base model; its configurations alone are read.
         precision: number format of U-Net and text encoders.
         shape: of the slot.
+        form: how the frozen weights are stored.
     """
 
-    def __init__(self, source: Source, precision: Precision, shape: Shape) -> None:
+    def __init__(self, source: Source, precision: Precision, shape: Shape, form: BaseFormat = "auto") -> None:
         self._tracker = Tracker()
         with self._tracker:
-            self.base: BaseModel = fakes.base_model(source, precision)
+            self.base: BaseModel = fakes.base_model(source, precision, form)
             self.bank: AdapterBank = bank_for(self.base, 1)
             self.bank.open(0, shape, 0)
         self._parts = shape.prefixes
@@ -131,5 +132,5 @@ class Rehearsal:
 
 
 def _bytes(network: nn.Module) -> int:
-    storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in network.parameters()}
-    return sum(storages.values())
+    tensors = (*network.parameters(), *network.buffers())
+    return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}.values())

@@ -10,6 +10,7 @@ import pytest
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
+from trainer.footprint.fitting import Setting
 from trainer.footprint.forecast import Eyes, Use, stages
 from trainer.footprint.needs import needs
 from trainer.footprint.tracker import Tracker
@@ -57,7 +58,11 @@ def test_text_encoders_stay_where_they_are_needed_in_every_step(make_plan: Plans
 
 def test_resolution_and_checkpointing_can_be_tried_in_place_of_the_plans(make_plan: Plans) -> None:
     plan = make_plan(rank=4)
-    own, smaller, thrifty = needs(plan), needs(plan, resolution=32), needs(plan, checkpointing=True)
+    own, smaller, thrifty = (
+        needs(plan, setting=Setting(*setting))
+        for setting in ((64, "auto", False), (32, "auto", False), (64, "auto", True))
+    )
+    assert own == needs(plan)
     assert smaller.row < own.row
     assert thrifty.row < own.row
     assert (smaller.unet, smaller.trial) == (own.unet, own.trial)

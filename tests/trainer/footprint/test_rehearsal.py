@@ -136,7 +136,7 @@ def test_networks_are_as_large_as_loaded_ones(
 ) -> None:
     base, found = fresh_base(), rehearsal(assets / "micro-sd", make_plan()).network_bytes
     assert found == {
-        part: sum(parameter.nbytes for parameter in network.parameters())
+        part: sum(held.nbytes for held in (*network.parameters(), *network.buffers()))
         for part, network in {"unet": base.unet, "vae": base.vae, "text_encoder": base.text_encoder}.items()
     }
 
