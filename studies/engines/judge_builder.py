@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from evaluation.encoders import ClipEncoder, VisionEncoder
+from evaluation.footprint import eyes
 from evaluation.judge import Judge
 from studies.engines.panels import panel
 from studies.spec.sections import JudgeSection
 from studies.study.exam import Exam
 from trainer.adapters.bank import AdapterBank
 from trainer.data.encoded import Encoded
+from trainer.footprint.forecast import Eyes
+
+
+def eyes_of(section: JudgeSection) -> Eyes:
+    """What the models that look at renders will need of a device, from their configurations."""
+    return eyes([name for name in (section.clip, section.image_encoder) if name])
 
 
 class JudgeBuilder:

@@ -148,6 +148,18 @@ class AdapterBank:
         self._leaves[slot] = {}
         self._bind(slot)
 
+    def reserve(self, shape: Shape, slots: int) -> None:
+        """Takes memory for so many slots of a shape at once; what was taken for others before is given back.
+
+        Does nothing while slots are open, or for algorithms that are not packed.
+        """
+        if self._open or shape.algorithm != "lora":
+            return
+        for layer in self._layers.values():
+            layer.rank = layer.magnitudes = 0
+        self._place(1)
+        self._reserve(shape, min(slots, self.capacity))
+
     def hold(self, slot: int, shape: Shape, terms: Mapping[str, Term]) -> None:
         """Opens a slot of fixed terms, which is not trained.
 

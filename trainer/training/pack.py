@@ -22,7 +22,7 @@ from trainer.training import batch as rows
 from trainer.training import losses, noise
 from trainer.training.batch import coefficients, gather, means, time_ids
 from trainer.training.checkpoints import load_state
-from trainer.training.run import TrainingRun
+from trainer.training.run import TrainingRun, shape_of
 
 
 class Pack:
@@ -77,6 +77,10 @@ class Pack:
                 self.evict(trial)
                 raise
         return run
+
+    def reserve(self, plan: TrainingPlan, slots: int) -> None:
+        """Takes the bank's memory at once for so many runs like ``plan``; nothing may be in training."""
+        self.bank.reserve(shape_of(plan), slots)
 
     def evict(self, trial: int) -> None:
         """Frees a trial's slot."""
