@@ -23,7 +23,7 @@ from trainer.bases.families import FAMILIES
 from trainer.bases.find import Source
 from trainer.footprint import fakes
 from trainer.footprint.forecast import GIB, Use, peak, stages
-from trainer.footprint.needs import needs
+from trainer.footprint.needs import Forecaster
 from trainer.footprint.tracker import Tracker
 from trainer.plan import TrainingPlan
 
@@ -106,7 +106,7 @@ def ours(case: Case) -> dict[str, int]:
             "compute": {"mixed_precision": "bf16", "gradient_checkpointing": case.checkpointing},
         }
     )
-    found = needs(plan, eyes=eyes([CLIP]), source=source(case.family))
+    found = Forecaster(plan, eyes=eyes([CLIP]), source=source(case.family)).needs()
     use = Use(case.trials, 1, offload=True)
     assert peak(found, use) == max(stages(found, use).values())
     return stages(found, use)

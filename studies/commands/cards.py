@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from studies.engines.judge_builder import eyes_of
@@ -11,8 +12,8 @@ from studies.spec.planner import Planner
 from studies.spec.sections import JudgeSection
 from trainer.bases.find import Source, find, side_step
 from trainer.footprint.fitting import Fit, Setting, fit
-from trainer.footprint.forecast import GIB, Needs, room_of
-from trainer.footprint.needs import needs, setting_of
+from trainer.footprint.forecast import GIB, room_of
+from trainer.footprint.needs import Forecaster, setting_of
 from trainer.plan import TrainingPlan
 from trainer.plans.compute import BaseFormat
 from trainer.plans.optimiser import OptimiserPlan
@@ -83,13 +84,7 @@ def cards(
         gib: of the cards.
         source: the base model.
     """
-    eyes, known = eyes_of(judge), dict[Setting, Needs]()
-
-    def of(setting: Setting) -> Needs:
-        if setting not in known:
-            known[setting] = needs(plan, others, eyes, setting, source)
-        return known[setting]
-
+    of = cache(Forecaster(plan, others, eyes_of(judge), source).needs)
     tried = tuple(_compromises(setting_of(plan), plan, side_step(source)))
     rooms = [room_of(int(size * GIB)) for size in gib]
     return tuple(

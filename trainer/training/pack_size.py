@@ -14,7 +14,7 @@ import torch
 
 from trainer.footprint.fitting import Setting
 from trainer.footprint.forecast import Eyes, largest_pack
-from trainer.footprint.needs import BLIND, needs
+from trainer.footprint.needs import BLIND, Forecaster
 from trainer.footprint.room import free_bytes
 from trainer.outcome import OutOfMemory
 from trainer.plan import TrainingPlan
@@ -93,7 +93,7 @@ def fitting(pack: Pack, plan: TrainingPlan, most: int, eyes: Eyes) -> int:
     compute = plan.compute
     setting = Setting(plan.data.resolution, compute.base_format, bool(base.unet.is_gradient_checkpointing))
     room = int(MEMORY_SHARE * _all_bytes(base.device))
-    found = needs(plan, eyes=eyes, setting=setting)
+    found = Forecaster(plan, eyes=eyes).needs(setting)
     return max(1, largest_pack(found, plan.data.batch_size, base.residency.moves, room, most))
 
 

@@ -8,7 +8,7 @@ from trainer.bases.base_model import device_for
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
-from trainer.footprint.needs import needs
+from trainer.footprint.needs import Forecaster
 from trainer.footprint.room import resolved
 from trainer.lora_files import merging
 from trainer.plan import TrainingPlan
@@ -27,7 +27,9 @@ def open(plan: TrainingPlan, dataset: Dataset, cache: Path, slots: int) -> Pack:
     Raises:
         BaseModelError: with what is wrong with the base model and what to do.
     """
-    compute = resolved(plan, device_for(plan.compute.device), slots, lambda each: needs(plan, setting=each))
+    compute = resolved(
+        plan, device_for(plan.compute.device), slots, lambda each: Forecaster(plan).needs(each)
+    )
     base = merging.loaded(plan)
     data = Encoded(dataset, base, TensorCache(cache))
     pack = Pack(base, data, slots, compute)

@@ -12,7 +12,7 @@ from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.footprint.fitting import Setting
 from trainer.footprint.forecast import Eyes, Use, stages
-from trainer.footprint.needs import needs
+from trainer.footprint.needs import Forecaster
 from trainer.footprint.tracker import Tracker
 from trainer.plan import TrainingPlan
 from trainer.plans.optimiser import OptimiserPlan
@@ -44,13 +44,13 @@ def test_a_pack_needs_what_was_forecast(
         pack.step()
         tracker.rewind()
         pack.step()
-    found = stages(needs(plan), Use(trials, batch=1, offload=False))
+    found = stages(Forecaster(plan).needs(), Use(trials, batch=1, offload=False))
     assert max(found["training"], found["update"]) == pytest.approx(tracker.peak, rel=0.1)
 
 
 def test_text_encoders_stay_where_they_are_needed_in_every_step(make_plan: Plans) -> None:
     stay = [
-        needs(make_plan(**values)).text_stays
+        Forecaster(make_plan(**values)).needs().text_stays
         for values in ({}, {"text_encoder": True}, {"shuffle_caption": True}, {"tag_dropout": 0.1})
     ]
     assert stay == [False, True, True, True]
@@ -59,17 +59,17 @@ def test_text_encoders_stay_where_they_are_needed_in_every_step(make_plan: Plans
 def test_resolution_and_checkpointing_can_be_tried_in_place_of_the_plans(make_plan: Plans) -> None:
     plan = make_plan(rank=4)
     own, smaller, thrifty = (
-        needs(plan, setting=Setting(*setting))
+        Forecaster(plan).needs(Setting(*setting))
         for setting in ((64, "auto", False), (32, "auto", False), (64, "auto", True))
     )
-    assert own == needs(plan)
+    assert own == Forecaster(plan).needs()
     assert smaller.row < own.row
     assert thrifty.row < own.row
     assert (smaller.unet, smaller.trial) == (own.unet, own.trial)
-    assert needs(make_plan(rank=4, gradient_checkpointing=True)) == thrifty
+    assert Forecaster(make_plan(rank=4, gradient_checkpointing=True)).needs() == thrifty
 
 
 def test_the_judges_eyes_and_the_hungriest_optimiser_count(make_plan: Plans) -> None:
-    found = needs(make_plan(optimiser="lion"), [OptimiserPlan(name="adamw")], Eyes(1000, 10))
+    found = Forecaster(make_plan(optimiser="lion"), [OptimiserPlan(name="adamw")], Eyes(1000, 10)).needs()
     assert (found.eyes, found.looked) == (1000, 10)
-    assert found.trial > needs(make_plan(optimiser="lion")).trial
+    assert found.trial > Forecaster(make_plan(optimiser="lion")).needs().trial
