@@ -163,7 +163,10 @@ def _cards(found: Forecast) -> list[str]:
 
 def _card(card: Card) -> str:
     if card.fit is None:
-        return f"{card.gib:.3g} GiB card: nothing; lower the largest lora.rank or data.batch_size, or take a smaller base."
+        return (
+            f"{card.gib:.3g} GiB card: nothing; lower the largest lora.rank or data.batch_size, or take a "
+            "smaller base."
+        )
     found, setting = card.fit, card.fit.setting
     trials = f"{found.trials} trial{'s' * (found.trials > 1)} at a time"
     ways = [

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from studies.commands.init import start, text
-from studies.commands.init_ground import survey_base
 from studies.commands.init_choices import Ground
+from studies.commands.init_ground import survey_base
 from studies.errors import StudyError
 from studies.study.preflight import examine
 from tests.studies.commands.test_init_choices import SD1, SDXL, survey
