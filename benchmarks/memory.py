@@ -26,6 +26,7 @@ from trainer.footprint.forecast import GIB, Use, peak, stages
 from trainer.footprint.needs import Forecaster
 from trainer.footprint.tracker import Tracker
 from trainer.plan import TrainingPlan
+from trainer.plans.compute import BaseFormat
 
 RANK = 16
 CLIP = "openai/clip-vit-large-patch14"
@@ -40,12 +41,14 @@ class Case:
     resolution: int
     trials: int
     checkpointing: bool
+    form: BaseFormat = "auto"
 
 
 CASES = (
     Case("sd15_alone_gb", "sd1", 512, 1, False),
     Case("sd15_pack8_gb", "sd1", 512, 8, True),
     Case("sdxl_alone_gb", "sdxl", 1024, 1, True),
+    Case("sdxl_nf4_gb", "sdxl", 1024, 1, True, "nf4"),
     Case("sdxl_pack4_gb", "sdxl", 1024, 4, True),
 )
 PLAIN = (
@@ -77,7 +80,7 @@ def main() -> None:
             f"{encoding / GIB:.2f}",
             f"{figures[case.key]:.2f}",
         )
-    Console().print(table)
+    Console(width=110).print(table)
     print(json.dumps({key: round(value, 2) for key, value in figures.items()}))
 
 
@@ -85,7 +88,7 @@ def label(case: Case) -> str:
     """What a row is of."""
     pack = "alone" if case.trials == 1 else f"pack of {case.trials}"
     return (
-        f"{FAMILIES[case.family].title} {case.resolution} px, {pack}{', checkpointing' * case.checkpointing}"
+        f"{FAMILIES[case.family].title} {case.resolution} px, {pack}{', checkpointing' * case.checkpointing}{', nf4' * (case.form == 'nf4')}"
     )
 
 
@@ -103,7 +106,7 @@ def ours(case: Case) -> dict[str, int]:
             "data": {"folder": "no-images", "resolution": case.resolution},
             "lora": {"rank": RANK},
             "optimiser": {"name": "adamw"},
-            "compute": {"mixed_precision": "bf16", "gradient_checkpointing": case.checkpointing},
+            "compute": {"mixed_precision": "bf16", "gradient_checkpointing": case.checkpointing, "base_format": case.form},
         }
     )
     found = Forecaster(plan, eyes=eyes([CLIP]), source=source(case.family)).needs()

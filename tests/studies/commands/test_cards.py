@@ -17,6 +17,7 @@ from studies.spec.planner import Planner
 from studies.study.preflight import examine
 from trainer.bases.families import FAMILIES
 from trainer.bases.find import Source
+from trainer.footprint.fitting import Setting
 from trainer.footprint.forecast import GIB, room_of
 from trainer.plans.optimiser import OptimiserPlan
 
@@ -51,7 +52,8 @@ def test_larger_cards_hold_more_of_a_study() -> None:
         assert each.peak <= room_of(int(size * GIB))
 
 
-def test_where_nothing_fits_it_says_so() -> None:
+def test_where_nothing_fits_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_cards, "SMALLER", ())
     (card,) = fitted("sd15.toml", "sd1", (1.0,))
     assert card.fit is None
     assert card.to_json() == {"gib": 1.0, "trials": 0}
@@ -74,3 +76,26 @@ def test_without_a_card_there_is_none_at_hand(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (GIB, 12 * GIB))
     assert of_cards.at_hand() == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "gib", "trials"),
+    [("sd15-8gb", "sd1", 8.0, 2), ("sdxl", "sdxl", 12.0, 1), ("sdxl-vpred", "sdxl", 12.0, 1)],
+)
+def test_shipped_studies_fit_the_card_they_name_as_they_are(
+    name: str, family: str, gib: float, trials: int
+) -> None:
+    spec = study_file.load(LIBRARY / f"{name}.toml")
+    (card,) = fitted(f"{name}.toml", family, (gib,))
+    assert card.fit is not None
+    assert card.fit.setting == Setting(spec.plan["data"]["resolution"], "auto", True)
+    assert card.fit.trials >= trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sdxl", "sdxl-vpred"])
+def test_sdxl_fits_eight_gigabytes_as_its_file_says(name: str) -> None:
+    (card,) = fitted(f"{name}.toml", "sdxl", (8.0,), **{"compute.base_format": "nf4"})
+    assert card.fit is not None
+    assert card.fit.setting == Setting(1024, "nf4", True)
+    assert 'On 8 GB set base_format = "nf4"' in (LIBRARY / f"{name}.toml").read_text().replace("\n# ", " ")
