@@ -87,9 +87,7 @@ def main() -> None:
 def label(case: Case) -> str:
     """What a row is of."""
     pack = "alone" if case.trials == 1 else f"pack of {case.trials}"
-    return (
-        f"{FAMILIES[case.family].title} {case.resolution} px, {pack}{', checkpointing' * case.checkpointing}{', nf4' * (case.form == 'nf4')}"
-    )
+    return f"{FAMILIES[case.family].title} {case.resolution} px, {pack}{', checkpointing' * case.checkpointing}{', nf4' * (case.form == 'nf4')}"
 
 
 def source(family: str) -> Source:
@@ -106,7 +104,11 @@ def ours(case: Case) -> dict[str, int]:
             "data": {"folder": "no-images", "resolution": case.resolution},
             "lora": {"rank": RANK},
             "optimiser": {"name": "adamw"},
-            "compute": {"mixed_precision": "bf16", "gradient_checkpointing": case.checkpointing, "base_format": case.form},
+            "compute": {
+                "mixed_precision": "bf16",
+                "gradient_checkpointing": case.checkpointing,
+                "base_format": case.form,
+            },
         }
     )
     found = Forecaster(plan, eyes=eyes([CLIP]), source=source(case.family)).needs()

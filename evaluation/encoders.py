@@ -53,7 +53,7 @@ class _Encoder:
         self._model = model.eval() if self._residency.moves else model.eval().to(self._device)
 
     def _arrive(self) -> None:
-        self._residency.use(f"eyes: {self._name}", [self._model])
+        self._residency.use(f"eyes: {self._name}", [self._model], alone=True)
 
     def images(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""

@@ -105,7 +105,7 @@ class BaseModel:
 
         Runs with gradients where they are enabled, and under the bank's rows where the caller set them.
         """
-        self.residency.use("text", tuple(self.text_encoders.values()))
+        self.residency.use("text", tuple(self.text_encoders.values()), alone=True)
         readers = [TextReader(self.tokenizer, self.text_encoder)]
         if self.text_encoder_2 is not None:
             readers.append(TextReader(self.tokenizer_2, self.text_encoder_2))

@@ -28,16 +28,18 @@ class Residency:
     _here: dict[str, tuple[nn.Module, ...]] = field(default_factory=dict)
     _kept: set[str] = field(default_factory=set)
 
-    def use(self, part: str, networks: Sequence[nn.Module]) -> None:
+    def use(self, part: str, networks: Sequence[nn.Module], alone: bool = False) -> None:
         """Puts a part's networks on the device, and all others off it but those that are kept.
 
         Args:
             part: "unet", "text", "vae", or an encoder of the judge.
             networks: of that part.
+            alone: whether the U-Net leaves too though it is kept, unless this part is.
         """
         if not self.moves:
             return
-        for other in [name for name in self._here if name != part and name not in self._kept]:
+        kept = self._kept - {"unet"} if alone and part not in self._kept else self._kept
+        for other in [name for name in self._here if name != part and name not in kept]:
             for network in self._here.pop(other):
                 network.to(REST)
         if part not in self._here:

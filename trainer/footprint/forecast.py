@@ -69,8 +69,8 @@ class Use:
 def stages(needs: Needs, use: Use) -> dict[str, int]:
     """Bytes that each stage of a study needs, in the order of the work: the most counts.
 
-    Where networks that idle leave the device, latents are encoded before the U-Net is on it, unless views vary.
-    Captions are, too, but the judge's prompts are read beside it.
+    Where networks that idle leave the device, latents are encoded before the U-Net is on it, unless views vary, and it
+    leaves while captions are read or renders looked at, unless text encoders stay for every step.
     """
     slots = use.trials * needs.trial
     everything = needs.unet + needs.text + needs.vae + needs.eyes
@@ -82,12 +82,12 @@ def stages(needs: Needs, use: Use) -> dict[str, int]:
     return {
         "latents": (resident(*training, needs.vae) + slots if needs.views_vary else resident(needs.vae))
         + needs.encoded,
-        "captions": resident(needs.unet, needs.text) + slots + needs.caption,
+        "captions": resident(*(training if needs.text_stays else (needs.text,))) + slots + needs.caption,
         "training": resident(*training) + slots + use.trials * use.batch * needs.row,
         "update": resident(*training) + slots + needs.update,
         "rendering": resident(*training) + slots + use.judged_rows * needs.judged,
         "decoding": resident(*training, needs.vae) + slots + needs.decoded,
-        "looking": resident(*training, needs.eyes) + slots + use.looked_at * needs.looked,
+        "looking": resident(training[1], needs.eyes) + slots + use.looked_at * needs.looked,
     }
 
 

@@ -62,6 +62,18 @@ def test_a_part_that_works_puts_the_others_off_but_those_that_are_kept() -> None
     assert seen == [{"vae"}, {"text"}, {"unet"}, {"unet", "text"}, {"unet", "vae"}, {"text"}]
 
 
+def test_who_wants_to_be_alone_puts_the_unet_off_too_unless_both_are_kept() -> None:
+    networks, device = stage("unet", "text"), Residency(torch.device("meta"), moves=True)
+    device.use("unet", [networks["unet"]])
+    device.keep("unet")
+    device.use("text", [networks["text"]], alone=True)
+    assert here(networks) == {"text"}
+    device.use("unet", [networks["unet"]])
+    device.keep("text")
+    device.use("text", [networks["text"]], alone=True)
+    assert here(networks) == {"unet", "text"}
+
+
 def test_nothing_moves_unless_asked() -> None:
     networks, device = stage("unet", "vae"), Residency(torch.device("meta"))
     device.use("vae", [networks["vae"]])
@@ -84,9 +96,9 @@ def moves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     seen: list[tuple[str, str]] = []
     use = Residency.use
 
-    def noted(self: Residency, part: str, networks: Any) -> None:
+    def noted(self: Residency, part: str, networks: Any, alone: bool = False) -> None:
         before = set(self._here)
-        use(self, part, networks)
+        use(self, part, networks, alone)
         seen.extend(("off", gone) for gone in sorted(before - set(self._here)))
         seen.extend(("on", come) for come in sorted(set(self._here) - before))
 
@@ -126,9 +138,12 @@ def test_each_stage_has_its_networks_alone_and_results_are_those_of_all_resident
         ("on", "text"),
         ("off", "text"),
         ("on", "unet"),
+        ("off", "unet"),
         ("on", "text"),  # the prompt
         ("off", "text"),
+        ("on", "unet"),
         ("on", "vae"),
+        ("off", "unet"),
         ("off", "vae"),
         ("on", f"eyes: {assets / 'micro-clip'}"),
     ]

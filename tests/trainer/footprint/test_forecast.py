@@ -44,12 +44,12 @@ def test_offloaded_networks_count_where_they_work() -> None:
     found = stages(NEEDS, Use(trials=1, batch=1, offload=True))
     assert found == {
         "latents": 310 + 600,
-        "captions": 1600 + 230 + 50 + 3,
+        "captions": 230 + 50 + 3,
         "training": 1600 + 50 + 200,
         "update": 1600 + 50 + 10,
         "rendering": 1600 + 50 + 2 * 60,
         "decoding": 1600 + 310 + 50 + 750,
-        "looking": 1600 + 1000 + 50 + 20,
+        "looking": 1000 + 50 + 20,
     }
 
 
@@ -58,6 +58,7 @@ def test_text_encoders_that_train_stay() -> None:
     away, here = stages(NEEDS, use), stages(replace(NEEDS, text_stays=True), use)
     grown = {stage for stage in here if here[stage] - away[stage] == NEEDS.text}
     assert grown == {"training", "update", "rendering", "decoding", "looking"}
+    assert here["captions"] - away["captions"] == NEEDS.unet
 
 
 def test_pictures_that_vary_are_encoded_beside_the_unet() -> None:
