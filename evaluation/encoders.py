@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from trainer.bases.find import joint_hash
+from trainer.bases.residency import Residency
 from trainer.tensor_header import PICKLES, weights_problem
 
-PICTURES_AT_ONCE = 64
+PICTURES_AT_ONCE = 16
 """Most pictures in one pass, so that a large training set does not fill the memory."""
 
 
@@ -41,6 +42,19 @@ class ImageEncoder(Protocol):
 class _Encoder:
     """What all have in common: pictures are seen some at a time."""
 
+    _model: Any
+
+    def __init__(self, name: str, device: torch.device, residency: Residency | None) -> None:
+        self._name, self._device = name, device
+        self._residency = residency or Residency(device)
+
+    def _settle(self, model: Any) -> None:
+        """Where networks that idle leave the device, it comes when it is asked."""
+        self._model = model.eval() if self._residency.moves else model.eval().to(self._device)
+
+    def _arrive(self) -> None:
+        self._residency.use(f"eyes: {self._name}", [self._model], alone=True)
+
     def images(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
         return self.see(images).content
@@ -48,7 +62,18 @@ class _Encoder:
     @torch.no_grad()
     def see(self, images: Tensor) -> Seen:
         """(n, 3, height, width) in [0, 1] -> what is seen."""
-        return Seen(*map(torch.cat, zip(*map(self._some, _chunks(images)), strict=True)))
+        styles: list[Tensor] = []
+
+        def some(take: slice) -> Tensor:
+            content, style = self._some(images[take])
+            styles.append(style)
+            return content
+
+        self._arrive()
+        content = self._residency.limits.run(
+            f"eyes: {self._name}", max(1, len(images)), PICTURES_AT_ONCE, some
+        )
+        return Seen(content, torch.cat(styles))
 
     def _some(self, images: Tensor) -> Seen:
         raise NotImplementedError
@@ -60,14 +85,16 @@ class ClipEncoder(_Encoder):
     Args:
         name: folder in transformers layout, or a hub name that is in the local cache or can be fetched.
         device: where it runs.
+        residency: the base model's, which it shares the device with.
 
     Raises:
         EncoderError: ``name`` is no CLIP that can be loaded.
     """
 
-    def __init__(self, name: str, device: torch.device) -> None:
+    def __init__(self, name: str, device: torch.device, residency: Residency | None = None) -> None:
         from transformers import CLIPModel, CLIPProcessor
 
+        super().__init__(name, device, residency)
         _refuse_unsafe("judge.clip", name)
         try:
             model: Any = CLIPModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
@@ -75,11 +102,12 @@ class ClipEncoder(_Encoder):
         except (OSError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise EncoderError(f"judge.clip: {name!r} is not a CLIP folder or hub name ({first}).") from error
-        self._model, self._device = model.eval().to(device), device
+        self._settle(model)
 
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
         """n prompts -> embeddings (n, width); words beyond CLIP's window are left out."""
+        self._arrive()
         inputs = self._processor(text=list(texts), return_tensors="pt", padding=True, truncation=True)
         return _pooled(self._model.get_text_features(**inputs.to(self._device)))
 
@@ -95,14 +123,16 @@ class VisionEncoder(_Encoder):
     Args:
         name: folder in transformers layout, or a hub name that is in the local cache or can be fetched.
         device: where it runs.
+        residency: the base model's, which it shares the device with.
 
     Raises:
         EncoderError: ``name`` is no image encoder that can be loaded.
     """
 
-    def __init__(self, name: str, device: torch.device) -> None:
+    def __init__(self, name: str, device: torch.device, residency: Residency | None = None) -> None:
         from transformers import AutoImageProcessor, AutoModel
 
+        super().__init__(name, device, residency)
         _refuse_unsafe("judge.image_encoder", name)
         try:
             model: Any = AutoModel.from_pretrained(
@@ -118,7 +148,7 @@ class VisionEncoder(_Encoder):
             raise EncoderError(
                 f"judge.image_encoder: {name!r} is a {type(model).__name__}, which does not read pictures."
             )
-        self._model, self._device = model.eval().to(device), device
+        self._settle(model)
 
     def _some(self, images: Tensor) -> Seen:
         inputs = self._processor(images=_arrays(images), return_tensors="pt").to(self._device)
@@ -135,12 +165,6 @@ def _refuse_unsafe(field: str, name: str) -> None:
     path = Path(name)
     if (path.exists() or path.suffix in PICKLES) and (problem := weights_problem(path)):
         raise EncoderError(f"{field}: {name}: {problem}.")
-
-
-def _chunks(images: Tensor) -> list[Tensor]:
-    """At least one, which may be empty."""
-    starts = range(0, max(1, len(images)), PICTURES_AT_ONCE)
-    return [images[start : start + PICTURES_AT_ONCE] for start in starts]
 
 
 def _arrays(images: Tensor) -> list[Any]:

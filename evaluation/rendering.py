@@ -73,21 +73,21 @@ def render(
         settings: how.
         max_rows: most rows in one forward pass.
     """
-    wanted = embed(data, bank, subjects, prompts)
-    unwanted = embed(data, bank, subjects, [settings.negative_prompt])
-    chunk = max(1, max_rows // (2 * len(subjects)))
-    parts = []
-    for start in range(0, len(prompts), chunk):
-        take = slice(start, start + chunk)
-        latents = _start(data.base, seeds[take], settings).repeat(len(subjects), 1, 1, 1)
-        slots: list[Row] = [subject.slot for subject in subjects for _ in seeds[take]]
-        text = _flat(wanted[:, take])
-        plain = _flat(unwanted[:, [0] * len(seeds[take])])
-        draws = [generator(seed, "sampler") for _ in subjects for seed in seeds[take]]
-        latents = _denoise(data.base, bank, _Rows(slots, latents, text, plain, draws), settings)
-        images = data.base.decode(latents).cpu()
-        parts.append(images.view(len(subjects), -1, *images.shape[1:]))
-    return torch.cat(parts, dim=1)
+    wanted = _flat(embed(data, bank, subjects, prompts))
+    unwanted = _flat(embed(data, bank, subjects, [settings.negative_prompt])[:, [0] * len(prompts)])
+    starts = _start(data.base, seeds, settings)
+    slots: list[Row] = [subject.slot for subject in subjects for _ in prompts]
+
+    def draw(take: slice) -> Tensor:
+        """Pictures of some subjects' prompts, subject after subject."""
+        places = [place % len(prompts) for place in range(take.start, take.stop)]
+        draws = [generator(seeds[place], "sampler") for place in places]
+        rows = _Rows(slots[take], starts[places], wanted[take], unwanted[take], draws)
+        return data.base.decode(_denoise(data.base, bank, rows, settings)).cpu()
+
+    at_once = max_rows // 2 if settings.guided_steps else max_rows
+    drawn = data.base.residency.limits.run("rendering", len(slots), at_once, draw)
+    return drawn.view(len(subjects), len(prompts), *drawn.shape[1:])
 
 
 def _flat(text: Conditioning) -> Conditioning:

@@ -110,25 +110,27 @@ def _errors(
     text: Conditioning,
     max_rows: int,
 ) -> Tensor:
-    """Shape (subjects, cells): each forward pass takes a chunk of cells for all subjects."""
-    base, who, parts = data.base, len(subjects), []
-    chunk = max(1, max_rows // who)
-    for start in range(0, len(row.timesteps), chunk):
-        take = slice(start, start + chunk)
-        when = row.timesteps[take]
+    """Shape (subjects, cells): a row for each subject and cell, subject after subject, some rows at a time."""
+    base, count = data.base, len(row.timesteps)
+    slots = [subject.slot for subject in subjects for _ in range(count)]
+
+    def error(take: slice) -> Tensor:
+        places = [place % count for place in range(take.start, take.stop)]
+        who = torch.tensor([place // count for place in range(take.start, take.stop)])
+        when = row.timesteps[places]
         alphas = base.alphas_cumprod[when].to(base.device)
-        clean, added = row.latents[take].to(bank.dtype), row.noise[take].to(bank.dtype)
-        inputs = noise.noised(clean, added, alphas).to(base.dtype)
+        clean, added = row.latents[places].to(bank.dtype), row.noise[places].to(bank.dtype)
         wanted = noise.target(clean, added, alphas, base.prediction_type)
-        with bank.rows([subject.slot for subject in subjects for _ in when]):
+        with bank.rows(slots[take]):
             said = base.predict(
-                inputs.repeat(who, 1, 1, 1),
-                when.repeat(who).to(base.device),
-                text[:, row.image[take].to(base.device)].map(lambda tensor: tensor.flatten(0, 1)),
-                base.time_ids(row.framings[take] * who) if base.wants_sizes else None,
+                noise.noised(clean, added, alphas).to(base.dtype),
+                when.to(base.device),
+                text[who.to(base.device), row.image[places].to(base.device)],
+                base.time_ids([row.framings[place] for place in places]) if base.wants_sizes else None,
             )
-        parts.append(losses.squared_error(said, wanted.repeat(who, 1, 1, 1)).view(who, -1))
-    return torch.cat(parts, dim=1)
+        return losses.squared_error(said, wanted)
+
+    return base.residency.limits.run("validation", len(slots), max_rows, error).view(len(subjects), count)
 
 
 def caption_gain(

@@ -47,9 +47,10 @@ def quiet() -> None:
 
 
 TOO_LITTLE_MEMORY = (
-    "Memory ran out though only one trial was left in it: lower data.resolution, data.batch_size or lora.rank, set "
-    "compute.gradient_checkpointing = true, or judge fewer pictures at a time (judge.max_rows); what was finished is "
-    "kept, and the same command goes on from there."
+    "Memory ran out though only one trial was left in it and the judge took one picture at a time: lower "
+    "data.resolution, data.batch_size or lora.rank, or set compute.gradient_checkpointing = true, compute.offload = "
+    "'all' or compute.base_format = 'nf4' (`lorasearch plan --card` says what fits); what was finished is kept, and "
+    "the same command goes on from there."
 )
 
 

@@ -36,9 +36,14 @@ class TrainingPlan(Frozen):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         rates = network.rate_problems(self.lora, self.optimiser)
-        if problems := [*rates, *self._rate_problems(), *self._device_problems()]:
+        if problems := [*rates, *self._rate_problems(), *self._device_problems(), *self._format_problems()]:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether steps need text encoders: they are trained, or captions change from presentation to presentation."""
+        return self.lora.text_encoder or self.data.varies_captions
 
     def _rate_problems(self) -> Iterator[str]:
         optimiser, lora = self.optimiser, self.lora
@@ -53,6 +58,15 @@ class TrainingPlan(Frozen):
             yield (
                 f"optimiser.text_stop_share = {optimiser.text_stop_share} with lora.unet = false would train "
                 "nothing afterwards; set it to 1"
+            )
+
+    def _format_problems(self) -> Iterator[str]:
+        form, lora = self.compute.base_format, self.lora
+        if form != "auto" and (lora.dora or lora.algorithm != "lora"):
+            asked = "lora.dora = true" if lora.dora else f"lora.algorithm = '{lora.algorithm}'"
+            yield (
+                f"{asked} reads the base model's weights whole, which compute.base_format = '{form}' does not keep; "
+                "set it to 'auto', or train plain LoRAs"
             )
 
     def _device_problems(self) -> Iterator[str]:

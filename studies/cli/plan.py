@@ -10,6 +10,7 @@ import click
 from studies.text.terminal import tell
 
 if TYPE_CHECKING:
+    from studies.commands.cards import Card
     from studies.commands.plan import Forecast
 
 
@@ -26,17 +27,29 @@ if TYPE_CHECKING:
     help="With --images: images per optimiser step.  [default: 1 up to 15 images, 2 up to 39, else 4]",
 )
 @click.option("--measure", is_flag=True, help="Load the base model and time a few real steps.")
+@click.option(
+    "--card",
+    type=click.FloatRange(min=1, max=1024),
+    help="Memory of a graphics card in GiB: what of the study fits there.  [default: this machine's, or 8 to 24]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    study_file: Path | None, images: int | None, batch: int | None, measure: bool, as_json: bool
+    study_file: Path | None,
+    images: int | None,
+    batch: int | None,
+    measure: bool,
+    card: float | None,
+    as_json: bool,
 ) -> None:
     """Say what STUDY_FILE will do, need and cost; or propose repeats, epochs and batch for --images.
 
-    Memory is counted from the base model's configuration; activations and time are known with --measure only.
+    Memory is forecast from the base model's configuration, activations and judging included; no weights are read.
+    Time is known with --measure only.
 
     \b
     Examples:
       lorasearch plan my-character.toml
+      lorasearch plan my-character.toml --card 8
       lorasearch plan my-character.toml --measure --json
       lorasearch plan --images 25
     """
@@ -45,13 +58,15 @@ def command(
     if (study_file is None) == (images is None):
         raise StudyError("Give either a study file or --images; `lorasearch plan --help` shows both.")
     if study_file is None and images is not None:
+        if card is not None:
+            raise StudyError("--card needs a study file: without one there is no base model to fit.")
         if measure:
             raise StudyError("--measure needs a study file: without one there is nothing to train.")
         _calculate(images, batch, as_json)
     elif study_file is not None:
         if batch is not None:
             raise StudyError("--batch goes with --images; a study's batch size stands in its file.")
-        _study(study_file, measure, as_json)
+        _study(study_file, measure, card, as_json)
 
 
 def _calculate(images: int, batch: int | None, as_json: bool) -> None:
@@ -72,9 +87,11 @@ def _calculate(images: int, batch: int | None, as_json: bool) -> None:
         tell(f"advice: the guides want at least {IMAGES} images; more images help more than more steps.")
 
 
-def _study(study_file: Path, measure: bool, as_json: bool) -> None:
+def _study(study_file: Path, measure: bool, card: float | None, as_json: bool) -> None:
     import json
+    import sys
 
+    from studies.commands.cards import SIZES, at_hand
     from studies.commands.plan import forecast
     from studies.errors import in_sentences, quiet
     from studies.study.preflight import examine
@@ -82,13 +99,16 @@ def _study(study_file: Path, measure: bool, as_json: bool) -> None:
     quiet()
     with in_sentences():
         spec, dataset = examine(study_file)
-        found = forecast(spec, dataset, measure)
+        own = card or at_hand()
+        if sys.stderr.isatty():
+            tell("counting what fits …", err=True)
+        found = forecast(spec, dataset, measure, SIZES if own is None else (own,))
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         return
     for note in (*dataset.warnings, *found.notes):
         tell(f"note: {note}")
-    for line in (*_amounts(found), *_memory(found), *_time(found), *_advice(found)):
+    for line in (*_amounts(found), *_memory(found), *_cards(found), *_time(found), *_advice(found)):
         tell(line)
 
 
@@ -124,7 +144,7 @@ def _memory(found: Forecast) -> list[str]:
     memory = found.memory
     lines = [
         f"Memory: {size(memory.total(found.pack))} with {found.pack} trial{'s' * (found.pack > 1)} at a time, "
-        "activations not counted.",
+        "activations not counted:",
         f"  base model {size(memory.base_bytes)} ({memory.base_parameters:,} parameters), "
         f"autoencoder {size(memory.vae_bytes)}",
         f"  the heaviest trial {size(memory.trial_bytes)}: LoRA {size(memory.weight_bytes)} "
@@ -135,6 +155,27 @@ def _memory(found: Forecast) -> list[str]:
         last = found.readings[-1]
         lines.append(f"  measured with {last.size} at a time: {size(last.peak_bytes)}, everything included")
     return lines
+
+
+def _cards(found: Forecast) -> list[str]:
+    return ["What fits, judging included:", *(f"  {_card(card)}" for card in found.cards)]
+
+
+def _card(card: Card) -> str:
+    if card.fit is None:
+        return (
+            f"{card.gib:.3g} GiB card: nothing; lower the largest lora.rank or data.batch_size, or take a "
+            "smaller base."
+        )
+    found, setting = card.fit, card.fit.setting
+    trials = f"{found.trials} trial{'s' * (found.trials > 1)} at a time"
+    ways = [
+        f"data.resolution = {setting.resolution}",
+        *([] if setting.base_format == "auto" else [f"compute.base_format = '{setting.base_format}'"]),
+        f"compute.gradient_checkpointing = {str(setting.checkpointing).lower()}",
+        f"compute.offload = '{'all' if found.offload else 'off'}'",
+    ]
+    return f"{card.gib:.3g} GiB card: {trials}, {', '.join(ways)}; {size(found.peak)} at most ({found.stage})"
 
 
 def _time(found: Forecast) -> list[str]:

@@ -10,17 +10,15 @@ from typing import Any
 
 from studies.commands import init_choices
 from studies.commands.init_choices import Ground, Line
+from studies.commands.init_ground import fitted, survey_base
 from studies.commands.survey import Survey, survey
 from studies.errors import StudyError
 from studies.spec import study_file
 from studies.spec.image_folders import concept
-from studies.spec.paths import is_hub_name, study_name
+from studies.spec.paths import study_name
 from studies.spec.sections import WEIGHTS
 from studies.spec.toml import comment, key, value
-from trainer.bases import find
-from trainer.bases.errors import BaseModelError
 from trainer.files import write_whole
-from trainer.plans.base import BasePlan
 
 SEED = 7
 _WEIGHED = {
@@ -53,6 +51,8 @@ def start(folder: Path, base: str, clip: str, out: Path | None, gpu_minutes: flo
     """
     ground, guessed = survey_base(base)
     found = survey(folder.resolve(), ground.side, SEED)
+    if not guessed:
+        ground = fitted(found, ground, clip)
     name = study_name(folder.resolve().name)
     target = out or Path(f"{name}.toml")
     listing = target.with_suffix(".concepts.json") if found.flat else None
@@ -71,28 +71,6 @@ def start(folder: Path, base: str, clip: str, out: Path | None, gpu_minutes: flo
     except OSError as error:
         raise StudyError(f"{target}: cannot be written ({error.strerror}).") from error
     return Started(target, found, ground, guessed, init_choices.resolution(found, ground).value)
-
-
-def survey_base(name: str) -> tuple[Ground, bool]:
-    """The base model, and whether only its name is known: a hub model is not fetched for this.
-
-    Raises:
-        StudyError: there is no such base model.
-    """
-    import torch
-
-    cuda = torch.cuda.is_available()
-    half = "bf16" if cuda and torch.cuda.is_bf16_supported() else "fp16"
-    path = Path(name).expanduser()
-    if not path.exists() and is_hub_name(name):
-        family = find.family_of(name)
-        return Ground(name, family, family.native_side, family.side_step, cuda, half), True
-    try:
-        source = find.find(BasePlan(path=path.resolve()))
-        side, step = find.native_side(source), find.side_step(source)
-    except BaseModelError as error:
-        raise StudyError(f"--base: {error}") from error
-    return Ground(str(path.resolve()), source.family, side, step, cuda, half), False
 
 
 def text(

@@ -9,6 +9,7 @@ from studies.commands import rules_of_thumb
 from studies.commands.survey import Survey
 from studies.spec.image_folders import BUCKETS_FROM, buckets
 from trainer.bases.family import Family
+from trainer.footprint.fitting import Fit
 
 _TINY = 128
 """A base that draws at most so many pixels is an experiment, with learning rates and ranks of its own."""
@@ -34,6 +35,10 @@ class Ground:
     cuda: bool
     half: str = "bf16"
     """The half precision of the GPU."""
+    fit: Fit | None = None
+    """What of the study fits into the GPU's memory; None where that is not known, or nothing fits."""
+    gib: float = 0.0
+    """Of the GPU's memory, where that was asked."""
 
     @property
     def tiny(self) -> bool:
@@ -51,8 +56,13 @@ class Line:
 
 
 def resolution(found: Survey, ground: Ground) -> Line:
-    """The base's own size; less where the images are smaller than that."""
+    """The base's own size; less where the images are smaller than that, or no more fits into the GPU."""
     side, median = ground.side, found.median_side
+    if ground.fit is not None and ground.fit.setting.resolution < min(side, median):
+        fits = ground.fit.setting.resolution
+        return Line(
+            "resolution", fits, f"what fits into {ground.gib:.3g} GiB; the base model was made for {side}"
+        )
     if median >= _SMALLER * side:
         return Line(
             "resolution", side, f"what the base model was made for; the median image has {median} x {median}"
@@ -141,9 +151,22 @@ def compute(ground: Ground) -> list[Line]:
     lines = [
         Line("mixed_precision", ground.half, "halves the base model's memory; the LoRA stays in float32")
     ]
+    if ground.fit is not None:
+        return lines + _fitting(ground.fit, f"{ground.gib:.3g} GiB")
     if not ground.tiny:
         lines.append(
-            Line("gradient_checkpointing", True, "less memory for a fifth more time; off on a large GPU")
+            Line("gradient_checkpointing", "auto", "less memory for a fifth more time, where that is needed")
+        )
+    return lines
+
+
+def _fitting(fit: Fit, card: str) -> list[Line]:
+    trials = f"{fit.trials} of the heaviest trials fit into {card} at a time"
+    why = f"{trials} so" if fit.setting.checkpointing else f"{trials} without"
+    lines = [Line("gradient_checkpointing", fit.setting.checkpointing, why)]
+    if fit.setting.base_format != "auto":
+        lines.append(
+            Line("base_format", fit.setting.base_format, f"the whole base would not fit into {card}")
         )
     return lines
 

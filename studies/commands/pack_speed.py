@@ -14,7 +14,7 @@ from trainer.training.pack_size import Reading
 
 OUT_OF_MEMORY = (
     "Not even one trial of this study fits into memory: lower its largest rank, batch size or "
-    "resolution, or set compute.gradient_checkpointing = true."
+    "resolution, or set compute.gradient_checkpointing = true, compute.offload = 'all' or compute.base_format = 'nf4'."
 )
 
 

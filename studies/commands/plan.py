@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from studies.commands.cards import Card, of_study
 from studies.commands.pack_speed import measured, pack_of
 from studies.commands.plan_notes import notes
 from studies.commands.rules_of_thumb import Amount, RuleOfThumb, Span, amounts, rules, span
-from studies.spec.plan_fields import extremes
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
 from studies.study.folds import folds_of
 from trainer.bases import base_model
 from trainer.data.dataset import Dataset
-from trainer.plans.optimiser import OptimiserPlan
-from trainer.training.footprint import Footprint, footprint
+from trainer.footprint.resident import Footprint, footprint
 from trainer.training.pack_size import Reading
 
 
@@ -43,6 +43,8 @@ class Forecast:
     """Of the largest checkpoint's LoRA file, but for its metadata."""
     rules: tuple[RuleOfThumb, ...]
     notes: tuple[str, ...]
+    cards: tuple[Card, ...]
+    """What fits on the card at hand, the one that was asked about, or those that people own."""
     readings: tuple[Reading, ...]
     """Measured speeds by pack size; empty where none was measured."""
 
@@ -98,14 +100,21 @@ class Forecast:
                 "pack": self.pack,
                 "total_bytes": self.memory.total(self.pack),
             },
+            "cards": [card.to_json() for card in self.cards],
             "time": {"seconds": self.seconds, "readings": [asdict(reading) for reading in self.readings]},
             "rules": [asdict(rule) for rule in self.rules],
             "notes": list(self.notes),
         }
 
 
-def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
+def forecast(spec: StudySpec, dataset: Dataset, measure: bool, gib: Sequence[float] = ()) -> Forecast:
     """Counts, and measures where asked to.
+
+    Args:
+        spec: of the study.
+        dataset: of the study.
+        measure: whether to train a few steps.
+        gib: of the cards to fit the study on.
 
     Raises:
         StudyError: not even one trial fits into memory.
@@ -113,7 +122,7 @@ def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
     planner = Planner(spec, dataset, max(spec.study.seed, 0))
     readings = measured(planner) if measure else ()
     found = amounts(planner)
-    memory = footprint(planner.heaviest(), _optimisers(planner))
+    memory = footprint(planner.heaviest(), planner.optimisers())
     images = dataset.different(dataset.split.train)
     longest = max(found, key=lambda one: one.steps)
     return Forecast(
@@ -130,17 +139,9 @@ def forecast(spec: StudySpec, dataset: Dataset, measure: bool) -> Forecast:
         file_bytes=memory.lora_parameters * base_model.DTYPES[spec.save.precision].itemsize,
         rules=tuple(rules(images, longest, max(one.batch_size for one in found))),
         notes=tuple(notes(spec, dataset)),
+        cards=of_study(planner, gib) if gib else (),
         readings=readings,
     )
-
-
-def _optimisers(planner: Planner) -> list[OptimiserPlan]:
-    """Every optimiser that the study tries."""
-    parameter = planner.spec.space.parameters.get("optimiser.name")
-    if parameter is None:
-        return []
-    plan = planner.plan({}).optimiser
-    return [plan.model_copy(update={"name": name}) for name in extremes(parameter)]
 
 
 def _capped(found: Span, limit: int) -> Span:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from evaluation.encoders import ClipEncoder, VisionEncoder
+from evaluation.footprint import eyes
 from evaluation.judge import Judge
 from studies.engines.panels import panel
 from studies.spec.sections import JudgeSection
 from studies.study.exam import Exam
 from trainer.adapters.bank import AdapterBank
 from trainer.data.encoded import Encoded
+from trainer.footprint.forecast import Eyes
+
+
+def eyes_of(section: JudgeSection) -> Eyes:
+    """What the models that look at renders will need of a device, from their configurations."""
+    return eyes([name for name in (section.clip, section.image_encoder) if name])
 
 
 class JudgeBuilder:
@@ -27,9 +34,10 @@ class JudgeBuilder:
     ) -> None:
         self.section, self.data, self.bank = section, data, bank
         self._seed, self._resolution = seed, resolution
-        clip, encoder, device = section.clip, section.image_encoder, data.base.device
-        self._clip = ClipEncoder(clip, device) if clip else None
-        self._encoder = VisionEncoder(encoder, device) if encoder else None
+        clip, encoder = section.clip, section.image_encoder
+        where = data.base.device, data.base.residency
+        self._clip = ClipEncoder(clip, *where) if clip else None
+        self._encoder = VisionEncoder(encoder, *where) if encoder else None
 
     def build(self, exam: Exam, fold: int | None = None, prompt_count: int | None = None) -> Judge:
         """A judge, which measures the base model at once.

@@ -14,10 +14,11 @@ from evaluation.pooling import pooled
 from evaluation.scorecard import ScoreCard
 from evaluation.subject import Subject
 from search.objective import Weights
-from studies.engines.judge_builder import JudgeBuilder
+from studies.engines.judge_builder import JudgeBuilder, eyes_of
 from studies.engines.units import measured_units
 from studies.study.exam import Exam
 from studies.study.folds import Fold, shared_out, whole
+from trainer.footprint.forecast import Eyes
 from trainer.training.saving import load_lora
 
 
@@ -44,6 +45,11 @@ class StudyJudges:
     def weigh_outside(self) -> bool:
         """Whether the objective weighs a metric of the prompts outside the data set."""
         return any(self._weights.get(name, 0) > 0 for name, metric in METRICS.items() if metric.outside)
+
+    @property
+    def eyes(self) -> Eyes:
+        """What the models that look at renders need of the device."""
+        return eyes_of(self._builder.section)
 
     def measure_units(self) -> dict[str, float]:
         """What one unit of each metric is in the objective."""

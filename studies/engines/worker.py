@@ -52,7 +52,9 @@ class Worker:
 
     def measure_pack(self) -> tuple[Reading, ...]:
         """How fast packs of growing size train the study's heaviest trial."""
-        return pack_size.measure(self._pack, self._planner.heaviest(), self._planner.spec.pack.most)
+        return pack_size.measure(
+            self._pack, self._planner.heaviest(), self._planner.spec.pack.most, self._judges.eyes
+        )
 
     def probe(self) -> ProbeResult:
         """The learning-rate probe of the study's first recipe; nothing may be in training."""
@@ -65,6 +67,7 @@ class Worker:
     def limit_pack(self, size: int) -> None:
         """Trains at most so many trials at a time from now on."""
         self._pack.limit = size
+        self._pack.reserve(self._planner.heaviest(), size)
 
     @property
     def capacity(self) -> int:

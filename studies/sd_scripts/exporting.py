@@ -260,6 +260,10 @@ def _rest(w: _Writing) -> None:
     w.put("training", "sdpa" if attention == "sdpa" else "xformers", True)
     if attention != "flash":
         w.said.add("compute.attention")
+    compute = w.plan.compute
+    w.put("training", "gradient_checkpointing", compute.recomputes, "compute.gradient_checkpointing")
+    if compute.base_format == "fp8":
+        w.put("training", "fp8_base_unet", True, "compute.base_format")
 
 
 def _subsets(w: _Writing) -> list[dict[str, Any]]:

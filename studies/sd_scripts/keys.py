@@ -128,8 +128,6 @@ NOT_SUPPORTED: Mapping[str, str] = {
             "huber_scale",
             "full_fp16",
             "full_bf16",
-            "fp8_base",
-            "fp8_base_unet",
             "fused_backward_pass",
             "deepspeed",
             "dim_from_weights",

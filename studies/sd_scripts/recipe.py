@@ -94,7 +94,11 @@ def noise(s: Settings) -> None:
 
 
 def compute(s: Settings) -> None:
-    """Sets the kind of attention; all kinds compute the same."""
+    """Sets the kind of attention, all of which compute the same, and how the frozen base is stored."""
+    for key in ("fp8_base", "fp8_base_unet"):
+        if s.has(key) and s.flag(key):
+            s.put("compute.base_format", "fp8", key)
+            s.convert(key, "of the U-Net's attention and feed-forward layers, with a scale for each output")
     xformers = s.flag("xformers")
     for key in ("sdpa", "mem_eff_attn"):
         s.used.add(key)

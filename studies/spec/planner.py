@@ -16,6 +16,7 @@ from trainer.data.dataset import Dataset
 from trainer.data.order import images_per_epoch
 from trainer.plan import TrainingPlan
 from trainer.plans.fields import OFF
+from trainer.plans.optimiser import OptimiserPlan
 
 _WEIGHTY = ("lora.rank", "lora.conv_rank", "lora.dora", "lora.unet", "lora.text_encoder", "data.batch_size")
 """Fields that decide how much memory a trial needs: the more, the more."""
@@ -49,6 +50,14 @@ class Planner:
             if name in _WEIGHTY:
                 weighty[name] = max(extremes(parameter), key=lambda size: 0 if size == OFF else size)
         return self.plan(weighty)
+
+    def optimisers(self) -> list[OptimiserPlan]:
+        """Every optimiser that the study tries, where it tries several."""
+        parameter = self.spec.space.parameters.get("optimiser.name")
+        if parameter is None:
+            return []
+        plan = self.plan({}).optimiser
+        return [plan.model_copy(update={"name": name}) for name in extremes(parameter)]
 
     def problems(self) -> list[str]:
         """What the study asks that its data or its image budget cannot give."""

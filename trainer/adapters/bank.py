@@ -31,6 +31,7 @@ from trainer.adapters.linear import (
 from trainer.adapters.lycoris import LycorisSlot
 from trainer.adapters.shape import Shape as Shape
 from trainer.adapters.shape import check_shape
+from trainer.adapters.stored import Stored
 from trainer.seeds import generator
 
 _ALIGNED = 16
@@ -162,6 +163,18 @@ class AdapterBank:
         self._leaves[slot] = {}
         self._bind(slot)
 
+    def reserve(self, shape: Shape, slots: int) -> None:
+        """Takes memory for so many slots of a shape at once; what was taken for others before is given back.
+
+        Does nothing while slots are open, or for algorithms that are not packed.
+        """
+        if self._open or shape.algorithm != "lora":
+            return
+        for layer in self._layers.values():
+            layer.rank = layer.magnitudes = 0
+        self._place(1)
+        self._reserve(shape, min(slots, self.capacity))
+
     def hold(self, slot: int, shape: Shape, terms: Mapping[str, Term]) -> None:
         """Opens a slot of fixed terms, which is not trained.
 
@@ -238,7 +251,7 @@ class AdapterBank:
         """The shape that the slot was opened with."""
         return self._open[slot].shape
 
-    def apply(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def apply(self, layer: Layer, x: Tensor, weight: Tensor | Stored, bias: Tensor | None) -> Tensor:
         """A frozen layer's output plus its rows' low-rank terms; x: shape (rows, tokens, inputs)."""
         active = self.groups_at(layer)
         result: Tensor = LowRankLinear.apply(  # type: ignore[no-untyped-call]

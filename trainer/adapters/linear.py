@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from trainer.adapters.group import Group, Layer
 from trainer.adapters.operator import Registered, banked
+from trainer.adapters.stored import Stored, weight_of, whole
 
 ONEDNN_FROM = 4_000_000
 """Multiply-adds from which oneDNN's product beats MKL's in float32 (measured: up to twice as fast on AMD's
 AVX-512 cores, whose full width MKL leaves unused)."""
 
 
-Apply = Callable[[Layer, Tensor, Tensor, Tensor | None], Tensor]
+Apply = Callable[[Layer, Tensor, Tensor | Stored, Tensor | None], Tensor]
 """A frozen layer's output with the low-rank terms of the rows at hand: layer, input, weight, bias."""
 Finish = Callable[[str, Tensor, Tensor], Tensor]
 """Adds to a layer's output what is not packed: its name, input, output."""
@@ -27,7 +28,7 @@ class Bank(Protocol):
 
     anchor: Tensor
 
-    def apply(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def apply(self, layer: Layer, x: Tensor, weight: Tensor | Stored, bias: Tensor | None) -> Tensor:
         """A frozen layer's output with the low-rank terms of the rows at hand."""
 
     def finish(self, layer: str, x: Tensor, y: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ class BankedLinear(nn.Module):
     def __init__(self, inner: nn.Linear, layer: Layer, bank: Bank) -> None:
         super().__init__()
         self.inner, self._layer, self._bank = inner, layer, bank
-        self.weight, self.bias = inner.weight, inner.bias
+        self.weight, self.bias = weight_of(inner), inner.bias
         self.in_features, self.out_features = inner.in_features, inner.out_features
         self._registered = Registered(self._forward, self._backward)
         self._anchor = bank.anchor
@@ -110,14 +111,16 @@ class LowRankLinear(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         anchor: Tensor | None,
-        weight: Tensor,
+        weight: Tensor | Stored,
         bias: Tensor | None,
         layer: Layer,
         groups: tuple[Group, ...],
     ) -> Tensor:
         """x: shape (rows, tokens, inputs); ``anchor`` makes autograd call ``backward`` for the groups' sake."""
         y, inner = with_terms(x, weight, bias, layer, groups)
-        ctx.save_for_backward(x, weight, *(part for hidden in inner for part in hidden))
+        ctx.stored = weight if isinstance(weight, Stored) else None
+        kept = (part for hidden in inner for part in hidden)
+        ctx.save_for_backward(x, None if ctx.stored else weight, *kept)
         ctx.layer, ctx.groups = layer, groups
         return y
 
@@ -126,7 +129,8 @@ class LowRankLinear(torch.autograd.Function):
         """The gradient of x where it is wanted; those of A and B go straight into the bank."""
         x, weight, *inner = ctx.saved_tensors
         hidden = tuple(zip(inner[::2], inner[1::2], strict=True))
-        grad_x = pulled(grad, x, weight if ctx.needs_input_grad[0] else None, ctx.layer, ctx.groups, hidden)
+        wanted = (ctx.stored or weight) if ctx.needs_input_grad[0] else None
+        grad_x = pulled(grad, x, wanted, ctx.layer, ctx.groups, hidden)
         return grad_x, None, None, None, None, None
 
 
@@ -135,10 +139,10 @@ Hidden = tuple[Tensor, Tensor | None]
 
 
 def with_terms(
-    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, groups: tuple[Group, ...]
+    x: Tensor, weight: Tensor | Stored, bias: Tensor | None, layer: Layer, groups: tuple[Group, ...]
 ) -> tuple[Tensor, list[Hidden]]:
     """The layer's output, and what the backward pass needs of each group; x: shape (rows, tokens, inputs)."""
-    y = frozen_linear(x, weight, bias)
+    y = frozen_linear(x, whole(weight, x.dtype), bias)
     inner = [hidden_of(x, layer, group) for group in groups]
     for group, (hidden, _) in zip(groups, inner, strict=True):
         group.add_times(group.rows(y), hidden, group.factor(layer, "up", False))
@@ -154,14 +158,14 @@ def hidden_of(x: Tensor, layer: Layer, group: Group) -> Hidden:
 def pulled(
     grad: Tensor,
     x: Tensor,
-    weight: Tensor | None,
+    weight: Tensor | Stored | None,
     layer: Layer,
     groups: tuple[Group, ...],
     inner: Sequence[Hidden],
 ) -> Tensor | None:
     """The gradient of x, unless there is no weight; those of A and B are added to the bank."""
     grad = grad.contiguous()
-    grad_x = None if weight is None else frozen_linear(grad, weight.t(), None)
+    grad_x = None if weight is None else frozen_linear(grad, whole(weight, grad.dtype).t(), None)
     for group, (hidden, kept) in zip(groups, inner, strict=True):
         rows = group.rows(grad)
         grad_hidden = group.scaled(group.times(rows, group.factor(layer, "up", True).mT))

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainer.bases import attention as attentions
-from trainer.bases import find, loading, schedule
+from trainer.bases import autoencoding, find, loading, schedule
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.errors import BaseModelError as BaseModelError
 from trainer.bases.family import Family, Identity
 from trainer.bases.find import Source
-from trainer.bases.prompts import PLAIN, PromptRules
-from trainer.bases.text import TextReader, conditioning
+from trainer.bases.residency import Residency, leave
+from trainer.bases.text import PLAIN, PromptRules, TextReader, conditioning
 from trainer.lora_files.kohya import Names
 from trainer.plans.base import BasePlan
-from trainer.plans.compute import Attention, Device, Precision
+from trainer.plans.compute import Attention, Device, Offload, Precision
 
 DTYPES: dict[str, torch.dtype] = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -43,6 +42,8 @@ class BaseModel:
     tokenizer_2: Any = None
     text_encoder_2: nn.Module | None = None
     """SDXL's second text encoder."""
+    residency: Residency = field(default_factory=Residency)
+    """Which of its networks are on the device."""
 
     @property
     def prediction_type(self) -> str:
@@ -80,16 +81,22 @@ class BaseModel:
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Scaled mean latents (n, 4, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
-        latents = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist.mode()
-        result: Tensor = latents * self.vae.config.scaling_factor
-        return result
+        self.residency.use("vae", [self.vae])
+        return autoencoding.encode(self.vae, pixels, self.residency.limits)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """RGB images (n, 3, height, width) in [0, 1] from latents; NaN stays NaN."""
-        images = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
-        shown: Tensor = (images.float() / 2 + 0.5).clamp(0, 1)
-        return shown
+        self.residency.use("vae", [self.vae])
+        return autoencoding.decode(self.vae, latents, self.latent_scale, self.residency.limits)
+
+    def keep_text(self, wanted: bool) -> None:
+        """Whether the text encoders stay on the device, since every step needs them."""
+        if wanted:
+            self.residency.use("text", tuple(self.text_encoders.values()))
+            self.residency.keep("text")
+        else:
+            self.residency.release("text")
 
     def encode_text(
         self, captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules = PLAIN
@@ -98,6 +105,7 @@ class BaseModel:
 
         Runs with gradients where they are enabled, and under the bank's rows where the caller set them.
         """
+        self.residency.use("text", tuple(self.text_encoders.values()), alone=True)
         readers = [TextReader(self.tokenizer, self.text_encoder)]
         if self.text_encoder_2 is not None:
             readers.append(TextReader(self.tokenizer_2, self.text_encoder_2))
@@ -119,6 +127,8 @@ class BaseModel:
             text: n rows.
             time_ids: shape (n, 6) where ``wants_sizes``, else None.
         """
+        self.residency.use("unet", [self.unet])
+        self.residency.keep("unet")
         added = None if time_ids is None else {"text_embeds": text.pooled, "time_ids": time_ids}
         said: Tensor = self.unet(
             inputs.to(memory_format=torch.channels_last),
@@ -134,6 +144,8 @@ def load(
     precision: Precision = "no",
     device: torch.device | None = None,
     attention: Attention = "sdpa",
+    offload: Offload = "auto",
+    prepare: Callable[[BaseModel], BaseModel] = lambda base: base,
 ) -> BaseModel:
     """Loads a base model, offline where it lies on this disk, safetensors only.
 
@@ -142,6 +154,8 @@ def load(
         precision: number format of U-Net and text encoders.
         device: where it will run; None takes CUDA where there is one.
         attention: how the U-Net's attention is computed.
+        offload: whether networks that idle leave the device.
+        prepare: changes its weights before they are put on the device.
 
     Raises:
         BaseModelError: with what is wrong and what to do.
@@ -157,24 +171,29 @@ def load(
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BaseModelError(f"{where}: the base model cannot be loaded: {reason}") from error
     _check_latents(networks)
-    for model in (*networks.text_encoders, networks.vae, networks.unet):
-        model.requires_grad_(False).eval().to(device)
-    networks.unet.to(memory_format=torch.channels_last)
-    attentions.use(networks.unet, attention)
+    for network in networks.all:
+        network.requires_grad_(False).eval()
+    residency = Residency(device, leave(offload, device, networks.bytes))
     second = len(networks.text_encoders) > 1
-    return BaseModel(
-        identity=_identity(source),
-        tokenizer=networks.tokenizers[0],
-        text_encoder=networks.text_encoders[0],
-        vae=networks.vae,
-        unet=networks.unet,
-        schedule_config=plan.config,
-        alphas_cumprod=plan.alphas_cumprod,
-        device=device,
-        dtype=dtype,
-        tokenizer_2=networks.tokenizers[1] if second else None,
-        text_encoder_2=networks.text_encoders[1] if second else None,
+    ready = prepare(
+        BaseModel(
+            identity=_identity(source),
+            tokenizer=networks.tokenizers[0],
+            text_encoder=networks.text_encoders[0],
+            vae=networks.vae,
+            unet=networks.unet,
+            schedule_config=plan.config,
+            alphas_cumprod=plan.alphas_cumprod,
+            device=device,
+            dtype=dtype,
+            residency=residency,
+            tokenizer_2=networks.tokenizers[1] if second else None,
+            text_encoder_2=networks.text_encoders[1] if second else None,
+        )
     )
+    residency.use("unet", [networks.unet])
+    loading.place(networks, device, attention, residency.moves)
+    return ready
 
 
 def check(base: BasePlan | Path) -> None:

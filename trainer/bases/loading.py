@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
+from trainer.bases import attention as attentions
 from trainer.bases.find import Source, variant
 from trainer.bases.tokenizer import clip_tokenizer
+from trainer.plans.compute import Attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,16 @@ class Networks:
     tokenizers: tuple[Any, ...]
     text_encoders: tuple[Any, ...]
 
+    @property
+    def all(self) -> tuple[Any, ...]:
+        """Every network."""
+        return (*self.text_encoders, self.vae, self.unet)
+
+    @property
+    def bytes(self) -> int:
+        """Of all networks."""
+        return sum(parameter.nbytes for network in self.all for parameter in network.parameters())
+
 
 def load(source: Source, dtype: torch.dtype) -> Networks:
     """Loads everything on the CPU; the VAE in float32, because SDXL's overflows in half precision."""
@@ -28,6 +40,19 @@ def load(source: Source, dtype: torch.dtype) -> Networks:
     if source.file is None:
         return _from_folder(source, dtype, vae)
     return _from_file(source, source.file, dtype, vae)
+
+
+def place(networks: Networks, device: torch.device, attention: Attention, moves: bool) -> None:
+    """Puts everything on the device; with ``moves`` the U-Net alone, since others come when they work.
+
+    Raises:
+        BaseModelError: attention cannot be computed so here.
+    """
+    for network in networks.all:
+        if network is networks.unet or not moves:
+            network.to(device)
+    networks.unet.to(memory_format=torch.channels_last)
+    attentions.use(networks.unet, attention)
 
 
 def tokenizer(source: Source) -> Any:

@@ -32,6 +32,18 @@ def networks(source: Source) -> dict[str, nn.Module]:
     return made
 
 
+def vae(source: Source) -> nn.Module:
+    """The autoencoder; of one that comes in a single file, the family's own."""
+    from diffusers import AutoencoderKL
+
+    separate = source.vae if source.vae is not None and source.vae.is_dir() else None
+    folder = separate or source.configs / "vae"
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with torch.device("meta"):
+        made: nn.Module = AutoencoderKL.from_config(config)
+    return made
+
+
 def layers(made: dict[str, nn.Module]) -> tuple[str, ...]:
     """The bank's names of all layers that get a LoRA by default, ``<part>.<path>``."""
     found = {

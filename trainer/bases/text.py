@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.errors import BaseModelError
 from trainer.bases.family import Family
-from trainer.bases.prompts import PromptRules, embed
+from trainer.bases.prompts import PLAIN as PLAIN
+from trainer.bases.prompts import PromptRules as PromptRules
+from trainer.bases.prompts import embed
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from trainer.bases.base_model import BaseModel
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.prompts import PromptRules, windows_needed
 from trainer.data import images
-from trainer.data.augmentation import show
+from trainer.data.augmentation import mirrored, show
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Shown, framed, pixels
 
@@ -43,6 +43,21 @@ class Encoded:
             needed = windows_needed(self.base.tokenizer, captions, rules)
             rules = replace(rules, windows=needed)
         self.prompts = rules
+
+    def prepare(self, clip_skip: int, flip: bool) -> None:
+        """Encodes everything that will surely be asked for: latents first, then captions, each network in one go.
+
+        Args:
+            clip_skip: at which captions are read.
+            flip: whether mirror images are shown too.
+        """
+        if self.dataset.handling.cache_latents != "off":
+            for example, view in ((i, self.dataset.view(i)) for i in range(len(self.dataset.examples))):
+                shown = [view, mirrored(view)] if flip else [view]
+                self.presented([(example, each) for each in shown])
+        captions = dict.fromkeys(("", *(example.caption for example in self.dataset.examples)))
+        for caption in list(captions)[:RESIDENT_TEXTS]:
+            self.text([caption], [clip_skip])
 
     def latents(self, example: int) -> Tensor:
         """Of an example as it is: shape (4, h, w), on the base model's device."""

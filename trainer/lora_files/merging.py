@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from trainer.adapters import stored
 from trainer.adapters.bank import AdapterBank
+from trainer.adapters.targets import unet_targets
 from trainer.bases import base_model, skeleton
 from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.lora_files import formats
@@ -22,15 +24,22 @@ from trainer.plans.base import MergedLora
 
 
 def loaded(plan: TrainingPlan) -> BaseModel:
-    """The base model that a plan trains on, its LoRAs merged in.
+    """The base model that a plan trains on, its LoRAs merged in and then stored as the plan asks.
 
     Raises:
         BaseModelError: with what is wrong and what to do.
     """
     compute = plan.compute
     device = base_model.device_for(compute.device)
-    base = base_model.load(plan.base, compute.mixed_precision, device, compute.attention)
-    return merged(base, plan.base.loras)
+
+    def prepare(base: BaseModel) -> BaseModel:
+        ready = merged(base, plan.base.loras)
+        stored.store(ready.unet, unet_targets(ready.unet), compute.base_format, device)
+        return ready
+
+    return base_model.load(
+        plan.base, compute.mixed_precision, device, compute.attention, compute.offload, prepare
+    )
 
 
 def merged(base: BaseModel, loras: Sequence[MergedLora]) -> BaseModel:

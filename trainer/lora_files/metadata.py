@@ -150,7 +150,7 @@ def metadata(
         "ss_shuffle_caption": plan.data.shuffle_caption,
         "ss_keep_tokens": plan.data.keep_tokens,
         "ss_mixed_precision": plan.compute.mixed_precision,
-        "ss_gradient_checkpointing": plan.compute.gradient_checkpointing,
+        "ss_gradient_checkpointing": plan.compute.recomputes,
         "ss_seed": plan.seed,
         "ss_session_id": derive("session", kept) % 2**32,
         "ss_tag_frequency": json.dumps(_tag_frequency(dataset)),

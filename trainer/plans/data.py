@@ -111,6 +111,17 @@ class DataPlan(Frozen):
         return self
 
     @property
+    def varies_captions(self) -> bool:
+        """Whether presentations of an image hear different words, so that they are encoded while training lasts."""
+        return self.shuffle_caption or self.tag_dropout > 0
+
+    @property
+    def varies_views(self) -> bool:
+        """Whether images are encoded while training lasts: each is shown in many ways, or latents are not kept."""
+        changes = self.random_crop or self.rotation_degrees > 0 or self.zoom > 0 or self.colour_jitter > 0
+        return changes or self.cache_latents == "off"
+
+    @property
     def weighs_prior(self) -> bool:
         """Whether something other than the plain weight 1 is asked for regularisation images."""
         return self.prior_loss_weight != 1 or self.prior_loss_epochs is not None

@@ -24,7 +24,7 @@ from trainer.training import batch as rows
 from trainer.training import losses, noise
 from trainer.training.batch import coefficients, gather, means, time_ids
 from trainer.training.checkpoints import load_state
-from trainer.training.run import TrainingRun
+from trainer.training.run import TrainingRun, shape_of
 
 READ_EVERY = 8
 """Steps after which losses are read from a GPU, which would wait for the host each time; epoch ends are, too."""
@@ -80,6 +80,8 @@ class Pack:
         """Gives a trial a slot, at its start or where ``state`` left it."""
         taken = {run.slot for run in self.runs.values()}
         slot = next(i for i in range(self.bank.capacity) if i not in taken)
+        if plan.reads_text:
+            self.base.keep_text(True)
         try:
             run = TrainingRun(
                 trial, plan, slot, self.bank, self.data.dataset, lambda: self._begin(slot, plan)
@@ -96,9 +98,15 @@ class Pack:
                 raise
         return run
 
+    def reserve(self, plan: TrainingPlan, slots: int) -> None:
+        """Takes the bank's memory at once for so many runs like ``plan``; nothing may be in training."""
+        self.bank.reserve(shape_of(plan), slots)
+
     def evict(self, trial: int) -> None:
         """Frees a trial's slot."""
         self.bank.close(self.runs.pop(trial).slot)
+        if not any(run.plan.reads_text for run in self.runs.values()):
+            self.base.keep_text(False)
 
     def _begin(self, slot: int, plan: TrainingPlan) -> None:
         if plan.lora.start is not None:

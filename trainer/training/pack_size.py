@@ -12,6 +12,10 @@ from itertools import pairwise
 import psutil
 import torch
 
+from trainer.footprint.fitting import Setting
+from trainer.footprint.forecast import Eyes, largest_pack
+from trainer.footprint.needs import BLIND, Forecaster
+from trainer.footprint.room import free_bytes
 from trainer.outcome import OutOfMemory
 from trainer.plan import TrainingPlan
 from trainer.training.pack import Pack
@@ -48,21 +52,24 @@ def choose(readings: Sequence[Reading]) -> int:
     return readings[-1].size
 
 
-def measure(pack: Pack, plan: TrainingPlan, most: int) -> tuple[Reading, ...]:
+def measure(pack: Pack, plan: TrainingPlan, most: int, eyes: Eyes = BLIND) -> tuple[Reading, ...]:
     """Trains copies of ``plan`` in packs of 1, 2, 4, … for a few steps and throws them away.
 
-    It ends where a doubling no longer pays, at ``most``, or where the next size would not fit.
+    It ends where a doubling no longer pays, at ``most``, or where the next size would not fit, by what the last ones
+    took and by the forecast, which counts the judge too.
 
     Args:
         pack: empty; it is left empty, with its limit as it was.
         plan: the study's heaviest trial.
         most: the largest size to try.
+        eyes: the models that look at renders.
 
     Raises:
         torch.OutOfMemoryError: not even one such trial fits.
     """
     endless = plan.model_copy(update={"data": plan.data.model_copy(update={"epochs": _ENDLESS})})
     limit, readings = pack.limit, list[Reading]()
+    most = fitting(pack, plan, most, eyes)
     size = 1
     while size <= most and _fits(readings, pack.base.device):
         reading = _read(pack, endless, size)
@@ -78,10 +85,25 @@ def measure(pack: Pack, plan: TrainingPlan, most: int) -> tuple[Reading, ...]:
     return tuple(readings)
 
 
+def fitting(pack: Pack, plan: TrainingPlan, most: int, eyes: Eyes) -> int:
+    """How many such trials the device holds by the forecast, judged too: at least 1, and ``most`` on a CPU."""
+    base = pack.base
+    if base.device.type != "cuda":
+        return most
+    compute = plan.compute
+    setting = Setting(plan.data.resolution, compute.base_format, bool(base.unet.is_gradient_checkpointing))
+    room = int(MEMORY_SHARE * _all_bytes(base.device))
+    found = Forecaster(plan, eyes=eyes).needs(setting)
+    return max(1, largest_pack(found, plan.data.batch_size, base.residency.moves, room, most))
+
+
 def _read(pack: Pack, plan: TrainingPlan, size: int) -> Reading | None:
     """None when memory ran out."""
     if pack.base.device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(pack.base.device)
+    if not pack.runs:
+        pack.reserve(plan, size)
     for trial in range(len(pack.runs), size):
         pack.admit(-1 - trial, plan)
     seconds = []
@@ -116,4 +138,7 @@ def _process_peak_bytes() -> int:
 
 
 def _all_bytes(device: torch.device) -> int:
-    return psutil.virtual_memory().total if device.type != "cuda" else torch.cuda.mem_get_info(device)[1]
+    """What this process has of the device and may still take: others use a card too."""
+    if device.type != "cuda":
+        return psutil.virtual_memory().total
+    return free_bytes(device) + torch.cuda.memory_reserved(device)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trainer.bases.base_model import device_for
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
+from trainer.footprint.needs import Forecaster
+from trainer.footprint.room import resolved
 from trainer.lora_files import merging
 from trainer.plan import TrainingPlan
 from trainer.training.pack import Pack
@@ -24,5 +27,12 @@ def open(plan: TrainingPlan, dataset: Dataset, cache: Path, slots: int) -> Pack:
     Raises:
         BaseModelError: with what is wrong with the base model and what to do.
     """
+    compute = resolved(
+        plan, device_for(plan.compute.device), slots, lambda each: Forecaster(plan).needs(each)
+    )
     base = merging.loaded(plan)
-    return Pack(base, Encoded(dataset, base, TensorCache(cache)), slots, plan.compute)
+    data = Encoded(dataset, base, TensorCache(cache))
+    pack = Pack(base, data, slots, compute)
+    if base.residency.moves:
+        data.prepare(plan.base.clip_skip, plan.data.flip)
+    return pack

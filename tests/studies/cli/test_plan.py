@@ -49,12 +49,29 @@ def test_the_calculator_needs_no_study(run: Run) -> None:
     assert json.loads(run("plan", "--images", 25, "--batch", 1, "--json")[1])["repeats"] == 10
 
 
+def test_what_fits_on_a_card_is_told(study: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = run("plan", study, "--card", 8)
+    assert (code, err) == (0, "")
+    assert (
+        "8 GiB card: 3 trials at a time, data.resolution = 64, compute.gradient_checkpointing = false" in out
+    )
+    assert "12 GiB card" not in out
+    monkeypatch.setattr("studies.commands.cards.at_hand", lambda: None)
+    cards = json.loads(run("plan", study, "--json")[1])["cards"]
+    assert [card["gib"] for card in cards] == [8, 12, 16, 24]
+    monkeypatch.setattr("studies.commands.cards.at_hand", lambda: 6.0)
+    (own,) = json.loads(run("plan", study, "--json")[1])["cards"]
+    assert (own["gib"], own["trials"], own["offload"]) == (6.0, 3, False)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         ((), "Give either a study file or --images"),
         (("x.toml", "--images", 5), "Give either a study file or --images"),
         (("--images", 5, "--measure"), "--measure needs a study file"),
+        (("--images", 5, "--card", 8), "--card needs a study file"),
+        (("x.toml", "--card", 0), "is not in the range"),
         (("x.toml", "--batch", 5), "--batch goes with --images"),
         (("nowhere.toml",), "there is no such study file"),
         (("--images", 0), "is not in the range"),

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from studies.commands.init import start, survey_base, text
+from studies.commands.init import start, text
 from studies.commands.init_choices import Ground
+from studies.commands.init_ground import survey_base
 from studies.errors import StudyError
 from studies.study.preflight import examine
 from tests.studies.commands.test_init_choices import SD1, SDXL, survey

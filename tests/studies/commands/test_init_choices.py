@@ -90,6 +90,6 @@ def test_tag_lists_are_shuffled_behind_the_trigger_and_sentences_are_not() -> No
 def test_the_machine_decides_precision_and_eight_bit_optimisers() -> None:
     cpu = replace(SD1, cuda=False)
     assert [line.value for line in init_choices.compute(cpu)] == ["no"]
-    assert [line.value for line in init_choices.compute(SD1)] == ["bf16", True]
+    assert [line.value for line in init_choices.compute(SD1)] == ["bf16", "auto"]
     chosen = {g: init_choices.space(survey(20), g)[0].value["choices"][0] for g in (cpu, SD1)}
     assert chosen == {cpu: "adamw", SD1: "adamw8bit"}

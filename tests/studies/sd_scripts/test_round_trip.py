@@ -56,6 +56,7 @@ SAYABLE: list[dict[str, Any]] = [
     {"noise.min_timestep": 100, "noise.max_timestep": 900, "noise.loss": "huber", "noise.huber_c": 0.2},
     {"noise.loss": "smooth_l1"},
     {"compute.mixed_precision": "bf16", "compute.gradient_checkpointing": True, "seed": 42},
+    {"compute.base_format": "fp8"},
 ]
 SAYABLE += [
     values

@@ -292,3 +292,40 @@ def test_stable_diffusion_1_5_has_192_and_72_targets() -> None:
     assert sum(p.numel() for p in unet.parameters()) == 859_520_964
     assert len(unet_targets(unet)) == 192
     assert len(text_targets(text)) == 72
+
+
+def test_memory_for_all_slots_is_taken_once_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank, taken = bank_on(Model().double().requires_grad_(False)), list[int]()
+    place = AdapterBank._place
+
+    def noted(self: AdapterBank, slots: int) -> None:
+        place(self, slots)
+        taken.append(self._weights.nbytes)
+
+    monkeypatch.setattr(AdapterBank, "_place", noted)
+    shape = Shape(8, 1.0, ("unet",))
+    bank.reserve(shape, 3)
+    one = taken[-1] // 3
+    taken.clear()
+    for slot in range(3):
+        bank.open(slot, shape, 0)
+    assert taken == []
+    bank.reserve(shape, 1)  # slots are open: nothing moves under them
+    assert taken == []
+    for slot in range(3):
+        bank.close(slot)
+    bank.reserve(Shape(4, 1.0, ("unet",)), 2)
+    assert taken[-1] == pytest.approx(2 * one / 2, rel=0.01)
+    bank.reserve(shape, 99)
+    assert taken[-1] == 4 * one  # its capacity
+
+
+def test_a_reserved_bank_computes_the_same() -> None:
+    shape, found = Shape(4, 1.0, ("unet",)), []
+    for reserved in (False, True):
+        bank = bank_on(Model().double().requires_grad_(False))
+        if reserved:
+            bank.reserve(Shape(16, 1.0, ("unet",)), 4)
+        bank.open(1, shape, 0)
+        found.append(bank.state(1))
+    assert all(torch.equal(found[0][name], value) for name, value in found[1].items())

@@ -17,9 +17,11 @@ from tests.trainer.driving import pack, relative_difference, state, steps, train
 from trainer.bases.base_model import BaseModel
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
+from trainer.footprint.forecast import Eyes, Use, peak
+from trainer.footprint.needs import BLIND, Forecaster
 from trainer.plan import TrainingPlan
 from trainer.training import pack_size
-from trainer.training.pack_size import Reading, choose, measure
+from trainer.training.pack_size import MEMORY_SHARE, Reading, choose, fitting, measure
 
 Bases = Callable[..., BaseModel]
 Encode = Callable[[Dataset, BaseModel], Encoded]
@@ -96,6 +98,20 @@ def test_a_size_that_would_not_fit_is_not_tried(
     monkeypatch.setattr(pack_size, "_peak_bytes", lambda device: next(peaks))
     monkeypatch.setattr(pack_size, "_all_bytes", lambda device: 1000)
     assert [reading.size for reading in measure(training, make_plan(), most=8)] == [1, 2]
+
+
+def test_on_a_card_no_more_trials_are_tried_than_the_forecast_lets_fit(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training, plan = pack(encode(few_dataset, tiny_base()), 8), make_plan(rank=4)
+    assert fitting(training, plan, 8, BLIND) == 8
+    needs = Forecaster(plan).needs()
+    monkeypatch.setattr(training.base, "device", torch.device("cuda"))
+    room = peak(needs, Use(3, 1, offload=False)) / MEMORY_SHARE
+    monkeypatch.setattr(pack_size, "_all_bytes", lambda device: int(room) + 2)
+    assert fitting(training, plan, 8, BLIND) == 3
+    assert fitting(training, plan, 2, BLIND) == 2
+    assert fitting(training, plan, 8, Eyes(int(room), 0)) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -13,10 +13,10 @@ from trainer.bases.families import FAMILIES
 from trainer.bases.find import Source
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
+from trainer.footprint.resident import footprint, state_bytes
 from trainer.plan import TrainingPlan
 from trainer.plans.optimiser import OptimiserPlan
 from trainer.plans.optimiser_kinds import OPTIMISERS
-from trainer.training.footprint import footprint, state_bytes
 from trainer.training.pack import Pack
 
 Plans = Callable[..., TrainingPlan]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -55,17 +54,20 @@ class Footprint:
         return self.base_bytes + self.vae_bytes + trials * self.trial_bytes
 
 
-def footprint(plan: TrainingPlan, others: Sequence[OptimiserPlan] = ()) -> Footprint:
+def footprint(
+    plan: TrainingPlan, others: Sequence[OptimiserPlan] = (), source: Source | None = None
+) -> Footprint:
     """Counts what ``plan`` keeps in memory.
 
     Args:
         plan: what is trained.
         others: optimisers that other trials use; the hungriest of all counts.
+        source: in place of the plan's base model.
 
     Raises:
         BaseModelError: there is no base model.
     """
-    source = find.find(plan.base)
+    source = source or find.find(plan.base)
     networks = skeleton.networks(source)
     base = sum(_count(model) for model in networks.values())
     targets = {
@@ -80,7 +82,7 @@ def footprint(plan: TrainingPlan, others: Sequence[OptimiserPlan] = ()) -> Footp
     return Footprint(
         base_parameters=base,
         base_bytes=base * DTYPES[plan.compute.mixed_precision].itemsize,
-        vae_bytes=_count(_vae(source)) * torch.float32.itemsize,
+        vae_bytes=_count(skeleton.vae(source)) * torch.float32.itemsize,
         lora_parameters=trained,
         weight_bytes=reserved,
         gradient_bytes=reserved,
@@ -119,17 +121,6 @@ def _state_of(plan: OptimiserPlan, counts: Counter[tuple[int, ...]]) -> int:
         shape: sum(t.nbytes for t in tensors if owners[t.data_ptr()] == 1) for shape, tensors in kept.items()
     }
     return sum(shared.values()) + sum(counts[shape] * size for shape, size in own.items())
-
-
-def _vae(source: Source) -> nn.Module:
-    from diffusers import AutoencoderKL
-
-    separate = source.vae if source.vae is not None and source.vae.is_dir() else None
-    folder = separate or source.configs / "vae"
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    with torch.device("meta"):
-        made: nn.Module = AutoencoderKL.from_config(config)
-    return made
 
 
 def _count(model: nn.Module) -> int:

@@ -1,0 +1,1 @@
+"""What a study needs of a device's memory, known before anything is loaded."""
