@@ -11,7 +11,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from torch import nn
 
 from trainer.adapters.bank import AdapterBank, Shape
 from trainer.adapters.targets import unet_targets
+from trainer.plans.optimiser import OptimiserPlan
+from trainer.training import optimisers
+from trainer.training.joined import Joined
 
 MICRO = Path(__file__).resolve().parents[1] / "studies" / "library" / "assets" / "micro-sd" / "unet"
 RANK = 8
@@ -65,14 +68,12 @@ def measure(case: Case, sizes: Sequence[int]) -> dict[int, list[float]]:
     bank = AdapterBank({"unet": case.unet}, {"unet": unet_targets(case.unet)}, max(sizes))
     for slot in range(max(sizes)):
         bank.open(slot, Shape(RANK, 1.0, ("unet",)), seed=slot)
-    optimisers = [
-        torch.optim.AdamW(bank.parameters(slot, "unet"), lr=1e-4, fused=True) for slot in range(max(sizes))
-    ]
+    moves = [_move(bank, slot) for slot in range(max(sizes))]
     seconds: dict[int, list[float]] = {size: [] for size in sizes}
     for turn in range(ROUNDS + 1):
         for size in sizes:
             began = time.perf_counter()
-            _step(case, bank, optimisers[:size])
+            _step(case, bank, moves[:size])
             if turn:
                 seconds[size].append(time.perf_counter() - began)
     return seconds
@@ -91,15 +92,27 @@ def base_alone(case: Case, size: int) -> list[float]:
     return times
 
 
-def _step(case: Case, bank: AdapterBank, optimisers: Sequence[torch.optim.Optimizer]) -> None:
-    inputs, when, text = _inputs(case, len(optimisers))
-    for slot in range(len(optimisers)):
+def _move(bank: AdapterBank, slot: int) -> Callable[[], None]:
+    """A slot's optimiser step, as its trial takes it."""
+    joined = Joined([{"params": bank.parameters(slot, "unet"), "lr": 1e-4}])
+    optimiser = optimisers.build(OptimiserPlan(), joined.groups)
+
+    def move() -> None:
+        with joined.gathered():
+            optimiser.step()
+
+    return move
+
+
+def _step(case: Case, bank: AdapterBank, moves: Sequence[Callable[[], None]]) -> None:
+    inputs, when, text = _inputs(case, len(moves))
+    for slot in range(len(moves)):
         bank.gradients(slot).zero_()
-    with bank.rows(range(len(optimisers))):
+    with bank.rows(range(len(moves))):
         said = case.unet(inputs, when, encoder_hidden_states=text).sample
         (said.float() - 1).square().mean(dim=(1, 2, 3)).sum().backward()
-    for optimiser in optimisers:
-        optimiser.step()
+    for move in moves:
+        move()
     if case.device.type == "cuda":
         torch.cuda.synchronize()
 
@@ -150,6 +163,8 @@ def _table(name: str, case: Case, seconds: dict[int, list[float]], bare: float) 
         table.add_row(str(size), f"{middle * 1e3:.1f}", f"{middle / size * 1e3:.2f}", f"{speedup:.2f}x")
     Console().print(table)
     figures["bound"] = round(alone * max(SIZES) / bare, 2)
+    for size in (8, 16):
+        figures[f"share_{size}"] = round(figures[f"speedup_{size}"] / figures["bound"], 3)
     Console().print(
         f"The base alone, forward and backward at {max(SIZES)}: the bound is {figures['bound']}x.\n"
     )

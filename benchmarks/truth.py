@@ -8,7 +8,7 @@ content (pooled features, picture by picture) and style (Gram matrices of early 
     pip install -c constraints.txt -e '.[tools]'
     .venv/bin/python -m benchmarks.truth --folder .micro/truth
 
-Sixteen studies chose the rules, ten test them (`truth_subjects.py`); the last line is about those of the ten that were
+Twenty-six studies chose the rules, ten test them (`truth_subjects.py`); the last line is about those of the ten that were
 asked for, or says that it is no evidence. Everything is kept in the folder and made once, so that a run that was
 stopped goes on, and other rules are replayed without training (--replay).
 With --grids, a sheet of pictures for the eye is written for each study before any figure is printed.
@@ -36,7 +36,7 @@ from benchmarks.truth_eyes import Seen, content_distance, style_distance
 from benchmarks.truth_studies import BASE, SEEDS, Key, Truth, finished, judged, noise_of, told, usable
 from benchmarks.truth_subjects import SUBJECTS, Subject
 from evaluation.scorecard import ScoreCard
-from search.selection import CLEAR, Candidate, Preference
+from search.selection import CLEAR, Candidate, Preference, steadied
 from studies.errors import quiet
 from studies.selection import document
 from studies.selection.rule import Rule
@@ -280,7 +280,10 @@ def _outcome(one: Judged, rule: str) -> Outcome:
 
 
 def _correlation(one: Judged, rule: str) -> float:
-    return _agreement(one, _candidates(one, *WEIGHED.get(rule, (one.study.spec.objective, False))))
+    """Of the figures by which a rule ranks; ours steadies them."""
+    if rule in WEIGHED:
+        return _agreement(one, _candidates(one, *WEIGHED[rule]))
+    return _agreement(one, steadied(_candidates(one, one.study.spec.objective)))
 
 
 def _agreement(one: Judged, ranked: Sequence[Candidate]) -> float:

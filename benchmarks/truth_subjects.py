@@ -86,6 +86,16 @@ TWO_TONES = _icons("duo-icons", "1.2.2")
 ROUNDED = _icons("streamline-kameleon-color", "1.2.2")
 SIGNS = _icons("flat-color-icons", "1.2.3")
 BY_HAND = _icons("streamline-freehand-color", "1.2.2")
+FLEX = _icons("streamline-flex-color", "1.2.2")
+CYBER = _icons("streamline-cyber-color", "1.2.2")
+SHARP = _icons("streamline-sharp-color", "1.2.2")
+GAME = _icons("game-icons", "1.2.4")
+INTERFACE = _icons("flat-ui", "1.2.3")
+MARKET = _icons("marketeq", "1.2.2")
+PIXEL = _icons("streamline-pixel", "1.2.0")
+PARK = _icons("icon-park", "1.2.4")
+EARLY = _icons("emojione-v1", "1.2.3")
+SOLAR = _icons("solar", "1.2.13")
 FLUENT, FLAT = artwork.PACKAGES["fluent"], artwork.PACKAGES["fluentflat"]
 
 
@@ -101,16 +111,21 @@ def emoji(package: Package, *kinds: str, known: bool = True) -> Pictures:
     return pictures
 
 
-def _signs(package: Package) -> Pictures:
-    """Every picture of a set whose names are no emoji's; numbered and two-part doubles are left out."""
+def _signs(package: Package, ending: str = "") -> Pictures:
+    """Every picture of a set whose names are no emoji's; numbered and two-part doubles are left out.
+
+    Args:
+        package: the set.
+        ending: of the names that are taken, which is left out of the words.
+    """
 
     def pictures() -> Iterator[tuple[str, Image.Image]]:
         icons = artwork.member(
             artwork.fetch(package.npm, package.version, artwork.STATE / "packages"), "icons.json"
         )
         for slug, icon in sorted(icons["icons"].items()):
-            if not re.search(r"\d|-(duo|flat)$|left|right|up$|down$", slug):
-                yield artwork.words(slug), _raster(artwork._svg(icon, icons))
+            if slug.endswith(ending) and not re.search(r"\d|-(duo|flat)$|left|right|up$|down$", slug):
+                yield artwork.words(slug.removesuffix(ending)), _raster(artwork._svg(icon, icons))
 
     return pictures
 
@@ -192,22 +207,32 @@ SUBJECTS = (
         _photographs("household", "clothes", "hobbies", "vehicles", "sports", "military", "medical", "space"),
         True,
     ),
-    Subject("outlined-objects", "openmoji", 36, emoji(OPENMOJI, OBJECTS, PLACES), False),
-    Subject("black-food", "high contrast", 24, emoji(BLACK_AND_WHITE, FOOD), False),
-    Subject("one-colour-nature", "monotone", 36, emoji(ONE_COLOUR, ANIMALS, FOOD), False),
-    Subject("ultimate-signs", "ultimate", 36, _signs(ULTIMATE), False),
-    Subject("plump-signs", "plump", 96, _signs(PLUMP), False),
-    Subject("stickers", "sticker", 24, _signs(STICKERS), False),
-    Subject("two-tones", "two tone", 36, _signs(TWO_TONES), False),
-    Subject("flat-nature", "fluentflat", 36, emoji(FLAT, ANIMALS, FOOD), False),
-    Subject("line-things", "streamline", 36, emoji(LINES, OBJECTS, PLACES, known=False), False),
+    Subject("outlined-objects", "openmoji", 36, emoji(OPENMOJI, OBJECTS, PLACES), True),
+    Subject("black-food", "high contrast", 24, emoji(BLACK_AND_WHITE, FOOD), True),
+    Subject("one-colour-nature", "monotone", 36, emoji(ONE_COLOUR, ANIMALS, FOOD), True),
+    Subject("ultimate-signs", "ultimate", 36, _signs(ULTIMATE), True),
+    Subject("plump-signs", "plump", 96, _signs(PLUMP), True),
+    Subject("stickers", "sticker", 24, _signs(STICKERS), True),
+    Subject("two-tones", "two tone", 36, _signs(TWO_TONES), True),
+    Subject("flat-nature", "fluentflat", 36, emoji(FLAT, ANIMALS, FOOD), True),
+    Subject("line-things", "streamline", 36, emoji(LINES, OBJECTS, PLACES, known=False), True),
     Subject(
         "photographed-places",
         "photograph",
         36,
         _photographs("town", "seasonal", "naturalforces", "people", "symbols"),
-        False,
+        True,
     ),
+    Subject("flex-signs", "flex", 36, _signs(FLEX), False),
+    Subject("cyber-signs", "cyber", 36, _signs(CYBER), False),
+    Subject("sharp-signs", "sharp", 24, _signs(SHARP), False),
+    Subject("game-things", "engraved", 96, _signs(GAME), False),
+    Subject("flat-interface", "flat interface", 36, _signs(INTERFACE), False),
+    Subject("market-signs", "coloured outline", 36, _signs(MARKET), False),
+    Subject("pixel-signs", "pixel", 36, _signs(PIXEL), False),
+    Subject("park-signs", "two stroke", 96, _signs(PARK), False),
+    Subject("early-emoji", "early emoji", 24, _signs(EARLY), False),
+    Subject("duotone-signs", "duotone", 36, _signs(SOLAR, "-bold-duotone"), False),
 )
-"""Sixteen that rules are chosen by, the last ten of which tested the first choice of them; then ten that test the
-present one, named before any was run."""
+"""Twenty-six that rules are chosen by, each of which tested the rule before it was fixed when its round was new; then
+ten that test the present one, named before any was run."""

@@ -17,7 +17,7 @@ _SMALLER = 0.8
 """Images of less than this share of the base's size ask for a smaller training size."""
 _LEAST = 0.5
 """Least share of the base's own size that is proposed."""
-_PROMPTS = 8
+_PROMPTS, _SEEDS = 8, 4
 _GUIDE_TRIALS = 40
 
 
@@ -247,6 +247,7 @@ def judge(found: Survey, ground: Ground, clip: str) -> list[Line]:
     lines = [
         Line("clip", clip, "compares renders with held-out images and with prompts"),
         Line("prompt_count", _PROMPTS, _prompt_reason(found)),
+        Line("seeds_per_prompt", _SEEDS, "pictures of each; fewer where judging would exceed its share"),
         Line("steps", 12 if ground.tiny else 16, "sampling steps of a render"),
         Line("max_rows", _rows(ground), "rows in one forward pass; lower it if memory runs out"),
     ]

@@ -25,9 +25,10 @@ SEARCHING = 0.5
 """Of all judging, the part that scores every checkpoint; the rest judges finalists again, and tests."""
 TESTING = 0.5
 """Of that rest, what the test may take."""
-ENOUGH_STEPS = 6
-"""Sampling steps from which on more change little in what checkpoints are told apart by."""
-LEAST_STEPS, LEAST_PROMPTS, LEAST_OUTSIDE = 4, 2, 2
+ENOUGH_STEPS, ENOUGH_GUIDED = 4, 0.5
+"""Sampling steps, and the share of them that guidance acts in, from which on more pictures tell checkpoints better apart
+than better ones do (measured by an independent truth)."""
+LEAST_STEPS, LEAST_PROMPTS, LEAST_OUTSIDE = 3, 2, 2
 LEAST_TIMESTEPS, LEAST_TIMESTEPS_UNWEIGHED = 4, 2
 MEASUREMENTS_AT_ONCE = 3
 """Finalists, about, that are still open after a round."""
@@ -148,7 +149,7 @@ def everyday(
     rows = judge.share * SEARCHING * ROWS_PER_TRAINED_IMAGE * epoch_images
     found = judge
     for change in (
-        {"steps": min(judge.steps, ENOUGH_STEPS)},
+        {"steps": min(judge.steps, ENOUGH_STEPS), "guided": min(judge.guided, ENOUGH_GUIDED)},
         {"seen_images": min(judge.seen_images, 1)},
         {"outside_prompt_count": min(judge.outside_prompt_count, LEAST_OUTSIDE * ("outside" in needs))},
     ):

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +19,13 @@ from torch import Tensor, nn
 from trainer.adapters.convolution import BankedConv, LowRankConv, Window
 from trainer.adapters.dora import Decompose, norms
 from trainer.adapters.fixed import FixedSlot, Term
-from trainer.adapters.grouping import Presentations, Slot, groups, runs
+from trainer.adapters.group import Group, Layer
+from trainer.adapters.grouping import Presentations, Resident, Slot, groups, room_for, runs
 from trainer.adapters.grouping import Row as Row
 from trainer.adapters.linear import (
     BankedLinear,
     BankedNorm,
     BankedPointwise,
-    Group,
-    Layer,
     LowRankLinear,
 )
 from trainer.adapters.lycoris import LycorisSlot
@@ -59,16 +59,20 @@ class AdapterBank:
     ) -> None:
         self.capacity = capacity
         self._layers: dict[str, Layer] = {}
+        self._columns: dict[str, slice] = {}
         self._open: dict[int, Slot] = {}
         self._leaves: dict[int, dict[str, nn.Parameter]] = {}
         self._inner: dict[str, nn.Module] = {}
         self._unpacked: dict[int, LycorisSlot | FixedSlot] = {}
         self._active: tuple[Group, ...] = ()
         self._alone: tuple[tuple[int, int, LycorisSlot | FixedSlot, int | None], ...] = ()
-        self._partial = self._decomposed = False
+        self._partial = self._decomposed = self._compiled = False
         parameter = next(next(iter(models.values())).parameters())
         self.device = parameter.device
         self.dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+        self._base_dtype = parameter.dtype
+        self.ragged = _launch_bound(parameter)
+        """Whether slots with unequally many rows, and of any ranks, are computed together: fewer launches."""
         self.anchor = torch.zeros((), device=self.device, requires_grad=True)
         for part, model in models.items():
             for name in targets[part]:
@@ -91,6 +95,14 @@ class AdapterBank:
         found = (layer for layer in self._layers.values() if layer.pointwise or layer.kernel > 1)
         return {layer.name: (layer.kernel, layer.kernel) for layer in found}
 
+    def compile(self, model: Any, backend: str = "inductor") -> None:
+        """Compiles the repeated blocks of one of diffusers' models, for packs of any make.
+
+        Passes with rows of DoRA, or of slots that are not packed, go without.
+        """
+        self._compiled = True
+        model.compile_repeated_blocks(fullgraph=True, dynamic=True, backend=backend)
+
     @contextmanager
     def rows(self, rows: Sequence[Row], presentations: Presentations = None) -> Iterator[None]:
         """Says which slot each row of the batch belongs to, for forward and backward passes inside.
@@ -103,7 +115,8 @@ class AdapterBank:
         """
         before = self._active, self._partial, self._decomposed, self._alone
         packed = [None if row in self._unpacked else row for row in rows]
-        self._active = groups(packed, presentations, self._open, self._weights)
+        resident = Resident(self._weights, self._columns, self._base_dtype, self.ragged)
+        self._active = groups(packed, presentations, self._open, resident)
         self._partial = any(group.layers is not None for group in self._active)
         self._decomposed = any(group.decomposed for group in self._active)
         self._alone = tuple(
@@ -116,8 +129,10 @@ class AdapterBank:
             for slot, places in runs(rows)
             if slot in self._unpacked
         )
+        unusual = self._compiled and (self._alone or self._decomposed)
         try:
-            yield
+            with torch.compiler.set_stance("force_eager") if unusual else nullcontext():
+                yield
         finally:
             self._active, self._partial, self._decomposed, self._alone = before
 
@@ -238,13 +253,17 @@ class AdapterBank:
 
     def apply(self, layer: Layer, x: Tensor, weight: Tensor | Stored, bias: Tensor | None) -> Tensor:
         """A frozen layer's output plus its rows' low-rank terms; x: shape (rows, tokens, inputs)."""
-        active = self._active
-        if layer.resnet or self._partial:
-            active = tuple(group for group in active if group.adapts(layer))
+        active = self.groups_at(layer)
         result: Tensor = LowRankLinear.apply(  # type: ignore[no-untyped-call]
             x.contiguous(), self.anchor if active else None, weight, bias, layer, active
         )
         return self._rescaled(layer, result)
+
+    def groups_at(self, layer: Layer) -> tuple[Group, ...]:
+        """The rows at hand that have a term in a Linear or 1x1 layer."""
+        if layer.resnet or self._partial:
+            return tuple(group for group in self._active if group.adapts(layer))
+        return self._active
 
     def convolve(self, layer: Layer, x: Tensor, y: Tensor, window: Window) -> Tensor:
         """A frozen 3x3 convolution's output y of x, plus its rows' low-rank terms."""
@@ -296,7 +315,7 @@ class AdapterBank:
         inner = parent.get_submodule(child)
         if isinstance(inner, nn.Linear):
             layer = Layer(full, inner.in_features, inner.out_features, False, 1, resnet)
-            wrapped: nn.Module = BankedLinear(inner, layer, self.apply, self.finish)
+            wrapped: nn.Module = BankedLinear(inner, layer, self)
         elif isinstance(inner, nn.Conv2d) and inner.kernel_size == (1, 1):
             layer = Layer(full, inner.in_channels, inner.out_channels, True, 1, resnet)
             wrapped = BankedPointwise(inner, layer, self.apply, self.finish)
@@ -342,7 +361,7 @@ class AdapterBank:
             if slot not in self._unpacked
         }
         for layer, rank in short:
-            layer.rank = max(layer.rank, rank)
+            layer.rank = max(layer.rank, room_for(rank, self.ragged))
             layer.magnitudes = max(layer.magnitudes, int(shape.dora))
         self._place(slots)
         for slot, leaves in before.items():
@@ -365,12 +384,15 @@ class AdapterBank:
         width = -(-width // _ALIGNED) * _ALIGNED
         self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
         self._gradients = torch.zeros_like(self._weights)
-        offset = 0
+        offset, self._columns = 0, {}
         for layer, factor, count, size in rooms:
             place, shape = slice(offset, offset + count * size), (slots, count, size)
             setattr(layer, factor, self._weights[:, place].view(shape))
             setattr(layer, factor + "_grad", self._gradients[:, place].view(shape))
             offset = place.stop
+            if factor != "magnitude":
+                part = layer.name.partition(".")[0]
+                self._columns[part] = slice(self._columns.get(part, place).start, place.stop)
 
     def _bind(self, slot: int) -> None:
         """Points the slot's leaf tensors, and their gradients, at their place in the bank."""
@@ -384,6 +406,13 @@ class AdapterBank:
                 leaf = leaves.setdefault(f"{layer.name}.{factor}", nn.Parameter(data))
                 leaf.data = data
                 leaf.grad = getattr(layer, factor + "_grad")[slot, place]
+
+
+def _launch_bound(like: Tensor) -> bool:
+    """Whether a step waits for launches rather than for products, and has products of unequally many rows."""
+    if not like.is_cuda or like.dtype != torch.bfloat16:
+        return False
+    return torch.cuda.get_device_capability(like.device) >= (9, 0)
 
 
 def _gradient(leaf: nn.Parameter) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.adapters.dropout import mask
-from trainer.adapters.linear import Finish, Group, Layer
+from trainer.adapters.group import Group, Layer
+from trainer.adapters.linear import Finish
 
 Term = Callable[[Layer, Tensor, Tensor, "Window"], Tensor]
 """A frozen convolution's output plus the terms of the rows at hand: layer, input, output, window."""

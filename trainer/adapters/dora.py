@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.adapters.linear import Group, Layer
+from trainer.adapters.group import Group, Layer
 
 
 class Decompose(torch.autograd.Function):

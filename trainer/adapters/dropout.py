@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainer.adapters.shape import Place, Shape
 from trainer.seeds import generator
+from trainer.sending import send
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def mask(drops: tuple[Drop | None, ...], layer: Place, like: Tensor) -> Tensor:
     tokens = max((part.shape[0] for part in found if part is not None), default=1)
     ones = torch.ones(1, like.shape[-1])
     parts = [(ones if part is None else part).expand(tokens, -1) for part in found]
-    return torch.stack(parts).to(like)
+    return send(torch.stack(parts).to(like.dtype), like.device)
 
 
 def _kept(uniform: Tensor, rate: float) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from trainer.adapters.dropout import Drop
-from trainer.adapters.linear import Group
+from trainer.adapters.group import Copies, Group
 from trainer.adapters.shape import Shape
+from trainer.sending import send
 
 Row = int | None
 """The slot that a batch row belongs to; None is the bare base model."""
@@ -34,6 +35,31 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Resident:
+    """Where the bank keeps its factors, and how it computes."""
+
+    weights: Tensor
+    """Shape (slots, width)."""
+    columns: Mapping[str, slice]
+    """Of each part of the model."""
+    dtype: torch.dtype
+    """That of the base model."""
+    ragged: bool
+    """Whether slots with unequally many rows are computed together."""
+
+    @property
+    def copies(self) -> bool:
+        """Whether factors must be brought to the base model's number format."""
+        return self.dtype != self.weights.dtype
+
+
+RAGGED_RANK = 64
+"""Rank up to which ranks are padded where launches cost more than products do."""
+_ALIGNED = 8
+"""Multiple of which a rank must be for products of unequally many rows (16 bytes in half precision)."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Run:
     """Rows of one slot that stand together."""
 
@@ -42,19 +68,28 @@ class _Run:
     start: int
     stop: int
 
-    def joins(self, first: _Run, last: _Run) -> bool:
-        """Whether it can be computed together with a row of runs before it."""
-        wasteful = self.slot.rank > 2 * first.slot.rank
-        alike = self.stop - self.start == last.stop - last.start
-        kin = self.slot.decomposed == first.slot.decomposed
-        return self.start == last.stop and alike and kin and not wasteful
+    @property
+    def plain(self) -> bool:
+        """Whether it has neither convolutions nor magnitudes, whose terms want equally many rows a slot."""
+        return not (self.slot.shape.conv_rank or self.slot.decomposed)
+
+    def joins(self, members: Sequence[_Run], ragged: bool) -> bool:
+        """Whether it can be computed together with the runs before it."""
+        if self.start != members[-1].stop:
+            return False
+        ranks = [run.slot.rank for run in (*members, self)]
+        if ragged and all(run.plain for run in (*members, self)):
+            return max(ranks) <= max(2 * min(ranks), RAGGED_RANK)
+        alike = self.stop - self.start == members[0].stop - members[0].start
+        kin = self.slot.decomposed == members[0].slot.decomposed
+        return alike and kin and self.slot.rank <= 2 * ranks[0]
 
 
 def groups(
     rows: Sequence[Row],
     presentations: Presentations,
     slots: Mapping[int, Slot],
-    like: Tensor,
+    bank: Resident,
 ) -> tuple[Group, ...]:
     """The rows that have a slot, in groups of neighbours.
 
@@ -62,16 +97,21 @@ def groups(
         rows: slot of each row.
         presentations: what each row presents.
         slots: the open ones.
-        like: a tensor of the bank, for device and number format.
+        bank: where their factors are.
     """
     members: list[list[_Run]] = []
     for number, run in runs(rows):
         found = _Run(number, slots[number], run[0], run[-1] + 1)
-        if members and found.joins(members[-1][0], members[-1][-1]):
+        if members and found.joins(members[-1], bank.ragged):
             members[-1].append(found)
         else:
             members.append([found])
-    return tuple(_group(runs, presentations, like) for runs in members)
+    return tuple(_group(runs, presentations, bank) for runs in members)
+
+
+def room_for(rank: int, ragged: bool) -> int:
+    """The room that a rank takes."""
+    return -(-rank // _ALIGNED) * _ALIGNED if ragged else rank
 
 
 def runs(rows: Sequence[Row]) -> list[tuple[int, list[int]]]:
@@ -80,22 +120,30 @@ def runs(rows: Sequence[Row]) -> list[tuple[int, list[int]]]:
     return [(slot, list(members)) for slot, members in parts if slot is not None]
 
 
-def _group(runs: list[_Run], presentations: Presentations, like: Tensor) -> Group:
-    shapes = [run.slot.shape for run in runs]
+def _group(runs: list[_Run], presentations: Presentations, bank: Resident) -> Group:
+    shapes, like = [run.slot.shape for run in runs], bank.weights
     conv_rank = max(shape.conv_rank for shape in shapes)
     partial = any(run.slot.layers is not None for run in runs)
+    index = _index([run.number for run in runs], like.device)
+    counts = [run.stop - run.start for run in runs]
+    ragged = len(set(counts)) > 1
+    scales = [shape.scale for shape in shapes]
+    rank = max(run.slot.rank for run in runs)
+    copied = bank.copies or not isinstance(index, slice)
     return Group(
         start=runs[0].start,
         stop=runs[-1].stop,
         slots=tuple(run.number for run in runs),
-        rank=max(run.slot.rank for run in runs),
-        index=_index([run.number for run in runs], like.device),
-        scale=_column([shape.scale for shape in shapes], like),
+        rank=room_for(rank, ragged),
+        index=index,
+        scale=_column(scales, like),
         conv_rank=conv_rank,
         conv_scale=_column([shape.conv_scale for shape in shapes], like) if conv_rank else None,
         layers=_layers(runs) if partial else None,
         decomposed=runs[0].slot.decomposed,
         drops=_drops(runs, presentations),
+        counts=tuple(counts) if ragged else (),
+        copies=Copies(like, bank.columns, index, scales, bank.dtype) if copied else None,
     )
 
 
@@ -121,8 +169,8 @@ def _drops(runs: list[_Run], presentations: Presentations) -> tuple[Drop | None,
 def _index(slots: list[int], device: torch.device) -> Tensor | slice:
     if slots == list(range(slots[0], slots[0] + len(slots))):
         return slice(slots[0], slots[-1] + 1)
-    return torch.tensor(slots, device=device)
+    return send(torch.tensor(slots), device)
 
 
 def _column(values: list[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, device=like.device, dtype=like.dtype).view(-1, 1, 1)
+    return send(torch.tensor(values, dtype=like.dtype), like.device).view(-1, 1, 1)

@@ -1,78 +1,16 @@
-"""One frozen layer with the low-rank terms of many slots: what is computed, forward and backward.
-
-A group is a run of batch rows whose slots have equally many rows each, so that its low-rank products are batched
-matrix products over slots. Ranks inside a group are padded with zeros, which stay zero.
-"""
+"""One frozen layer with the low-rank terms of many slots: what is computed, forward and backward."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from trainer.adapters.dropout import Drop, mask
+from trainer.adapters.group import Group, Layer
+from trainer.adapters.operator import Registered, banked
 from trainer.adapters.stored import Stored, weight_of, whole
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Consecutive rows whose slots have the same number of rows each."""
-
-    start: int
-    stop: int
-    slots: tuple[int, ...]
-    rank: int
-    """The largest rank among the slots; the others are padded with zeros."""
-    index: Tensor | slice
-    scale: Tensor
-    """Shape (slots, 1, 1)."""
-    conv_rank: int = 0
-    """The same for 3x3 convolutions; 0 where no slot adapts convolution blocks."""
-    conv_scale: Tensor | None = None
-    layers: frozenset[str] | None = None
-    """Names of the layers that some of the slots adapt; None for all outside convolution blocks."""
-    decomposed: frozenset[str] = frozenset()
-    """Names of the layers where all of the slots have a magnitude."""
-    drops: tuple[Drop | None, ...] = ()
-    """How each row is thinned out; empty for not at all."""
-
-    def adapts(self, layer: Layer) -> bool:
-        """Whether one of the slots may have a term there."""
-        if not layer.rank or (layer.resnet and not self.conv_rank):
-            return False
-        return self.layers is None or layer.name in self.layers
-
-
-@dataclass(slots=True)
-class Layer:
-    """Where a frozen layer's low-rank factors lie in the bank."""
-
-    name: str
-    inputs: int
-    outputs: int
-    pointwise: bool
-    """Whether it is a 1x1 convolution."""
-    kernel: int = 1
-    """Side of the convolution's kernel; 1 for Linear layers."""
-    resnet: bool = False
-    """Whether it stands in a convolution block, which gets a LoRA only together with its 3x3 layers."""
-    rank: int = 0
-    """Rank for which the bank has room."""
-    magnitudes: int = 0
-    """1 where the bank has room for magnitudes, else 0."""
-    down: Tensor = field(init=False)
-    """A: shape (slots, rank, inputs), a view of the bank's weights."""
-    up: Tensor = field(init=False)
-    """B transposed: shape (slots, rank, outputs)."""
-    down_grad: Tensor = field(init=False)
-    up_grad: Tensor = field(init=False)
-    magnitude: Tensor = field(init=False)
-    """DoRA's m: shape (slots, 1 or 0, outputs)."""
-    magnitude_grad: Tensor = field(init=False)
-
 
 ONEDNN_FROM = 4_000_000
 """Multiply-adds from which oneDNN's product beats MKL's in float32 (measured: up to twice as fast on AMD's
@@ -85,22 +23,52 @@ Finish = Callable[[str, Tensor, Tensor], Tensor]
 """Adds to a layer's output what is not packed: its name, input, output."""
 
 
+class Bank(Protocol):
+    """What a wrapped layer asks for its rows' terms."""
+
+    anchor: Tensor
+
+    def apply(self, layer: Layer, x: Tensor, weight: Tensor | Stored, bias: Tensor | None) -> Tensor:
+        """A frozen layer's output with the low-rank terms of the rows at hand."""
+
+    def finish(self, layer: str, x: Tensor, y: Tensor) -> Tensor:
+        """The output with the terms of what is not packed."""
+
+    def groups_at(self, layer: Layer) -> tuple[Group, ...]:
+        """The rows at hand that have a term there."""
+
+
 class BankedLinear(nn.Module):
     """A frozen Linear whose rows may carry low-rank terms."""
 
-    def __init__(self, inner: nn.Linear, layer: Layer, apply: Apply, finish: Finish) -> None:
+    def __init__(self, inner: nn.Linear, layer: Layer, bank: Bank) -> None:
         super().__init__()
-        self.inner, self._layer, self._apply_rows, self._finish = inner, layer, apply, finish
+        self.inner, self._layer, self._bank = inner, layer, bank
         self.weight, self.bias = weight_of(inner), inner.bias
         self.in_features, self.out_features = inner.in_features, inner.out_features
+        self._registered = Registered(self._forward, self._backward)
+        self._anchor = bank.anchor
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, tokens, inputs) or (rows, inputs) -> the same with outputs."""
+        if torch.compiler.is_compiling():
+            compiled: Tensor = banked(x, self._anchor, self._registered.key, self.out_features)
+            return compiled
         if x.dim() == 2:
-            y = self._apply_rows(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
+            y = self._bank.apply(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
         else:
-            y = self._apply_rows(self._layer, x, self.weight, self.bias)
-        return self._finish(self._layer.name, x, y)
+            y = self._bank.apply(self._layer, x, self.weight, self.bias)
+        return self._bank.finish(self._layer.name, x, y)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        groups = self._bank.groups_at(self._layer)
+        return with_terms(x.contiguous(), self.weight, self.bias, self._layer, groups)[0]
+
+    def _backward(self, grad: Tensor, x: Tensor, wanted: bool) -> Tensor | None:
+        """A x is computed again: to keep it the compiler would have to see it."""
+        x, groups = x.contiguous(), self._bank.groups_at(self._layer)
+        inner = [hidden_of(x, self._layer, group) for group in groups]
+        return pulled(grad, x, self.weight if wanted else None, self._layer, groups, inner)
 
 
 class BankedPointwise(nn.Module):
@@ -149,16 +117,9 @@ class LowRankLinear(torch.autograd.Function):
         groups: tuple[Group, ...],
     ) -> Tensor:
         """x: shape (rows, tokens, inputs); ``anchor`` makes autograd call ``backward`` for the groups' sake."""
-        y = frozen_linear(x, whole(weight, x.dtype), bias)
-        inner = []
-        for group in groups:
-            down, up = _factors(layer, group, x.dtype)
-            hidden = torch.bmm(by_slot(x, group), down.mT) * group.scale.to(x.dtype)
-            kept = thinned(hidden, layer, group)
-            by_slot(y, group).baddbmm_(hidden, up)
-            inner += [hidden, kept]
+        y, inner = with_terms(x, weight, bias, layer, groups)
         ctx.stored = weight if isinstance(weight, Stored) else None
-        ctx.save_for_backward(x, None if ctx.stored else weight, *inner)
+        ctx.save_for_backward(x, None if ctx.stored else weight, *(part for hidden in inner for part in hidden))
         ctx.layer, ctx.groups = layer, groups
         return y
 
@@ -166,22 +127,54 @@ class LowRankLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of x where it is wanted; those of A and B go straight into the bank."""
         x, weight, *inner = ctx.saved_tensors
-        layer: Layer = ctx.layer
-        grad = grad.contiguous()
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = frozen_linear(grad, whole(ctx.stored or weight, grad.dtype).t(), None)
-        for group, hidden, kept in zip(ctx.groups, inner[::2], inner[1::2], strict=True):
-            down, up = _factors(layer, group, x.dtype)
-            rows = by_slot(grad, group)
-            grad_hidden = torch.bmm(rows, up.mT) * group.scale.to(x.dtype)
-            if kept is not None:
-                by_row(grad_hidden, group).mul_(kept)
-            accumulate(layer.up_grad, group, hidden, rows)
-            accumulate(layer.down_grad, group, grad_hidden, by_slot(x, group))
-            if grad_x is not None:
-                by_slot(grad_x, group).baddbmm_(grad_hidden, down)
+        hidden = tuple(zip(inner[::2], inner[1::2], strict=True))
+        weight = (ctx.stored or weight) if ctx.needs_input_grad[0] else None
+        grad_x = pulled(grad, x, weight, ctx.layer, ctx.groups, hidden)
         return grad_x, None, None, None, None, None
+
+
+Hidden = tuple[Tensor, Tensor | None]
+"""A x of a group times alpha / rank, and what thinned it out."""
+
+
+def with_terms(
+    x: Tensor, weight: Tensor | Stored, bias: Tensor | None, layer: Layer, groups: tuple[Group, ...]
+) -> tuple[Tensor, list[Hidden]]:
+    """The layer's output, and what the backward pass needs of each group; x: shape (rows, tokens, inputs)."""
+    y = frozen_linear(x, whole(weight, x.dtype), bias)
+    inner = [hidden_of(x, layer, group) for group in groups]
+    for group, (hidden, _) in zip(groups, inner, strict=True):
+        group.add_times(group.rows(y), hidden, group.factor(layer, "up", False))
+    return y, inner
+
+
+def hidden_of(x: Tensor, layer: Layer, group: Group) -> Hidden:
+    """What a group's up-product takes."""
+    hidden = group.scaled(group.times(group.rows(x), group.factor(layer, "down", True).mT))
+    return hidden, group.thinned(hidden, layer)
+
+
+def pulled(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor | Stored | None,
+    layer: Layer,
+    groups: tuple[Group, ...],
+    inner: Sequence[Hidden],
+) -> Tensor | None:
+    """The gradient of x, unless there is no weight; those of A and B are added to the bank."""
+    grad = grad.contiguous()
+    grad_x = None if weight is None else frozen_linear(grad, whole(weight, grad.dtype).t(), None)
+    for group, (hidden, kept) in zip(groups, inner, strict=True):
+        rows = group.rows(grad)
+        grad_hidden = group.scaled(group.times(rows, group.factor(layer, "up", True).mT))
+        if kept is not None:
+            group.by_row(grad_hidden).mul_(kept)
+        group.accumulate(layer.up_grad, hidden, rows)
+        group.accumulate(layer.down_grad, grad_hidden, group.rows(x))
+        if grad_x is not None:
+            group.add_times(group.rows(grad_x), grad_hidden, group.factor(layer, "down", False))
+    return grad_x
 
 
 def frozen_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -197,41 +190,3 @@ def frozen_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return nn.functional.linear(x, weight, bias)
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return product
-
-
-def by_slot(x: Tensor, group: Group) -> Tensor:
-    """(rows, tokens, width) -> the group's (slots, rows per slot * tokens, width), without a copy."""
-    return x[group.start : group.stop].view(len(group.slots), -1, x.shape[-1])
-
-
-def by_row(hidden: Tensor, group: Group) -> Tensor:
-    """(slots, rows per slot * tokens, width) -> (rows, tokens, width), without a copy."""
-    return hidden.view(group.stop - group.start, -1, hidden.shape[-1])
-
-
-def thinned(hidden: Tensor, layer: Layer, group: Group) -> Tensor | None:
-    """Drops parts of A x in place; the factors, shape (rows, tokens or 1, width), or None."""
-    if not group.drops:
-        return None
-    rows = by_row(hidden, group)
-    kept = mask(group.drops, layer, rows)
-    rows.mul_(kept)
-    return kept
-
-
-def _factors(layer: Layer, group: Group, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    down = layer.down.detach()[group.index, : group.rank].to(dtype)
-    up = layer.up.detach()[group.index, : group.rank].to(dtype)
-    return down, up
-
-
-def accumulate(total: Tensor, group: Group, left: Tensor, right: Tensor) -> None:
-    """total[slots] += left^T right; a slot may occur in a group more than once."""
-    if isinstance(group.index, slice) and left.dtype == total.dtype:
-        total[group.index, : group.rank].baddbmm_(left.mT, right)
-    else:
-        where = group.index
-        if isinstance(where, slice):
-            total[where, : group.rank] += torch.bmm(left.mT, right)
-        else:
-            total[:, : group.rank].index_add_(0, where, torch.bmm(left.mT, right).to(total.dtype))

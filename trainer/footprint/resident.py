@@ -16,8 +16,12 @@ from trainer.bases.base_model import DTYPES
 from trainer.bases.find import Source
 from trainer.plan import TrainingPlan
 from trainer.plans.optimiser import OptimiserPlan
+from trainer.plans.optimiser_kinds import OPTIMISERS
 from trainer.training import optimisers
 from trainer.training.run import shape_of
+
+_SAMPLE = 2**20
+"""Most numbers of the flat tensor that an optimiser is tried on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,18 @@ def footprint(
 
 
 def state_bytes(plan: OptimiserPlan, shapes: Iterable[tuple[int, ...]]) -> int:
-    """What an optimiser remembers of leaf tensors, seen after it has taken one step on one of each shape."""
-    counts = Counter(shapes)
+    """What an optimiser remembers of leaf tensors, seen after it has taken one step on one of each shape.
+
+    One that sees them as one flat tensor has taken it on a small one; what it remembers of a number is the same.
+    """
+    if not OPTIMISERS[plan.name].leafwise:
+        numbers = sum(torch.Size(shape).numel() for shape in shapes)
+        tried = min(numbers, _SAMPLE)
+        return round(numbers * _state_of(plan, Counter([(tried,)])) / tried)
+    return _state_of(plan, Counter(shapes))
+
+
+def _state_of(plan: OptimiserPlan, counts: Counter[tuple[int, ...]]) -> int:
     leaves = {shape: nn.Parameter(torch.zeros(shape)) for shape in counts}
     for leaf in leaves.values():
         leaf.grad = torch.ones_like(leaf)

@@ -32,6 +32,8 @@ class Kind:
     one_rate: bool = False
     """Whether to ask for a second learning rate is an error: D-Adaptation."""
     eight_bit: bool = False
+    leafwise: bool = False
+    """Whether its update depends on which numbers make up a tensor."""
 
 
 def _bitsandbytes(family: str, name: str, **facts: Any) -> Kind:
@@ -67,7 +69,10 @@ OPTIMISERS: dict[str, Kind] = {
     "dadapt_lion": _dadaptation("dadaptation.dadapt_lion", "DAdaptLion"),
     "dadapt_sgd": _dadaptation("trainer.training.dadapt_sgd", "DAdaptSGD"),
     "adafactor": Kind(
-        "transformers.optimization", "Adafactor", {"relative_step": False, "scale_parameter": False}
+        "transformers.optimization",
+        "Adafactor",
+        {"relative_step": False, "scale_parameter": False},
+        leafwise=True,
     ),
     "prodigy": Kind("prodigyopt.prodigy", "Prodigy", _PRODIGY, adaptive=True),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +16,7 @@ from trainer.data.encoded import Encoded
 from trainer.data.prior import prior_weight
 from trainer.plan import TrainingPlan
 from trainer.plans.noise import NoisePlan
+from trainer.sending import send
 from trainer.training import losses, noise
 from trainer.training.run import TrainingRun
 
@@ -33,7 +33,7 @@ class Rows:
     inputs: Tensor
     timesteps: Tensor
     alphas: Tensor
-    """alphas_cumprod at each row's timestep."""
+    """alphas_cumprod at each row's timestep, on the CPU."""
     captions: list[str]
     priors: list[float | None]
     """Each row's prior loss weight; None for training images."""
@@ -87,10 +87,11 @@ def gather(runs: list[TrainingRun], data: Encoded, dtype: torch.dtype) -> Rows:
     asked = torch.stack(added)
     when = torch.tensor([d.timestep for d in draws])
     met = noise.specialise(special, draws, asked, when, timesteps) if special else asked
-    alphas = base.alphas_cumprod[when].to(base.device)
-    wanted = asked.to(base.device)
-    met = wanted if met is asked else met.to(base.device)
-    inputs, when = noise.noised(clean, met, alphas).to(base.dtype), when.to(base.device)
+    alphas = base.alphas_cumprod[when]
+    wanted = send(asked, base.device)
+    met = wanted if met is asked else send(met, base.device)
+    inputs = noise.noised(clean, met, send(alphas, base.device)).to(base.dtype)
+    when = send(when, base.device)
     return Rows(runs, owner, clean, wanted, inputs, when, alphas, captions, priors, shown)
 
 
@@ -119,8 +120,8 @@ def text(rows: Rows, data: Encoded, bank: AdapterBank) -> Conditioning:
                 parts.append(base.encode_text(captions, own, data.prompts))
     if frozen:
         parts.append(data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
-    order = torch.tensor(trained + resting + frozen, device=base.device).argsort()
-    return Conditioning.cat(parts)[order]
+    order = torch.tensor(trained + resting + frozen).argsort()
+    return Conditioning.cat(parts)[send(order, base.device)]
 
 
 def coefficients(rows: Rows, prediction_type: str) -> Tensor:
@@ -129,23 +130,21 @@ def coefficients(rows: Rows, prediction_type: str) -> Tensor:
     for row, i in enumerate(rows.owner):
         run, plan = rows.runs[i], rows.runs[i].plan.noise
         if plan.min_snr_gamma is not None or plan.debiased:
-            factors[row] = losses.weight(rows.alphas[row].cpu(), plan, prediction_type)
+            factors[row] = losses.weight(rows.alphas[row], plan, prediction_type)
         prior = rows.priors[row]
-        factors[row] *= (1.0 if prior is None else prior) * run.scaler.get_scale() / run.window_images
+        factors[row] *= (1.0 if prior is None else prior) * run.stepper.scaler.get_scale() / run.window_images
     return factors
 
 
-def means(values: Tensor, rows: Rows) -> list[float]:
-    """The mean of each run over its training images."""
+def means(values: Tensor, rows: Rows) -> Tensor:
+    """The mean of each run over its training images: (rows,) -> (runs,), float64."""
     trained = [
-        (i, value)
-        for i, value, prior in zip(rows.owner, values.tolist(), rows.priors, strict=True)
-        if prior is None
+        0.0 if prior is not None else 1 / rows.runs[i].next_batch.training
+        for i, prior in zip(rows.owner, rows.priors, strict=True)
     ]
-    sums, sizes = [0.0] * len(rows.runs), Counter(i for i, _ in trained)
-    for i, value in trained:
-        sums[i] += value / sizes[i]
-    return sums
+    shares = send(torch.tensor(trained, dtype=torch.float64), values.device)
+    sums = torch.zeros(len(rows.runs), dtype=torch.float64, device=values.device)
+    return sums.index_add_(0, send(torch.tensor(rows.owner), values.device), values.double() * shares)
 
 
 def _shown(runs: list[TrainingRun], data: Encoded) -> list[Shown]:

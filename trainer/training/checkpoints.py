@@ -20,12 +20,7 @@ def save_state(path: Path, run: TrainingRun, bank: AdapterBank) -> None:
     """Writes weights, optimiser, schedule and position in one safetensors file, whole or not at all."""
     from safetensors.torch import save
 
-    parts = {
-        "optimiser": run.optimiser.state_dict(),
-        "schedule": run.schedule.state_dict(),
-        "scaler": run.scaler.state_dict(),
-        "progress": asdict(run.progress),
-    }
+    parts = {**run.stepper.state_dict(), "progress": asdict(run.progress)}
     if run.average is not None:
         parts["average"] = run.average.state_dict()
     tensors: dict[str, Tensor] = {f"weights/{name}": value for name, value in bank.state(run.slot).items()}
@@ -48,10 +43,7 @@ def load_state(path: Path, run: TrainingRun, bank: AdapterBank) -> None:
     }
     bank.load(run.slot, weights)
     parts = _unflatten(facts, tensors)
-    run.optimiser.load_state_dict(parts["optimiser"])
-    run.schedule.load_state_dict(parts["schedule"])
-    if run.scaler.is_enabled():
-        run.scaler.load_state_dict(parts["scaler"])
+    run.stepper.load_state_dict(parts)
     if run.average is not None:
         run.average.load_state_dict(parts["average"])
     run.resume(Progress(**parts["progress"]))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trainer.plans.noise import NoisePlan
+from trainer.sending import send
 
 
 def squared_error(prediction: Tensor, wanted: Tensor) -> Tensor:
@@ -28,11 +29,12 @@ def minimised(squared: Tensor, prediction: Tensor, wanted: Tensor, plans: Sequen
     robust = [row for row, plan in enumerate(plans) if plan.loss != "l2"]
     if not robust:
         return squared
-    turns = squared.new_tensor([plans[row].huber_c for row in robust]).view(-1, 1, 1, 1)
-    slopes = squared.new_tensor(
-        [2 * plans[row].huber_c if plans[row].loss == "huber" else 2.0 for row in robust]
-    ).view(-1, 1, 1, 1)
-    rows = torch.tensor(robust, device=squared.device)
+    curves = [(c, 2 * c if loss == "huber" else 2.0) for c, loss in ((p.huber_c, p.loss) for p in plans)]
+    turns, slopes = (
+        send(torch.tensor(column, dtype=squared.dtype), squared.device).view(-1, 1, 1, 1)
+        for column in zip(*(curves[row] for row in robust), strict=True)
+    )
+    rows = send(torch.tensor(robust), squared.device)
     error = prediction[rows].to(squared.dtype) - wanted[rows].to(squared.dtype)
     values = pseudo_huber(error, turns, slopes).mean(dim=(1, 2, 3))
     return squared.index_copy(0, rows, values)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -18,11 +19,28 @@ from trainer.lora_files import merging
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory, is_out_of_memory
 from trainer.plan import TrainingPlan
 from trainer.plans.compute import ComputePlan
+from trainer.sending import send
 from trainer.training import batch as rows
 from trainer.training import losses, noise
 from trainer.training.batch import coefficients, gather, means, time_ids
 from trainer.training.checkpoints import load_state
 from trainer.training.run import TrainingRun, shape_of
+
+READ_EVERY = 8
+"""Steps after which losses are read from a GPU, which would wait for the host each time; epoch ends are, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a step has computed, on the device."""
+
+    runs: list[TrainingRun]
+    images: list[int]
+    """Training images of each run."""
+    errors: Tensor
+    """Mean squared error of each run, unweighted: shape (runs,)."""
+    norms: Tensor
+    """Gradient norm of each run whose window closed, else 0: shape (runs,)."""
 
 
 class Pack:
@@ -47,7 +65,9 @@ class Pack:
         self.last_images = 0
         """Training images in the latest step."""
         self.last_loss = 0.0
-        """Mean squared error over the latest step, unweighted."""
+        """Mean squared error over the latest step that was read, unweighted."""
+        self._unread: list[_Step] = []
+        self._read_every = READ_EVERY if self.bank.device.type == "cuda" else 1
         if compute.gradient_checkpointing:
             base.unet.enable_gradient_checkpointing()
 
@@ -95,17 +115,20 @@ class Pack:
     def step(self) -> list[Event]:
         """One forward and backward pass over the next batch of every run whose images share a size.
 
-        Runs that reach an epoch end stay admitted; runs that diverge are evicted. When memory runs out, the
-        newest run is evicted and the pack stays one smaller.
+        Runs that reach an epoch end stay admitted; runs that diverge are evicted, on a GPU at most `READ_EVERY` steps
+        later and never after an epoch end. When memory runs out, the newest run is evicted and the pack stays one
+        smaller.
         """
         runs = self._participants()
         errors = self._attempt(runs)
         if errors is None:
-            return [self._shrink()]
-        self.last_images = sum(run.next_batch.training for run in runs)
-        self.last_loss = sum(errors) / len(errors)
-        events = [self._advance(*facts) for facts in zip(runs, errors, self._norms(runs), strict=True)]
-        return [event for event in events if event is not None]
+            return [*self._read(), self._shrink()]
+        self._unread.append(_Step(runs, [run.next_batch.training for run in runs], errors, self._clip(runs)))
+        self.last_images = sum(self._unread[-1].images)
+        ended = [run for run in runs if run.advance()]
+        if not ended and len(self._unread) < self._read_every:
+            return []
+        return [*self._read(), *(self._epoch_end(run) for run in ended if self._holds(run))]
 
     @contextmanager
     def shown(self, trials: Iterable[int]) -> Iterator[None]:
@@ -122,8 +145,8 @@ class Pack:
         runs = [run for run in self.runs.values() if run.next_size == size]
         return sorted(runs, key=lambda run: (run.plan.data.batch_size, run.plan.lora.rank, run.slot))
 
-    def _attempt(self, runs: list[TrainingRun]) -> list[float] | None:
-        """The mean squared error of each run, or None when memory ran out and there is a run to spare."""
+    def _attempt(self, runs: list[TrainingRun]) -> Tensor | None:
+        """Each run's mean squared error, shape (runs,), or None when memory ran out and there is a run to spare."""
         kept: dict[int, Tensor] = {}
         try:
             kept = {run.slot: self.bank.gradients(run.slot).clone() for run in runs if not run.opens_window}
@@ -135,18 +158,23 @@ class Pack:
                 self.bank.gradients(slot).copy_(gradients)
             return None
 
-    def _norms(self, runs: list[TrainingRun]) -> list[float]:
-        """The gradient norm of each run whose optimiser steps now, 0 for the others."""
-        closing = [run for run in runs if run.closes_window]
-        for run in closing:
-            if run.scaler.is_enabled():
-                run.scaler.unscale_(run.optimiser)
-        if not closing:
-            return [0.0] * len(runs)
-        found = iter(torch.stack([self.bank.gradients(run.slot).norm() for run in closing]).tolist())
-        return [next(found) if run.closes_window else 0.0 for run in runs]
+    def _clip(self, runs: list[TrainingRun]) -> Tensor:
+        """Each run's gradient norm, shape (runs,), 0 where its window stays open; gradients above its limit are scaled.
 
-    def _forward_backward(self, runs: list[TrainingRun]) -> list[float]:
+        As ``torch.nn.utils.clip_grad_norm_`` does it.
+        """
+        norms = torch.zeros(len(runs), dtype=self.bank.dtype, device=self.bank.device)
+        for place, run in enumerate(runs):
+            if not run.closes_window:
+                continue
+            run.stepper.unscale()
+            gradient = self.bank.gradients(run.slot)
+            norm = torch.linalg.vector_norm(gradient, out=norms[place])
+            if limit := run.plan.optimiser.max_grad_norm:
+                gradient.mul_((limit / (norm + 1e-6)).clamp(max=1))
+        return norms
+
+    def _forward_backward(self, runs: list[TrainingRun]) -> Tensor:
         batch = gather(runs, self.data, self.bank.dtype)
         for run in runs:
             if run.opens_window:
@@ -158,18 +186,35 @@ class Pack:
             wanted = noise.target(batch.latents, batch.noise, batch.alphas, prediction)
             squared = losses.squared_error(said, wanted)
             minimised = losses.minimised(squared, said, wanted, batch.noise_plans)
-            torch.autograd.backward((minimised * coefficients(batch, prediction).to(squared)).sum())
+            factors = send(coefficients(batch, prediction).to(squared.dtype), squared.device)
+            torch.autograd.backward((minimised * factors).sum())
         return means(squared.detach(), batch)
 
-    def _advance(self, run: TrainingRun, squared_error: float, norm: float) -> Event | None:
-        steps = run.scaler.is_enabled() or math.isfinite(norm)
-        ended = run.step(squared_error, norm) if steps else False
-        trouble = run.trouble(squared_error, norm)
+    def _read(self) -> list[Event]:
+        """Reads what the device has said since the last time; runs that diverged are evicted."""
+        unread, self._unread = self._unread, []
+        if not unread:
+            return []
+        told = iter(torch.cat([part for step in unread for part in (step.errors, step.norms)]).tolist())
+        events: list[Event] = []
+        for step in unread:
+            errors, norms = (list(islice(told, len(step.runs))) for _ in range(2))
+            self.last_loss = sum(errors) / len(errors)
+            for facts in zip(step.runs, step.images, errors, norms, strict=True):
+                events += self._note(*facts)
+        return events
+
+    def _note(self, run: TrainingRun, images: int, error: float, norm: float) -> Iterator[Event]:
+        run.note(error, images)
+        trouble = run.trouble(error, norm) if self._holds(run) else None
         if trouble is not None:
             self.evict(run.trial)
-            return Diverged(run.trial, run.progress.images_seen, trouble)
-        if not ended:
-            return None
+            yield Diverged(run.trial, run.progress.images_seen, trouble)
+
+    def _holds(self, run: TrainingRun) -> bool:
+        return self.runs.get(run.trial) is run
+
+    def _epoch_end(self, run: TrainingRun) -> Event:
         run.next_epoch()
         progress = run.progress
         return EpochEnd(

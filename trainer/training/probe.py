@@ -161,7 +161,7 @@ def follow(
 
 
 def _rate(run: TrainingRun) -> float:
-    group = run.optimiser.param_groups[0]
+    group = run.stepper.optimiser.param_groups[0]
     return float(group["d"]) * float(group["lr"])
 
 

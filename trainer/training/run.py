@@ -9,17 +9,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 
-import torch
-
 from trainer.adapters.bank import AdapterBank, Shape
 from trainer.adapters.shape import Dropout
 from trainer.data.buckets import Size
 from trainer.data.dataset import Dataset
 from trainer.data.order import Batch, epoch_batches, images_per_epoch, steps_per_epoch
 from trainer.plan import TrainingPlan
-from trainer.training import optimisers, schedules, weight_norms
+from trainer.training import optimisers, weight_norms
 from trainer.training.ema import Average
 from trainer.training.noise import largest_offset
+from trainer.training.stepper import Stepper
 from trainer.trouble import Trouble
 
 HOPELESS_LOSS = 1.5
@@ -73,14 +72,11 @@ class TrainingRun:
         bank.open(slot, shape_of(plan), plan.seed)
         begin()
         groups = optimisers.split(groups_of(plan, bank, slot), bank.leaves(slot), bank.shape(slot))
-        self.optimiser = optimisers.build(plan.optimiser, groups)
-        self.schedule = schedules.build(plan.schedule, self.optimiser, self.total_steps, plan.data.epochs)
+        self.stepper = Stepper(plan, groups, self.total_steps, bank.device.type)
         self.average = Average(plan.ema.decay, bank.leaves(slot)) if plan.ema.decay is not None else None
         """The moving average that is saved and judged, where the plan asks for one."""
         share = plan.optimiser.text_stop_share
         self._text_steps = math.inf if share == 1 else max(1, round(share * self.total_steps))
-        precision = plan.compute.mixed_precision
-        self.scaler = torch.amp.GradScaler(bank.device.type, enabled=precision == "fp16")
         self.progress = Progress()
         self._batches: deque[Batch] = deque()
         self._window = 0
@@ -128,22 +124,26 @@ class TrainingRun:
         """Whether the horizon is reached."""
         return self.progress.epoch >= self.plan.data.epochs
 
-    def step(self, squared_error: float, gradient_norm: float) -> bool:
-        """Moves on, and updates the leaf tensors where a window closes; True at the end of an epoch.
-
-        Args:
-            squared_error: mean over the batch's training images, unweighted.
-            gradient_norm: 2-norm over all leaf tensors; of no account inside a window.
-        """
+    def advance(self) -> bool:
+        """Moves on, and updates the leaf tensors where a window closes; True at the end of an epoch."""
         closes = self.closes_window
         if closes:
-            self._update(gradient_norm)
-        self._note(squared_error, self._batches.popleft().training)
+            self._update()
+        self.progress.images_seen += self._batches.popleft().training
         self._window -= 1
         self.opens_window = closes
         if closes:
             self._open_window()
         return not self._batches
+
+    def note(self, squared_error: float, images: int) -> None:
+        """Remembers a step's mean squared error over so many training images, unweighted."""
+        progress = self.progress
+        progress.loss_sum += squared_error * images
+        if progress.running_loss is None:
+            progress.running_loss = squared_error
+        share = min(1.0, images / _LOSS_MEMORY)
+        progress.running_loss += share * (squared_error - progress.running_loss)
 
     def shown(self) -> AbstractContextManager[None]:
         """While it lasts, the slot holds the weights that are saved and judged."""
@@ -167,25 +167,17 @@ class TrainingRun:
         images = self.progress.images_seen
         if not math.isfinite(squared_error):
             return Trouble("loss_not_finite", {"value": str(squared_error), "images": images})
-        if not math.isfinite(gradient_norm) and not self.scaler.is_enabled():
+        if not math.isfinite(gradient_norm) and not self.stepper.scaler.is_enabled():
             return Trouble("gradient_not_finite", {"value": str(gradient_norm), "images": images})
         loss, silence = self.progress.running_loss, 1 + largest_offset(self.plan.noise) ** 2
         if loss is not None and loss > HOPELESS_LOSS * silence and images >= _LOSS_MEMORY:
             return Trouble("loss_rose", {"loss": loss, "images": images, "silence": silence})
         return None
 
-    def _update(self, gradient_norm: float) -> None:
+    def _update(self) -> None:
         plan = self.plan.optimiser
-        limit = plan.max_grad_norm
-        if limit and gradient_norm > limit:
-            self._bank.gradients(self.slot).mul_(limit / (gradient_norm + 1e-6))
         with self._resting_text() if self.text_rests else nullcontext():
-            if self.scaler.is_enabled():
-                self.scaler.step(self.optimiser)
-                self.scaler.update()
-            else:
-                self.optimiser.step()
-        self.schedule.step()
+            self.stepper.step()
         self.progress.steps += 1
         if plan.max_weight_norm is not None:
             leaves, scales = self._bank.leaves(self.slot), self._bank.scales(self.slot)
@@ -203,15 +195,6 @@ class TrainingRun:
         yield
         for leaf, gradient in zip(leaves, gradients, strict=True):
             leaf.grad = gradient
-
-    def _note(self, squared_error: float, images: int) -> None:
-        progress = self.progress
-        progress.images_seen += images
-        progress.loss_sum += squared_error * images
-        if progress.running_loss is None:
-            progress.running_loss = squared_error
-        share = min(1.0, images / _LOSS_MEMORY)
-        progress.running_loss += share * (squared_error - progress.running_loss)
 
     def _deal(self) -> None:
         if self.finished:

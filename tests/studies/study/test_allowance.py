@@ -38,7 +38,15 @@ CONFIRMS = st.builds(
     rounds=st.integers(1, 6),
     outside_prompt_count=st.integers(0, 10),
 )
-FIELDS = ("prompt_count", "seeds_per_prompt", "outside_prompt_count", "steps", "timesteps", "seen_images")
+FIELDS = (
+    "prompt_count",
+    "seeds_per_prompt",
+    "outside_prompt_count",
+    "steps",
+    "guided",
+    "timesteps",
+    "seen_images",
+)
 
 
 NEEDS = st.frozensets(st.sampled_from(["losses", "text", "pictures", "seeds", "outside"]))

@@ -177,7 +177,8 @@ def test_what_trainer_judge_and_search_end_with_is_said_in_both_languages() -> N
     progress = SimpleNamespace(images_seen=80, running_loss=9.0)
     scaler = SimpleNamespace(is_enabled=lambda: False)
     noise = SimpleNamespace(offset=0.0, adaptive_scale=0.0)
-    run: Any = SimpleNamespace(progress=progress, scaler=scaler, plan=SimpleNamespace(noise=noise))
+    stepper, plan = SimpleNamespace(scaler=scaler), SimpleNamespace(noise=noise)
+    run: Any = SimpleNamespace(progress=progress, stepper=stepper, plan=plan)
     ends: list[tuple[Coded | None, str]] = [
         (TrainingRun.trouble(run, math.nan, 1.0), "the loss became nan after 80 images"),
         (TrainingRun.trouble(run, 1.0, math.inf), "the gradient became inf after 80 images"),

@@ -59,8 +59,9 @@ def fill(bank: AdapterBank, slot: int) -> None:
     )
 
 
-def filled(model: nn.Module, slots: Sequence[int] = (0, 1, 3)) -> AdapterBank:
+def filled(model: nn.Module, slots: Sequence[int] = (0, 1, 3), ragged: bool = False) -> AdapterBank:
     bank = bank_on(model)
+    bank.ragged = ragged
     for slot in slots:
         bank.open(slot, SHAPES[slot], seed=slot)
         fill(bank, slot)
@@ -91,10 +92,13 @@ ROWS: list[list[Row]] = [
 ]
 
 
+@pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
 @pytest.mark.parametrize("rows", ROWS, ids=str)
-def test_outputs_and_gradients_equal_those_of_direct_autograd(model: Model, rows: list[Row]) -> None:
+def test_outputs_and_gradients_equal_those_of_direct_autograd(
+    model: Model, rows: list[Row], ragged: bool
+) -> None:
     plain = copy.deepcopy(model)
-    bank = filled(model)
+    bank = filled(model, ragged=ragged)
     source = torch.Generator().manual_seed(9)
     x = torch.randn(len(rows), 4, 6, generator=source, dtype=torch.float64, requires_grad=True)
     pull = torch.randn(len(rows), 4, 4, generator=source, dtype=torch.float64)
@@ -122,6 +126,28 @@ def test_outputs_and_gradients_equal_those_of_direct_autograd(model: Model, rows
             assert leaf.grad is not None
             found = leaf.grad.T if name.endswith(".up") else leaf.grad
             torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_on_a_base_of_half_precision_slots_of_any_rank_and_batch_are_computed_together(model: Model) -> None:
+    rows: list[Row] = [0, 0, 1, 3, 3, 3]
+    x = torch.randn(len(rows), 4, 6, generator=generator("half"))
+    outputs, gradients = [], []
+    for dtype, ragged, groups in (
+        (torch.float32, False, 3),
+        (torch.bfloat16, False, 3),
+        (torch.bfloat16, True, 1),
+    ):
+        inner = copy.deepcopy(model).to(dtype)
+        bank = filled(inner, ragged=ragged)
+        with bank.rows(rows):
+            assert len(bank._active) == groups
+            out = inner(x.to(dtype)).float()
+            out.square().sum().backward()
+        outputs.append(out)
+        leaves = [leaf for slot in SHAPES for leaf in bank.parameters(slot, "unet")]
+        gradients.append(torch.cat([leaf.grad.flatten() for leaf in leaves if leaf.grad is not None]))
+    for found in (outputs, gradients):
+        assert all((one - found[0]).norm() < 0.03 * found[0].norm() for one in found[1:])
 
 
 def test_gradients_of_slots_without_rows_stay_zero(model: Model) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.adapters.dropout import Drop
-from trainer.adapters.linear import Layer
+from trainer.adapters.group import Layer
 from trainer.adapters.shape import Dropout, Shape
 
 LAYER = Layer("unet.a", 6, 6, False)

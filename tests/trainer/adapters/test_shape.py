@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.adapters.linear import Layer
+from trainer.adapters.group import Layer
 from trainer.adapters.shape import Dropout, Shape, blocks_of, check_blocks
 
 LINEAR = Layer("unet.down_blocks.1.attentions.0.proj_in", 4, 4, True)

@@ -220,7 +220,7 @@ def test_each_encoder_learns_at_its_own_rate_and_the_first_is_the_default(
             unet_lr=1e-3, text_encoder=True, text_lr_over_unet_lr=0.5, text2_lr_over_unet_lr=second
         )
         run = training.admit(trial, plan)
-        rates.append([group["lr"] for group in run.optimiser.param_groups])
+        rates.append([group["lr"] for group in run.stepper.optimiser.param_groups])
     assert rates == [pytest.approx([1e-3, 5e-4, 5e-4]), pytest.approx([1e-3, 5e-4, 1e-4])]
 
 

@@ -40,8 +40,9 @@ def test_the_count_is_what_the_loaded_model_and_a_real_slot_hold(
     leaves = pack.bank.leaves(run.slot).values()
     assert found.lora_parameters == sum(leaf.numel() for leaf in leaves)
     assert found.weight_bytes == found.gradient_bytes == pack.bank.gradients(run.slot).nbytes
-    state = [v for leaf in leaves for v in run.optimiser.state[leaf].values() if torch.is_tensor(v)]
-    assert found.optimiser_bytes == sum(v.nbytes for v in state)
+    kept = run.stepper.optimiser.state.values()
+    state = [v for values in kept for v in values.values() if torch.is_tensor(v)]
+    assert found.optimiser_bytes == pytest.approx(sum(v.nbytes for v in state), rel=1e-3)
     assert found.average_bytes == 4 * found.lora_parameters
     assert found.total(2) - found.total(1) == found.trial_bytes
 
@@ -66,7 +67,7 @@ def test_sd_15_has_its_known_number_of_parameters(make_plan: Plans, monkeypatch:
 def test_states_are_so_many_floats_a_parameter(name: str, floats: int) -> None:
     steps = 4 if name == "adamw" else 0
     plan = OptimiserPlan.model_validate({"name": name})
-    assert state_bytes(plan, [(4, 100)] * 5) == 5 * (400 * 4 * floats + steps)
+    assert state_bytes(plan, [(4, 100)] * 5) == 5 * 400 * 4 * floats + steps
 
 
 def test_eight_bits_take_a_byte_a_state_and_share_their_tables() -> None:

@@ -127,6 +127,6 @@ def test_each_text_encoder_of_sdxl_has_its_rate_whatever_the_algorithm(
     plan = make_plan(
         unet_lr=1e-3, text_encoder=True, text_lr_over_unet_lr=0.5, text2_lr_over_unet_lr=0.1, **fields
     )
-    groups = make().admit(0, plan).optimiser.param_groups
+    groups = make().admit(0, plan).stepper.optimiser.param_groups
     assert [group["lr"] for group in groups] == pytest.approx([1e-3, 5e-4, 1e-4])
     assert all(group["params"] for group in groups)

@@ -93,7 +93,24 @@ def assert_resumes(
     assert equal(state(elsewhere, 0), state(training, 0))
     with elsewhere.shown([0]), training.shown([0]):
         assert equal(state(elsewhere, 0), state(training, 0))
-    assert resumed.schedule.get_last_lr() == run.schedule.get_last_lr()
+    assert resumed.stepper.schedule.get_last_lr() == run.stepper.schedule.get_last_lr()
+
+
+def test_a_trial_that_was_begun_tensor_by_tensor_goes_on_so(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, tmp_path: Path
+) -> None:
+    plan = make_plan(rank=4, epochs=2, text_encoder=True)
+    training = pack(encode(few_dataset, tiny_base()), 1)
+    run = training.admit(0, plan)
+    run.stepper._build(None)
+    steps(training, STEPS)
+    save_state(tmp_path / "state.safetensors", run, training.bank)
+    steps(training, STEPS)
+    elsewhere = pack(encode(few_dataset, tiny_base()), 1)
+    resumed = elsewhere.admit(0, plan, tmp_path / "state.safetensors")
+    steps(elsewhere, STEPS)
+    assert len(resumed.stepper.optimiser.state) == len(elsewhere.bank.leaves(0))
+    assert equal(state(elsewhere, 0), state(training, 0))
 
 
 def test_saving_a_resumed_trial_gives_the_same_file(

@@ -71,9 +71,12 @@ def mixed(make_plan: Plans, **changes: Any) -> dict[int, TrainingPlan]:
     return plans
 
 
-def pack_with_traffic(data: Encoded, plans: dict[int, TrainingPlan], makes: Plans) -> Pack:
+def pack_with_traffic(
+    data: Encoded, plans: dict[int, TrainingPlan], makes: Plans, ragged: bool = False
+) -> Pack:
     """50 steps: an early neighbour leaves after 20 and a late one of a larger rank comes after 30."""
     training = pack(data, 6)
+    training.bank.ragged = ragged
     training.admit(100, makes(rank=4, unet_lr=0.01, epochs=99))
     for trial, plan in plans.items():
         training.admit(trial, plan)
@@ -85,11 +88,12 @@ def pack_with_traffic(data: Encoded, plans: dict[int, TrainingPlan], makes: Plan
     return training
 
 
+@pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
 def test_packed_trials_equal_the_same_trials_alone(
-    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, ragged: bool
 ) -> None:
     plans = mixed(make_plan)
-    training = pack_with_traffic(encode(few_dataset, tiny_base(torch.float64)), plans, make_plan)
+    training = pack_with_traffic(encode(few_dataset, tiny_base(torch.float64)), plans, make_plan, ragged)
     for trial, plan in plans.items():
         alone = train(encode(few_dataset, tiny_base(torch.float64)), plan, 50)
         assert relative_difference(state(training, trial), alone) < 1e-8
@@ -261,9 +265,9 @@ def test_an_epoch_end_tells_images_steps_and_the_mean_loss(
     training = pack(encode(few_dataset, tiny_base()))
     run = training.admit(7, make_plan(batch_size=2, epochs=2))
     heard: list[tuple[float, int]] = []
-    note = run._note
+    note = run.note
     monkeypatch.setattr(
-        run, "_note", lambda error, images: (heard.append((error, images)), note(error, images))
+        run, "note", lambda error, images: (heard.append((error, images)), note(error, images))
     )
     images = len(few_dataset.split.train)
     count = math.ceil(images / 2)
@@ -376,13 +380,35 @@ def test_infinite_gradients_are_a_divergence(
     run = training.admit(0, make_plan())
     attempt = training._forward_backward
 
-    def poisoned(runs: Any) -> list[float]:
-        errors = attempt(runs)
+    def poisoned(runs: Any) -> Tensor:
+        errors: Tensor = attempt(runs)
         training.bank.gradients(run.slot)[0] = math.inf
         return errors
 
     monkeypatch.setattr(training, "_forward_backward", poisoned)
-    assert training.step() == [Diverged(0, 0, Trouble("gradient_not_finite", {"value": "inf", "images": 0}))]
+    assert training.step() == [Diverged(0, 1, Trouble("gradient_not_finite", {"value": "inf", "images": 1}))]
+
+
+def test_losses_that_are_read_late_are_the_same_losses(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: every 8 steps, and whenever an epoch ends."""
+    ends, lost = [], []
+    for every in (1, 8):
+        training = pack(encode(few_dataset, tiny_base()), 3)
+        training._read_every = every
+        training.admit(0, make_plan(rank=2, epochs=3))
+        training.admit(1, make_plan(rank=4, batch_size=2, epochs=9))
+        bad = training.admit(2, make_plan(rank=2, epochs=99, repeats=99))
+        steps(training, 2)
+        training.bank.parameters(bad.slot, "unet")[0].data.fill_(math.nan)
+        events = steps(training, 12)
+        ends.append([event for event in events if isinstance(event, EpochEnd)])
+        (end,) = [event for event in events if isinstance(event, Diverged)]
+        lost.append(end.images_seen)
+        assert list(training.runs) == [0, 1]
+    assert ends[0] == ends[1] != []
+    assert lost[0] == 3 <= lost[1] <= 3 + 8
 
 
 def test_a_strong_noise_offset_is_no_divergence(

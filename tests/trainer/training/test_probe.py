@@ -102,7 +102,7 @@ def test_the_first_repetition_is_the_plan_s_own_trial_under_dadaptation(
     expected = []
     for _ in range(40):
         alone.step()
-        expected.append(run.optimiser.param_groups[0]["d"])
+        expected.append(run.stepper.optimiser.param_groups[0]["d"])
     assert found.courses[0].rates == pytest.approx(expected, rel=1e-8)
 
 
@@ -115,9 +115,7 @@ def test_a_probe_that_diverges_says_so(
 ) -> None:
     training = pack(encode(few_dataset, tiny_base()), 1)
     attempt = Pack._forward_backward
-    monkeypatch.setattr(
-        Pack, "_forward_backward", lambda self, runs: [torch.nan for _ in attempt(self, runs)]
-    )
+    monkeypatch.setattr(Pack, "_forward_backward", lambda self, runs: attempt(self, runs) * torch.nan)
     (course,) = follow(training, make_plan(rank=2), 1, 9).courses
     assert course.trouble is not None
     assert "the loss became nan" in sentence_of(course.trouble)

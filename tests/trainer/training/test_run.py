@@ -32,15 +32,22 @@ def training(
 
 
 def parts_of(run: TrainingRun) -> list[tuple[int, float]]:
-    return [(len(group["params"]), group["lr"]) for group in run.optimiser.param_groups]
+    """Numbers and learning rate of each group, as the optimiser sees them."""
+    found = run.stepper
+    with found._gathered("values"):
+        return [
+            (sum(leaf.numel() for leaf in group["params"]), group["lr"])
+            for group in found.optimiser.param_groups
+        ]
 
 
 def test_the_text_encoder_has_its_own_rate(training: Pack, make_plan: Plans) -> None:
     run = training.admit(0, make_plan(text_encoder=True, unet_lr=1e-3, text_lr_over_unet_lr=0.25))
-    layers = training.bank.scales(run.slot)
-    unet = len([layer for layer in layers if layer.startswith("unet.")])
-    text = len([layer for layer in layers if layer.startswith("text_encoder.")])
-    assert parts_of(run) == [(2 * unet, 1e-3), (2 * text, 2.5e-4)]
+    unet, text = (
+        sum(leaf.numel() for leaf in training.bank.parameters(run.slot, part))
+        for part in ("unet", "text_encoder")
+    )
+    assert parts_of(run) == [(unet, 1e-3), (text, 2.5e-4)]
 
 
 def test_a_part_that_is_not_trained_has_no_group(training: Pack, make_plan: Plans) -> None:
@@ -69,7 +76,8 @@ def test_gradients_are_clipped_as_torch_clips_them(training: Pack, make_plan: Pl
         assert leaf.grad is not None
         copy.grad = leaf.grad.clone()
     norm = torch.nn.utils.clip_grad_norm_(copies, 0.5)
-    run.step(1.0, float(training.bank.gradients(0).norm()))
+    found = training._clip([run])
+    assert float(found) == pytest.approx(float(norm))
     assert norm > 0.5
     for copy, leaf in zip(copies, leaves, strict=True):
         torch.testing.assert_close(leaf.grad, copy.grad, rtol=1e-5, atol=1e-8)
@@ -88,7 +96,10 @@ def test_the_horizon_is_epochs_times_batches(
 
 def test_progress_counts_images_and_averages_the_loss(training: Pack, make_plan: Plans) -> None:
     run = training.admit(0, make_plan(batch_size=2))
-    ends = [run.step(error, 0.0) for error in (1.0, 2.0, 6.0)]
+    ends = []
+    for error in (1.0, 2.0, 6.0):
+        run.note(error, run.next_batch.training)
+        ends.append(run.advance())
     assert ends == [False, False, True]
     assert (run.progress.images_seen, run.progress.steps) == (5, 3)
     run.next_epoch()
@@ -117,7 +128,8 @@ def test_one_bad_batch_is_forgiven_and_a_lasting_bad_loss_is_not(training: Pack,
     run = training.admit(0, make_plan(epochs=99, repeats=99))
     verdicts = []
     for error in [0.5] * 30 + [5.0] + [0.5] * 5 + [3.0] * 40:
-        run.step(error, 1.0)
+        run.note(error, run.next_batch.training)
+        run.advance()
         verdicts.append(run.trouble(error, 1.0))
     assert not any(verdicts[:37])
     assert "the loss rose to" in sentence_of(verdicts[-1])
