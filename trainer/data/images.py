@@ -23,8 +23,8 @@ MINIMUM_IMAGES = 3
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF")
 """Whatever the suffix says: Pillow hands other formats to other programs."""
 _BROKEN = (
-    OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, MemoryError, struct.error,
-    zlib.error,
+    OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, MemoryError, RuntimeError,
+    struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow raises on files that were cut off or made up."""
 
