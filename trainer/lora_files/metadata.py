@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 from trainer.bases.family import Identity
 from trainer.data.dataset import Dataset
 from trainer.data.order import steps_per_epoch
-from trainer.lora_files.layers import LoraFileError as LoraFileError
+from trainer.lora_files.file import LEGACY
 from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
 from trainer.plan_paths import KEY, without_folders
+from trainer.plans.base import BasePlan
 from trainer.plans.data import DataPlan
 from trainer.plans.network import LoraPlan
 from trainer.seeds import derive
@@ -138,6 +141,7 @@ def metadata(
         "ss_new_vae_hash": base.vae_hash,
         "ss_unet_lr": plan.optimiser.unet_lr if plan.lora.unet else None,
         "ss_text_encoder_lr": _text_rates(plan, base),
+        **_short_hashes(plan.base),
         **recipe_facts(plan, total_steps),
         "ss_num_train_images": len(dataset.split.train),
         "ss_num_epochs": plan.data.epochs,
@@ -165,6 +169,35 @@ def metadata(
         "modelspec.prediction_type": "v" if base.prediction_type == "v_prediction" else "epsilon",
     }
     return {key: str(value) for key, value in facts.items()}
+
+
+def times(started: datetime | None, ended: datetime | None) -> dict[str, str]:
+    """When a LoRA was trained, as sd-scripts writes it; empty where that is not known.
+
+    Args:
+        started: local time.
+        ended: local time.
+    """
+    if started is None or ended is None:
+        return {}
+    return {
+        "ss_training_started_at": str(started.timestamp()),
+        "ss_training_finished_at": str(ended.timestamp()),
+        "modelspec.date": ended.replace(microsecond=0, tzinfo=None).isoformat(),
+    }
+
+
+def _short_hashes(base: BasePlan) -> dict[str, object]:
+    """A1111's old hashes of base model and VAE where they lie in one file: of 64 KiB from the first MiB on."""
+    files = {"ss_sd_model_hash": base.path, "ss_vae_hash": base.vae}
+    found: dict[str, object] = {}
+    for key, path in files.items():
+        if path is not None and path.is_file():
+            with path.open("rb") as stream:
+                stream.seek(LEGACY.start)
+                part = stream.read(LEGACY.stop - LEGACY.start)
+            found[key] = hashlib.sha256(part).hexdigest()[:8]
+    return found
 
 
 def _text_rates(plan: TrainingPlan, base: Identity) -> object:
