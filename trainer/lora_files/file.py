@@ -108,7 +108,7 @@ def relabelled(path: Path, metadata: Mapping[str, str]) -> bytes:
 
 
 def _hashed(file: bytes, metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file with metadata, ``sshs_*`` among them: the short hash is that of the file with ``ss_*`` alone."""
+    """A safetensors file with metadata, ``sshs_*`` among them; the short hash is of the file with ``ss_*`` alone."""
     bare = _with_metadata(file, {key: text for key, text in metadata.items() if key[:3] == "ss_"})
     area = bare[8 + int.from_bytes(bare[:8], "little") :]
     hashes = {
