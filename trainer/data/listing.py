@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from trainer.data import guard
+
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
@@ -115,7 +117,7 @@ def _masks(masks: Sequence[Path]) -> Iterator[str]:
 def _deeper(entries: Iterable[Path]) -> Iterator[str]:
     for child in entries:
         if child.is_dir():
-            count = sum(path.suffix.lower() in SUFFIXES for path in child.rglob("*"))
+            count = sum(path.suffix.lower() in SUFFIXES for path in guard.below(child))
             if count:
                 yield f"{count} picture(s) in the sub-folder {child.name}"
 
