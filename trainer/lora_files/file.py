@@ -16,7 +16,7 @@ from trainer import tensor_header
 from trainer.adapters.bank import AdapterBank
 from trainer.bases.base_model import DTYPES
 from trainer.files import write_whole
-from trainer.lora_files import kohya
+from trainer.lora_files import kohya, short_hash
 from trainer.lora_files.content import gather, trainable
 from trainer.lora_files.layers import LoraFileError as LoraFileError
 from trainer.lora_files.layers import from_state, slot_state
@@ -38,8 +38,6 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 _EXACT = (".alpha", ".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight")
 """Ends of keys whose tensors are never rounded."""
-LEGACY = slice(0x100000, 0x110000)
-"""The part of a file that A1111's old short hash covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ def _hashed(file: bytes, metadata: Mapping[str, str]) -> bytes:
     area = bare[8 + int.from_bytes(bare[:8], "little") :]
     hashes = {
         "sshs_model_hash": hashlib.sha256(area).hexdigest(),
-        "sshs_legacy_hash": hashlib.sha256(bare[LEGACY]).hexdigest()[:8],
+        "sshs_legacy_hash": short_hash.of(bare[short_hash.COVERED]),
     }
     return _with_metadata(bare, {**metadata, **hashes})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,11 +10,10 @@ from datetime import datetime
 from trainer.bases.family import Identity
 from trainer.data.dataset import Dataset
 from trainer.data.order import steps_per_epoch
-from trainer.lora_files.file import LEGACY
+from trainer.lora_files import short_hash
 from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
 from trainer.plan_paths import KEY, without_folders
-from trainer.plans.base import BasePlan
 from trainer.plans.data import DataPlan
 from trainer.plans.network import LoraPlan
 from trainer.seeds import derive
@@ -141,7 +139,7 @@ def metadata(
         "ss_new_vae_hash": base.vae_hash,
         "ss_unet_lr": plan.optimiser.unet_lr if plan.lora.unet else None,
         "ss_text_encoder_lr": _text_rates(plan, base),
-        **_short_hashes(plan.base),
+        **short_hash.of_models(plan.base),
         **recipe_facts(plan, total_steps),
         "ss_num_train_images": len(dataset.split.train),
         "ss_num_epochs": plan.data.epochs,
@@ -185,19 +183,6 @@ def times(started: datetime | None, ended: datetime | None) -> dict[str, str]:
         "ss_training_finished_at": str(ended.timestamp()),
         "modelspec.date": ended.replace(microsecond=0, tzinfo=None).isoformat(),
     }
-
-
-def _short_hashes(base: BasePlan) -> dict[str, object]:
-    """A1111's old hashes of base model and VAE where they lie in one file: of 64 KiB from the first MiB on."""
-    files = {"ss_sd_model_hash": base.path, "ss_vae_hash": base.vae}
-    found: dict[str, object] = {}
-    for key, path in files.items():
-        if path is not None and path.is_file():
-            with path.open("rb") as stream:
-                stream.seek(LEGACY.start)
-                part = stream.read(LEGACY.stop - LEGACY.start)
-            found[key] = hashlib.sha256(part).hexdigest()[:8]
-    return found
 
 
 def _text_rates(plan: TrainingPlan, base: Identity) -> object:
