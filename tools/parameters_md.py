@@ -46,7 +46,7 @@ NOTES: tuple[str, ...] = (
     "sees the same LoRA.",
     "Files in diffusers' format need no metadata: the scale stands in B, and all layers of a model have the largest of "
     "their ranks, filled up with zeros, since older versions of diffusers give all layers the alpha of the first.",
-    "Checkpoints hold no time, so that equal trainings leave equal files. `best.safetensors` and what `export` makes of "
+    "Checkpoints hold no time: equal trainings leave equal files. `best.safetensors` and what `export` makes of "
     "it say when their trial was trained (`ss_training_started_at`, `ss_training_finished_at`, `modelspec.date`).",
     "`ss_new_sd_model_hash` is the SHA-256 of a base model in one file, or over the weight files of a folder; A1111's "
     "old hash, `ss_sd_model_hash`, stands beside it for a base model in one file.",
