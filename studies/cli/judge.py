@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from studies.commands.judge_request import JudgeOptions
     from studies.selection.document import Selection
     from trainer.plans.compute import Precision
+
+
+class Words(TypedDict):
+    """The command's words, but for those by which it decides what is judged."""
+
+    files: tuple[Path, ...]
+    data: Path
+    held_out: Path | None
+    clip: str | None
+    resolution: int | None
+    out: Path | None
+    precision: Precision | None
+    clip_skip: int | None
+    seed: int | None
+    outside: str
 
 
 @click.command(name="judge")
@@ -80,20 +95,7 @@ if TYPE_CHECKING:
 @page_language
 @click.option("--json", "as_json", is_flag=True, help="Print judgement.json instead of a table.")
 def command(
-    files: tuple[Path, ...],
-    base: Path | None,
-    data: Path,
-    held_out: Path | None,
-    samples: Path | None,
-    clip: str | None,
-    resolution: int | None,
-    out: Path | None,
-    precision: str | None,
-    clip_skip: int | None,
-    seed: int | None,
-    outside: str,
-    language: str,
-    as_json: bool,
+    base: Path | None, samples: Path | None, language: str, as_json: bool, **words: Unpack[Words]
 ) -> None:
     """Say which of FILES is best: LoRA files by any trainer, or which of --samples, by images held out of --data.
 
@@ -110,19 +112,25 @@ def command(
     """
     from studies.cli.judge_samples import judge_samples
     from studies.commands.judge_request import JudgeOptions
+    from studies.commands.judge_samples import SampleOptions
 
     if samples is not None:
-        if files:
+        if words["files"]:
             raise click.UsageError("--samples takes the place of files; leave FILE... out.")
-        judge_samples(samples, data, clip, held_out, resolution, out, seed, language, as_json)
+        options = SampleOptions(
+            folder=samples,
+            data=words["data"],
+            clip=words["clip"],
+            held_out=words["held_out"],
+            resolution=words["resolution"],
+            out=words["out"],
+            seed=words["seed"],
+        )
+        judge_samples(options, language, as_json)
         return
-    if not files or base is None:
+    if not words["files"] or base is None:
         raise click.UsageError("Give LoRA files and --base, or --samples with the pictures of a trainer.")
-    options = JudgeOptions(
-        files, base, data, out, held_out, clip, resolution, cast("Precision | None", precision), clip_skip, seed,
-        outside,
-    )  # fmt: skip
-    _judge(options, language, as_json)
+    _judge(JudgeOptions(base=base, **words), language, as_json)
 
 
 def _judge(options: JudgeOptions, language: str, as_json: bool) -> None:

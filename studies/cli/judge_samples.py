@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,26 +12,16 @@ from studies.text.terminal import cell, plain, screen, tell
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from studies.commands.judge_samples import SampleOptions
     from studies.selection.judged_samples import SampleVerdict
 
 
-def judge_samples(
-    samples: Path,
-    data: Path,
-    clip: str | None,
-    held_out: Path | None,
-    resolution: int | None,
-    out: Path | None,
-    seed: int | None,
-    language: str,
-    as_json: bool,
-) -> None:
+def judge_samples(options: SampleOptions, language: str, as_json: bool) -> None:
     """Judges, and prints a table and the answer, or JSON."""
-    from studies.commands.judge_samples import SampleOptions, judge
+    from studies.commands.judge_samples import judge
     from studies.errors import in_sentences, quiet
     from studies.report.samples_page import answer, missing
 
-    options = SampleOptions(samples, data, clip, held_out, resolution, out, seed)
     quiet()
     with in_sentences():
         verdict, document, page = judge(options, translator(language))

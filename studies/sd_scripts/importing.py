@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from studies.dialects import files
 from studies.dialects import table as dialects
-from studies.dialects.translation import Translation, Unmet
+from studies.dialects.account import Unmet
+from studies.dialects.translation import Translation
 from studies.errors import StudyError
 from studies.sd_scripts import datasets, recipe
 from studies.sd_scripts.datasets import Images
@@ -126,7 +127,7 @@ def _converted(
     found = datasets.subsets(tables, flat, said.problems) if tables is not None else []
     differing: list[tuple[str, str]] = []
     data = datasets.common(found, differing) if found else {}
-    s = Settings({**flat, **data}, {}, {}, said.unmet, said.converted, said.problems)
+    s = Settings({**flat, **data}, unmet=said.unmet, converted=said.converted, problems=said.problems)
     for key, reason in differing:
         s.refuse(key, reason)
     family = recipe.base(s, folder)
