@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from studies.cli.options import page_language
+from studies.cli.options import JudgeWords, page_language
 from studies.text.i18n import translator
 from studies.text.terminal import WIDE, cell, plain, screen, tell
 
@@ -19,21 +19,6 @@ if TYPE_CHECKING:
     from studies.commands.judge_request import JudgeOptions
     from studies.selection.document import Selection
     from trainer.plans.compute import Precision
-
-
-class Words(TypedDict):
-    """The command's words, but for those by which it decides what is judged."""
-
-    files: tuple[Path, ...]
-    data: Path
-    held_out: Path | None
-    clip: str | None
-    resolution: int | None
-    out: Path | None
-    precision: Precision | None
-    clip_skip: int | None
-    seed: int | None
-    outside: str
 
 
 @click.command(name="judge")
@@ -95,7 +80,15 @@ class Words(TypedDict):
 @page_language
 @click.option("--json", "as_json", is_flag=True, help="Print judgement.json instead of a table.")
 def command(
-    base: Path | None, samples: Path | None, language: str, as_json: bool, **words: Unpack[Words]
+    files: tuple[Path, ...],
+    base: Path | None,
+    samples: Path | None,
+    precision: Precision | None,
+    clip_skip: int | None,
+    outside: str,
+    language: str,
+    as_json: bool,
+    **shared: Unpack[JudgeWords],
 ) -> None:
     """Say which of FILES is best: LoRA files by any trainer, or which of --samples, by images held out of --data.
 
@@ -112,25 +105,16 @@ def command(
     """
     from studies.cli.judge_samples import judge_samples
     from studies.commands.judge_request import JudgeOptions
-    from studies.commands.judge_samples import SampleOptions
 
     if samples is not None:
-        if words["files"]:
+        if files:
             raise click.UsageError("--samples takes the place of files; leave FILE... out.")
-        options = SampleOptions(
-            folder=samples,
-            data=words["data"],
-            clip=words["clip"],
-            held_out=words["held_out"],
-            resolution=words["resolution"],
-            out=words["out"],
-            seed=words["seed"],
-        )
-        judge_samples(options, language, as_json)
+        judge_samples(samples, shared, language, as_json)
         return
-    if not words["files"] or base is None:
+    if not files or base is None:
         raise click.UsageError("Give LoRA files and --base, or --samples with the pictures of a trainer.")
-    _judge(JudgeOptions(base=base, **words), language, as_json)
+    options = JudgeOptions(files, base, precision=precision, clip_skip=clip_skip, outside=outside, **shared)
+    _judge(options, language, as_json)
 
 
 def _judge(options: JudgeOptions, language: str, as_json: bool) -> None:

@@ -10,21 +10,23 @@ from studies.text.i18n import translator
 from studies.text.terminal import cell, plain, screen, tell
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
-    from studies.commands.judge_samples import SampleOptions
+    from studies.cli.options import JudgeWords
     from studies.selection.judged_samples import SampleVerdict
 
 
-def judge_samples(options: SampleOptions, language: str, as_json: bool) -> None:
+def judge_samples(samples: Path, shared: JudgeWords, language: str, as_json: bool) -> None:
     """Judges, and prints a table and the answer, or JSON."""
-    from studies.commands.judge_samples import judge
+    from studies.commands.judge_samples import SampleOptions, judge
     from studies.errors import in_sentences, quiet
     from studies.report.samples_page import answer, missing
 
     quiet()
     with in_sentences():
-        verdict, document, page = judge(options, translator(language))
+        verdict, document, page = judge(SampleOptions(samples, **shared), translator(language))
     for warning in verdict.warnings:
         tell(f"note: {warning}", err=True)
     if as_json:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from studies.dialects.account import Account, Unmet
+from studies.dialects.account import Account
+from studies.dialects.account import Unmet as Unmet
 from studies.errors import StudyError, shown
 from studies.spec.plan_fields import searchable
 

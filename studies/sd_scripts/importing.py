@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from studies.dialects import files
 from studies.dialects import table as dialects
-from studies.dialects.account import Unmet
-from studies.dialects.translation import Translation
+from studies.dialects.translation import Translation, Unmet
 from studies.errors import StudyError
 from studies.sd_scripts import datasets, recipe
 from studies.sd_scripts.datasets import Images
