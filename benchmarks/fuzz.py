@@ -359,10 +359,27 @@ def _other_trainers(folder: Path) -> Target:
         listed = "c.json" if recipe.images.concepts is not None else None
         parse(study_file.text(recipe, path.name, listed), folder, "out.toml")
 
+    networks = [
+        json.loads(content)
+        for listed in _CONFIGURATIONS.glob("*.toml")
+        for case in tomllib.loads(listed.read_text())["case"]
+        for content in case.get("beside", {}).values()
+    ]
+    keeper = {"model_family": "sd1x", "lora_type": "lycoris", "lycoris_config": "network.json"}
+    keeper["pretrained_model_name_or_path"] = str(ASSETS / "micro-sd")
+
+    def look_beside(case: tuple[str, bytes]) -> None:
+        if case[0] != "network":
+            return look(case)
+        (folder / "network.json").write_bytes(case[1])
+        return look((".json", json.dumps(keeper).encode()))
+
+    beside = st.tuples(st.just("network"), _mutated_table(networks))
     changed = st.sampled_from(texts).flatmap(
         lambda text: st.tuples(st.just(text[0]), mutated_bytes(text[1].encode()))
     )
-    return Target(st.tuples(st.just(".json"), _mutated_table(tables)) | changed, look)
+    made = st.tuples(st.just(".json"), _mutated_table(tables))
+    return Target(made | made | changed | beside, look_beside)
 
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
