@@ -16,7 +16,7 @@ from trainer.adapters.shape import Shape, check_shape, nearest
 from trainer.bases import skeleton
 from trainer.bases.find import Source
 from trainer.plan import TrainingPlan
-from trainer.plans.algorithms import divides, smallest_rank
+from trainer.plans.algorithms import divides, smallest_rank, wholly_kept
 from trainer.plans.network import MOST_DIMENSIONS
 from trainer.training.run import shape_of
 
@@ -31,6 +31,7 @@ class _Layer:
     kernel: int
     resnet: bool
     outputs: int
+    inputs: int
 
 
 def layer_problems(
@@ -52,6 +53,34 @@ def layer_problems(
             if field not in told:
                 told.add(field)
                 yield problem
+
+
+def layer_notes(
+    template: Mapping[str, Any], parameters: Mapping[str, Parameter], base: Callable[[], Source]
+) -> Iterator[str]:
+    """What of a network will not act as its author may think: LoKr's ranks at which its factors are whole matrices.
+
+    Args:
+        template: the plan's fixed fields as they were written.
+        parameters: what is searched.
+        base: finds the base model.
+    """
+    asked = [plan for plan in _plans(template, parameters) if plan.lora.algorithm == "lokr"]
+    if not asked:
+        return
+    layers = _layers(skeleton.networks(base()))
+    plan = min(asked, key=lambda one: one.lora.rank)
+    arguments, shape = plan.lora.algorithm_args.get("lokr", {}), shape_of(plan)
+    ranks = {layer: rank for layer in layers if (rank := shape.rank_of(layer))}
+    whole = [
+        layer for layer, rank in ranks.items() if wholly_kept(rank, arguments, layer.outputs, layer.inputs)
+    ]
+    if whole:
+        yield (
+            f"lokr keeps whole matrices at lora.rank = {plan.lora.rank} in {len(whole)} of {len(ranks)} layers, where "
+            "neither rank nor alpha has an effect; a smaller rank, or a small algorithm_args.lokr.factor such as 4, "
+            "factors them."
+        )
 
 
 def _plans(template: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> Iterator[TrainingPlan]:
@@ -83,8 +112,8 @@ def _layers(made: dict[str, nn.Module]) -> tuple[_Layer, ...]:
         part, _, path = name.partition(".")
         module = made[part].get_submodule(path)
         kernel = module.kernel_size[0] if isinstance(module, nn.Conv2d) else 1
-        outputs = len(module.get_parameter("weight"))
-        found.append(_Layer(name, kernel, name not in plain, outputs))
+        outputs, inputs = module.get_parameter("weight").shape[:2]
+        found.append(_Layer(name, kernel, name not in plain, outputs, inputs))
     return tuple(found)
 
 

@@ -111,6 +111,25 @@ def divides(algorithm: str, rank: int, outputs: int) -> bool:
     return algorithm != "diag-oft" or factorization(outputs, rank)[0] > 1
 
 
+def wholly_kept(rank: int, arguments: Mapping[str, Any], outputs: int, inputs: int) -> bool:
+    """Whether LoKr keeps a layer's factors as whole matrices at a rank, so that rank and alpha mean nothing there.
+
+    Args:
+        rank: of the layer.
+        arguments: LoKr's keyword arguments.
+        outputs: of the layer.
+        inputs: of the layer; channels of a convolution.
+    """
+    from lycoris.functional import factorization
+
+    if arguments.get("full_matrix") or arguments.get("decompose_both"):
+        return False
+    factor = int(arguments.get("factor", -1))
+    larger = 0 if arguments.get("unbalanced_factorization") else 1
+    sides = factorization(outputs, factor)[larger], factorization(inputs, factor)[1]
+    return bool(rank >= max(sides) / 2)
+
+
 def smallest_rank(algorithm: str, outputs: Collection[int], most: int) -> int | None:
     """The smallest rank that divides layers of all these outputs; None where none up to ``most`` does."""
     ranks = range(1, most + 1)

@@ -8,12 +8,12 @@ import pytest
 
 from search.parameter import Choice, Integer
 from studies.errors import StudyError
-from studies.study.layers import layer_problems
+from studies.study.layers import layer_notes, layer_problems
 from studies.study.preflight import examine
 from tests.trainer.bases.test_families import source
 from trainer.bases import skeleton
 from trainer.bases.families import FAMILIES
-from trainer.plans.algorithms import module_class
+from trainer.plans.algorithms import module_class, wholly_kept
 
 FAMILY = ["sd1", "sd2", "sdxl"]
 NEEDED = {"base": {"path": "base"}, "data": {"folder": "images"}}
@@ -97,3 +97,29 @@ def test_a_study_is_refused_with_its_plan(small_study) -> None:  # type: ignore[
     path.write_text(path.read_text().replace('"lora.rank"', searched))
     with pytest.raises(StudyError, match=r"lora\.rank = \d+ does not fit lora\.algorithm = 'boft'"):
         examine(path)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"factor": 4}, {"factor": 8, "unbalanced_factorization": True}, {"full_matrix": True}]
+)
+def test_lokrs_whole_matrices_are_those_that_lycoris_makes_unasked(arguments: dict[str, Any]) -> None:
+    made = skeleton.networks(source(FAMILIES["sd1"]))
+    for name in skeleton.adaptable(made)[::9]:
+        part, _, path = name.partition(".")
+        inner: Any = made[part].get_submodule(path)
+        for rank in (4, 16, 64):
+            module = module_class("lokr")("", inner, lora_dim=rank, bypass_mode=False, **arguments)
+            whole = module.use_w1 and module.use_w2 and not arguments.get("full_matrix")
+            assert wholly_kept(rank, arguments, *inner.weight.shape[:2]) == whole, (name, rank)
+
+
+def test_a_rank_that_means_nothing_to_lokr_is_told_with_how_many_layers() -> None:
+    def notes(**lora: Any) -> list[str]:
+        return list(layer_notes({**NEEDED, "lora": lora}, {}, lambda: source(FAMILIES["sd1"])))
+
+    (told,) = notes(algorithm="lokr", rank=16)
+    assert told.startswith("lokr keeps whole matrices at lora.rank = 16 in ")
+    assert "of 192 layers" in told
+    assert not notes(algorithm="lokr", rank=4)
+    assert not notes(algorithm="lokr", rank=16, algorithm_args={"lokr": {"full_matrix": True}})
+    assert not notes(algorithm="loha", rank=16)
