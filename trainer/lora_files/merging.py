@@ -17,8 +17,11 @@ from trainer.adapters.targets import unet_targets
 from trainer.bases import base_model, skeleton
 from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.lora_files import formats
+from trainer.lora_files.algorithms import Tensors, difference
+from trainer.lora_files.content import Content
+from trainer.lora_files.factoring import MOST_ERROR, Factored, factored
 from trainer.lora_files.kohya import Names
-from trainer.lora_files.layers import LoraFileError, LowRank, slot_state
+from trainer.lora_files.layers import Layers, LoraFileError, LowRank, slot_state
 from trainer.plan import TrainingPlan
 from trainer.plans.base import MergedLora
 
@@ -45,7 +48,8 @@ def loaded(plan: TrainingPlan) -> BaseModel:
 def merged(base: BaseModel, loras: Sequence[MergedLora]) -> BaseModel:
     """The base model with LoRAs merged into its weights, in place, and into its identity.
 
-    Every weight becomes W + sum of weight * alpha / rank * up down.
+    Every weight becomes W + weight * delta W, one file after the other; where a delta depends on W, as that of DoRA,
+    OFT, GLoRA and IA3 does, it is that of the weights with the files before it.
 
     Raises:
         BaseModelError: a file cannot be read, or belongs to another base model.
@@ -53,12 +57,14 @@ def merged(base: BaseModel, loras: Sequence[MergedLora]) -> BaseModel:
     if not loras:
         return base
     models: dict[str, nn.Module] = {"unet": base.unet, **base.text_encoders}
-    known = skeleton.adaptable(models) + skeleton.others(models)
+    known = skeleton.readable(models)
     for lora in loras:
         try:
-            for name, layer in formats.read(lora.file, base.kohya_names, known).items():
-                part, _, path = name.partition(".")
-                _add(models[part].get_submodule(path), layer, lora, name)
+            content = formats.content(lora.file, base.kohya_names, known)
+            for name, layer in content.low_rank.items():
+                _add(_module(models, name), layer, lora, name)
+            for name, tensors in content.others.items():
+                _add_other(_module(models, name), tensors, lora, name)
         except LoraFileError as error:
             raise BaseModelError(f"base.loras: {error}") from error
     stamp = fingerprint(base.identity.model_hash, loras)
@@ -104,44 +110,97 @@ def content(path: Path) -> bytes:
 
 
 def start(bank: AdapterBank, slot: int, file: Path, names: Names) -> None:
-    """Lets an open slot begin at a file's weights; layers that the file lacks begin as new ones.
+    """Lets an open slot begin at a file's weights; layers and dimensions that the file lacks begin as new ones.
 
-    Where alpha / rank differs, B is multiplied, so that delta W is the file's.
+    Where alpha / rank differs, B is multiplied, so that delta W is the file's. Differences of other algorithms or of a
+    larger rank are factored (``factoring``), if factors of the slot's rank miss no more of them than rounding does.
 
     Args:
         bank: where the slot is.
         slot: its number.
-        file: a LoRA of any layout.
+        file: a LoRA of any layout and algorithm.
         names: how kohya calls the base model's layers.
 
     Raises:
-        LoraFileError: the file cannot be read, or has other layers or ranks than the slot.
+        LoraFileError: the file cannot be read, has other layers than the slot, or is no LoRA of the slot's ranks.
     """
     state, scales = bank.state(slot), bank.scales(slot)
     try:
-        layers = formats.read(file, names, bank.layers)
-        _check_start(layers, state, file)
+        layers = _beginning(bank, formats.content(file, names, bank.layers), state, file)
         found = slot_state(layers, state, scales)
     except LoraFileError as error:
         raise LoraFileError(f"lora.start: {error}") from error
+    for name, layer in layers.items():
+        found[f"{name}.down"][layer.rank :] = state[f"{name}.down"][layer.rank :]
     mine = {f"{name}.{factor}" for name in layers for factor in ("down", "up")}
     bank.load(slot, {name: found[name] if name in mine else value for name, value in state.items()})
 
 
-def _check_start(layers: Mapping[str, LowRank], state: Mapping[str, Tensor], file: Path) -> None:
-    for name, layer in layers.items():
+def _beginning(bank: AdapterBank, content: Content, state: Mapping[str, Tensor], file: Path) -> Layers:
+    """A file's layers as factors of at most the slot's ranks."""
+    layers, missed = dict[str, LowRank](), dict[str, Factored]()
+    for name in content.layers:
         if f"{name}.down" not in state:
             raise LoraFileError(f"{file} has the layer {name!r}, which the plan does not adapt.")
         rank = len(state[f"{name}.down"])
-        if layer.rank != rank:
-            raise LoraFileError(
-                f"{file} has rank {layer.rank} at {name}, but the plan has rank {rank}; "
-                "they must be the same."
-            )
+        plain = content.low_rank.get(name)
+        if plain is not None and plain.rank <= rank:
+            layers[name] = plain
+            continue
+        found = factored(_whole(bank.frozen(name), name, content, file), rank)
+        layers[name] = found.layer
+        if found.error > MOST_ERROR:
+            missed[name] = found
+    if missed:
+        worst = max(missed, key=lambda name: missed[name].error)
+        rank = missed[worst].layer.rank
+        raise LoraFileError(
+            f"{file} is no LoRA of the plan's rank: at {len(missed)} of {len(layers)} layers more than "
+            f"{MOST_ERROR:.1%} of its difference would be lost, at {worst} {missed[worst].error:.0%} with rank {rank}; "
+            f"rank {max(one.needed for one in missed.values())} would hold it."
+        )
+    return layers
+
+
+def _whole(module: nn.Module, name: str, content: Content, file: Path) -> Tensor:
+    """What a file adds to a layer's weight."""
+    plain = content.low_rank.get(name)
+    if plain is not None:
+        return plain.scale * (plain.up.flatten(1).double() @ plain.down.flatten(1).double())
+    weight, bias = difference(name, content.others[name], module.get_parameter("weight"), _bias(module))
+    if bias is not None and bool(bias.any()):
+        raise LoraFileError(f"{file} changes the bias of {name}, which a LoRA does not have.")
+    return weight
 
 
 def _contents(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _module(models: Mapping[str, nn.Module], name: str) -> nn.Module:
+    part, _, path = name.partition(".")
+    return models[part].get_submodule(path)
+
+
+def _bias(module: nn.Module) -> nn.Parameter | None:
+    return dict(module.named_parameters()).get("bias")
+
+
+def _add_other(module: nn.Module, tensors: Tensors, lora: MergedLora, name: str) -> None:
+    """A layer of another algorithm."""
+    weight, own = module.get_parameter("weight"), _bias(module)
+    try:
+        change, bias = difference(name, tensors, weight, own)
+    except LoraFileError as error:
+        raise LoraFileError(f"{lora.file}: {error}") from error
+    with torch.no_grad():
+        weight.copy_((weight.double() + lora.weight * change.to(weight.device).double()).to(weight.dtype))
+        if bias is None:
+            return
+        if own is None:
+            own = nn.Parameter(torch.zeros(len(weight)).to(weight), requires_grad=False)
+            module.register_parameter("bias", own)
+        own.copy_((own.double() + lora.weight * bias.to(own.device).double()).to(own.dtype))
 
 
 def _add(module: nn.Module, layer: LowRank, lora: MergedLora, name: str) -> None:
