@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -201,7 +202,7 @@ def _of_concept(concept: Concept, path: Path, name: str, problems: list[str]) ->
         folder = absolute(value, path.parent)
         images: tuple[Path, ...] = ()
         found = None
-        if folder.is_dir():
+        if os.path.isdir(folder):  # also of a name that no file system has
             problems += guard.strays(folder, folder, SUFFIXES)
             found = listing(folder)
             images = found.images

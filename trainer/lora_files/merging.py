@@ -1,4 +1,4 @@
-"""Other LoRAs, merged into the frozen base model."""
+"""Other LoRAs, merged into the frozen base model, or as the start of a trial's own."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.data.encoded import Encoded
-from trainer.lora_files import starting
+from trainer.lora_files import beginning
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory, is_out_of_memory
 from trainer.plan import TrainingPlan
 from trainer.plans.compute import ComputePlan
@@ -109,7 +109,7 @@ class Pack:
 
     def _begin(self, slot: int, plan: TrainingPlan) -> None:
         if plan.lora.start is not None:
-            starting.start(self.bank, slot, plan.lora.start, self.base.kohya_names)
+            beginning.start(self.bank, slot, plan.lora.start, self.base.kohya_names)
 
     def step(self) -> list[Event]:
         """One forward and backward pass over the next batch of every run whose images share a size.

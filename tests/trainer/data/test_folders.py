@@ -158,3 +158,12 @@ def test_folders_of_a_concept_may_be_written_as_on_windows(root: Path, folder: s
 def test_a_folder_on_another_system_is_told_as_it_was_written(root: Path) -> None:
     (problem,) = problems_of(root, [{"instance_data_dir": r"D:\sets\cats"}])
     assert r"instance_data_dir D:\sets\cats does not exist" in problem
+
+
+def test_a_folder_with_a_name_that_no_file_system_has_is_told(root: Path) -> None:
+    concepts = root / "concepts.json"
+    concepts.write_text(json.dumps([{"instance_data_dir": "a" * 300, "class_data_dir": "b" * 5000}]))
+    with pytest.raises(DataError) as caught:
+        read([], concepts)
+    assert len(caught.value.problems) == 2
+    assert all("does not exist" in problem for problem in caught.value.problems)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from tests.trainer.driving import pack, state, steps
+from trainer.adapters import stored
 from trainer.adapters.bank import Shape
+from trainer.adapters.targets import unet_targets
 from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.data.dataset import Dataset
@@ -349,6 +351,23 @@ def test_a_loha_is_the_start_of_a_lora_that_holds_it_and_of_no_smaller_one(
         LoraFileError, match=r"at 2 of 2 layers more than 0\.1% .* rank 3; rank 4 would hold it"
     ):
         training.admit(1, make_plan(rank=3, start=path))
+
+
+def test_a_loha_is_a_start_also_where_the_frozen_weights_are_stored_in_fewer_bits(
+    fresh_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, tmp_path: Path
+) -> None:
+    begun, path = [], tmp_path / "x.safetensors"
+    for form in ("auto", "int8"):
+        base = fresh_base()
+        if form == "auto":
+            made_by_lycoris(base.unet, "loha", path, base.kohya_names)
+        stored.store(base.unet, unet_targets(base.unet), form)  # type: ignore[arg-type]
+        training = pack(encode(few_dataset, base), 1)
+        training.admit(0, make_plan(rank=4, start=path))
+        begun.append(state(training, 0))
+    for layer in LAYERS:
+        plain, packed = (one[f"unet.{layer}.up"] @ one[f"unet.{layer}.down"] for one in begun)
+        torch.testing.assert_close(plain, packed, rtol=1e-4, atol=1e-6)
 
 
 def test_biases_and_foreign_layers_are_no_start_of_a_lora(

@@ -1,12 +1,14 @@
-"""Another LoRA as the start of a trial's own."""
+"""Files as the beginning of a trial's own LoRA."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
+from trainer.adapters import stored
 from trainer.adapters.bank import AdapterBank
 from trainer.lora_files import formats
 from trainer.lora_files.algorithms import difference
@@ -74,8 +76,8 @@ def _whole(module: nn.Module, name: str, content: Content, file: Path) -> Tensor
     plain = content.low_rank.get(name)
     if plain is not None:
         return plain.scale * (plain.up.flatten(1).double() @ plain.down.flatten(1).double())
-    own = dict(module.named_parameters())
-    weight, bias = difference(name, content.others[name], own["weight"], own.get("bias"))
+    frozen = stored.whole(stored.weight_of(module), torch.float32)
+    weight, bias = difference(name, content.others[name], frozen, dict(module.named_parameters()).get("bias"))
     if bias is not None and bool(bias.any()):
         raise LoraFileError(f"{file} changes the bias of {name}, which a LoRA does not have.")
     return weight
