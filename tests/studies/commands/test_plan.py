@@ -66,5 +66,5 @@ def test_what_judging_is_lowered_to_is_told(small_study) -> None:
     (note,) = forecast(*examine(path), measure=False).notes
     assert note == (
         "Judging keeps to 15% of the training (judge.share): judge.outside_prompt_count 0 (of 4), "
-        "judge.steps 4 (of 9), judge.timesteps 2 (of 9)."
+        "judge.steps 3 (of 9), judge.guided 0.5 (of 0.6), judge.timesteps 2 (of 9)."
     )
