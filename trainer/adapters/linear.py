@@ -119,7 +119,9 @@ class LowRankLinear(torch.autograd.Function):
         """x: shape (rows, tokens, inputs); ``anchor`` makes autograd call ``backward`` for the groups' sake."""
         y, inner = with_terms(x, weight, bias, layer, groups)
         ctx.stored = weight if isinstance(weight, Stored) else None
-        ctx.save_for_backward(x, None if ctx.stored else weight, *(part for hidden in inner for part in hidden))
+        ctx.save_for_backward(
+            x, None if ctx.stored else weight, *(part for hidden in inner for part in hidden)
+        )
         ctx.layer, ctx.groups = layer, groups
         return y
 
