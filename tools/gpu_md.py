@@ -159,9 +159,9 @@ HEAD = (
     "`lorasearch plan my-study.toml --card 8` says what of *your* study fits on 8 GiB; without `--card` it asks",
     "the card at hand, or lists 8 to 24 GiB. `lorasearch init` writes settings that fit the card at hand.",
     "Nothing is loaded for this: every step of the real architecture runs once on tensors that have shapes and",
-    "lifetimes but no bytes, the judge's included, and living bytes are counted. Tests hold the count within 10",
-    "% of the same count on real tensors. All figures here come from it: `python -m tools.gpu_md >",
-    "docs/gpu.md`. They were not measured on a GPU.",
+    "lifetimes but no bytes, the judge's included, and living bytes are counted. Tests hold the count within a",
+    "tenth of the same count on real tensors. All figures here come from it; they were not measured on a GPU.",
+    "`python -m tools.gpu_md` prints this page.",
     "",
     "## Trials at a time",
     "",
@@ -201,8 +201,8 @@ STAGES_SAID = (
 TAIL = (
     "",
     "Of a normal weight int8 is off by 0.7 % of its norm, fp8 (e4m3, a scale for each output) by 2.6 %, nf4 by",
-    "9 %. A LoRA trained on nf4 lowers the whole base's loss as one trained on the whole base does, within 15",
-    "%, on the micro base (`tests/trainer/adapters/test_stored.py`). DoRA and LyCORIS' algorithms read whole",
+    "9 %. A LoRA trained on nf4 lowers the whole base's loss as one trained on the whole base does, to",
+    "within 15 %, on the micro base (`tests/trainer/adapters/test_stored.py`). DoRA and LyCORIS' algorithms read whole",
     "weights and are refused.",
 )
 
