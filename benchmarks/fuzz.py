@@ -3,8 +3,8 @@
 Whatever is in them, reading ends in a result or in one of the project's own errors; any other exception is a finding.
 Cases come from hypothesis, by a seed that is printed, so that a run can be repeated.
 
-    .venv/bin/python benchmarks/fuzz.py --minutes 10
-    .venv/bin/python benchmarks/fuzz.py --minutes 3 --target captions --seed 5
+    .venv/bin/python -m benchmarks.fuzz --minutes 10
+    .venv/bin/python -m benchmarks.fuzz --minutes 3 --target captions --seed 5
 """
 
 from __future__ import annotations
@@ -33,6 +33,18 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.fuzz_cases import (
+    ASSETS,
+    LIBRARY,
+    Read,
+    Target,
+    json_values,
+    mutated_bytes,
+    mutated_toml,
+    odd_text,
+    scalars,
+)
+from benchmarks.fuzz_files import FILE_TARGETS
 from evaluation.encoders import EncoderError
 from search.space import SpaceError
 from search.storage import StorageError
@@ -65,20 +77,7 @@ OWN = (StudyError, SpaceError, DataError, BaseModelError, LoraFileError, Storage
 """What a user can mend, told in sentences."""
 ROUND = 200
 """Cases that hypothesis makes from one seed."""
-LIBRARY = Path(__file__).resolve().parents[1] / "studies" / "library"
-ASSETS = LIBRARY / "assets"
 _STEM = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
-
-Cases = st.SearchStrategy[Any]
-Read = Callable[[Any], None]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is made up, and what reads it."""
-
-    cases: Cases
-    read: Read
 
 
 @dataclass
@@ -90,93 +89,6 @@ class Outcome:
     """Cases that ended in one of the project's own errors."""
     findings: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Place of an unexpected exception -> the shortest case that raised it, and its traceback."""
-
-
-# Values and texts that are mutated ------------------------------------------------------------------------------------
-
-_odd_text = st.one_of(
-    st.text(max_size=30),
-    st.sampled_from(
-        ["", "\0", "..", "/", "-", "nan", "1e999", "<script>", "](javascript:", "[red]", "\x1b[2J", "a" * 300]
-    ),
-)
-_scalars = st.one_of(
-    st.booleans(),
-    st.integers(-(10**40), 10**40),
-    st.integers(-3, 3000),
-    st.floats(),
-    _odd_text,
-    st.none(),
-)
-_json = st.recursive(
-    _scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_odd_text, inner, max_size=4),
-    max_leaves=12,
-)
-_literals = st.one_of(
-    st.integers(-(10**25), 10**25).map(str),
-    st.integers(-3, 3000).map(str),
-    st.floats().map(
-        lambda number: {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(str(number), repr(number))
-    ),
-    _odd_text.map(lambda text: json.dumps(text)),
-    st.sampled_from(
-        [
-            "true",
-            "[]",
-            "{}",
-            "2020-01-01",
-            "07:30:00",
-            "1979-05-27T07:32:00Z",
-            "'''a\n[b c]\nd e = 1\n'''",
-            "[[1], [2]]",
-        ]
-    ),
-    st.lists(st.sampled_from(["1", "2.5", "true", '"x"', "nan", "{ a = 1 }"]), max_size=4).map(
-        lambda parts: f"[{', '.join(parts)}]"
-    ),
-    st.dictionaries(
-        st.sampled_from(["low", "high", "log", "step", "choices", "when", "name", "file", "x"]),
-        st.sampled_from(
-            ["1", "0", "-1", "1e-4", "true", "nan", '"adamw"', "[]", "[1, 2]", '{ "lora.rank" = [4] }']
-        ),
-        max_size=5,
-    ).map(lambda table: f"{{ {', '.join(f'{key} = {value}' for key, value in table.items())} }}"),
-)
-
-
-@st.composite
-def _mutated_toml(draw: st.DrawFn, texts: Sequence[str], keys: Sequence[str]) -> bytes:
-    """Valid TOML with values replaced, lines moved, doubled or lost, keys added, or bytes cut, doubled and changed."""
-    lines = draw(st.sampled_from(texts)).splitlines()
-    for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, len(lines) - 1))
-        match draw(st.sampled_from(["value", "value", "value", "add", "drop", "double", "move"])):
-            case "value":
-                key, equals, _ = lines[place].partition("=")
-                lines[place] = f"{key}= {draw(_literals)}" if equals else lines[place]
-            case "add":
-                key = draw(st.sampled_from(keys) | _odd_text.map(json.dumps))
-                lines.insert(place, f"{key} = {draw(_literals)}")
-            case "drop" if len(lines) > 1:
-                del lines[place]
-            case "double":
-                lines.insert(place, lines[place])
-            case _:
-                lines.insert(draw(st.integers(0, len(lines) - 1)), lines.pop(place))
-    return draw(_mutated_bytes("\n".join(lines).encode(errors="replace"), rarely=True))
-
-
-@st.composite
-def _mutated_bytes(draw: st.DrawFn, content: bytes, rarely: bool = False) -> bytes:
-    if rarely and draw(st.integers(0, 9)):
-        return content
-    for _ in range(draw(st.integers(0, 3))):
-        begin = draw(st.integers(0, len(content)))
-        end = draw(st.integers(begin, min(len(content), begin + 40)))
-        middle = draw(st.one_of(st.binary(max_size=8), st.just(content[begin:end] * 2), st.just(b"")))
-        content = content[:begin] + middle + content[end:]
-    return content
 
 
 # Study files ----------------------------------------------------------------------------------------------------------
@@ -205,7 +117,7 @@ def _study_files(folder: Path) -> Target:
         Planner(found, read, 0).check()
         _ = explanation.rule(Rule.of(found)), found.pruner, found.space.kinds()
 
-    return Target(st.one_of(_mutated_toml(texts, named), st.binary(max_size=200)), look)
+    return Target(st.one_of(mutated_toml(texts, named), st.binary(max_size=200)), look)
 
 
 # Captions -------------------------------------------------------------------------------------------------------------
@@ -244,15 +156,15 @@ def _captions(folder: Path) -> Target:
 
     texts = st.one_of(
         st.binary(max_size=300),
-        _odd_text.map(lambda t: t.encode(errors="replace")),
-        _mutated_bytes(_TAGS.encode()),
+        odd_text.map(lambda t: t.encode(errors="replace")),
+        mutated_bytes(_TAGS.encode()),
     )
     names = st.sampled_from(["0", "0.png", "1.png", "./2.png", str(place / "1.png")])
     entries = st.dictionaries(
-        names, st.fixed_dictionaries({}, optional={"caption": _json, "tags": _json}) | _json
+        names, st.fixed_dictionaries({}, optional={"caption": json_values, "tags": json_values}) | json_values
     )
-    tables = st.one_of(entries, _json).map(lambda table: json.dumps(table).encode(errors="replace"))
-    broken = st.one_of(st.binary(max_size=80), tables.flatmap(_mutated_bytes), tables)
+    tables = st.one_of(entries, json_values).map(lambda table: json.dumps(table).encode(errors="replace"))
+    broken = st.one_of(st.binary(max_size=80), tables.flatmap(mutated_bytes), tables)
     return Target(st.one_of(st.tuples(st.just("text"), texts), st.tuples(st.just("table"), broken)), look)
 
 
@@ -294,29 +206,31 @@ def _headers(draw: st.DrawFn) -> bytes:
         header[key] = {"dtype": kind, "shape": shapes[key], "data_offsets": [begin, end]}
     said = {
         "ss_epoch": "3",
-        "ss_tag_frequency": json.dumps(draw(_json)),
-        "lora_adapter_metadata": draw(st.one_of(st.just("{}"), _json.map(json.dumps))),
+        "ss_tag_frequency": json.dumps(draw(json_values)),
+        "lora_adapter_metadata": draw(st.one_of(st.just("{}"), json_values.map(json.dumps))),
     }
-    header["__metadata__"] = draw(st.one_of(st.just(said), st.dictionaries(_odd_text, _json, max_size=3)))
+    header["__metadata__"] = draw(
+        st.one_of(st.just(said), st.dictionaries(odd_text, json_values, max_size=3))
+    )
     for _ in range(draw(st.integers(0, 2))):
         _change(draw, header)
-    text = draw(_mutated_bytes(json.dumps(header).encode(), rarely=True))
+    text = draw(mutated_bytes(json.dumps(header).encode(), rarely=True))
     length = draw(st.one_of(st.just(len(text)), st.just(len(text)), st.integers(0, 2**64 - 1)))
     return length.to_bytes(8, "little") + text + draw(st.sampled_from([b"\0", b"\xff"])) * end
 
 
 def _change(draw: st.DrawFn, header: dict[str, Any]) -> None:
     key = draw(st.sampled_from(list(header)))
-    numbers = st.lists(st.integers(-1, 2**65) | st.integers(0, 100) | _scalars, max_size=9)
+    numbers = st.lists(st.integers(-1, 2**65) | st.integers(0, 100) | scalars, max_size=9)
     match draw(st.sampled_from(["dtype", "shape", "data_offsets", "entry", "rename", "drop"])):
         case "dtype" | "shape" | "data_offsets" as part if isinstance(header[key], dict):
             header[key] = header[key] | {
-                part: draw(st.sampled_from(_TYPES) if part == "dtype" else numbers | _json)
+                part: draw(st.sampled_from(_TYPES) if part == "dtype" else numbers | json_values)
             }
         case "entry":
-            header[key] = draw(_json)
+            header[key] = draw(json_values)
         case "rename":
-            header[draw(st.sampled_from(_KEYS) | _odd_text)] = header.pop(key)
+            header[draw(st.sampled_from(_KEYS) | odd_text)] = header.pop(key)
         case _:
             del header[key]
             header.setdefault("__metadata__", {})
@@ -390,8 +304,8 @@ def _sd_scripts(folder: Path) -> Target:
         parse(study_file.text(recipe, "config.toml", listed), folder, "out.toml")
         study_name(recipe.name).encode()
 
-    configs = st.one_of(_mutated_toml([_CONFIG], keys), st.binary(max_size=100))
-    return Target(st.tuples(configs, st.none() | _mutated_toml([_DATASET], keys)), look)
+    configs = st.one_of(mutated_toml([_CONFIG], keys), st.binary(max_size=100))
+    return Target(st.tuples(configs, st.none() | mutated_toml([_DATASET], keys)), look)
 
 
 # Configurations of other trainers -------------------------------------------------------------------------------------
@@ -419,7 +333,7 @@ def _mutated_table(draw: st.DrawFn, tables: Sequence[dict[str, Any]]) -> bytes:
         for key in inner:
             place = place[key]
         if draw(st.integers(0, 4)):
-            place[last] = draw(_json)
+            place[last] = draw(json_values)
         elif len(table) > 1:
             del place[last]
     return json.dumps(table).encode()
@@ -445,10 +359,27 @@ def _other_trainers(folder: Path) -> Target:
         listed = "c.json" if recipe.images.concepts is not None else None
         parse(study_file.text(recipe, path.name, listed), folder, "out.toml")
 
+    networks = [
+        json.loads(content)
+        for listed in _CONFIGURATIONS.glob("*.toml")
+        for case in tomllib.loads(listed.read_text())["case"]
+        for content in case.get("beside", {}).values()
+    ]
+    keeper = {"model_family": "sd1x", "lora_type": "lycoris", "lycoris_config": "network.json"}
+    keeper["pretrained_model_name_or_path"] = str(ASSETS / "micro-sd")
+
+    def look_beside(case: tuple[str, bytes]) -> None:
+        if case[0] != "network":
+            return look(case)
+        (folder / "network.json").write_bytes(case[1])
+        return look((".json", json.dumps(keeper).encode()))
+
+    beside = st.tuples(st.just("network"), _mutated_table(networks))
     changed = st.sampled_from(texts).flatmap(
-        lambda text: st.tuples(st.just(text[0]), _mutated_bytes(text[1].encode()))
+        lambda text: st.tuples(st.just(text[0]), mutated_bytes(text[1].encode()))
     )
-    return Target(st.tuples(st.just(".json"), _mutated_table(tables)) | changed, look)
+    made = st.tuples(st.just(".json"), _mutated_table(tables))
+    return Target(made | made | changed | beside, look_beside)
 
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
@@ -457,6 +388,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "LoRA headers": _lora_files,
     "sd-scripts": _sd_scripts,
     "other trainers": _other_trainers,
+    **FILE_TARGETS,
 }
 
 

@@ -82,6 +82,8 @@ class Solo:
             captions = [data.examples[i].caption for i in data.split.validation]
             prompts = list(spec.judge.prompts or captions[: spec.judge.prompt_count])
             prompts *= spec.judge.seeds_per_prompt
+            if not prompts:
+                return
             scheduler = self.pipe.scheduler
             self.pipe.scheduler = DPMSolverMultistepScheduler.from_config(scheduler.config)
             renders = self.pipe(

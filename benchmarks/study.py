@@ -39,7 +39,7 @@ def main() -> None:
         times = RunTimes.of(study.memory)
         assert times is not None
         trials = study.memory.records()[: arguments.trials]
-        solo = [_solo(study, record, Path(folder) / f"solo-{record.number}") for record in trials]
+        solo = [solo(study, record, Path(folder) / f"solo-{record.number}") for record in trials]
     images = sum(record.images_seen for record in study.memory.records())
     compared = sum(record.images_seen for record in trials)
     share = packed * compared / images
@@ -75,7 +75,7 @@ def _packed(workspace: Path) -> tuple[float, Study]:
     return time.perf_counter() - began, reopen(workspace)
 
 
-def _solo(study: Study, record: Any, folder: Path) -> float:
+def solo(study: Study, record: Any, folder: Path) -> float:
     """Wall-clock seconds of one trial in a process of its own."""
     task = {
         "workspace": str(study.workspace.root),

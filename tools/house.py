@@ -37,6 +37,7 @@ UNMIRRORED = {
     "tests/trainer/data/test_no_leak.py": "held-out images, through the whole data set",
     "tests/trainer/lora_files/test_dora.py": "every format, given magnitudes and another scaling",
     "tests/trainer/lora_files/test_mixed_alphas.py": "every format, given layers of several alphas",
+    "tests/trainer/lora_files/test_program_keys.py": "every format, against the keys that programs map",
 }
 """Tests of no one source, and why."""
 SCENARIOS = "scenarios"

@@ -44,6 +44,12 @@ NOTES: tuple[str, ...] = (
     "`lora.block_ranks` gives layers alphas of their own, which diffusers' loader loses at attention projections of "
     "kohya files. Such files are therefore written with one alpha, the commonest, and B makes up for it: every reader "
     "sees the same LoRA.",
+    "Files in diffusers' format need no metadata: the scale stands in B, and all layers of a model have the largest of "
+    "their ranks, filled up with zeros, since older versions of diffusers give all layers the alpha of the first.",
+    "Checkpoints hold no time: equal trainings leave equal files. `best.safetensors` and what `export` makes of "
+    "it say when their trial was trained (`ss_training_started_at`, `ss_training_finished_at`, `modelspec.date`).",
+    "`ss_new_sd_model_hash` is the SHA-256 of a base model in one file, or over the weight files of a folder; A1111's "
+    "old hash, `ss_sd_model_hash`, stands beside it for a base model in one file.",
     "LyCORIS' `train_norm` is not offered: the pack adapts Linear and convolution layers. Nor is `tlora`, whose rank "
     "follows each row's timestep through one global place.",
 )

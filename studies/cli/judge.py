@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from studies.cli.options import page_language
+from studies.cli.options import JudgeWords, page_language
 from studies.text.i18n import translator
 from studies.text.terminal import WIDE, cell, plain, screen, tell
 
@@ -82,18 +82,13 @@ if TYPE_CHECKING:
 def command(
     files: tuple[Path, ...],
     base: Path | None,
-    data: Path,
-    held_out: Path | None,
     samples: Path | None,
-    clip: str | None,
-    resolution: int | None,
-    out: Path | None,
-    precision: str | None,
+    precision: Precision | None,
     clip_skip: int | None,
-    seed: int | None,
     outside: str,
     language: str,
     as_json: bool,
+    **shared: Unpack[JudgeWords],
 ) -> None:
     """Say which of FILES is best: LoRA files by any trainer, or which of --samples, by images held out of --data.
 
@@ -114,14 +109,11 @@ def command(
     if samples is not None:
         if files:
             raise click.UsageError("--samples takes the place of files; leave FILE... out.")
-        judge_samples(samples, data, clip, held_out, resolution, out, seed, language, as_json)
+        judge_samples(samples, shared, language, as_json)
         return
     if not files or base is None:
         raise click.UsageError("Give LoRA files and --base, or --samples with the pictures of a trainer.")
-    options = JudgeOptions(
-        files, base, data, out, held_out, clip, resolution, cast("Precision | None", precision), clip_skip, seed,
-        outside,
-    )  # fmt: skip
+    options = JudgeOptions(files, base, precision=precision, clip_skip=clip_skip, outside=outside, **shared)
     _judge(options, language, as_json)
 
 

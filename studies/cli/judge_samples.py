@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,31 +10,23 @@ from studies.text.i18n import translator
 from studies.text.terminal import cell, plain, screen, tell
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
+    from studies.cli.options import JudgeWords
     from studies.selection.judged_samples import SampleVerdict
 
 
-def judge_samples(
-    samples: Path,
-    data: Path,
-    clip: str | None,
-    held_out: Path | None,
-    resolution: int | None,
-    out: Path | None,
-    seed: int | None,
-    language: str,
-    as_json: bool,
-) -> None:
+def judge_samples(samples: Path, shared: JudgeWords, language: str, as_json: bool) -> None:
     """Judges, and prints a table and the answer, or JSON."""
     from studies.commands.judge_samples import SampleOptions, judge
     from studies.errors import in_sentences, quiet
     from studies.report.samples_page import answer, missing
 
-    options = SampleOptions(samples, data, clip, held_out, resolution, out, seed)
     quiet()
     with in_sentences():
-        verdict, document, page = judge(options, translator(language))
+        verdict, document, page = judge(SampleOptions(samples, **shared), translator(language))
     for warning in verdict.warnings:
         tell(f"note: {warning}", err=True)
     if as_json:

@@ -14,7 +14,7 @@ from studies.spec.study_file import StudySpec
 from trainer.data.buckets import cover
 from trainer.data.dataset import Dataset
 from trainer.data.folders import ImageFolder, in_concepts, in_folder
-from trainer.data.images import FORMATS, DataError, open_rgb
+from trainer.data.images import DataError, formats_of, open_rgb
 from trainer.data.quality import BLURRED_BELOW, NOTICEABLE_ENLARGEMENT, sharpness
 from trainer.data.split import MAX_DIFFERENT_BITS, Look, look, near_duplicates
 
@@ -110,7 +110,7 @@ def told(found: Sequence[ImageFinding]) -> Iterator[str]:
 
 def _sight(path: Path) -> Sight:
     picture = open_rgb(path)
-    with Image.open(path, formats=FORMATS) as raw:
+    with Image.open(path, formats=formats_of(path)) as raw:
         mode, turned = raw.mode, raw.getexif().get(_ORIENTATION, 1) != 1
     reasons = [f"mode {mode}"] * (mode not in _PLAIN_MODES) + ["EXIF rotation"] * turned
     return Sight(

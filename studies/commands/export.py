@@ -122,7 +122,14 @@ def write_recipe(source: Path, folder: Path, name: str, places: TrainingPlan, fo
 def _plan(source: Path, facts: dict[str, str], places: TrainingPlan) -> TrainingPlan:
     if KEY not in facts:
         raise StudyError(f"{source}: the file does not say how it was trained.")
-    return with_folders(TrainingPlan.model_validate_json(facts[KEY]), places)
+    try:
+        plan = TrainingPlan.model_validate_json(facts[KEY])
+    except ValidationError as error:
+        raise StudyError(
+            f"{source}: the plan that this file holds is none that this version understands; "
+            "export with the version that trained it."
+        ) from error
+    return with_folders(plan, places)
 
 
 def best_file(study: ReadOnlyStudy, anyway: bool = False) -> Path:

@@ -15,7 +15,7 @@ from studies.selection.judged_samples import SampleVerdict
 from studies.text.i18n import Translator
 from studies.workspace import write_json
 from trainer.data.images import DataError
-from trainer.data.listing import SUFFIXES
+from trainer.data.listing import pictures_below
 
 UNTRAINED = 16
 """Pixels of a training size that no image is too small for: nothing is trained here."""
@@ -71,7 +71,7 @@ def _samples(folder: Path, problems: list[str]) -> sample_names.Samples:
     if not folder.is_dir():
         problems.append(f"--samples: {folder}: there is no such folder.")
         return sample_names.arrange([])
-    samples = sample_names.arrange(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    samples = sample_names.arrange(pictures_below(folder))
     if len(samples.numbers) < 2 or not samples.prompts:
         problems.append(
             f"--samples: {folder}: {len(samples.numbers)} checkpoint(s) with pictures of the same "

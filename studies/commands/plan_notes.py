@@ -8,6 +8,8 @@ from studies.report.provenance import share
 from studies.report.readers import of_plan
 from studies.spec.study_file import StudySpec
 from studies.study.allowance import affordable
+from studies.study.layers import layer_notes
+from trainer.bases import find
 from trainer.data.dataset import Dataset
 from trainer.plans.optimiser_kinds import OPTIMISERS
 
@@ -15,7 +17,13 @@ from trainer.plans.optimiser_kinds import OPTIMISERS
 def notes(spec: StudySpec, dataset: Dataset) -> list[str]:
     """What a study asks that will not act as its author may think."""
     lowered = share(spec.judge, affordable(spec, dataset).judge)
-    return [*([f"{lowered[0].upper() + lowered[1:]}."] if lowered else []), *_idle(spec), *_unread(spec)]
+    layers = layer_notes(spec.plan, spec.space.parameters, lambda: find.find(spec.shared_plan.base))
+    return [
+        *([f"{lowered[0].upper() + lowered[1:]}."] if lowered else []),
+        *_idle(spec),
+        *layers,
+        *_unread(spec),
+    ]
 
 
 def _unread(spec: StudySpec) -> Iterator[str]:

@@ -79,6 +79,7 @@ def open_training(file: PlanFile, root: Path, hold_out: bool) -> Training:
 def _dataset(file: PlanFile, plan: TrainingPlan, hold_out: bool) -> Dataset:
     """The images, read after base model and sizes were checked; all problems are told together."""
     problems = base_model_problems(plan, file.template, {}, file.samples)
+    problems += merging.problems(plan.base.loras, plan.lora.start)
     split = file.split
     shares = (split.validation, split.test) if hold_out else (0.0, 0.0)
     folds = split.folds if hold_out and split.folds != "auto" else 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from studies.dialects.lycoris_config import NETWORK_FILE as NETWORK_FILE
+from studies.dialects.lycoris_config import put_lycoris as put_lycoris
 from studies.dialects.translation import (
     Foreign,
     Translation,
@@ -112,9 +114,11 @@ def translated(table: Mapping[str, Any]) -> Translation:
 
 def _network(source: Foreign, out: Translation) -> None:
     out.put("network_alpha", source.take("lora_alpha", source.take("lora_rank", 16)), "lora_alpha")
-    if (kind := source.text("lora_type", "standard")) != "standard":
-        out.refuse("lora_type", f"{kind!r} with a lycoris_config is not read, a plain LoRA is taken")
-    source.used.add("lycoris_config")
+    kind, place = source.text("lora_type", "standard"), source.text(NETWORK_FILE)
+    if kind == "lycoris" and place:
+        out.put(NETWORK_FILE, place)
+    elif kind != "standard":
+        out.refuse("lora_type", f"{kind!r} without a {NETWORK_FILE} is not supported, a plain LoRA is taken")
     if (kind := source.text("model_type", "lora")) != "lora":
         out.refuse("model_type", f"{kind!r} is not supported, a LoRA is taken")
     if source.on("use_dora"):
@@ -124,9 +128,10 @@ def _network(source: Foreign, out: Translation) -> None:
         source.used.add("text_encoder_lr")
     elif (rate := source.take("text_encoder_lr")) is not None:
         out.put("text_encoder_lr", rate)
-    out.refuse(
-        "lora_rank", "the feed-forward layers of transformers are adapted here too, not attention alone"
-    )
+    if NETWORK_FILE not in out.values:
+        out.refuse(
+            "lora_rank", "the feed-forward layers of transformers are adapted here too, not attention alone"
+        )
 
 
 def _optimiser(source: Foreign, out: Translation) -> None:

@@ -21,6 +21,8 @@ from studies.dialects import (
 )
 from studies.dialects.translation import ENTRIES, Translation
 
+NETWORK_FILE = simpletuner.NETWORK_FILE
+"""Under which a configuration names a file that holds its network."""
 Table = Mapping[str, Any]
 NAMES = (
     "sd-scripts' TOML and command lines, kohya_ss' JSON, lora-scripts' TOML and train.sh, "
@@ -76,6 +78,11 @@ _LISTS: Mapping[str, Callable[[Any, Translation], None]] = {
     "SimpleTuner": simpletuner_backends.put_backends,
 }
 """Trainers whose data sets are lists of tables."""
+
+
+def put_network(table: Table, out: Translation) -> None:
+    """Sets the network of a file of its own."""
+    simpletuner.put_lycoris(table, out)
 
 
 def put_dataset(table: Table, out: Translation) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from studies.dialects.account import Account
+from studies.dialects.account import Unmet as Unmet
 from studies.errors import StudyError, shown
 from studies.spec.plan_fields import searchable
 
@@ -40,17 +42,6 @@ def leaves(table: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterat
             yield from leaves(value, f"{prefix}{key}.", depth + 1)
         else:
             yield f"{prefix}{key}", value
-
-
-@dataclass(frozen=True, slots=True)
-class Unmet:
-    """A key that could not be honoured, and why."""
-
-    key: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.reason}"
 
 
 class Foreign:
@@ -126,7 +117,7 @@ class Word:
 
 
 @dataclass(slots=True)
-class Translation:
+class Translation(Account):
     """What a configuration says."""
 
     trainer: str = ""
@@ -139,9 +130,6 @@ class Translation:
     """A data set file's content."""
     names: dict[str, str] = field(default_factory=dict)
     """sd-scripts' key -> what this file calls it, where that is another name."""
-    unmet: list[Unmet] = field(default_factory=list)
-    converted: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
 
     def put(self, to: str, value: Any, key: str = "") -> None:
         """Sets a key of sd-scripts, or a plan field."""
@@ -155,14 +143,6 @@ class Translation:
         if key and key != name:
             self.names[f"{to}: {name}"] = key
 
-    def refuse(self, key: str, reason: str) -> None:
-        """Notes a key that cannot be honoured."""
-        self.unmet.append(Unmet(key, reason))
-
-    def convert(self, key: str, text: str) -> None:
-        """Notes what became of a value that means something else here."""
-        self.converted.append(f"{key}: {text}")
-
     def apply(self, rows: Mapping[str, Word], source: Foreign) -> None:
         """Translates all keys of a table."""
         for key, row in rows.items():
@@ -173,7 +153,7 @@ class Translation:
             try:
                 made = row.read(value) if row.read else value
             except ValueError as error:
-                self.problems.append(f"{key} must be {error}, but got {shown(value)}.")
+                self.wrong(key, error, value)
                 continue
             if made is None:
                 continue

@@ -84,6 +84,7 @@ def read(
     said = _said(config)
     if base:
         said.put("pretrained_model_name_or_path", str(base))
+    _put_network(said, config)
     named = said.values.pop("dataset_config", None)
     if images is not None:
         said.put("train_data_dir", str(images))
@@ -95,6 +96,28 @@ def read(
     except StudyError as error:
         place = f"{config}: " if said.trainer else ""
         raise StudyError([f"{place}{said.explained(problem)}" for problem in error.problems]) from error
+
+
+def _put_network(said: Translation, config: Path) -> None:
+    """The network that a configuration keeps in a file of its own, named from where the trainer is run."""
+    named = str(said.values.pop(dialects.NETWORK_FILE, None) or "")
+    if not named:
+        return
+    places = [recipe.located(named, folder) for folder in (config.parent, config.parent.parent)]
+    places.append(config.parent / Path(named).name)
+    place = next((place for place in places if place.is_file()), None)
+    if place is None:
+        said.refuse(
+            dialects.NETWORK_FILE,
+            f"{named} is not there, a plain LoRA is taken; put it beside the configuration",
+        )
+        return
+    try:
+        dialects.put_network(load(place), said)
+    except StudyError as error:
+        raise StudyError(
+            [f"{place}: {problem.removeprefix(f'{place}: ')}" for problem in error.problems]
+        ) from error
 
 
 def _said(config: Path) -> Translation:
@@ -126,7 +149,7 @@ def _converted(
     found = datasets.subsets(tables, flat, said.problems) if tables is not None else []
     differing: list[tuple[str, str]] = []
     data = datasets.common(found, differing) if found else {}
-    s = Settings({**flat, **data}, {}, {}, said.unmet, said.converted, said.problems)
+    s = Settings({**flat, **data}, unmet=said.unmet, converted=said.converted, problems=said.problems)
     for key, reason in differing:
         s.refuse(key, reason)
     family = recipe.base(s, folder)

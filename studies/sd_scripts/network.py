@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,8 +16,36 @@ from trainer.bases.find import family_of
 from trainer.plans.algorithms import arguments_of
 from trainer.plans.network import MOST_DIMENSIONS, Algorithm
 
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Which layers LyCORIS adapts."""
+
+    convolutions: bool
+    text: bool
+    """Whether text encoders are trained."""
+    differs: str = ""
+    """What of it cannot be said here."""
+
+
 TRANSFORMERS = "attn-mlp"
 """LyCORIS' preset that leaves convolutions alone."""
+_BESIDE = "the time projections and 1x1 convolutions of ResNet blocks come with lora.conv_rank only and are left out"
+PRESETS: Mapping[str, Preset] = {
+    "full": Preset(True, True),
+    "full-lin": Preset(False, True, _BESIDE),
+    TRANSFORMERS: Preset(False, True),
+    "attn-only": Preset(False, True, "projections and feed-forward layers are adapted here, too"),
+    "unet-only": Preset(True, False),
+    "unet-transformer-only": Preset(False, False),
+    "unet-convblock-only": Preset(
+        True, False, "attention blocks are adapted here, too, unless lora.freeze names them"
+    ),
+    "ia3": Preset(
+        False, True, "to_k, to_v and ff.net.2 alone are adapted there, all layers of attention blocks here"
+    ),
+}
+"""LyCORIS' presets by name (4.1.3)."""
 _LYCORIS = "lycoris.kohya"
 _MODULES = {"networks.lora": "lora", "networks.loha": "loha", "networks.lokr": "lokr"}
 """sd-scripts' own networks."""
@@ -121,12 +150,20 @@ def _whole_matrix(s: Settings, arguments: dict[str, str], rank: int) -> tuple[in
 
 def _whole_unet(s: Settings, arguments: dict[str, str]) -> bool:
     """Whether LyCORIS adapts the convolutions as well, as it does unless its preset says otherwise."""
-    preset = arguments.pop("preset", "") or "full"
-    if preset not in ("full", TRANSFORMERS):
+    asked = arguments.pop("preset", "") or "full"
+    preset = PRESETS.get(asked)
+    if preset is None:
         s.refuse(
-            "network_args: preset", f"{preset!r} is not supported, 'full' is taken; we have {TRANSFORMERS}"
+            "network_args: preset",
+            f"{asked!r} is not supported, 'full' is taken; we have {', '.join(PRESETS)}",
         )
-    return preset != TRANSFORMERS
+        return True
+    if not preset.text:
+        s.values = {**s.values, "network_train_unet_only": True}
+        s.convert("network_args: preset", f"{asked!r} trains no text encoder: lora.text_encoder = false")
+    if preset.differs:
+        s.refuse("network_args: preset", f"{asked!r}: {preset.differs}")
+    return preset.convolutions
 
 
 def _share(s: Settings, alpha: float, rank: int, key: str) -> float:

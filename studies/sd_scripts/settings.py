@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from studies.dialects.translation import Unmet
+from studies.dialects.account import Account
+from studies.dialects.translation import number, switch
 from studies.sd_scripts.keys import HARMLESS, NO_EFFECT, NOT_SUPPORTED
 from studies.sd_scripts.names import PLAN
 from studies.spec.plan_fields import searchable
@@ -16,7 +16,7 @@ from trainer.plan import TrainingPlan
 
 
 @dataclass(slots=True)
-class Settings:
+class Settings(Account):
     """Flat keys and values, and what has become of them so far."""
 
     values: Mapping[str, Any]
@@ -24,10 +24,6 @@ class Settings:
     """Plan field -> value."""
     origin: dict[str, str] = field(default_factory=dict)
     """Plan field -> key."""
-    unmet: list[Unmet] = field(default_factory=list)
-    converted: list[str] = field(default_factory=list)
-    """Values that mean something else here, each with what became of it."""
-    problems: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
     def has(self, key: str) -> bool:
@@ -45,13 +41,10 @@ class Settings:
         if value is None:
             return default
         try:
-            found = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            found = math.nan
-        if not math.isfinite(found):
-            self.wrong(key, "a number", value)
+            return number(value)
+        except ValueError as error:
+            self.wrong(key, error, value)
             return default
-        return found
 
     def whole(self, key: str, default: int | None = None, least: int = 1) -> int | None:
         """A whole number of at least ``least``."""
@@ -66,12 +59,11 @@ class Settings:
     def flag(self, key: str) -> bool:
         """Whether a switch is on."""
         value = self.take(key)
-        if value is None or isinstance(value, bool):
-            return bool(value)
-        if value in (0, 1) or str(value).lower() in ("true", "false"):
-            return value == 1 or str(value).lower() == "true"
-        self.wrong(key, "true or false", value)
-        return False
+        try:
+            return value is not None and switch(value)
+        except ValueError as error:
+            self.wrong(key, error, value)
+            return False
 
     def text(self, key: str, default: str = "") -> str:
         """A text."""
@@ -100,14 +92,6 @@ class Settings:
         if self.has(head) or value != FIELDS[name]:
             self.plan[name] = value
             self.origin[name] = key
-
-    def refuse(self, key: str, reason: str) -> None:
-        """Notes that a key could not be honoured."""
-        self.unmet.append(Unmet(key, reason))
-
-    def convert(self, key: str, text: str) -> None:
-        """Notes what became of a value that means something else here."""
-        self.converted.append(f"{key}: {text}")
 
     def idle(self, key: str, why: str) -> None:
         """Notes that a key, if it is there, has no effect here."""
@@ -139,10 +123,6 @@ class Settings:
                     self.refuse(key, f"not supported; {advice}" if advice else "not supported")
             else:
                 self.refuse(key, f"unknown{_meant(key)}")
-
-    def wrong(self, key: str, wanted: str, value: Any) -> None:
-        """Notes that a key holds what it cannot hold."""
-        self.problems.append(f"{key} must be {wanted}, but got {value!r}.")
 
 
 def _defaults() -> dict[str, Any]:

@@ -46,7 +46,8 @@ def _terms(bank: AdapterBank, content: Content) -> dict[str, Term]:
         terms[name] = LowRankTerm(bank.frozen(name), layer.down.to(bank.device, bank.dtype), up)
     for name, tensors in content.others.items():
         inner = bank.frozen(name)
-        weight, bias = difference(name, tensors, inner.get_parameter("weight"))
+        frozen = inner.get_parameter("weight")
+        weight, bias = difference(name, tensors, frozen, dict(inner.named_parameters()).get("bias"))
         terms[name] = WholeTerm(inner, weight.to(bank.device), None if bias is None else bias.to(bank.device))
     return terms
 

@@ -9,14 +9,13 @@ from search.objective import Weights
 from search.trial import Value
 from studies.engines.engine import Engine
 from studies.errors import StudyError
-from studies.selection import document
+from studies.selection import best_file, document
 from studies.selection.document import Selection
 from studies.selection.rule import Rule
 from studies.selection.selection import Selector
 from studies.selection.study_judge import StudyJudge
 from studies.study.study import UNITS, VERDICT, Study
 from studies.study.trial import Checkpoint, Trial, read_trials
-from studies.workspace import copy_whole
 
 
 def conclude(study: Study, engine: Engine) -> Selection:
@@ -48,7 +47,7 @@ def conclude(study: Study, engine: Engine) -> Selection:
     file = study.workspace.root / found.winner.file
     if study.transfer:
         _gather(study, file)
-    copy_whole(file, study.workspace.best)
+    best_file.write(file, study.workspace.best, study.memory.records()[found.winner.trial])
     return found
 
 

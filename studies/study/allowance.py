@@ -26,8 +26,8 @@ SEARCHING = 0.5
 TESTING = 0.5
 """Of that rest, what the test may take."""
 ENOUGH_STEPS, ENOUGH_GUIDED = 4, 0.5
-"""Sampling steps, and the share of them that guidance acts in, from which on more pictures tell checkpoints better apart
-than better ones do (measured by an independent truth)."""
+"""Sampling steps, and the share of them that guidance acts in, from which on more pictures tell checkpoints better
+apart than better ones do (measured by an independent truth)."""
 LEAST_STEPS, LEAST_PROMPTS, LEAST_OUTSIDE = 3, 2, 2
 LEAST_TIMESTEPS, LEAST_TIMESTEPS_UNWEIGHED = 4, 2
 MEASUREMENTS_AT_ONCE = 3

@@ -10,7 +10,8 @@ from search.space import Parameter
 from studies.spec.paths import is_hub_name
 from studies.spec.plan_fields import base_problems, size_problems
 from studies.spec.sections import JudgeSection, SamplesSection
-from trainer.bases import base_model
+from studies.study.layers import layer_problems
+from trainer.bases import base_model, find
 from trainer.bases.base_model import BaseModelError
 from trainer.plan import TrainingPlan
 from trainer.tensor_header import PICKLES, weights_problem
@@ -36,6 +37,7 @@ def base_model_problems(
         problems += size_problems(plan.data, step)
         problems += _sample_problems(samples, step) if samples else []
         problems += base_problems(template, parameters, base_model.family(plan.base))
+        problems += layer_problems(template, parameters, lambda: find.find(plan.base))
         base_model.device_for(plan.compute.device)
     except BaseModelError as error:
         problems.append(str(error))

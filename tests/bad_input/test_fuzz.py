@@ -1,4 +1,4 @@
-"""A short, repeatable form of ``benchmarks/fuzz.py``."""
+"""A short, repeatable form of ``benchmarks.fuzz``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 CASES = 60
-NAMES = ["study files", "captions", "LoRA headers", "sd-scripts", "other trainers"]
+NAMES = [
+    *("study files", "captions", "LoRA headers", "sd-scripts", "other trainers"),
+    *("LoRA dialects", "PEFT folders", "LoRA metadata", "LoRA names", "sample names"),
+    *("image files", "image folders", "caption tables"),
+]
 
 
 @pytest.fixture(scope="module")

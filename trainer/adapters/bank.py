@@ -29,13 +29,11 @@ from trainer.adapters.linear import (
     LowRankLinear,
 )
 from trainer.adapters.lycoris import LycorisSlot
+from trainer.adapters.residence import Residence, Tenant
 from trainer.adapters.shape import Shape as Shape
 from trainer.adapters.shape import check_shape
 from trainer.adapters.stored import Stored
 from trainer.seeds import generator
-
-_ALIGNED = 16
-"""Numbers to which a slot's row is padded, so that products round alike whichever slot a trial has."""
 
 
 class AdapterBank:
@@ -59,7 +57,6 @@ class AdapterBank:
     ) -> None:
         self.capacity = capacity
         self._layers: dict[str, Layer] = {}
-        self._columns: dict[str, slice] = {}
         self._open: dict[int, Slot] = {}
         self._leaves: dict[int, dict[str, nn.Parameter]] = {}
         self._inner: dict[str, nn.Module] = {}
@@ -81,8 +78,7 @@ class AdapterBank:
                 self._wrap(part, model, name, True)
             for name in (norms or {}).get(part, ()):
                 self._wrap_norm(part, model, name)
-        self._slots = 0
-        self._place(1)
+        self._residence = Residence(self._layers.values(), self.device, self.dtype)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -115,7 +111,8 @@ class AdapterBank:
         """
         before = self._active, self._partial, self._decomposed, self._alone
         packed = [None if row in self._unpacked else row for row in rows]
-        resident = Resident(self._weights, self._columns, self._base_dtype, self.ragged)
+        home = self._residence
+        resident = Resident(home.weights, home.columns, self._base_dtype, self.ragged)
         self._active = groups(packed, presentations, self._open, resident)
         self._partial = any(group.layers is not None for group in self._active)
         self._decomposed = any(group.decomposed for group in self._active)
@@ -150,9 +147,10 @@ class AdapterBank:
         if shape.algorithm != "lora":
             self._open_unpacked(slot, shape, seed)
             return
-        self._reserve(shape, max(slot + 1, self._slots))
-        self._weights[slot].zero_()
-        self._gradients[slot].zero_()
+        home = self._residence
+        self._reserve(shape, max(slot + 1, home.slots))
+        home.weights[slot].zero_()
+        home.gradients[slot].zero_()
         self._open[slot] = self._slot(shape, seed)
         for layer, rank in self._of(shape):
             bound = 1 / math.sqrt(layer.inputs)
@@ -161,7 +159,7 @@ class AdapterBank:
             if shape.dora:
                 layer.magnitude[slot, 0] = norms(self._weight(layer).to(self.dtype))
         self._leaves[slot] = {}
-        self._bind(slot)
+        home.bind(slot, self._tenant(slot))
 
     def reserve(self, shape: Shape, slots: int) -> None:
         """Takes memory for so many slots of a shape at once; what was taken for others before is given back.
@@ -170,9 +168,7 @@ class AdapterBank:
         """
         if self._open or shape.algorithm != "lora":
             return
-        for layer in self._layers.values():
-            layer.rank = layer.magnitudes = 0
-        self._place(1)
+        self._residence.clear()
         self._reserve(shape, min(slots, self.capacity))
 
     def hold(self, slot: int, shape: Shape, terms: Mapping[str, Term]) -> None:
@@ -219,7 +215,7 @@ class AdapterBank:
     def gradients(self, slot: int) -> Tensor:
         """All gradients of the slot in one flat view; unused places are zero."""
         alone = self.unpacked(slot)
-        return self._gradients[slot] if alone is None else alone.gradients
+        return self._residence.gradients[slot] if alone is None else alone.gradients
 
     def state(self, slot: int) -> dict[str, Tensor]:
         """Copies of ``<layer>.down`` (rank, inputs) and ``<layer>.up`` (outputs, rank), on the CPU.
@@ -305,7 +301,7 @@ class AdapterBank:
 
     def _open_unpacked(self, slot: int, shape: Shape, seed: int) -> None:
         layers = {layer.name: (layer, self._inner[layer.name]) for layer, _ in self._of(shape)}
-        alone = LycorisSlot(shape, layers, seed, self._weights)
+        alone = LycorisSlot(shape, layers, seed, self._residence.weights)
         self._open[slot], self._unpacked[slot] = self._slot(shape, seed), alone
         self._leaves[slot] = alone.leaves
 
@@ -347,65 +343,14 @@ class AdapterBank:
         return Slot(shape, seed, widest, None if whole else names, names if shape.dora else frozenset())
 
     def _reserve(self, shape: Shape, slots: int) -> None:
-        """Grows the resident tensors to so many slots, with room for this shape in each."""
-        short = [
-            (layer, rank)
-            for layer, rank in self._of(shape)
-            if rank > layer.rank or shape.dora > layer.magnitudes
-        ]
-        if not short and slots == self._slots:
-            return
-        before = {
-            slot: [(leaf.data, _gradient(leaf)) for leaf in leaves.values()]
-            for slot, leaves in self._leaves.items()
-            if slot not in self._unpacked
-        }
-        for layer, rank in short:
-            layer.rank = max(layer.rank, room_for(rank, self.ragged))
-            layer.magnitudes = max(layer.magnitudes, int(shape.dora))
-        self._place(slots)
-        for slot, leaves in before.items():
-            self._bind(slot)
-            for leaf, (value, gradient) in zip(self._leaves[slot].values(), leaves, strict=True):
-                leaf.data.copy_(value)
-                _gradient(leaf).copy_(gradient)
+        """Makes room for so many slots, and for this shape in each."""
+        wanted = [(layer, room_for(rank, self.ragged)) for layer, rank in self._of(shape)]
+        packed = {slot: self._tenant(slot) for slot in self._open if slot not in self._unpacked}
+        self._residence.grow(slots, wanted, int(shape.dora), packed)
 
-    def _place(self, slots: int) -> None:
-        """Makes the resident tensors, zero, and shows every layer its part of them."""
-        self._slots = slots
-        layers = self._layers.values()
-        rooms = [
-            (layer, factor, layer.rank, size)
-            for layer in layers
-            for factor, size in (("down", layer.inputs), ("up", layer.outputs))
-        ]
-        rooms += [(layer, "magnitude", layer.magnitudes, layer.outputs) for layer in layers]
-        width = sum(count * size for _, _, count, size in rooms)
-        width = -(-width // _ALIGNED) * _ALIGNED
-        self._weights = torch.zeros(slots, width, device=self.device, dtype=self.dtype)
-        self._gradients = torch.zeros_like(self._weights)
-        offset, self._columns = 0, {}
-        for layer, factor, count, size in rooms:
-            place, shape = slice(offset, offset + count * size), (slots, count, size)
-            setattr(layer, factor, self._weights[:, place].view(shape))
-            setattr(layer, factor + "_grad", self._gradients[:, place].view(shape))
-            offset = place.stop
-            if factor != "magnitude":
-                part = layer.name.partition(".")[0]
-                self._columns[part] = slice(self._columns.get(part, place).start, place.stop)
-
-    def _bind(self, slot: int) -> None:
-        """Points the slot's leaf tensors, and their gradients, at their place in the bank."""
-        shape, leaves = self._open[slot].shape, self._leaves[slot]
-        for layer, rank in self._of(shape):
-            places: dict[str, slice | int] = {"down": slice(rank), "up": slice(rank)}
-            if shape.dora:
-                places["magnitude"] = 0
-            for factor, place in places.items():
-                data = getattr(layer, factor)[slot, place]
-                leaf = leaves.setdefault(f"{layer.name}.{factor}", nn.Parameter(data))
-                leaf.data = data
-                leaf.grad = getattr(layer, factor + "_grad")[slot, place]
+    def _tenant(self, slot: int) -> Tenant:
+        shape = self._open[slot].shape
+        return Tenant(self._leaves[slot], list(self._of(shape)), shape.dora)
 
 
 def _launch_bound(like: Tensor) -> bool:
@@ -413,8 +358,3 @@ def _launch_bound(like: Tensor) -> bool:
     if not like.is_cuda or like.dtype != torch.bfloat16:
         return False
     return torch.cuda.get_device_capability(like.device) >= (9, 0)
-
-
-def _gradient(leaf: nn.Parameter) -> Tensor:
-    assert leaf.grad is not None, "the bank presets the gradient of every leaf"
-    return leaf.grad

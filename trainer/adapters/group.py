@@ -18,7 +18,7 @@ from trainer.adapters.dropout import Drop, mask
 from trainer.sending import send
 
 
-class Copies:
+class Factors:
     """The factors of a group's slots in the number format of the base model, made once for all layers of a part.
 
     Args:
@@ -91,7 +91,7 @@ class Group:
     """How each row is thinned out; empty for not at all."""
     counts: tuple[int, ...] = ()
     """Rows of each slot; empty where all have equally many."""
-    copies: Copies | None = None
+    copies: Factors | None = None
     """Factors in the base model's number format; None where the bank's own serve."""
     _offsets: dict[int, Tensor] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainer.adapters.dropout import Drop
-from trainer.adapters.group import Copies, Group
+from trainer.adapters.group import Factors, Group
 from trainer.adapters.shape import Shape
 from trainer.sending import send
 
@@ -143,7 +143,7 @@ def _group(runs: list[_Run], presentations: Presentations, bank: Resident) -> Gr
         decomposed=runs[0].slot.decomposed,
         drops=_drops(runs, presentations),
         counts=tuple(counts) if ragged else (),
-        copies=Copies(like, bank.columns, index, scales, bank.dtype) if copied else None,
+        copies=Factors(like, bank.columns, index, scales, bank.dtype) if copied else None,
     )
 
 

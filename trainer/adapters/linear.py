@@ -119,9 +119,8 @@ class LowRankLinear(torch.autograd.Function):
         """x: shape (rows, tokens, inputs); ``anchor`` makes autograd call ``backward`` for the groups' sake."""
         y, inner = with_terms(x, weight, bias, layer, groups)
         ctx.stored = weight if isinstance(weight, Stored) else None
-        ctx.save_for_backward(
-            x, None if ctx.stored else weight, *(part for hidden in inner for part in hidden)
-        )
+        kept = (part for hidden in inner for part in hidden)
+        ctx.save_for_backward(x, None if ctx.stored else weight, *kept)
         ctx.layer, ctx.groups = layer, groups
         return y
 
@@ -130,8 +129,8 @@ class LowRankLinear(torch.autograd.Function):
         """The gradient of x where it is wanted; those of A and B go straight into the bank."""
         x, weight, *inner = ctx.saved_tensors
         hidden = tuple(zip(inner[::2], inner[1::2], strict=True))
-        weight = (ctx.stored or weight) if ctx.needs_input_grad[0] else None
-        grad_x = pulled(grad, x, weight, ctx.layer, ctx.groups, hidden)
+        wanted = (ctx.stored or weight) if ctx.needs_input_grad[0] else None
+        grad_x = pulled(grad, x, wanted, ctx.layer, ctx.groups, hidden)
         return grad_x, None, None, None, None, None
 
 

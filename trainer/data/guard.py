@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 MOST_FILE_BYTES = 512 * 2**20
@@ -13,6 +14,8 @@ MOST_CAPTION_BYTES = 64 * 2**10
 """Of a caption file; 75 tokens take about 400 bytes."""
 MOST_TABLE_BYTES = 64 * 2**20
 """Of a JSON file with captions or concepts."""
+MOST_FILES = 100_000
+"""In a folder and its sub-folders; a whole disk may be named by mistake."""
 MOST_PIXELS = 89_478_485
 """Of an image: Pillow's own limit, above which a small file may be a decompression bomb."""
 MOST_ASPECT = 32
@@ -41,6 +44,12 @@ def strays(folder: Path, root: Path, suffixes: frozenset[str]) -> Iterator[str]:
             continue
         if problem := _problem(path, inside, entry.is_symlink()):
             yield f"{path}: {problem}"
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Files in a folder and its sub-folders, the first ``MOST_FILES``; what cannot be looked into is passed over."""
+    files = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
+    return islice(files, MOST_FILES)
 
 
 def readable(folder: Path, root: Path) -> bool:

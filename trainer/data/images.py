@@ -23,8 +23,8 @@ MINIMUM_IMAGES = 3
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF")
 """Whatever the suffix says: Pillow hands other formats to other programs."""
 _BROKEN = (
-    OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, MemoryError, struct.error,
-    zlib.error,
+    OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, MemoryError, RuntimeError,
+    struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow raises on files that were cut off or made up."""
 
@@ -82,7 +82,7 @@ def open_rgb(path: Path) -> Image.Image:
             warnings.simplefilter("ignore")
             if problem := guard.too_large(path, guard.MOST_FILE_BYTES):
                 raise DataError([f"{path}: {problem}; replace or remove it."])
-            with Image.open(path, formats=(*FORMATS, *_taught(path))) as raw:
+            with Image.open(path, formats=formats_of(path)) as raw:
                 if problem := guard.size_problem(raw.size):
                     raise DataError([f"{path}: {problem}."])
                 turned = _eight_bits(ImageOps.exif_transpose(raw))
@@ -99,15 +99,15 @@ def open_rgb(path: Path) -> Image.Image:
         ) from error
 
 
-def _taught(path: Path) -> tuple[str, ...]:
-    """The format of a file for which a package has to teach it to Pillow."""
+def formats_of(path: Path) -> tuple[str, ...]:
+    """What a file may be, as Pillow calls it: also what an installed package teaches it, by the file's suffix."""
     plugin = PLUGINS.get(path.suffix.lower())
     if plugin is None or not find_spec(plugin.module):
-        return ()
+        return FORMATS
     module = import_module(plugin.module)
     if register := getattr(module, "register_heif_opener", None):
         register()
-    return (plugin.form,)
+    return (*FORMATS, plugin.form)
 
 
 def read(

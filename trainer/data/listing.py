@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from trainer.data import guard
+
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
@@ -78,6 +80,11 @@ def image_files(folder: Path) -> tuple[Path, ...]:
     return listing(folder).images
 
 
+def pictures_below(folder: Path) -> Iterator[Path]:
+    """The image files in a folder and its sub-folders."""
+    return (path for path in guard.below(folder) if path.suffix.lower() in SUFFIXES)
+
+
 def _owner(stem: str) -> str | None:
     """The picture that a mask belongs to, by its stem."""
     return next((stem.removesuffix(end) for end in _MASKS if stem.endswith(end)), None)
@@ -115,7 +122,7 @@ def _masks(masks: Sequence[Path]) -> Iterator[str]:
 def _deeper(entries: Iterable[Path]) -> Iterator[str]:
     for child in entries:
         if child.is_dir():
-            count = sum(path.suffix.lower() in SUFFIXES for path in child.rglob("*"))
+            count = sum(1 for _ in pictures_below(child))
             if count:
                 yield f"{count} picture(s) in the sub-folder {child.name}"
 

@@ -54,13 +54,16 @@ def of(layer: str, tensors: Tensors) -> Algorithm:
     raise LoraFileError(f"{layer}: no algorithm has the tensors {', '.join(sorted(tensors))} in one layer")
 
 
-def difference(layer: str, tensors: Tensors, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+def difference(
+    layer: str, tensors: Tensors, weight: Tensor, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """What a layer's tensors add to its frozen weight and bias.
 
     Args:
         layer: its name, for errors.
         tensors: by name.
         weight: the frozen weight, of a Linear (outputs, inputs), a Conv2d (outputs, inputs, h, w) or a norm (width,).
+        bias: the frozen bias, if there is one: PEFT's IA3 multiplies it, too.
 
     Returns:
         The differences of weight, in its shape, and of bias, if any, both in float32.
@@ -79,7 +82,7 @@ def difference(layer: str, tensors: Tensors, weight: Tensor) -> tuple[Tensor, Te
             change = change * own["scalar"]
         if "dora_scale" in own or "magnitude" in own:
             change = _decomposed(own, weight + change) - weight
-        bias = _bias(own, weight)
+        bias = _bias(own, weight, bias)
     except KeyError as error:
         raise LoraFileError(
             f"{layer}: the file holds {', '.join(sorted(tensors))}, but not {error.args[0]}, which belongs to "
@@ -150,8 +153,10 @@ def _decomposed(tensors: Tensors, merged: Tensor) -> Tensor:
     return decomposed
 
 
-def _bias(tensors: Tensors, weight: Tensor) -> Tensor | None:
+def _bias(tensors: Tensors, weight: Tensor, frozen: Tensor | None) -> Tensor | None:
     found = [tensors[name] for name in ("diff_b", "b_norm") if name in tensors]
+    if "ia3_l" in tensors and frozen is not None and not bool(tensors["on_input"]):
+        found.append(frozen.detach().float().cpu() * (tensors["ia3_l"] - 1))
     if "lora_up.bias" in tensors:
         found.append(tensors["lora_up.bias"] * _scale(tensors, "lora_down.weight"))
     return torch.stack([value.reshape(len(weight)) for value in found]).sum(0) if found else None
@@ -227,8 +232,29 @@ def _ia3(tensors: Tensors, weight: Tensor) -> Tensor:
     return weight * factors.reshape(*(-1 if i == side else 1 for i in range(weight.ndim)))
 
 
+def _scaled_sides(tensors: Tensors, weight: Tensor) -> Tensor:
+    """PEFT's IA3: each output or each input times its factor."""
+    side = 1 if bool(tensors["on_input"]) else 0
+    factors = tensors["ia3_l"].flatten() - 1
+    return weight * factors.reshape(*(-1 if i == side else 1 for i in range(weight.ndim)))
+
+
+def _turned_inputs(tensors: Tensors, weight: Tensor) -> Tensor:
+    """PEFT's OFT and BOFT: W R^T with R in blocks, one for all inputs or one for each stretch of them."""
+    flat, blocks = weight.flatten(1), tensors["input_blocks"]
+    stretches = flat.reshape(len(flat), -1, blocks.shape[1])
+    turned = torch.einsum("okb,kcb->okc", stretches, blocks.expand(stretches.shape[1], -1, -1)).flatten(1)
+    if "output_factors" in tensors:
+        turned = turned * tensors["output_factors"][:, None]
+    return turned - flat
+
+
 def _whole(tensors: Tensors, weight: Tensor) -> Tensor:
     return tensors["diff"] if "diff" in tensors else torch.zeros_like(weight)
+
+
+def _of_peft(tensors: Tensors, _weight: Tensor) -> Tensor:
+    raise KeyError("adapter_config.json")
 
 
 def _norm(tensors: Tensors, _weight: Tensor) -> Tensor:
@@ -273,6 +299,9 @@ _ALGORITHMS = (
     ),
     Algorithm("OFT", ("oft_blocks",), ("rescale",), _oft),
     Algorithm("IA3", ("on_input",), ("weight",), _ia3),
+    Algorithm("IA3", ("ia3_l",), ("on_input",), _scaled_sides),
+    Algorithm("OFT", ("input_blocks",), ("output_factors",), _turned_inputs),
+    Algorithm("OFT", ("oft_R", "boft_R", "boft_s"), (), _of_peft),
     Algorithm("differences of a normalisation layer", ("w_norm",), ("b_norm",), _norm),
     Algorithm("whole differences", ("diff", "diff_b"), (), _whole),
 )

@@ -16,7 +16,7 @@ from trainer import tensor_header
 from trainer.adapters.bank import AdapterBank
 from trainer.bases.base_model import DTYPES
 from trainer.files import write_whole
-from trainer.lora_files import kohya
+from trainer.lora_files import kohya, short_hash
 from trainer.lora_files.content import gather, trainable
 from trainer.lora_files.layers import LoraFileError as LoraFileError
 from trainer.lora_files.layers import from_state, slot_state
@@ -38,8 +38,6 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 _EXACT = (".alpha", ".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight")
 """Ends of keys whose tensors are never rounded."""
-_LEGACY = slice(0x100000, 0x110000)
-"""The part of a file that A1111's old short hash covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +97,23 @@ def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision
         key: value if key.endswith(_EXACT) else value.to(DTYPES[precision]).contiguous()
         for key, value in sorted(tensors.items())
     }
-    bare = _with_metadata(save(stored), {key: text for key, text in metadata.items() if key[:3] == "ss_"})
-    area = bare[8 + int.from_bytes(bare[:8], "little") :]
-    hashes = {
-        "sshs_model_hash": hashlib.sha256(area).hexdigest(),
-        "sshs_legacy_hash": hashlib.sha256(bare[_LEGACY]).hexdigest()[:8],
-    }
-    return _with_metadata(bare, {**metadata, **hashes})
+    return _hashed(save(stored), metadata)
 
 
 def relabelled(path: Path, metadata: Mapping[str, str]) -> bytes:
-    """A file with other metadata; the hashes of WebUIs stay true where its ``ss_*`` do."""
-    return _with_metadata(path.read_bytes(), metadata)
+    """A file with other metadata, and the hashes of WebUIs that it then has."""
+    return _hashed(path.read_bytes(), metadata)
+
+
+def _hashed(file: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file with metadata, ``sshs_*`` among them; the short hash is of the file with ``ss_*`` alone."""
+    bare = _with_metadata(file, {key: text for key, text in metadata.items() if key[:3] == "ss_"})
+    area = bare[8 + int.from_bytes(bare[:8], "little") :]
+    hashes = {
+        "sshs_model_hash": hashlib.sha256(area).hexdigest(),
+        "sshs_legacy_hash": short_hash.of(bare[short_hash.COVERED]),
+    }
+    return _with_metadata(bare, {**metadata, **hashes})
 
 
 def _with_metadata(file: bytes, metadata: Mapping[str, str]) -> bytes:

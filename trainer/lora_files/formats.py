@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
@@ -16,6 +16,9 @@ from trainer.lora_files.algorithms import Tensors
 from trainer.lora_files.content import Content, embeddings, gather, parted, plain, trainable
 from trainer.lora_files.layers import Layers, LoraFileError, LowRank
 from trainer.plans.compute import Precision
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 Format = Literal["kohya", "diffusers", "peft"]
 
@@ -98,7 +101,7 @@ def _told(path: Path) -> Iterator[None]:
         raise LoraFileError(text) from error
 
 
-def _tensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Mapping[str, Any]]]:
+def _tensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, PeftConfig]]:
     """A LoRA's tensors, and what PEFT's settings say of its parts."""
     if path.is_dir():
         return peft.read(path)

@@ -1,4 +1,4 @@
-"""Other LoRAs, merged into the frozen base model, or as the start of a trial's own."""
+"""Other LoRAs, merged into the frozen base model."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from trainer.adapters import stored
-from trainer.adapters.bank import AdapterBank
 from trainer.adapters.targets import unet_targets
 from trainer.bases import base_model, skeleton
 from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.lora_files import formats
-from trainer.lora_files.kohya import Names
-from trainer.lora_files.layers import LoraFileError, LowRank, slot_state
+from trainer.lora_files.algorithms import Tensors, difference
+from trainer.lora_files.layers import LoraFileError, LowRank
 from trainer.plan import TrainingPlan
 from trainer.plans.base import MergedLora
 
@@ -45,7 +44,8 @@ def loaded(plan: TrainingPlan) -> BaseModel:
 def merged(base: BaseModel, loras: Sequence[MergedLora]) -> BaseModel:
     """The base model with LoRAs merged into its weights, in place, and into its identity.
 
-    Every weight becomes W + sum of weight * alpha / rank * up down.
+    Every weight becomes W + weight * delta W, one file after the other; where a delta depends on W, as that of DoRA,
+    OFT, GLoRA and IA3 does, it is that of the weights with the files before it.
 
     Raises:
         BaseModelError: a file cannot be read, or belongs to another base model.
@@ -53,12 +53,14 @@ def merged(base: BaseModel, loras: Sequence[MergedLora]) -> BaseModel:
     if not loras:
         return base
     models: dict[str, nn.Module] = {"unet": base.unet, **base.text_encoders}
-    known = skeleton.adaptable(models) + skeleton.others(models)
+    known = skeleton.readable(models)
     for lora in loras:
         try:
-            for name, layer in formats.read(lora.file, base.kohya_names, known).items():
-                part, _, path = name.partition(".")
-                _add(models[part].get_submodule(path), layer, lora, name)
+            content = formats.content(lora.file, base.kohya_names, known)
+            for name, layer in content.low_rank.items():
+                _add(_module(models, name), layer, lora, name)
+            for name, tensors in content.others.items():
+                _add_other(_module(models, name), tensors, lora, name)
         except LoraFileError as error:
             raise BaseModelError(f"base.loras: {error}") from error
     stamp = fingerprint(base.identity.model_hash, loras)
@@ -103,45 +105,34 @@ def content(path: Path) -> bytes:
     return b"".join(hashlib.sha256(file.read_bytes()).digest() for file in _contents(path))
 
 
-def start(bank: AdapterBank, slot: int, file: Path, names: Names) -> None:
-    """Lets an open slot begin at a file's weights; layers that the file lacks begin as new ones.
-
-    Where alpha / rank differs, B is multiplied, so that delta W is the file's.
-
-    Args:
-        bank: where the slot is.
-        slot: its number.
-        file: a LoRA of any layout.
-        names: how kohya calls the base model's layers.
-
-    Raises:
-        LoraFileError: the file cannot be read, or has other layers or ranks than the slot.
-    """
-    state, scales = bank.state(slot), bank.scales(slot)
-    try:
-        layers = formats.read(file, names, bank.layers)
-        _check_start(layers, state, file)
-        found = slot_state(layers, state, scales)
-    except LoraFileError as error:
-        raise LoraFileError(f"lora.start: {error}") from error
-    mine = {f"{name}.{factor}" for name in layers for factor in ("down", "up")}
-    bank.load(slot, {name: found[name] if name in mine else value for name, value in state.items()})
-
-
-def _check_start(layers: Mapping[str, LowRank], state: Mapping[str, Tensor], file: Path) -> None:
-    for name, layer in layers.items():
-        if f"{name}.down" not in state:
-            raise LoraFileError(f"{file} has the layer {name!r}, which the plan does not adapt.")
-        rank = len(state[f"{name}.down"])
-        if layer.rank != rank:
-            raise LoraFileError(
-                f"{file} has rank {layer.rank} at {name}, but the plan has rank {rank}; "
-                "they must be the same."
-            )
-
-
 def _contents(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _module(models: Mapping[str, nn.Module], name: str) -> nn.Module:
+    part, _, path = name.partition(".")
+    return models[part].get_submodule(path)
+
+
+def _bias(module: nn.Module) -> nn.Parameter | None:
+    return dict(module.named_parameters()).get("bias")
+
+
+def _add_other(module: nn.Module, tensors: Tensors, lora: MergedLora, name: str) -> None:
+    """A layer of another algorithm."""
+    weight, own = module.get_parameter("weight"), _bias(module)
+    try:
+        change, bias = difference(name, tensors, weight, own)
+    except LoraFileError as error:
+        raise LoraFileError(f"{lora.file}: {error}") from error
+    with torch.no_grad():
+        weight.copy_((weight.double() + lora.weight * change.to(weight.device).double()).to(weight.dtype))
+        if bias is None:
+            return
+        if own is None:
+            own = nn.Parameter(torch.zeros(len(weight)).to(weight), requires_grad=False)
+            module.register_parameter("bias", own)
+        own.copy_((own.double() + lora.weight * bias.to(own.device).double()).to(own.dtype))
 
 
 def _add(module: nn.Module, layer: LowRank, lora: MergedLora, name: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 from trainer.bases.family import Identity
 from trainer.data.dataset import Dataset
 from trainer.data.order import steps_per_epoch
-from trainer.lora_files.layers import LoraFileError as LoraFileError
+from trainer.lora_files import short_hash
 from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
 from trainer.plan_paths import KEY, without_folders
@@ -138,6 +139,7 @@ def metadata(
         "ss_new_vae_hash": base.vae_hash,
         "ss_unet_lr": plan.optimiser.unet_lr if plan.lora.unet else None,
         "ss_text_encoder_lr": _text_rates(plan, base),
+        **short_hash.of_models(plan.base),
         **recipe_facts(plan, total_steps),
         "ss_num_train_images": len(dataset.split.train),
         "ss_num_epochs": plan.data.epochs,
@@ -165,6 +167,22 @@ def metadata(
         "modelspec.prediction_type": "v" if base.prediction_type == "v_prediction" else "epsilon",
     }
     return {key: str(value) for key, value in facts.items()}
+
+
+def times(started: datetime | None, ended: datetime | None) -> dict[str, str]:
+    """When a LoRA was trained, as sd-scripts writes it; empty where that is not known.
+
+    Args:
+        started: local time.
+        ended: local time.
+    """
+    if started is None or ended is None:
+        return {}
+    return {
+        "ss_training_started_at": str(started.timestamp()),
+        "ss_training_finished_at": str(ended.timestamp()),
+        "modelspec.date": ended.replace(microsecond=0, tzinfo=None).isoformat(),
+    }
 
 
 def _text_rates(plan: TrainingPlan, base: Identity) -> object:

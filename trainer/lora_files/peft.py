@@ -8,33 +8,22 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from trainer.lora_files import algorithms, file
+from trainer.lora_files import algorithms, file, peft_rotations, peft_settings
 from trainer.lora_files.algorithms import Tensors
 from trainer.lora_files.layers import LoraFileError, LowRank
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 _PLAIN = re.compile(r"[\w.]+")
 """Names of layers; a stranger's regular expression could take for ever."""
-_KINDS = ("LORA", "LOHA", "LOKR")
-_VARIANTS = (
-    "use_qalora",
-    "use_bdlora",
-    "arrow_config",
-    "alora_invocation_tokens",
-    "kasa_config",
-    "velora_config",
-    "monteclora_config",
-    "layer_replication",
-)
-"""Settings of ``peft.LoraConfig`` by which a layer adds something else than its tensors say."""
-_STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
-"""Beginnings that take a part out of the base model's weights."""
 _MOST_ALPHA = 1e9
 
 
@@ -48,20 +37,20 @@ def by_part(layers: Mapping[str, LowRank]) -> dict[str, dict[str, LowRank]]:
 
 
 def config(members: Mapping[str, LowRank]) -> dict[str, Any]:
-    """The arguments of ``peft.LoraConfig`` for one model: the commonest rank and alpha, and what departs."""
+    """Settings of ``peft.LoraConfig`` for one model: the commonest rank and alpha, and what departs."""
     rank = Counter(layer.rank for layer in members.values()).most_common(1)[0][0]
     alpha = Counter(layer.alpha for layer in members.values()).most_common(1)[0][0]
     paths = {path.removeprefix("text_model."): layer for path, layer in members.items()}
-    return {
-        "r": rank,
-        "lora_alpha": alpha,
-        "lora_dropout": 0.0,
-        "use_dora": any(layer.magnitude is not None for layer in members.values()),
-        "bias": "none",
-        "target_modules": sorted(paths),
-        "rank_pattern": {path: layer.rank for path, layer in paths.items() if layer.rank != rank},
-        "alpha_pattern": {path: layer.alpha for path, layer in paths.items() if layer.alpha != alpha},
-    }
+    return peft_settings.lora(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        use_dora=any(layer.magnitude is not None for layer in members.values()),
+        bias="none",
+        target_modules=sorted(paths),
+        rank_pattern={path: layer.rank for path, layer in paths.items() if layer.rank != rank},
+        alpha_pattern={path: layer.alpha for path, layer in paths.items() if layer.alpha != alpha},
+    )
 
 
 def tensors(stem: str, layer: LowRank, magnitude: str = "lora_magnitude_vector") -> dict[str, Tensor]:
@@ -79,51 +68,47 @@ def tensors(stem: str, layer: LowRank, magnitude: str = "lora_magnitude_vector")
     return found
 
 
-def scaled(layers: Mapping[str, Tensors], parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Tensors]:
-    """Layers with the alphas that PEFT's settings give them, so that alpha / rank is what PEFT multiplies by.
+def scaled(layers: Mapping[str, Tensors], parts: Mapping[str, PeftConfig]) -> dict[str, Tensors]:
+    """Layers whose tensors alone say what PEFT's settings make of them: alpha / rank is what PEFT multiplies by.
 
     Args:
         layers: tensors by layer, ``<part>.<path>``.
         parts: settings of each part; layers of other parts stay as they are.
 
     Raises:
-        LoraFileError: the adapter is none of LoRA, LoHa and LoKr, or starts from weights that it does not hold.
+        LoraFileError: tensors and settings do not fit each other.
     """
     found = dict(layers)
     for name, tensors in layers.items():
         part, _, path = name.partition(".")
-        if own := parts.get(part):
-            _check(own)
-            found[name] = _scaled(name, tensors, own, path)
+        if part in parts:
+            found[name] = _meant(name, tensors, parts[part], path)
     return found
 
 
-def _scaled(name: str, tensors: Tensors, own: Mapping[str, Any], path: str) -> Tensors:
-    if own.get("use_dora") and "magnitude" not in tensors:
+def _meant(name: str, tensors: Tensors, own: Any, path: str) -> Tensors:
+    if "ia3_l" in tensors and own.peft_type == "IA3":
+        return peft_rotations.factors(tensors, own, path)
+    if "oft_R" in tensors and own.peft_type == "OFT":
+        return peft_rotations.rotation(name, tensors, own)
+    if "boft_R" in tensors and own.peft_type == "BOFT":
+        return peft_rotations.butterfly(name, tensors)
+    return _scaled(name, tensors, own, path)
+
+
+def _scaled(name: str, tensors: Tensors, own: Any, path: str) -> Tensors:
+    if getattr(own, "use_dora", False) and "magnitude" not in tensors:
         raise LoraFileError(f"{name}: its settings say use_dora, but it has no lora_magnitude_vector")
     wanted, rank = _alpha(own, path), algorithms.rank(name, tensors)
     if {"lokr_w1", "lokr_w2"} <= tensors.keys():
-        whole = wanted / max(1.0, _number("r", own.get("r")))
+        whole = wanted / max(1.0, _number("r", own.r))
         return {**tensors, "lokr_w1": tensors["lokr_w1"].float() * whole}
-    return {**tensors, "alpha": torch.tensor(wanted * (math.sqrt(rank) if own.get("use_rslora") else 1.0))}
+    gain = math.sqrt(rank) if getattr(own, "use_rslora", False) else 1.0
+    return {**tensors, "alpha": torch.tensor(wanted * gain)}
 
 
-def _check(settings: Mapping[str, Any]) -> None:
-    """Whether the weights alone say what the adapter does, as LoRA, LoHa or LoKr."""
-    start = str(settings.get("init_lora_weights"))
-    odd = [name for name in _VARIANTS if settings.get(name)]
-    if settings.get("peft_type", "LORA") not in _KINDS:
-        odd.append(f"peft_type {str(settings['peft_type'])[:40]!r}")
-    if start.startswith(_STARTS):
-        odd.append(f"init_lora_weights {start[:40]!r}, which changes the base model")
-    if odd:
-        raise LoraFileError(
-            f"the adapter is made with {', '.join(odd)}; only LoRA, LoHa and LoKr can be read"
-        )
-
-
-def _alpha(settings: Mapping[str, Any], path: str) -> float:
-    special = settings.get("alpha_pattern") or {}
+def _alpha(settings: Any, path: str) -> float:
+    special = getattr(settings, "alpha_pattern", None) or {}
     if not isinstance(special, dict):
         raise LoraFileError("alpha_pattern must be a table of layers and their alphas")
     for pattern, value in special.items():
@@ -135,23 +120,8 @@ def _alpha(settings: Mapping[str, Any], path: str) -> float:
         ours, theirs = path.removeprefix("text_model."), plain.removeprefix("text_model.")
         if ours == theirs or (not pattern.startswith("^") and ours.endswith(f".{theirs}")):
             return _number(f"alpha_pattern of {pattern!r}", value)
-    name = "lora_alpha" if "lora_alpha" in settings else "alpha"
-    return _number(name, settings.get(name))
-
-
-def settings(text: str) -> dict[str, Any]:
-    """The table in the JSON text of a file.
-
-    Raises:
-        LoraFileError: it is none.
-    """
-    try:
-        table = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise LoraFileError(f"its settings are no JSON ({str(error)[:80]})") from error
-    if not isinstance(table, dict):
-        raise LoraFileError("its settings are no JSON table")
-    return table
+    name = "lora_alpha" if hasattr(settings, "lora_alpha") else "alpha"
+    return _number(name, getattr(settings, name, None))
 
 
 def _number(name: str, value: Any) -> float:
@@ -167,29 +137,34 @@ def write(layers: Mapping[str, LowRank]) -> dict[str, tuple[dict[str, Tensor], s
         weights: dict[str, Tensor] = {}
         for path, layer in members.items():
             weights |= tensors(PREFIX + path, layer)
-        settings = {
-            "peft_type": "LORA",
-            "inference_mode": True,
-            "base_model_name_or_path": None,
-            **config(members),
-        }
+        settings = {**config(members), "inference_mode": True}
         found[part] = weights, json.dumps(settings, indent=2, sort_keys=True)
     return found
 
 
-def read(root: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+def read(root: Path) -> tuple[dict[str, Tensor], dict[str, PeftConfig]]:
     """All tensors of a folder, their keys beginning with the part, and the settings of each part.
 
+    PEFT reads the settings; the tensors are read within this project's limits.
+
     Raises:
-        LoraFileError: a file is missing or is none of PEFT's.
+        LoraFileError: a file is missing, is none of PEFT's, or holds an adapter that cannot be read.
     """
     tensors: dict[str, Tensor] = {}
-    parts: dict[str, dict[str, Any]] = {}
+    parts: dict[str, PeftConfig] = {}
     for part, folder in folders(root).items():
-        parts[part] = settings((folder / CONFIG).read_text(encoding="utf-8"))
-        for key, value in file.read(folder / WEIGHTS).tensors.items():
+        own = file.read(folder / WEIGHTS).tensors
+        parts[part] = peft_settings.parsed(_told(folder / CONFIG), own)
+        for key, value in own.items():
             tensors[f"{part}.{key.removeprefix(PREFIX)}"] = value
     return tensors, parts
+
+
+def _told(path: Path) -> dict[str, Any]:
+    try:
+        return peft_settings.table(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise LoraFileError(f"its settings are no text in UTF-8 ({error})") from error
 
 
 def folders(root: Path) -> dict[str, Path]:

@@ -55,7 +55,9 @@ _LYCORIS = (
     *(f"{name}.weight" for name in ("a1", "a2", "b1", "b2")),
     *("oft_blocks", "rescale"),
 )
-_ENDINGS = {ending: name for name, endings in _FACTORS.items() for ending in endings} | {
+_PEFT = {"ia3_l": (".ia3_l",), "oft_R": (".oft_R.weight",), "boft_R": (".boft_R",), "boft_s": (".boft_s",)}
+"""PEFT's adapters that multiply weights."""
+_ENDINGS = {ending: name for name, endings in (_FACTORS | _PEFT).items() for ending in endings} | {
     f".{name}": name for name in _LYCORIS
 }
 _SCALED = ".weight", ".on_input"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -92,6 +92,48 @@ def rank_problems(ranks: Mapping[str, int], arguments: Mapping[str, Any]) -> Ite
                 f"{field} = {rank} must be a multiple of algorithm_args.dylora.block_size = {block} "
                 "with algorithm = 'dylora'; change one of them"
             )
+
+
+def divides(algorithm: str, rank: int, outputs: int) -> bool:
+    """Whether an algorithm that turns blocks of outputs finds such in a layer: BOFT and OFT.
+
+    BOFT wants blocks of an even size, of which there are 1, 2, 4, 8, ...; OFT changes nothing in blocks of one output.
+
+    Args:
+        algorithm: its name; others fit always.
+        rank: the largest size of a block.
+        outputs: of the layer.
+    """
+    from lycoris.functional import factorization, power2factorization
+
+    if algorithm == "boft":
+        return bool(power2factorization(outputs, rank)[1])
+    return algorithm != "diag-oft" or factorization(outputs, rank)[0] > 1
+
+
+def wholly_kept(rank: int, arguments: Mapping[str, Any], outputs: int, inputs: int) -> bool:
+    """Whether LoKr keeps a layer's factors as whole matrices at a rank, so that rank and alpha mean nothing there.
+
+    Args:
+        rank: of the layer.
+        arguments: LoKr's keyword arguments.
+        outputs: of the layer.
+        inputs: of the layer; channels of a convolution.
+    """
+    from lycoris.functional import factorization
+
+    if arguments.get("full_matrix") or arguments.get("decompose_both"):
+        return False
+    factor = int(arguments.get("factor", -1))
+    larger = 0 if arguments.get("unbalanced_factorization") else 1
+    sides = factorization(outputs, factor)[larger], factorization(inputs, factor)[1]
+    return bool(rank >= max(sides) / 2)
+
+
+def smallest_rank(algorithm: str, outputs: Collection[int], most: int) -> int | None:
+    """The smallest rank that divides layers of all these outputs; None where none up to ``most`` does."""
+    ranks = range(1, most + 1)
+    return next((rank for rank in ranks if all(divides(algorithm, rank, one) for one in outputs)), None)
 
 
 def module_class(algorithm: str) -> Any:

@@ -16,9 +16,9 @@ class MergedLora(Frozen):
     """A LoRA that becomes part of the base model."""
 
     file: Path
-    """In the format of kohya, diffusers or PEFT, made for the same family."""
+    """Of any format and algorithm that ``judge`` reads, made for the same family."""
     weight: float = Field(1.0, ge=-10, le=10)
-    """Its strength: W += weight * alpha / rank * up down."""
+    """Its strength: W += weight * delta W."""
 
 
 class BasePlan(Frozen):

@@ -38,6 +38,9 @@ class ComputePlan(Frozen):
     offload: Offload = shared("auto", means(row="low VRAM, CPU offload", may_change=True))
     """Whether networks that idle leave the device: all, off, or auto, where it has little room beside them."""
 
+    compile: bool = shared(False, means(row="torch.compile", may_change=True))
+    """Compile the U-Net's transformer blocks once for all packs: some minutes at the start, fewer launches a step."""
+
     @property
     def recomputes(self) -> bool:
         """Whether activations are computed again, or may be."""

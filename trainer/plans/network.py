@@ -79,7 +79,8 @@ class LoraPlan(Frozen):
     start: Path | None = shared(
         None, means("network_weights", row="starting from another LoRA", may_change=True)
     )
-    """A LoRA (format of kohya, diffusers or PEFT) whose weights are the beginning; its ranks must be the plan's."""
+    """A file of any format and algorithm whose difference is the beginning. Where its rank is smaller, other dimensions
+    begin as new ones; what a LoRA of the plan's ranks cannot hold to 0.1 % is refused with the rank that would."""
     algorithm: Algorithm = field(
         "lora", means("network_module", "network_args: algo", row="LoHa / LoKr / other algorithms")
     )

@@ -18,7 +18,7 @@ from trainer.data.prior import prior_weight
 from trainer.plan import TrainingPlan
 from trainer.plans.noise import NoisePlan
 from trainer.sending import send
-from trainer.training import losses, noise
+from trainer.training import noise
 from trainer.training.run import TrainingRun
 
 
@@ -125,29 +125,6 @@ def text(rows: Rows, data: Encoded, bank: AdapterBank) -> Conditioning:
         parts.append(data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
     order = torch.tensor(trained + resting + frozen).argsort()
     return Conditioning.cat(parts)[send(order, base.device)]
-
-
-def coefficients(rows: Rows, prediction_type: str) -> Tensor:
-    """Each row's factor in the sum of all losses: its loss weight / its window's images * loss scale."""
-    factors = torch.ones(len(rows.owner), dtype=torch.float64)
-    for row, i in enumerate(rows.owner):
-        run, plan = rows.runs[i], rows.runs[i].plan.noise
-        if plan.min_snr_gamma is not None or plan.debiased:
-            factors[row] = losses.weight(rows.alphas[row], plan, prediction_type)
-        prior = rows.priors[row]
-        factors[row] *= (1.0 if prior is None else prior) * run.stepper.scaler.get_scale() / run.window_images
-    return factors
-
-
-def means(values: Tensor, rows: Rows) -> Tensor:
-    """The mean of each run over its training images: (rows,) -> (runs,), float64."""
-    trained = [
-        0.0 if prior is not None else 1 / rows.runs[i].next_batch.training
-        for i, prior in zip(rows.owner, rows.priors, strict=True)
-    ]
-    shares = send(torch.tensor(trained, dtype=torch.float64), values.device)
-    sums = torch.zeros(len(rows.runs), dtype=torch.float64, device=values.device)
-    return sums.index_add_(0, send(torch.tensor(rows.owner), values.device), values.double() * shares)
 
 
 def _shown(runs: list[TrainingRun], data: Encoded) -> list[Shown]:

@@ -15,15 +15,12 @@ from torch import Tensor
 from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.data.encoded import Encoded
-from trainer.lora_files import merging
+from trainer.lora_files import starting
 from trainer.outcome import Diverged, EpochEnd, Event, OutOfMemory, is_out_of_memory
 from trainer.plan import TrainingPlan
 from trainer.plans.compute import ComputePlan
-from trainer.sending import send
-from trainer.training import batch as rows
-from trainer.training import losses, noise
-from trainer.training.batch import coefficients, gather, means, time_ids
 from trainer.training.checkpoints import load_state
+from trainer.training.propagation import forward_backward
 from trainer.training.run import TrainingRun, shape_of
 
 READ_EVERY = 8
@@ -70,6 +67,8 @@ class Pack:
         self._read_every = READ_EVERY if self.bank.device.type == "cuda" else 1
         if compute.gradient_checkpointing:
             base.unet.enable_gradient_checkpointing()
+        if compute.compile:
+            self.bank.compile(base.unet)
 
     @property
     def has_room(self) -> bool:
@@ -110,7 +109,7 @@ class Pack:
 
     def _begin(self, slot: int, plan: TrainingPlan) -> None:
         if plan.lora.start is not None:
-            merging.start(self.bank, slot, plan.lora.start, self.base.kohya_names)
+            starting.start(self.bank, slot, plan.lora.start, self.base.kohya_names)
 
     def step(self) -> list[Event]:
         """One forward and backward pass over the next batch of every run whose images share a size.
@@ -175,20 +174,7 @@ class Pack:
         return norms
 
     def _forward_backward(self, runs: list[TrainingRun]) -> Tensor:
-        batch = gather(runs, self.data, self.bank.dtype)
-        for run in runs:
-            if run.opens_window:
-                self.bank.gradients(run.slot).zero_()
-        text = rows.text(batch, self.data, self.bank)
-        prediction = self.base.prediction_type
-        with self.bank.rows(batch.slots, batch.presentations):
-            said = self.base.predict(batch.inputs, batch.timesteps, text, time_ids(batch, self.data))
-            wanted = noise.target(batch.latents, batch.noise, batch.alphas, prediction)
-            squared = losses.squared_error(said, wanted)
-            minimised = losses.minimised(squared, said, wanted, batch.noise_plans)
-            factors = send(coefficients(batch, prediction).to(squared.dtype), squared.device)
-            torch.autograd.backward((minimised * factors).sum())
-        return means(squared.detach(), batch)
+        return forward_backward(runs, self.data, self.bank)
 
     def _read(self) -> list[Event]:
         """Reads what the device has said since the last time; runs that diverged are evicted."""

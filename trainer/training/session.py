@@ -12,6 +12,7 @@ from trainer.footprint.needs import Forecaster
 from trainer.footprint.room import resolved
 from trainer.lora_files import merging
 from trainer.plan import TrainingPlan
+from trainer.training import compiling
 from trainer.training.pack import Pack
 
 
@@ -27,6 +28,8 @@ def open(plan: TrainingPlan, dataset: Dataset, cache: Path, slots: int) -> Pack:
     Raises:
         BaseModelError: with what is wrong with the base model and what to do.
     """
+    if plan.compute.compile:
+        compiling.check()
     compute = resolved(
         plan, device_for(plan.compute.device), slots, lambda each: Forecaster(plan).needs(each)
     )

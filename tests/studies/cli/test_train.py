@@ -40,6 +40,11 @@ def test_a_study_s_plan_is_trained_with_the_values_that_are_set(
         (("small.toml",), "Missing option '--out'"),
         (("small.toml", "--out", "x", "--set", "lora.rank"), "give a field and its value"),
         (("small.toml", "--out", "small.toml"), "small.toml"),
+        (("small.toml", "--out", "x", "--set", "lora.start=gone.safetensors"), "lora.start: "),
+        (
+            ("small.toml", "--out", "x", "--set", "lora.algorithm=boft", "--set", "lora.rank=4"),
+            "lora.rank = 4 does not fit lora.algorithm = 'boft'",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_sentence(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter, ImageOps, PpmImagePlugin
 
 from studies.commands.check import ImageFinding, by_image, counts, findings, sights, told
 from trainer.data import dataset as datasets
@@ -105,3 +109,21 @@ def test_what_is_said_is_gathered_by_image() -> None:
     ]
     assert by_image(gathered) == {one: ["small", "blurred"], two: ["b"]}
     assert counts(gathered) == {"small": 1, "blurred": 2}
+
+
+def test_pictures_of_a_format_that_a_package_teaches_are_looked_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a package's stand-in, whose format is Pillow's PPM under another name."""
+    module = ModuleType("pillow_heif")
+    module.__spec__ = ModuleSpec("pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_heif", module)
+    taught = PpmImagePlugin.PpmImageFile, lambda prefix: prefix.startswith(b"P6")
+    monkeypatch.setitem(Image.OPEN, "HEIF", taught)
+    dataset = read(folder)
+    photo = folder / "photo.heic"
+    Image.open(dataset.examples[0].path).convert("RGB").save(photo, "PPM")
+    with_photo = replace(dataset, examples=(replace(dataset.examples[0], path=photo), *dataset.examples[1:]))
+    seen = sights(with_photo)
+    assert seen[0].converted is None
+    assert seen[0].sharpness == pytest.approx(sights(dataset)[0].sharpness)

@@ -51,6 +51,8 @@ def imported(case: dict[str, Any], folder: Path) -> Recipe:
         text = text.replace(mark, value)
         data = data.replace(mark, value) if data else None
     path.write_text(text)
+    for name, content in case.get("beside", {}).items():
+        (folder / name).write_text(content)
     dataset = folder / f"dataset{case.get('dataset_suffix', '.toml')}"
     if data:
         dataset.write_text(data)

@@ -10,6 +10,7 @@ import pytest
 
 from studies.errors import StudyError
 from studies.sd_scripts.importing import Recipe, read
+from studies.sd_scripts.network import PRESETS
 from studies.sd_scripts.study_file import space
 from studies.spec.toml import key, value
 from tests.studies.conftest import ASSETS
@@ -203,3 +204,43 @@ def test_what_cannot_go_with_dora_is_told_and_left_out(imported: Imported) -> No
         "network_dropout",
         "network_weights",
     }
+
+
+@pytest.mark.parametrize(
+    ("preset", "convolutions", "text", "differs"),
+    [
+        ("full", True, True, ""),
+        ("full-lin", False, True, "1x1 convolutions of ResNet blocks come with lora.conv_rank only"),
+        ("attn-mlp", False, True, ""),
+        ("attn-only", False, True, "feed-forward layers are adapted here, too"),
+        ("unet-only", True, False, ""),
+        ("unet-transformer-only", False, False, ""),
+        ("unet-convblock-only", True, False, "attention blocks are adapted here, too"),
+        ("ia3", False, True, "to_k, to_v and ff.net.2 alone"),
+        (
+            "mine.toml",
+            True,
+            True,
+            "'mine.toml' is not supported, 'full' is taken; we have full, full-lin, attn-mlp",
+        ),
+    ],
+)
+def test_presets_of_lycoris_say_which_layers_are_trained(
+    preset: str, convolutions: bool, text: bool, differs: str, imported: Imported
+) -> None:
+    recipe = imported(f"algo=loha preset={preset}")
+    assert (recipe.plan.lora.conv_rank is not None) is convolutions
+    assert recipe.plan.lora.text_encoder is text
+    assert set(told(recipe)) == ({"network_args: preset"} if differs else set())
+    assert differs in told(recipe).get("network_args: preset", "")
+    assert any("trains no text encoder" in line for line in recipe.converted) is not text
+
+
+def test_every_preset_of_the_installed_lycoris_is_known() -> None:
+    from lycoris.config import PRESET
+
+    for name, theirs in PRESET.items():
+        ours = PRESETS[name]
+        convolving = "ResnetBlock2D" in theirs["unet_target_module"] and theirs["enable_conv"]
+        trains_text = bool(theirs["text_encoder_target_module"] or theirs["text_encoder_target_name"])
+        assert (ours.convolutions, ours.text) == (convolving, trains_text), name

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from studies.dialects.translation import Unmet
+from studies.dialects.account import Unmet
 from studies.sd_scripts.datasets import Images
 from studies.sd_scripts.importing import Recipe
 from studies.sd_scripts.settings import FIELDS

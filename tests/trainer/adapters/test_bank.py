@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from trainer.adapters.bank import AdapterBank, Row, Shape
+from trainer.adapters.residence import Residence
 from trainer.adapters.targets import text_targets, unet_targets
 from trainer.seeds import generator
 
@@ -296,13 +297,13 @@ def test_stable_diffusion_1_5_has_192_and_72_targets() -> None:
 
 def test_memory_for_all_slots_is_taken_once_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     bank, taken = bank_on(Model().double().requires_grad_(False)), list[int]()
-    place = AdapterBank._place
+    place = Residence.place
 
-    def noted(self: AdapterBank, slots: int) -> None:
+    def noted(self: Residence, slots: int) -> None:
         place(self, slots)
-        taken.append(self._weights.nbytes)
+        taken.append(self.weights.nbytes)
 
-    monkeypatch.setattr(AdapterBank, "_place", noted)
+    monkeypatch.setattr(Residence, "place", noted)
     shape = Shape(8, 1.0, ("unet",))
     bank.reserve(shape, 3)
     one = taken[-1] // 3

@@ -93,3 +93,22 @@ def test_a_huge_file_is_refused_by_its_size_alone(tmp_path: Path) -> None:
         file.truncate(guard.MOST_FILE_BYTES + 1)
     with pytest.raises(DataError, match=f"at most {guard.MOST_FILE_BYTES} are read"):
         open_rgb(path)
+
+
+def test_folders_that_vanish_while_they_are_walked_are_passed_over(tmp_path: Path) -> None:
+    for place in ("a", "b/c", "d"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "x.png").touch()
+    (tmp_path / "first.png").touch()
+    found = guard.below(tmp_path)
+    assert next(found).name == "first.png"
+    shutil.rmtree(tmp_path / "b" / "c")
+    assert {path.relative_to(tmp_path).as_posix() for path in found} == {"a/x.png", "d/x.png"}
+    assert not list(guard.below(tmp_path / "nowhere"))
+
+
+def test_a_whole_disk_is_not_walked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "MOST_FILES", 3)
+    for number in range(5):
+        (tmp_path / f"{number}.png").touch()
+    assert len(list(guard.below(tmp_path))) == 3

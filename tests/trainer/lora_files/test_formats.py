@@ -220,12 +220,13 @@ def test_ranks_and_alphas_may_differ_between_layers(
     odd[names[-1]] = LowRank(slim.down[:2].contiguous(), slim.up[:, :2].contiguous(), 1.0)
     mixed = replace(chosen, layers={**chosen.layers, **odd})
     found = mixed.read(mixed.write(tmp_path, layout))
-    assert {name: layer.rank for name, layer in found.items()} == {
-        name: layer.rank for name, layer in mixed.layers.items()
-    }
+    wanted_ranks = {name: layer.rank for name, layer in mixed.layers.items()}
+    if layout == "diffusers":
+        wanted_ranks |= dict.fromkeys(odd, 4)
+    assert {name: layer.rank for name, layer in found.items()} == wanted_ranks
     alphas = {name: layer.alpha for name, layer in found.items()}
     if layout == "diffusers":
-        assert alphas == {name: layer.rank for name, layer in mixed.layers.items()}
+        assert alphas == wanted_ranks
     elif layout == "kohya":
         assert len({alpha for name, alpha in alphas.items() if name.startswith("unet.")}) == 1
     else:
@@ -320,7 +321,14 @@ def test_a_lora_of_another_width_is_told(cases: dict[str, Case]) -> None:
     ("change", "told"),
     [
         ({"use_dora": True}, "say use_dora, but it has no lora_magnitude_vector"),
-        ({"peft_type": "VERA"}, "made with peft_type 'VERA'; only LoRA, LoHa and LoKr can be read"),
+        (
+            {"peft_type": "VERA"},
+            r"made with peft_type 'VERA' \(its \d+ tensors are such as .*\); only LoRA, LoHa, LoKr, IA3, OFT and BOFT",
+        ),
+        (
+            {"of_tomorrow": 3},
+            "settings hold 'of_tomorrow', which LoraConfig of the installed PEFT does not know",
+        ),
         ({"use_qalora": True}, "made with use_qalora"),
         ({"init_lora_weights": "pissa_niter_4"}, "'pissa_niter_4', which changes the base model"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from trainer.lora_files import formats, merging
 from trainer.lora_files.file import LoraFileError, read, slot_keys
 from trainer.lora_files.formats import Format
 from trainer.plan import TrainingPlan
+from trainer.plans.algorithms import module_class
 from trainer.plans.base import MergedLora
 from trainer.training.pack import Pack
 
@@ -185,8 +188,10 @@ def test_a_start_of_another_rank_or_with_other_layers_is_refused_and_leaves_the_
 ) -> None:
     training = pack(encode(few_dataset, fresh_base()), 1)
     fields = {**FIELDS, "start": trained[1]}
-    with pytest.raises(LoraFileError, match=r"has rank 4 at .*, but the plan has rank 6"):
-        training.admit(0, make_plan(**{**fields, "rank": 6}))
+    with pytest.raises(
+        LoraFileError, match=r"no LoRA of the plan's rank: .* with rank 2; rank 4 would hold it"
+    ):
+        training.admit(0, make_plan(**{**fields, "rank": 2}))
     with pytest.raises(LoraFileError, match="which the plan does not adapt"):
         training.admit(0, make_plan(**{**fields, "text_encoder": False}))
     training.admit(0, make_plan(**fields))
@@ -217,3 +222,143 @@ def test_loras_of_other_layouts_are_merged_alike(
             getattr(two, part).parameters(), getattr(one, part).parameters(), strict=True
         ):
             torch.testing.assert_close(found, expected)
+
+
+def test_a_start_of_a_smaller_rank_goes_on_with_new_dimensions(
+    trained: tuple[Pack, Path], fresh_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
+) -> None:
+    earlier, file = trained
+    training = pack(encode(few_dataset, fresh_base()), 2)
+    training.admit(0, make_plan(alpha_over_rank=0.7, **{**FIELDS, "rank": 6}))
+    training.admit(1, make_plan(alpha_over_rank=0.7, **{**FIELDS, "rank": 6, "start": file}))
+    fresh, begun = state(training, 0), state(training, 1)
+    name = "unet.mid_block.attentions.0.proj_in"
+    assert torch.equal(begun[f"{name}.down"][:4], earlier.bank.state(0)[f"{name}.down"])
+    assert torch.equal(begun[f"{name}.down"][4:], fresh[f"{name}.down"][4:])
+    assert not begun[f"{name}.up"][:, 4:].any()
+    assert fresh[f"{name}.down"][4:].any()
+
+
+def test_a_larger_rank_that_is_filled_up_with_zeros_is_no_larger_rank(
+    trained: tuple[Pack, Path],
+    fresh_base: Bases,
+    few_dataset: Dataset,
+    encode: Encode,
+    make_plan: Plans,
+    tmp_path: Path,
+) -> None:
+    """As diffusers' files have it, whose layers all have one rank."""
+    earlier, file = trained
+    other = tmp_path / "lora.safetensors"
+    names = earlier.base.kohya_names
+    formats.write(other, formats.read(file, names, earlier.bank.layers), "diffusers", names, {}, "no")
+    training = pack(encode(few_dataset, fresh_base()), 1)
+    training.admit(0, make_plan(alpha_over_rank=0.7, **{**FIELDS, "start": other}))
+    before, after = earlier.bank.state(0), state(training, 0)
+    for name in earlier.bank.scales(0):
+        products = (one[f"{name}.up"] @ one[f"{name}.down"] for one in (before, after))
+        torch.testing.assert_close(*products, rtol=1e-5, atol=1e-5)
+
+
+LAYERS = ("mid_block.attentions.0.proj_in", "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q")
+KINDS: dict[str, dict[str, Any]] = {
+    "loha": {},
+    "lokr": {"factor": 4},
+    "glora": {},
+    "diag-oft": {},
+    "ia3": {},
+    "full": {},
+    "locon": {"weight_decompose": True},
+    "lokr, DoRA": {"factor": 4, "weight_decompose": True},
+}
+
+
+def made_by_lycoris(unet: Any, kind: str, path: Path, names: Any) -> dict[str, Any]:
+    """A file of LyCORIS' modules on some layers, and copies of the layers on which they act."""
+    classes = {"locon": ("locon", "LoConModule")}
+    name = kind.partition(",")[0]
+    module, cls = classes.get(name, (None, None))
+    made: Any = (
+        getattr(import_module(f"lycoris.modules.{module}"), cls) if module and cls else module_class(name)
+    )
+    source, changed, tensors = torch.Generator().manual_seed(3), {}, {}
+    for layer in LAYERS:
+        changed[layer] = copy.deepcopy(unet.get_submodule(layer))
+        acting = made("", changed[layer], lora_dim=2, alpha=1, **KINDS[kind])
+        acting.apply_to()
+        for key, value in acting.named_parameters():
+            if "dora_scale" not in key:
+                value.data += torch.randn(value.shape, generator=source) * 0.05
+        for key, value in acting.state_dict().items():
+            tensors[f"{names.stem(f'unet.{layer}')}.{key}"] = value.clone()
+    lora_file.write(path, tensors, {}, "no")
+    return changed
+
+
+@torch.no_grad()
+def response(layer: Any) -> tuple[Tensor, Tensor]:
+    """What a layer makes of each input, shape (outputs, inputs), and of none, shape (outputs,)."""
+    wide = isinstance(layer, torch.nn.Conv2d)
+    width, tail = (layer.in_channels, (1, 1)) if wide else (layer.in_features, ())
+    unit, zero = torch.eye(width).view(width, width, *tail), torch.zeros(1, width, *tail)
+    bias = layer(zero).view(-1)
+    return layer(unit).view(width, -1).T - bias[:, None], bias
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_algorithm_is_merged_as_lycoris_merges_it(kind: str, fresh_base: Bases, tmp_path: Path) -> None:
+    base, path = fresh_base(), tmp_path / "x.safetensors"
+    changed = made_by_lycoris(base.unet, kind, path, base.kohya_names)
+    found = merging.merged(fresh_base(), (MergedLora(file=path),)).unet
+    for layer, theirs in changed.items():
+        ours, plain = response(found.get_submodule(layer)), response(base.unet.get_submodule(layer))
+        assert not torch.allclose(ours[0], plain[0], atol=1e-4)
+        for one, other in zip(ours, response(theirs), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_bias_is_merged_into_layers_that_have_none(fresh_base: Bases, tmp_path: Path) -> None:
+    base, path, layer = fresh_base(), tmp_path / "x.safetensors", LAYERS[1]
+    assert base.unet.get_submodule(layer).bias is None
+    stem, width = base.kohya_names.stem(f"unet.{layer}"), len(base.unet.get_submodule(layer).weight)
+    lora_file.write(path, {f"{stem}.diff_b": torch.arange(width).float()}, {}, "no")
+    inner: Any = merging.merged(base, (MergedLora(file=path, weight=0.5),)).unet.get_submodule(layer)
+    assert torch.equal(inner.bias, torch.arange(width) / 2)
+    assert not inner.bias.requires_grad
+    assert torch.equal(inner(torch.zeros(1, inner.in_features))[0], inner.bias)
+
+
+def test_a_loha_is_the_start_of_a_lora_that_holds_it_and_of_no_smaller_one(
+    fresh_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, tmp_path: Path
+) -> None:
+    """Its product of two factors of rank 2 has rank 4."""
+    base, path = fresh_base(), tmp_path / "x.safetensors"
+    plain = {layer: response(base.unet.get_submodule(layer))[0] for layer in LAYERS}
+    changed = made_by_lycoris(base.unet, "loha", path, base.kohya_names)
+    training = pack(encode(few_dataset, base), 2)
+    training.admit(0, make_plan(rank=5, alpha_over_rank=0.5, start=path))
+    for layer, theirs in changed.items():
+        wanted = response(theirs)[0] - plain[layer]
+        begun = state(training, 0)
+        found = 0.5 * begun[f"unet.{layer}.up"] @ begun[f"unet.{layer}.down"]
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+        assert begun[f"unet.{layer}.down"][4].any(), "a dimension of its own goes on"
+    with pytest.raises(
+        LoraFileError, match=r"at 2 of 2 layers more than 0\.1% .* rank 3; rank 4 would hold it"
+    ):
+        training.admit(1, make_plan(rank=3, start=path))
+
+
+def test_biases_and_foreign_layers_are_no_start_of_a_lora(
+    fresh_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, tmp_path: Path
+) -> None:
+    base, path = fresh_base(), tmp_path / "x.safetensors"
+    made_by_lycoris(base.unet, "full", path, base.kohya_names)
+    training = pack(encode(few_dataset, base), 1)
+    with pytest.raises(LoraFileError, match=r"changes the bias of unet\.mid_block"):
+        training.admit(0, make_plan(rank=4, start=path))
+    made_by_lycoris(fresh_base().unet, "diag-oft", path, base.kohya_names)
+    with pytest.raises(LoraFileError, match=r"no LoRA of the plan's rank"):
+        training.admit(0, make_plan(rank=4, start=path))

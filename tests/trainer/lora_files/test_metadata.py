@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from trainer.bases.families import FAMILIES
+from trainer.bases.family import Identity
 from trainer.data.dataset import Dataset
-from trainer.lora_files.metadata import data_facts, datasets
+from trainer.lora_files.metadata import data_facts, datasets, metadata
+from trainer.outcome import EpochEnd
+from trainer.plan import TrainingPlan
 from trainer.plans.data import DataPlan
 
 
@@ -72,3 +81,22 @@ def test_the_data_set_is_told_by_names_alone_as_readers_expect_it(few_dataset: D
     assert (subset["image_dir"], subset["img_count"], subset["num_repeats"]) == ("1_fluent", 5, 1)
     assert subset["flip_aug"] and not subset["is_reg"] and subset["keep_tokens"] == 1
     assert set(whole["tag_frequency"]) == {"1_fluent"}
+
+
+@pytest.mark.parametrize("size", [0x100000 + 5000, 0x120000])
+def test_a_base_in_one_file_has_the_short_hash_of_sd_scripts(
+    size: int, make_plan: Callable[..., TrainingPlan], few_dataset: Dataset, tmp_path: Path
+) -> None:
+    """Of 64 KiB from the first MiB on, or what is there of them."""
+    path = tmp_path / "base.safetensors"
+    path.write_bytes(random.Random(0).randbytes(size))
+    plan = make_plan()
+    one = plan.model_copy(update={"base": plan.base.model_copy(update={"path": path, "vae": path})})
+    identity = Identity(FAMILIES["sd1"], "epsilon", False, "abc")
+    facts, of_folder = (
+        metadata(each, few_dataset, identity, "heart", EpochEnd(0, 1, 5, 5, 0.5, last=True))
+        for each in (one, plan)
+    )
+    wanted = hashlib.sha256(path.read_bytes()[0x100000:][:0x10000]).hexdigest()[:8]
+    assert facts["ss_sd_model_hash"] == facts["ss_vae_hash"] == wanted
+    assert not {"ss_sd_model_hash", "ss_vae_hash"} & of_folder.keys()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 from tests.evaluation.conftest import fill
 from tests.trainer.lora_files.test_formats import Case, picture, pipeline
@@ -34,9 +35,14 @@ def mixed(request: pytest.FixtureRequest, load_base: Callable[..., BaseModel], a
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("layout", ["kohya", "diffusers"])
-def test_diffusers_takes_every_layers_own_alpha(mixed: Case, layout: Format, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("layout", "told"), [("kohya", True), ("diffusers", True), ("diffusers", False)])
+def test_diffusers_takes_every_layers_own_alpha(
+    mixed: Case, layout: Format, told: bool, tmp_path: Path
+) -> None:
+    """Also without metadata, which older versions do not read and other tools drop."""
     path = mixed.write(tmp_path, layout)
+    if not told:
+        path.write_bytes(save(load_file(path)))
     pipe = pipeline(mixed)
     bare = picture(pipe)
     pipe.load_lora_weights(tmp_path, weight_name=path.name, adapter_name="ours")
@@ -49,8 +55,23 @@ def test_diffusers_takes_every_layers_own_alpha(mixed: Case, layout: Format, tmp
                 up, down = inner.lora_B["ours"].weight, inner.lora_A["ours"].weight
                 theirs = inner.scaling["ours"] * up.flatten(1) @ down.flatten(1)
                 wanted = layer.scale * layer.up.flatten(1) @ layer.down.flatten(1)
-                torch.testing.assert_close(theirs, wanted)
+                torch.testing.assert_close(theirs, wanted, rtol=1e-5, atol=1e-5)
     assert float((drawn - bare).abs().max()) > 0.02
     with mixed.bank.rows([0, 0]):
         ours = picture(pipeline(mixed, banked=True))
     assert float((drawn - ours).abs().max()) <= 1e-3
+
+
+def test_diffusers_own_files_need_no_alpha_in_any_version(mixed: Case, tmp_path: Path) -> None:
+    """All layers of a model have one rank: whichever layer's rank a loader takes for alpha, the scale is 1."""
+    tensors = load_file(mixed.write(tmp_path, "diffusers"))
+    assert not [key for key in tensors if "alpha" in key]
+    ranks: dict[str, set[int]] = {}
+    for key, value in tensors.items():
+        if key.endswith(".lora_B.weight"):
+            ranks.setdefault(key.partition(".")[0], set()).add(value.shape[1])
+    widest = dict.fromkeys(ranks, 0)
+    for name, layer in mixed.layers.items():
+        part = name.partition(".")[0]
+        widest[part] = max(widest[part], layer.rank)
+    assert ranks == {part: {rank} for part, rank in widest.items()}

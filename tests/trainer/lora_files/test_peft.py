@@ -38,6 +38,18 @@ ADAPTERS: dict[str, tuple[str, dict[str, Any]]] = {
     "LoKr": ("LoKrConfig", {"target_modules": CONVOLUTIONS}),
     "LoKr, Tucker": ("LoKrConfig", {"target_modules": CONVOLUTIONS, "use_effective_conv2d": True}),
     "LoKr, whole": ("LoKrConfig", {"target_modules": ATTENTION, "r": 64}),
+    "IA3": ("IA3Config", {"target_modules": CONVOLUTIONS, "feedforward_modules": ["to_k", "conv1"]}),
+    "OFT": ("OFTConfig", {"target_modules": CONVOLUTIONS, "oft_block_size": 4}),
+    "OFT by Cayley": (
+        "OFTConfig",
+        {"target_modules": ATTENTION, "oft_block_size": 8, "use_cayley_neumann": False},
+    ),
+    "OFT, constrained": ("OFTConfig", {"target_modules": ATTENTION, "r": 4, "coft": True, "eps": 1e-2}),
+    "OFT of shared blocks": (
+        "OFTConfig",
+        {"target_modules": ATTENTION, "oft_block_size": 8, "block_share": True},
+    ),
+    "BOFT": ("BOFTConfig", {"target_modules": CONVOLUTIONS, "boft_block_size": 4}),
 }
 
 
@@ -45,8 +57,10 @@ def strong(model: Any) -> None:
     """Draws every weight of an adapter anew, so that none is without effect."""
     source = torch.Generator().manual_seed(2)
     for name, value in model.named_parameters():
-        if any(mark in name for mark in ("lora_A", "lora_B", "hada_", "lokr_")):
+        if any(mark in name for mark in ("lora_A", "lora_B", "hada_", "lokr_", "oft_R")):
             value.data = torch.randn(value.shape, generator=source) * 0.2
+        if "ia3_l" in name or "boft_s" in name:
+            value.data = 1 + torch.randn(value.shape, generator=source) * 0.2
         if "magnitude" in name:
             value.data += torch.rand(value.shape, generator=source)
 
@@ -60,7 +74,7 @@ def applied(content: Content, model: Any) -> dict[str, torch.Tensor]:
         weights[name] += product.view_as(weights[name])
     for layer, tensors in content.others.items():
         path = layer.removeprefix("unet.")
-        weight, bias = difference(layer, tensors, weights[f"{path}.weight"])
+        weight, bias = difference(layer, tensors, weights[f"{path}.weight"], weights.get(f"{path}.bias"))
         weights[f"{path}.weight"] += weight
         if bias is not None:
             weights[f"{path}.bias"] += bias
@@ -81,9 +95,15 @@ def test_what_peft_saves_is_what_it_merges(
 
     base = load_base(assets / "micro-sd" if family == "sd1" else micro_sdxl)
     kind, arguments = ADAPTERS[name]
-    alpha = {"lora_alpha": 1.4} if kind == "LoraConfig" else {"alpha": 1.4}
-    config = getattr(peft, kind)(**{"r": 4, **alpha, **arguments})
-    model = peft.get_peft_model(copy.deepcopy(base.unet), config)
+    shape = {
+        "LoraConfig": {"r": 4, "lora_alpha": 1.4},
+        "LoHaConfig": {"r": 4, "alpha": 1.4},
+        "LoKrConfig": {"r": 4, "alpha": 1.4},
+        "OFTConfig": {"oft_block_size": 0} if "r" in arguments else {},
+    }
+    config = getattr(peft, kind)(**{**shape.get(kind, {}), **arguments})
+    plain = copy.deepcopy(base.unet).to(memory_format=torch.contiguous_format)  # for PEFT's OFT and BOFT
+    model = peft.get_peft_model(plain, config)
     strong(model)
     model.save_pretrained(str(tmp_path))
     content = formats.content(tmp_path, base.kohya_names, known(base))

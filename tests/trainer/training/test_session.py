@@ -68,5 +68,5 @@ def test_a_pack_is_opened_on_a_stored_base_that_idles_elsewhere(
 def test_what_reads_whole_weights_is_refused_on_a_stored_base(
     make_plan: Callable[..., TrainingPlan], values: dict[str, object]
 ) -> None:
-    with pytest.raises(ValueError, match="compute.base_format = 'nf4' does not keep"):
+    with pytest.raises(ValueError, match=r"compute\.base_format = 'nf4' does not keep"):
         make_plan(rank=2, base_format="nf4", **values)
