@@ -87,7 +87,12 @@ def main() -> None:
 def label(case: Case) -> str:
     """What a row is of."""
     pack = "alone" if case.trials == 1 else f"pack of {case.trials}"
-    return f"{FAMILIES[case.family].title} {case.resolution} px, {pack}{', checkpointing' * case.checkpointing}{', nf4' * (case.form == 'nf4')}"
+    ways = [
+        pack,
+        *(["checkpointing"] if case.checkpointing else []),
+        *([case.form] if case.form != "auto" else []),
+    ]
+    return f"{FAMILIES[case.family].title} {case.resolution} px, {', '.join(ways)}"
 
 
 def source(family: str) -> Source:

@@ -96,6 +96,8 @@ def main() -> None:
     """Runs the command line; trouble that a user can mend is told in sentences, with exit code 2."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if sys.platform == "linux":  # elsewhere CUDA's allocator has no such segments, and warns
+        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     quiet_imports()
     as_interrupts()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from trainer.bases.errors import BaseModelError as BaseModelError
 from trainer.bases.family import Family, Identity
 from trainer.bases.find import Source
 from trainer.bases.residency import Residency, leave
-from trainer.bases.text import PLAIN, PromptRules, TextReader, conditioning
+from trainer.bases.text import PLAIN, PromptRules, TextReader, Within, conditioning, recomputed
 from trainer.lora_files.kohya import Names
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import Attention, Device, Offload, Precision
@@ -99,17 +100,23 @@ class BaseModel:
             self.residency.release("text")
 
     def encode_text(
-        self, captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules = PLAIN
+        self,
+        captions: Sequence[str],
+        clip_skips: Sequence[int],
+        rules: PromptRules = PLAIN,
+        again: Within | None = None,
     ) -> Conditioning:
         """What the text encoders say of n captions, 75 tokens a window and 2 around them.
 
-        Runs with gradients where they are enabled, and under the bank's rows where the caller set them.
+        Runs with gradients where they are enabled, and under the bank's rows where the caller set them; those rows
+        as a context, ``again``, let activations be computed again in the backward pass instead of being kept.
         """
         self.residency.use("text", tuple(self.text_encoders.values()), alone=True)
         readers = [TextReader(self.tokenizer, self.text_encoder)]
         if self.text_encoder_2 is not None:
             readers.append(TextReader(self.tokenizer_2, self.text_encoder_2))
-        return conditioning(self.identity.family, readers, captions, clip_skips, rules)
+        read = partial(conditioning, self.identity.family, readers, captions, clip_skips, rules)
+        return read() if again is None else recomputed(read, again)
 
     def time_ids(self, framings: Sequence[Framing]) -> Tensor:
         """SDXL's size conditions of n pictures: shape (n, 6), float32, on the device."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.errors import BaseModelError
@@ -34,6 +36,21 @@ class TextReader:
         inner: Any = getattr(self.encoder, "text_model", self.encoder)
         norm: nn.Module = inner.final_layer_norm
         return norm
+
+
+Within = Callable[[], AbstractContextManager[None]]
+"""Opens a context that work is done in."""
+
+
+def recomputed(read: Callable[[], Conditioning], within: Within) -> Conditioning:
+    """What ``read`` says, its activations computed again in the backward pass instead of kept.
+
+    Args:
+        read: depends on nothing that changes until then.
+        within: a context for reading it again, in which it is read now.
+    """
+    found: Conditioning = checkpoint(read, use_reentrant=False, context_fn=lambda: (nullcontext(), within()))
+    return found
 
 
 def conditioning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.find import Source
+from trainer.bases.text import recomputed
 from trainer.data.buckets import Size
 from trainer.footprint import fakes
 from trainer.footprint.tracker import Tracker
@@ -64,7 +66,7 @@ class Rehearsal:
             draw, alphas = torch.zeros_like(clean), torch.ones(rows, dtype=torch.float64)
             inputs = noise.noised(clean, draw, alphas).to(self.base.dtype)
             with self.bank.rows([0] * rows, None):
-                text = self._text(rows, windows, "text_encoder" in self._parts)
+                text = self._trained_text(rows, windows, checkpointing)
                 said = self._predict(inputs, text)
                 wanted = noise.target(clean, draw, alphas, self.base.prediction_type)
                 torch.autograd.backward(losses.squared_error(said, wanted).sum())
@@ -124,6 +126,12 @@ class Rehearsal:
             return Conditioning(states)
         pooled = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
         return Conditioning(states, torch.zeros(rows, pooled, dtype=base.dtype))
+
+    def _trained_text(self, rows: int, windows: int, checkpointing: bool) -> Conditioning:
+        trained = "text_encoder" in self._parts
+        read = partial(self._text, rows, windows, trained)
+        within = partial(self.bank.rows, [0] * rows, None)
+        return recomputed(read, within) if checkpointing and trained else read()
 
     def _predict(self, inputs: Tensor, text: Conditioning) -> Tensor:
         rows = len(inputs)

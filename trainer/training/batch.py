@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -116,8 +117,10 @@ def text(rows: Rows, data: Encoded, bank: AdapterBank) -> Conditioning:
             slots = [rows.runs[rows.owner[row]].slot for row in chosen]
             shown = [presentations[row] for row in chosen] if moves else None
             captions, own = [rows.captions[r] for r in chosen], [skips[r] for r in chosen]
+            recomputes = moves and base.unet.is_gradient_checkpointing
+            again = partial(bank.rows, slots, shown) if recomputes else None
             with bank.rows(slots, shown), torch.set_grad_enabled(moves):
-                parts.append(base.encode_text(captions, own, data.prompts))
+                parts.append(base.encode_text(captions, own, data.prompts, again))
     if frozen:
         parts.append(data.text([rows.captions[r] for r in frozen], [skips[r] for r in frozen]))
     order = torch.tensor(trained + resting + frozen).argsort()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from studies.cli.main import COMMANDS, cli
+from studies.cli.main import COMMANDS, cli, main
 from tests.studies.cli.conftest import Run
 
 READERS = ("status", "select", "report", "dashboard")
@@ -47,7 +48,7 @@ def test_every_help_page_answers_in_half_a_second(name: str) -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-UNITS = ("pixels", "minutes", "seconds", "images", "steps", "counted", "number")
+UNITS = ("gib", "pixels", "minutes", "seconds", "images", "steps", "counted", "number")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -122,3 +123,17 @@ def test_a_broken_database_is_told_in_a_sentence(
     code, _, err = run(name, tmp_path)
     assert code == 2
     assert err.startswith("error: Cannot use the study database")
+
+
+@pytest.mark.parametrize(("platform", "set_to"), [("linux", "expandable_segments:True"), ("win32", None)])
+def test_cuda_may_grow_what_it_holds_where_it_can(
+    platform: str, set_to: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {**os.environ}
+    environment.pop("PYTORCH_CUDA_ALLOC_CONF", None)
+    monkeypatch.setattr("os.environ", environment)
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr("sys.argv", ["lorasearch", "--help"])
+    monkeypatch.setattr("studies.cli.main.as_interrupts", lambda: None)
+    main()
+    assert environment.get("PYTORCH_CUDA_ALLOC_CONF") == set_to

@@ -46,6 +46,7 @@ def rehearsal(folder: Path, plan: TrainingPlan) -> Rehearsal:
         {"batch_size": 2, "rank": 16},
         {"gradient_checkpointing": True},
         {"text_encoder": True},
+        {"gradient_checkpointing": True, "text_encoder": True, "max_token_length": 225},
         {"max_token_length": 150, "text_encoder": True},
         {"conv_rank": 4},
     ],

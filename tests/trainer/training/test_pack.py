@@ -435,6 +435,22 @@ def test_gradient_checkpointing_changes_no_gradient(
     assert relative_difference(found[1], found[0]) < 1e-9
 
 
+def test_text_is_read_again_under_the_rows_of_those_who_train_it(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
+) -> None:
+    """Their own rows are fewer and elsewhere than the U-Net's, which the backward pass runs under."""
+    found = []
+    for checkpointing in (False, True):
+        data = encode(few_dataset, tiny_base(torch.float64))
+        training = pack(data, 4, gradient_checkpointing=checkpointing)
+        for trial, (rank, text) in enumerate(((2, False), (4, True), (8, False), (2, True))):
+            training.admit(trial, make_plan(rank=rank, text_encoder=text, epochs=9))
+        steps(training, 3)
+        found.append([state(training, trial) for trial in range(4)])
+    for plain, again in zip(*found, strict=True):
+        assert relative_difference(again, plain) < 1e-9
+
+
 def test_training_in_bfloat16_lowers_the_loss_like_float32(
     tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
 ) -> None:
