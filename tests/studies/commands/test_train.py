@@ -222,9 +222,7 @@ def test_a_training_that_diverges_says_what_to_do(
     make_file: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempt = Pack._forward_backward
-    monkeypatch.setattr(
-        Pack, "_forward_backward", lambda self, runs: [torch.nan for _ in attempt(self, runs)]
-    )
+    monkeypatch.setattr(Pack, "_forward_backward", lambda self, runs: attempt(self, runs) * torch.nan)
     with pytest.raises(
         StudyError, match=r"Training diverged: the loss became nan.* lower optimiser\.unet_lr"
     ):
