@@ -1,13 +1,10 @@
 """Time per trial-step against pack size, at batch 1 a trial.
 
-Without arguments: the micro base and a 35 M-parameter U-Net on this machine. With --full-size on a CUDA GPU:
-the SD 1.5 architecture with random weights, 512 x 512, bf16, with and without gradient checkpointing and
-torch.compile.
+The micro base and a 35 M-parameter U-Net on this machine; full-size architectures on a GPU are `gpu.py`'s.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import time
@@ -30,7 +27,6 @@ from trainer.training.joined import Joined
 MICRO = Path(__file__).resolve().parents[1] / "studies" / "library" / "assets" / "micro-sd" / "unet"
 RANK = 8
 SIZES = (1, 2, 4, 8, 16)
-FULL_SIZES = (1, 2, 4, 8, 16, 32)
 ROUNDS = 7
 
 
@@ -48,14 +44,6 @@ class Case:
 
 def main() -> None:
     """Prints a table and, last, one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full-size", action="store_true", help="SD 1.5 architecture on a CUDA GPU")
-    arguments = parser.parse_args()
-    if arguments.full_size:
-        from full_size import measure_full_size
-
-        print(json.dumps(measure_full_size(FULL_SIZES)))
-        return
     figures = {}
     for name, case in _cpu_cases():
         seconds = measure(case, SIZES)
