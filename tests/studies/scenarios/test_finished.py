@@ -66,8 +66,8 @@ STORED = {
         (5, 2): 0.49058,
     },
 }
-"""As it was chosen on one thread when the shortlist began to be made by steadied objectives; those of the candidates are
-older, from before factors were copied once a step and optimisers stepped on flat tensors."""
+"""As it was chosen on one thread when the shortlist began to be made by steadied objectives; those of the candidates
+are older, from before factors were copied once a step and optimisers stepped on flat tensors."""
 
 
 @pytest.fixture(scope="module")
