@@ -36,6 +36,10 @@ from trainer.adapters.stored import Stored
 from trainer.seeds import generator
 
 
+_REMEMBERED = 64
+"""Make-ups of a batch whose groups are kept."""
+
+
 class AdapterBank:
     """LoRA slots beside the Linear and Conv2d layers of frozen models.
 
@@ -78,6 +82,7 @@ class AdapterBank:
                 self._wrap(part, model, name, True)
             for name in (norms or {}).get(part, ()):
                 self._wrap_norm(part, model, name)
+        self._lasting: dict[tuple[Row, ...], tuple[Group, ...]] = {}
         self._residence = Residence(self._layers.values(), self.device, self.dtype)
 
     @property
@@ -111,9 +116,7 @@ class AdapterBank:
         """
         before = self._active, self._partial, self._decomposed, self._alone
         packed = [None if row in self._unpacked else row for row in rows]
-        home = self._residence
-        resident = Resident(home.weights, home.columns, self._base_dtype, self.ragged)
-        self._active = groups(packed, presentations, self._open, resident)
+        self._active = self._groups(packed, presentations)
         self._partial = any(group.layers is not None for group in self._active)
         self._decomposed = any(group.decomposed for group in self._active)
         self._alone = tuple(
@@ -133,6 +136,20 @@ class AdapterBank:
         finally:
             self._active, self._partial, self._decomposed, self._alone = before
 
+    def _groups(self, rows: Sequence[Row], presentations: Presentations) -> tuple[Group, ...]:
+        """The rows in groups; those that last are made once while the same slots are open."""
+        key = tuple(rows)
+        if key not in self._lasting:
+            home = self._residence
+            resident = Resident(home.weights, home.columns, self._base_dtype, self.ragged)
+            found = groups(rows, presentations, self._open, resident)
+            if not all(group.lasting for group in found):
+                return found
+            if len(self._lasting) == _REMEMBERED:
+                self._lasting.clear()
+            self._lasting[key] = found
+        return self._lasting[key]
+
     def open(self, slot: int, shape: Shape, seed: int) -> None:
         """Starts a new LoRA: A Kaiming-uniform with a = sqrt(5) (He et al. 2015), B zero, gradients zero.
 
@@ -148,6 +165,7 @@ class AdapterBank:
             self._open_unpacked(slot, shape, seed)
             return
         home = self._residence
+        self._lasting.clear()
         self._reserve(shape, max(slot + 1, home.slots))
         home.weights[slot].zero_()
         home.gradients[slot].zero_()
@@ -168,6 +186,7 @@ class AdapterBank:
         """
         if self._open or shape.algorithm != "lora":
             return
+        self._lasting.clear()
         self._residence.clear()
         self._reserve(shape, min(slots, self.capacity))
 
@@ -188,6 +207,7 @@ class AdapterBank:
 
     def close(self, slot: int) -> None:
         """Frees the slot."""
+        self._lasting.clear()
         del self._open[slot], self._leaves[slot]
         self._unpacked.pop(slot, None)
 

@@ -94,6 +94,12 @@ class Group:
     copies: Factors | None = None
     """Factors in the base model's number format; None where the bank's own serve."""
     _offsets: dict[int, Tensor] = field(default_factory=dict)
+    _views: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it serves every pass over such rows, since it holds nothing of this one."""
+        return self.copies is None and not self.drops
 
     def adapts(self, layer: Layer) -> bool:
         """Whether one of the slots may have a term there."""
@@ -111,8 +117,14 @@ class Group:
         """
         if self.copies is not None:
             return self.copies.of(layer, name, self.rank, scaled)
-        found: Tensor = getattr(layer, name).detach()[self.index, : self.rank]
-        return found
+        return self._view(layer, name)
+
+    def _view(self, layer: Layer, name: str) -> Tensor:
+        """The slots' part of one of the bank's tensors at a layer, made once."""
+        key = layer.name, name
+        if key not in self._views:
+            self._views[key] = getattr(layer, name)[self.index, : self.rank]
+        return self._views[key]
 
     def scaled(self, hidden: Tensor) -> Tensor:
         """What still has to be multiplied by alpha / rank."""
@@ -145,27 +157,27 @@ class Group:
         else:
             total.add_(self.times(left, factor))
 
-    def accumulate(self, total: Tensor, left: Tensor, right: Tensor) -> None:
-        """total[slot] += left[slot]^T right[slot]; a slot may occur more than once.
+    def accumulate(self, layer: Layer, name: str, left: Tensor, right: Tensor) -> None:
+        """Adds left[slot]^T right[slot] to each slot's gradient; a slot may occur more than once.
 
         Args:
-            total: of the bank, shape (slots of the bank, rank, width).
+            layer: where.
+            name: "down_grad" or "up_grad".
             left: as ``rows`` gives it, ``rank`` wide.
             right: likewise.
         """
         if not isinstance(self.index, slice):
+            total: Tensor = getattr(layer, name)
             found = self._outer(left, right).to(total.dtype)
             total[:, : self.rank].index_add_(0, self.index, found)
             return
-        mine = total[self.index, : self.rank]
-        if self.counts:
+        mine = self._view(layer, name)
+        if self.counts or not mine.is_cuda:
             mine.add_(self._outer(left, right))
         elif left.dtype == mine.dtype:
             mine.baddbmm_(left.mT, right)
-        elif mine.is_cuda:
-            torch.ops.aten.baddbmm.dtype_out(mine, left.mT, right, mine.dtype, out=mine)
         else:
-            mine.add_(self._outer(left, right))
+            torch.ops.aten.baddbmm.dtype_out(mine, left.mT, right, mine.dtype, out=mine)
 
     def thinned(self, hidden: Tensor, layer: Layer) -> Tensor | None:
         """Drops parts of A x in place; the factors, shape (rows, tokens or 1, width), or None."""

@@ -171,8 +171,8 @@ def pulled(
         grad_hidden = group.scaled(group.times(rows, group.factor(layer, "up", True).mT))
         if kept is not None:
             group.by_row(grad_hidden).mul_(kept)
-        group.accumulate(layer.up_grad, hidden, rows)
-        group.accumulate(layer.down_grad, grad_hidden, group.rows(x))
+        group.accumulate(layer, "up_grad", hidden, rows)
+        group.accumulate(layer, "down_grad", grad_hidden, group.rows(x))
         if grad_x is not None:
             group.add_times(group.rows(grad_x), grad_hidden, group.factor(layer, "down", False))
     return grad_x
