@@ -35,7 +35,6 @@ from trainer.adapters.shape import check_shape
 from trainer.adapters.stored import Stored
 from trainer.seeds import generator
 
-
 _REMEMBERED = 64
 """Make-ups of a batch whose groups are kept."""
 
