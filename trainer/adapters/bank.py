@@ -137,17 +137,19 @@ class AdapterBank:
 
     def _groups(self, rows: Sequence[Row], presentations: Presentations) -> tuple[Group, ...]:
         """The rows in groups; those that last are made once while the same slots are open."""
-        key = tuple(rows)
-        if key not in self._lasting:
-            home = self._residence
-            resident = Resident(home.weights, home.columns, self._base_dtype, self.ragged)
-            found = groups(rows, presentations, self._open, resident)
-            if not all(group.lasting for group in found):
-                return found
+        key, home = tuple(rows), self._residence
+        thinned = presentations is not None and any(
+            self._open[row].shape.dropout for row in {*rows} if row is not None
+        )
+        if key in self._lasting and not thinned:
+            return self._lasting[key]
+        resident = Resident(home.weights, home.columns, self._base_dtype, self.ragged)
+        found = groups(rows, presentations, self._open, resident)
+        if all(group.lasting for group in found):
             if len(self._lasting) == _REMEMBERED:
                 self._lasting.clear()
             self._lasting[key] = found
-        return self._lasting[key]
+        return found
 
     def open(self, slot: int, shape: Shape, seed: int) -> None:
         """Starts a new LoRA: A Kaiming-uniform with a = sqrt(5) (He et al. 2015), B zero, gradients zero.

@@ -60,7 +60,7 @@ class Factors:
         return found.view(len(found), *room.shape[1:])[:, :rank]
 
     def _make(self, columns: slice) -> tuple[Tensor, Tensor]:
-        taken = self._weights.detach()[self._slots, columns]
+        taken = self._weights[self._slots, columns]
         plain = taken.to(self._dtype)
         if all(scale == 1 for scale in self._scales):
             return plain, plain

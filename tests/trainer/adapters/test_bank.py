@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from trainer.adapters.bank import AdapterBank, Row, Shape
 from trainer.adapters.residence import Residence
+from trainer.adapters.shape import Dropout
 from trainer.adapters.targets import text_targets, unet_targets
 from trainer.seeds import generator
 
@@ -330,3 +331,40 @@ def test_a_reserved_bank_computes_the_same() -> None:
         bank.open(1, shape, 0)
         found.append(bank.state(1))
     assert all(torch.equal(found[0][name], value) for name, value in found[1].items())
+
+
+def test_dropout_acts_also_where_the_same_rows_were_judged_before(model: Model) -> None:
+    bank = bank_on(model)
+    bank.open(0, Shape(3, 0.3, ("unet",), dropout=Dropout(hidden=0.5)), seed=0)
+    fill(bank, 0)
+    x = torch.randn(2, 4, 6, generator=generator("dropout"), dtype=torch.float64)
+
+    def said(presentations: list[int] | None) -> Tensor:
+        with bank.rows([0, 0], presentations):
+            return model(x)
+
+    thinned, judged = said([0, 1]), said(None)
+    assert not torch.equal(thinned, judged)
+    assert torch.equal(said([0, 1]), thinned)
+    assert not torch.equal(said([2, 3]), thinned)
+    assert torch.equal(said(None), judged)
+
+
+def test_groups_that_last_follow_the_slots_that_are_open(model: Model) -> None:
+    bank = filled(model)
+    x = torch.randn(2, 4, 6, generator=generator("lasting"), dtype=torch.float64)
+
+    def said() -> Tensor:
+        with bank.rows([0, 1]):
+            return model(x)
+
+    before = said()
+    assert torch.equal(said(), before)
+    bank.close(1)
+    bank.open(1, Shape(5, 0.9, ("unet",)), seed=7)
+    fill(bank, 1)
+    after = said()
+    assert torch.equal(after[0], before[0])
+    assert not torch.equal(after[1], before[1])
+    bank.load(1, {name: 2 * value for name, value in bank.state(1).items()})
+    assert not torch.equal(said()[1], after[1])
