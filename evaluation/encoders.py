@@ -53,7 +53,7 @@ class _Encoder:
         self._model = model.eval() if self._residency.moves else model.eval().to(self._device)
 
     def _arrive(self) -> None:
-        self._residency.use(f"eyes: {self._name}", [self._model], alone=True)
+        self._residency.use(f"eyes: {type(self).__name__}, {self._name}", [self._model], alone=True)
 
     def images(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) in [0, 1] -> embeddings (n, width)."""
@@ -71,7 +71,7 @@ class _Encoder:
 
         self._arrive()
         content = self._residency.limits.run(
-            f"eyes: {self._name}", max(1, len(images)), PICTURES_AT_ONCE, some
+            f"eyes: {type(self).__name__}, {self._name}", max(1, len(images)), PICTURES_AT_ONCE, some
         )
         return Seen(content, torch.cat(styles))
 

@@ -95,10 +95,16 @@ class Residence:
             slot: [(leaf.data, _gradient(leaf)) for leaf in tenant.leaves.values()]
             for slot, tenant in others.items()
         }
+        rooms = [(layer, layer.rank, layer.magnitudes) for layer, _ in short]
         for layer, rank in short:
             layer.rank = max(layer.rank, rank)
             layer.magnitudes = max(layer.magnitudes, magnitudes)
-        self.place(slots)
+        try:
+            self.place(slots)
+        except (RuntimeError, MemoryError):
+            for layer, rank, held in rooms:
+                layer.rank, layer.magnitudes = rank, held
+            raise
         for slot, tenant in others.items():
             self.bind(slot, tenant)
             for leaf, (value, gradient) in zip(tenant.leaves.values(), before[slot], strict=True):

@@ -42,7 +42,9 @@ class Residency:
         for other in [name for name in self._here if name != part and name not in kept]:
             for network in self._here.pop(other):
                 network.to(REST)
-        if part not in self._here:
+        if self._here.get(part) != tuple(networks):
+            for network in self._here.pop(part, ()):
+                network.to(REST)
             for network in networks:
                 network.to(self.device)
             self._here[part] = tuple(networks)

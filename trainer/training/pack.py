@@ -31,9 +31,12 @@ READ_EVERY = 8
 class _Step:
     """What a step has computed, on the device."""
 
-    runs: list[TrainingRun]
+    runs: list[TrainingRun | None]
+    """None where one has left meanwhile."""
     images: list[int]
     """Training images of each run."""
+    seen: list[int]
+    """Training images that each run had seen after it."""
     errors: Tensor
     """Mean squared error of each run, unweighted: shape (runs,)."""
     norms: Tensor
@@ -87,6 +90,7 @@ class Pack:
             )
         except BaseException:
             self.bank.discard(slot)
+            self._release_text()
             raise
         self.runs[trial] = run
         if state is not None:
@@ -102,8 +106,14 @@ class Pack:
         self.bank.reserve(shape_of(plan), slots)
 
     def evict(self, trial: int) -> None:
-        """Frees a trial's slot."""
-        self.bank.close(self.runs.pop(trial).slot)
+        """Frees a trial's slot, and forgets what was not read of it."""
+        gone = self.runs.pop(trial)
+        self.bank.close(gone.slot)
+        for step in self._unread:
+            step.runs[:] = [None if run is gone else run for run in step.runs]
+        self._release_text()
+
+    def _release_text(self) -> None:
         if not any(run.plan.reads_text for run in self.runs.values()):
             self.base.keep_text(False)
 
@@ -121,13 +131,25 @@ class Pack:
         runs = self._participants()
         errors = self._attempt(runs)
         if errors is None:
-            return [*self._read(), self._shrink()]
-        self._unread.append(_Step(runs, [run.next_batch.training for run in runs], errors, self._clip(runs)))
-        self.last_images = sum(self._unread[-1].images)
+            diverged = self._read()
+            return diverged or [self._shrink()]
+        images, norms = [run.next_batch.training for run in runs], self._clip(runs)
+        self.last_images = sum(images)
         ended = [run for run in runs if run.advance()]
+        seen = [run.progress.images_seen for run in runs]
+        self._unread.append(_Step([*runs], images, seen, errors, norms))
         if not ended and len(self._unread) < self._read_every:
             return []
-        return [*self._read(), *(self._epoch_end(run) for run in ended if self._holds(run))]
+        return [*self._read(), *(self._epoch_end(run) for run in ended if self.runs.get(run.trial) is run)]
+
+    @contextmanager
+    def prompt(self) -> Iterator[None]:
+        """While it lasts losses are read at every step, and the device is waited for."""
+        before, self._read_every = self._read_every, 1
+        try:
+            yield
+        finally:
+            self._read_every = before
 
     @contextmanager
     def shown(self, trials: Iterable[int]) -> Iterator[None]:
@@ -186,19 +208,20 @@ class Pack:
         for step in unread:
             errors, norms = (list(islice(told, len(step.runs))) for _ in range(2))
             self.last_loss = sum(errors) / len(errors)
-            for facts in zip(step.runs, step.images, errors, norms, strict=True):
-                events += self._note(*facts)
+            for run, *facts in zip(step.runs, step.images, step.seen, errors, norms, strict=True):
+                if run is not None and (end := self._note(run, *facts)):
+                    events.append(end)
+                    for later in unread:
+                        later.runs[:] = [None if other is run else other for other in later.runs]
         return events
 
-    def _note(self, run: TrainingRun, images: int, error: float, norm: float) -> Iterator[Event]:
+    def _note(self, run: TrainingRun, images: int, seen: int, error: float, norm: float) -> Event | None:
         run.note(error, images)
-        trouble = run.trouble(error, norm) if self._holds(run) else None
-        if trouble is not None:
-            self.evict(run.trial)
-            yield Diverged(run.trial, run.progress.images_seen, trouble)
-
-    def _holds(self, run: TrainingRun) -> bool:
-        return self.runs.get(run.trial) is run
+        trouble = run.trouble(error, norm, seen)
+        if trouble is None:
+            return None
+        self.evict(run.trial)
+        return Diverged(run.trial, seen, trouble)
 
     def _epoch_end(self, run: TrainingRun) -> Event:
         run.next_epoch()

@@ -107,11 +107,12 @@ def _read(pack: Pack, plan: TrainingPlan, size: int) -> Reading | None:
     for trial in range(len(pack.runs), size):
         pack.admit(-1 - trial, plan)
     seconds = []
-    for _ in range(1 + STEPS):
-        began = time.perf_counter()
-        if any(isinstance(event, OutOfMemory) for event in pack.step()):
-            return None
-        seconds.append((time.perf_counter() - began) / pack.last_images)
+    with pack.prompt():
+        for _ in range(1 + STEPS):
+            began = time.perf_counter()
+            if any(isinstance(event, OutOfMemory) for event in pack.step()):
+                return None
+            seconds.append((time.perf_counter() - began) / pack.last_images)
     return Reading(size, 1 / statistics.median(seconds[1:]), _peak_bytes(pack.base.device))
 
 

@@ -147,16 +147,17 @@ def follow(
     runs = [pack.admit(i, probed.model_copy(update={"seed": seed})) for i, seed in enumerate(seeds)]
     courses: list[list[float]] = [[] for _ in runs]
     troubles: dict[int, Trouble] = {}
-    while pack.runs:
-        for event in pack.step():
-            if trouble := _trouble(event):
-                troubles[event.trial] = trouble
-        for run, rates in zip(runs, courses, strict=True):
-            if run.trial in pack.runs and run.progress.steps > len(rates):
-                rates.append(_rate(run))
-                on_step(run.trial, len(rates), rates[-1])
-                if len(rates) == most_steps or plateau(rates).flat:
-                    pack.evict(run.trial)
+    with pack.prompt():
+        while pack.runs:
+            for event in pack.step():
+                if trouble := _trouble(event):
+                    troubles[event.trial] = trouble
+            for run, rates in zip(runs, courses, strict=True):
+                if run.trial in pack.runs and run.progress.steps > len(rates):
+                    rates.append(_rate(run))
+                    on_step(run.trial, len(rates), rates[-1])
+                    if len(rates) == most_steps or plateau(rates).flat:
+                        pack.evict(run.trial)
     return Probe(tuple(Course(tuple(r), plateau(r), troubles.get(i)) for i, r in enumerate(courses)))
 
 

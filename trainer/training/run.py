@@ -162,9 +162,17 @@ class TrainingRun:
         self.progress = progress
         self._deal()
 
-    def trouble(self, squared_error: float, gradient_norm: float) -> Trouble | None:
-        """Why the trial has diverged, or None."""
-        images = self.progress.images_seen
+    def trouble(
+        self, squared_error: float, gradient_norm: float, images: int | None = None
+    ) -> Trouble | None:
+        """Why the trial has diverged, or None.
+
+        Args:
+            squared_error: of a step.
+            gradient_norm: likewise.
+            images: seen up to that step; None for all.
+        """
+        images = self.progress.images_seen if images is None else images
         if not math.isfinite(squared_error):
             return Trouble("loss_not_finite", {"value": str(squared_error), "images": images})
         if not math.isfinite(gradient_norm) and not self.stepper.scaler.is_enabled():

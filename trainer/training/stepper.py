@@ -31,6 +31,7 @@ class Stepper:
         self._plan, self._steps = plan, steps
         self._groups = [group for group in groups if group["params"]]
         self.scaler = torch.amp.GradScaler(device, enabled=plan.compute.mixed_precision == "fp16")
+        self.scaler.scale(torch.zeros((), device=device))  # makes its scale, which losses are multiplied by
         self._build(None if OPTIMISERS[plan.optimiser.name].leafwise else Joined(self._groups))
 
     def _build(self, joined: Joined | None) -> None:

@@ -74,6 +74,13 @@ def test_who_wants_to_be_alone_puts_the_unet_off_too_unless_both_are_kept() -> N
     assert here(networks) == {"unet", "text"}
 
 
+def test_other_networks_under_the_same_name_come_in_place_of_those_before() -> None:
+    networks, device = stage("one", "other"), Residency(torch.device("meta"), moves=True)
+    for name in networks:
+        device.use("eyes", [networks[name]])
+        assert here(networks) == {name}
+
+
 def test_nothing_moves_unless_asked() -> None:
     networks, device = stage("unet", "vae"), Residency(torch.device("meta"))
     device.use("vae", [networks["vae"]])
@@ -145,7 +152,7 @@ def test_each_stage_has_its_networks_alone_and_results_are_those_of_all_resident
         ("on", "vae"),
         ("off", "unet"),
         ("off", "vae"),
-        ("on", f"eyes: {assets / 'micro-clip'}"),
+        ("on", f"eyes: ClipEncoder, {assets / 'micro-clip'}"),
     ]
     assert relative_difference(found[1][0], found[0][0]) < 1e-6
     torch.testing.assert_close(found[1][1:], found[0][1:], rtol=0, atol=1e-5)

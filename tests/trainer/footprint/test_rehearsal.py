@@ -146,7 +146,7 @@ def test_memory_grows_with_the_rows_and_nothing_else(assets: Path, make_plan: Pl
     here = rehearsal(assets / "micro-sd", make_plan())
     one, four = here.training(SIZE, 1), here.training(SIZE, 4)
     assert four == pytest.approx(4 * one, rel=0.01)
-    assert here.training(SIZE, 4) == four
+    assert here.training(SIZE, 4) == pytest.approx(four, abs=64)  # groups of rows are made once
 
 
 def full_size(family: str) -> Source:

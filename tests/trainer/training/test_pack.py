@@ -411,6 +411,39 @@ def test_losses_that_are_read_late_are_the_same_losses(
     assert lost[0] == 3 <= lost[1] <= 3 + 8
 
 
+def test_whether_a_trial_diverged_does_not_depend_on_when_its_loss_is_read(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad first batch is forgiven: the loss is judged from 24 images on."""
+    for every in (1, 8):
+        training = pack(encode(few_dataset, tiny_base()), 1)
+        training._read_every = every
+        training.admit(0, make_plan(rank=2, batch_size=4, epochs=9, repeats=40))
+        errors = iter([1.6, *[0.2] * 7])
+        attempt = training._forward_backward
+        monkeypatch.setattr(
+            training, "_forward_backward", lambda runs, at=attempt, e=errors: at(runs) * 0 + next(e)
+        )
+        assert steps(training, 8) == []
+
+
+def test_memory_that_runs_out_before_a_divergence_was_read_puts_out_no_healthy_trial(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny_base()
+    training = pack(encode(few_dataset, base), 2)
+    training._read_every = 8
+    bad = training.admit(0, make_plan(rank=2, epochs=9, repeats=40))
+    training.admit(1, make_plan(rank=2, epochs=9, repeats=40))
+    training.bank.parameters(bad.slot, "unet")[0].data.fill_(math.nan)
+    assert steps(training, 1) == []
+    fail_once(base.unet, monkeypatch, at_call=0)
+    (end,) = training.step()
+    assert isinstance(end, Diverged) and end.trial == 0
+    assert list(training.runs) == [1]
+    assert (training.limit, steps(training, 2)) == (2, [])
+
+
 def test_a_strong_noise_offset_is_no_divergence(
     tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans
 ) -> None:
