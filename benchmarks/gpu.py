@@ -25,14 +25,12 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from benchmarks.memory import Case, ours
+from benchmarks.pack import move_of
 from studies.selection import document
 from studies.workspace import Workspace
 from trainer.adapters.bank import AdapterBank, Shape
 from trainer.adapters.targets import unet_targets
 from trainer.bases.families import FAMILIES
-from trainer.plans.optimiser import OptimiserPlan
-from trainer.training import optimisers
-from trainer.training.joined import Joined
 
 RANK, STEPS, WARM_UP = 16, 8, 3
 PACKS = {"sd1": (1, 2, 4, 8, 16, 32), "sdxl": (1, 2, 4, 8)}
@@ -70,14 +68,7 @@ class Bench:
     def _move(self, slot: int) -> Callable[[], None]:
         self.bank.discard(slot)
         self.bank.open(slot, Shape(RANK, 1.0, ("unet",)), seed=slot)
-        joined = Joined([{"params": self.bank.parameters(slot, "unet"), "lr": 1e-4}])
-        optimiser = optimisers.build(OptimiserPlan(), joined.groups)
-
-        def move() -> None:
-            with joined.gathered():
-                optimiser.step()
-
-        return move
+        return move_of(self.bank, slot)
 
     def step(self, moves: list[Callable[[], None]]) -> None:
         """A training step at batch 1 a trial."""

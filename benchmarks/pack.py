@@ -56,7 +56,7 @@ def measure(case: Case, sizes: Sequence[int]) -> dict[int, list[float]]:
     bank = AdapterBank({"unet": case.unet}, {"unet": unet_targets(case.unet)}, max(sizes))
     for slot in range(max(sizes)):
         bank.open(slot, Shape(RANK, 1.0, ("unet",)), seed=slot)
-    moves = [_move(bank, slot) for slot in range(max(sizes))]
+    moves = [move_of(bank, slot) for slot in range(max(sizes))]
     seconds: dict[int, list[float]] = {size: [] for size in sizes}
     for turn in range(ROUNDS + 1):
         for size in sizes:
@@ -80,7 +80,7 @@ def base_alone(case: Case, size: int) -> list[float]:
     return times
 
 
-def _move(bank: AdapterBank, slot: int) -> Callable[[], None]:
+def move_of(bank: AdapterBank, slot: int) -> Callable[[], None]:
     """A slot's optimiser step, as its trial takes it."""
     joined = Joined([{"params": bank.parameters(slot, "unet"), "lr": 1e-4}])
     optimiser = optimisers.build(OptimiserPlan(), joined.groups)

@@ -98,8 +98,8 @@ class LowRankConv(torch.autograd.Function):
                 grad_hidden, _beside(x, group), down, window, group, grad_x is not None
             )
             slots, rank = len(group.slots), group.conv_rank
-            _accumulate(layer.up_grad, group, grad_up.reshape(slots, -1, rank).mT)
-            _accumulate(layer.down_grad, group, grad_down.reshape(slots, rank, -1))
+            group.collect(layer.up_grad[:, :rank], grad_up.reshape(slots, -1, rank).mT)
+            group.collect(layer.down_grad[:, :rank], grad_down.reshape(slots, rank, -1))
             if grad_x is not None:
                 grad_x[group.start : group.stop] = _apart(pushed, group)
         return grad_x, grad, None, None, None, None
@@ -171,14 +171,6 @@ def _factors(layer: Layer, group: Group, dtype: torch.dtype, window: Window) -> 
     up = layer.up.detach()[group.index, : group.conv_rank].to(dtype)
     kernels = torch.unflatten(down.flatten(0, 1), 1, (-1, window.kernel, window.kernel))
     return kernels, up.mT.flatten(0, 1)[:, :, None, None]
-
-
-def _accumulate(total: Tensor, group: Group, found: Tensor) -> None:
-    """Adds gradients (slots, rank, width); a slot may occur in a group more than once."""
-    if isinstance(group.index, slice):
-        total[group.index, : group.conv_rank] += found
-    else:
-        total[:, : group.conv_rank].index_add_(0, group.index, found.to(total.dtype))
 
 
 def _scale(group: Group, dtype: torch.dtype) -> Tensor:

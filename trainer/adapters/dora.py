@@ -48,10 +48,7 @@ class Decompose(torch.autograd.Function):
             rows = _rows(grad, group)
             pulled = (rows * linear).flatten(1, -2).sum(1, dtype=total.dtype)
             found = torch.unflatten(pulled, 0, (len(merged), -1)).sum(1) / merged
-            if isinstance(group.index, slice):
-                total[group.index] += found
-            else:
-                total.index_add_(0, group.index, found)
+            group.collect(total, found)
             rows.mul_(_by_row(gain, rows))
         return grad, None, None, None, None
 

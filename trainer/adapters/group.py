@@ -167,9 +167,7 @@ class Group:
             right: likewise.
         """
         if not isinstance(self.index, slice):
-            total: Tensor = getattr(layer, name)
-            found = self._outer(left, right).to(total.dtype)
-            total[:, : self.rank].index_add_(0, self.index, found)
+            self.collect(getattr(layer, name)[:, : self.rank], self._outer(left, right))
             return
         mine = self._view(layer, name)
         if self.counts or not mine.is_cuda:
@@ -178,6 +176,13 @@ class Group:
             mine.baddbmm_(left.mT, right)
         else:
             torch.ops.aten.baddbmm.dtype_out(mine, left.mT, right, mine.dtype, out=mine)
+
+    def collect(self, total: Tensor, found: Tensor) -> None:
+        """Adds gradients, the first side the group's slots, to those of all slots; a slot may occur more than once."""
+        if isinstance(self.index, slice):
+            total[self.index].add_(found)
+        else:
+            total.index_add_(0, self.index, found.to(total.dtype))
 
     def thinned(self, hidden: Tensor, layer: Layer) -> Tensor | None:
         """Drops parts of A x in place; the factors, shape (rows, tokens or 1, width), or None."""

@@ -23,7 +23,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def resolved(
-    plan: TrainingPlan, device: torch.device, most: int, needs: Callable[[Setting], Needs]
+    plan: TrainingPlan, device: torch.device, most: int, forecaster: Callable[[], Callable[[Setting], Needs]]
 ) -> ComputePlan:
     """The plan's section with ``gradient_checkpointing`` settled.
 
@@ -31,7 +31,7 @@ def resolved(
         plan: the heaviest.
         device: before anything of the study is on it; activations of a CPU are never computed again by "auto".
         most: trials of the largest pack that is wanted.
-        needs: of a setting.
+        forecaster: makes what tells the needs of a setting; asked for only where something is to be settled.
     """
     compute = plan.compute
     if compute.gradient_checkpointing != "auto":
@@ -40,6 +40,6 @@ def resolved(
     if device.type == "cuda":
         room = int(SHARE * free_bytes(device))
         setting = Setting(plan.data.resolution, compute.base_format, False)
-        found = fit(needs, [setting], plan.data.batch_size, room, most)
+        found = fit(forecaster(), [setting], plan.data.batch_size, room, most)
     wanted = device.type == "cuda" and (found is None or found.setting.checkpointing)
     return compute.model_copy(update={"gradient_checkpointing": wanted})

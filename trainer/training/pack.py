@@ -131,8 +131,7 @@ class Pack:
         runs = self._participants()
         errors = self._attempt(runs)
         if errors is None:
-            diverged = self._read()
-            return diverged or [self._shrink()]
+            return self._read() or [self._shrink()]
         images, norms = [run.next_batch.training for run in runs], self._clip(runs)
         self.last_images = sum(images)
         ended = [run for run in runs if run.advance()]
@@ -200,19 +199,17 @@ class Pack:
 
     def _read(self) -> list[Event]:
         """Reads what the device has said since the last time; runs that diverged are evicted."""
-        unread, self._unread = self._unread, []
-        if not unread:
+        if not self._unread:
             return []
-        told = iter(torch.cat([part for step in unread for part in (step.errors, step.norms)]).tolist())
+        told = iter(torch.cat([part for step in self._unread for part in (step.errors, step.norms)]).tolist())
         events: list[Event] = []
-        for step in unread:
+        for step in self._unread:
             errors, norms = (list(islice(told, len(step.runs))) for _ in range(2))
             self.last_loss = sum(errors) / len(errors)
             for run, *facts in zip(step.runs, step.images, step.seen, errors, norms, strict=True):
                 if run is not None and (end := self._note(run, *facts)):
                     events.append(end)
-                    for later in unread:
-                        later.runs[:] = [None if other is run else other for other in later.runs]
+        self._unread.clear()
         return events
 
     def _note(self, run: TrainingRun, images: int, seen: int, error: float, norm: float) -> Event | None:

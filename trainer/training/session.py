@@ -30,9 +30,7 @@ def open(plan: TrainingPlan, dataset: Dataset, cache: Path, slots: int) -> Pack:
     """
     if plan.compute.compile:
         compiling.check()
-    compute = resolved(
-        plan, device_for(plan.compute.device), slots, lambda each: Forecaster(plan).needs(each)
-    )
+    compute = resolved(plan, device_for(plan.compute.device), slots, lambda: Forecaster(plan).needs)
     base = merging.loaded(plan)
     data = Encoded(dataset, base, TensorCache(cache))
     pack = Pack(base, data, slots, compute)

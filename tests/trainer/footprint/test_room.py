@@ -27,18 +27,23 @@ def test_activations_are_computed_again_where_there_is_little_room(
     make_plan: Plans, free: Callable[[int], None], room_for: int, recomputes: bool
 ) -> None:
     free(room_for)
-    found = resolved(make_plan(gradient_checkpointing="auto"), CARD, 8, needs)
+    found = resolved(make_plan(gradient_checkpointing="auto"), CARD, 8, lambda: needs)
     assert found.gradient_checkpointing is recomputes
 
 
 def test_on_a_cpu_they_never_are(make_plan: Plans) -> None:
-    assert resolved(make_plan(gradient_checkpointing="auto"), CPU, 8, needs).gradient_checkpointing is False
+    assert (
+        resolved(make_plan(gradient_checkpointing="auto"), CPU, 8, lambda: needs).gradient_checkpointing
+        is False
+    )
 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_plain_wish_is_kept(make_plan: Plans, free: Callable[[int], None], own: bool) -> None:
     free(10)
-    assert resolved(make_plan(gradient_checkpointing=own), CARD, 8, needs).gradient_checkpointing is own
+    assert (
+        resolved(make_plan(gradient_checkpointing=own), CARD, 8, lambda: needs).gradient_checkpointing is own
+    )
 
 
 def test_what_the_allocator_holds_idle_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
