@@ -54,6 +54,9 @@ REASONS: Mapping[str, str] = {
     "copies": marked(
         "memorisation is {level:.1f} ± {level_error:.1f} points, {rise:.1f} ± {rise_error:.1f} above the base model's"
     ),
+    "learnt_by_heart": marked(
+        "the loss fell by {gap:.2f} ± {gap_error:.2f} (log ratio) further on training images than on held-out ones"
+    ),
     "forgets": marked(
         "prompts outside the data set are followed {loss:.1f} ± {loss_error:.1f} points less well than by the base "
         "model"
@@ -182,7 +185,11 @@ def _chosen(by: ConfirmSection, say: Translator) -> str:
 
 def guard_rule(guards: GuardsSection, say: Translator = ENGLISH) -> str:
     """The guards in words; empty where all are off."""
-    conditions = [*_copying(guards.memorisation, say), *_forgetting(guards.flexibility, say)]
+    conditions = [
+        *_copying(guards.memorisation, say),
+        *_by_heart(guards.training_gap, say),
+        *_forgetting(guards.flexibility, say),
+    ]
     if not conditions:
         return ""
     return say(
@@ -202,6 +209,17 @@ def _copying(points: Points, say: Translator) -> list[str]:
         say(
             "its memorisation exceeds 0, and the base model's by more than {points} points",
             points=f"{points:g}",
+        )
+    ]
+
+
+def _by_heart(gap: Points, say: Translator) -> list[str]:
+    if gap == "off":
+        return []
+    return [
+        say(
+            "its loss fell further on training images than on held-out ones by more than {gap:g} (log ratio)",
+            gap=gap,
         )
     ]
 

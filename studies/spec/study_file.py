@@ -70,6 +70,10 @@ class StudySpec(Section):
         problems = objective_problems(self.objective, self.judge, self.confirm)
         if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
             problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')
+        if self.guards.training_gap != "off" and self.judge.seen_images < 2:
+            problems.append(
+                f"guards.training_gap needs judge.seen_images of at least 2, but got {self.judge.seen_images}."
+            )
         if problems:
             raise ValueError(" ".join(problems))
         return self

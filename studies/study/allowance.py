@@ -30,6 +30,8 @@ ENOUGH_STEPS, ENOUGH_GUIDED = 4, 0.5
 apart than better ones do (measured by an independent truth)."""
 LEAST_STEPS, LEAST_PROMPTS, LEAST_OUTSIDE = 3, 2, 2
 LEAST_TIMESTEPS, LEAST_TIMESTEPS_UNWEIGHED = 4, 2
+LEAST_SEEN = 4
+"""Training images where a guard reads their loss: of fewer its error is not known well."""
 MEASUREMENTS_AT_ONCE = 3
 """Finalists, about, that are still open after a round."""
 
@@ -119,8 +121,9 @@ def affordable(spec: StudySpec, dataset: Dataset) -> StudySpec:
 
 
 def needed(spec: StudySpec) -> frozenset[Need]:
-    """What the metrics that a study weighs need."""
-    return frozenset().union(*(METRICS[name].needs for name, weight in spec.objective.items() if weight))
+    """What the metrics that a study weighs need, and its guard on the training gap."""
+    guarded: frozenset[Need] = frozenset() if spec.guards.training_gap == "off" else frozenset({"training"})
+    return guarded.union(*(METRICS[name].needs for name, weight in spec.objective.items() if weight))
 
 
 def lowered(asked: BaseModel, given: BaseModel) -> dict[str, tuple[float, float]]:
@@ -150,7 +153,7 @@ def everyday(
     found = judge
     for change in (
         {"steps": min(judge.steps, ENOUGH_STEPS), "guided": min(judge.guided, ENOUGH_GUIDED)},
-        {"seen_images": min(judge.seen_images, 1)},
+        {"seen_images": min(judge.seen_images, LEAST_SEEN if "training" in needs else 1)},
         {"outside_prompt_count": min(judge.outside_prompt_count, LEAST_OUTSIDE * ("outside" in needs))},
     ):
         if everyday_rows(found, compared) > rows:
