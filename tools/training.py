@@ -20,7 +20,9 @@ class Both(torch.optim.Optimizer):
     """Muon on the matrices of transformer blocks, AdamW on all else (Jordan et al. 2024; rates on AdamW's scale)."""
 
     def __init__(self, model: nn.Module, plan: Plan) -> None:
-        blocks = {name for name, weight in model.named_parameters() if "_blocks." in name and weight.ndim == 2}
+        blocks = {
+            name for name, weight in model.named_parameters() if "_blocks." in name and weight.ndim == 2
+        }
         kinds = [
             [weight for name, weight in model.named_parameters() if (name in blocks) == which]
             for which in (True, False)

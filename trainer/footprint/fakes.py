@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from trainer.adapters.stored import store
 from trainer.adapters.targets import unet_targets
-from trainer.bases import skeleton
+from trainer.bases import autoencoding, skeleton
 from trainer.bases.base_model import DTYPES, BaseModel
 from trainer.bases.family import Identity
 from trainer.bases.find import Source
@@ -80,11 +80,13 @@ def base_model(source: Source, precision: Precision, form: BaseFormat = "auto") 
     dtype = DTYPES[precision]
     networks = {part: fill(network, dtype) for part, network in skeleton.networks(source).items()}
     store(networks["unet"], unet_targets(networks["unet"]), form)
+    vae = fill(skeleton.vae(source), torch.float32)
+    autoencoding.settle(vae, dtype)
     return BaseModel(
         identity=Identity(source.family, source.prediction_type, source.zero_terminal_snr, ""),
         tokenizer=None,
         text_encoder=networks["text_encoder"],
-        vae=fill(skeleton.vae(source), torch.float32),
+        vae=vae,
         unet=networks["unet"],
         schedule_config={},
         alphas_cumprod=torch.ones(1000, dtype=torch.float64),
