@@ -5,7 +5,7 @@ checkpoint of their trials is looked at by eyes that no rule uses (64 pictures o
 judged at twelve noise levels. How well the ranks agree, level by level, and weighted by what each level tells in the
 other subjects, is what the last line says.
 
-    .venv/bin/python -m benchmarks.signal --folder .micro/signal
+    .venv/bin/python -m benchmarks.signals --folder .micro/signal
 """
 
 from __future__ import annotations
