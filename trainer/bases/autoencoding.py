@@ -25,14 +25,15 @@ def at_once(pixels: int) -> int:
 
 
 def encode(vae: Any, pixels: Tensor, limits: Limits) -> Tensor:
-    """Scaled mean latents (n, 4, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
+    """Shifted and scaled mean latents (n, channels, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
 
     def some(take: slice) -> Tensor:
         mean: Tensor = vae.encode(pixels[take].to(vae.device, vae.dtype)).latent_dist.mode()
         return mean
 
     scaling: float = vae.config.scaling_factor
-    return limits.run("encoding", len(pixels), at_once(pixels.shape[-1] * pixels.shape[-2]), some) * scaling
+    found = limits.run("encoding", len(pixels), at_once(pixels.shape[-1] * pixels.shape[-2]), some)
+    return (found - shift if (shift := _shift(vae)) else found) * scaling
 
 
 def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
@@ -40,18 +41,24 @@ def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
 
     Args:
         vae: diffusers' AutoencoderKL.
-        latents: shape (n, 4, h, w), scaled.
+        latents: shape (n, channels, h, w), shifted and scaled.
         scale: pixels per latent along one side.
         limits: how many it takes at a time.
     """
 
     def some(take: slice) -> Tensor:
-        images: Tensor = vae.decode(latents[take].to(vae.dtype) / vae.config.scaling_factor).sample
+        plain = latents[take].to(vae.dtype) / vae.config.scaling_factor
+        images: Tensor = vae.decode(plain + shift if (shift := _shift(vae)) else plain).sample
         return (images.float() / 2 + 0.5).clamp(0, 1)
 
     height, width = (scale * side for side in latents.shape[-2:])
     with tiled(vae, max(height, width), scale):
         return limits.run("decoding", len(latents), at_once(height * width), some)
+
+
+def _shift(vae: Any) -> float:
+    """What the VAE's latents lie around, as those of SD 3 and FLUX.1 do; 0 for none."""
+    return getattr(vae.config, "shift_factor", None) or 0.0
 
 
 @contextmanager

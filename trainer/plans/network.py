@@ -16,6 +16,7 @@ from trainer.plans.optimiser import OptimiserPlan
 from trainer.plans.optimiser_kinds import OPTIMISERS
 
 Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft", "full", "glora", "dylora"]
+Layers = Literal["default", "all"]
 Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
 MOST_DIMENSIONS = 1024
 """Largest rank."""
@@ -40,6 +41,9 @@ class LoraPlan(Frozen):
     """Whether the U-Net gets a LoRA."""
     text_encoder: bool = field(False, means("network_train_unet_only", row="U-Net only"))
     """Whether the text encoder gets a LoRA; on SDXL, both of them."""
+    layers: Layers = field("default", means(row="target modules"))
+    """Which layers of a transformer get a LoRA: the attention's, as diffusers and PEFT choose them, or ``all``: the
+    feed-forward layers as well. A U-Net's blocks have both; its convolutions get one by ``conv_rank``."""
     conv_rank: Annotated[int | None, Switchable] = field(
         None, means("network_args: conv_dim", unit="dimensions", row="conv dim"), ge=1, le=MOST_DIMENSIONS
     )

@@ -20,6 +20,7 @@ from tests.bases import FULL, build_sd
 from tests.trainer.driving import pack, steps
 from trainer.adapters.targets import convolution_targets
 from trainer.bases import base_model, families, find, skeleton
+from trainer.bases.conditioning import Framing
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import FAMILIES
 from trainer.bases.family import Family
@@ -228,7 +229,7 @@ def test_what_a_family_says_of_itself_is_what_its_configuration_says(family: Fam
     assert set(family.parts) <= index.keys()
     assert unet["cross_attention_dim"] == family.text_width
     assert unet.get("use_linear_projection", False) == family.linear_projection
-    assert (unet.get("addition_embed_type") == "text_time") == family.wants_sizes
+    assert bool(family.functions.numbers(unet, Framing.whole((64, 64)), 1.0)) == (family.name == "sdxl")
     assert vae["sample_size"] == family.native_side
 
 
