@@ -9,7 +9,8 @@ from torch import nn
 from trainer.adapters.bank import AdapterBank
 from trainer.adapters.targets import norm_targets
 from trainer.bases.base_model import BaseModel
-from trainer.bases.layers import DENOISER, beside, others, targets
+from trainer.bases.family import DENOISER
+from trainer.bases.layers import beside, others, targets
 
 
 def bank_for(base: BaseModel, capacity: int) -> AdapterBank:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from trainer.bases.process import Process
     from trainer.bases.text import Reading
 
+DENOISER = "unet"
+"""What plans, banks and sd-scripts call the network that removes noise, U-Net or transformer."""
 NO_SAFETY_CHECKER: Mapping[str, object] = {"safety_checker": None, "feature_extractor": None}
 """Arguments of ``StableDiffusionPipeline`` that leave out what looks at finished pictures."""
 
@@ -58,7 +60,7 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denoiser:
-    """The network that removes noise, U-Net or transformer: ``unet`` in plans, banks and sd-scripts."""
+    """The network that removes noise, U-Net or transformer."""
 
     part: str
     """Its folder in diffusers' layout, and what diffusers' and PEFT's names of its layers begin with."""

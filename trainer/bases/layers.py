@@ -6,9 +6,7 @@ from torch import nn
 
 from trainer.adapters.targets import text_targets, weighted
 from trainer.bases.families import functions_of
-
-DENOISER = "unet"
-"""The denoiser's part name."""
+from trainer.bases.family import DENOISER
 
 
 def targets(part: str, network: nn.Module) -> list[str]:

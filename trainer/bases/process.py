@@ -139,8 +139,12 @@ class Shift:
 
     def at(self, tokens: int) -> float:
         """s by resolution."""
+        return math.exp(self.mu_at(tokens))
+
+    def mu_at(self, tokens: int) -> float:
+        """mu by resolution."""
         (few, many), (low, high) = self.patches, self.mu
-        return math.exp(low + (high - low) * (tokens - few) / (many - few))
+        return low + (high - low) * (tokens - few) / (many - few)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +33,29 @@ def diffusion(configs: Path, prediction: str, terminal: bool) -> tuple[dict[str,
     return config, Diffusion(ending_in_noise(scheduler.alphas_cumprod.double()), prediction)
 
 
-def flow(configs: Path, patches: tuple[int, int] = (256, 4096), **facts: Any) -> tuple[dict[str, Any], Flow]:
+def flow(configs: Path, **facts: Any) -> tuple[dict[str, Any], Flow]:
     """The same of a flow.
 
     Args:
         configs: a folder with the scheduler's.
-        patches: numbers of patches at which a shift by resolution has its ends, where the scheduler says none.
         facts: of ``Flow``.
     """
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    config = dict(FlowMatchEulerDiscreteScheduler.from_pretrained(configs / "scheduler", local_files_only=True).config)
-    few, many = config.get("base_image_seq_len") or patches[0], config.get("max_image_seq_len") or patches[1]
-    low, high = config.get("base_shift") or 0.5, config.get("max_shift") or 1.15
+    scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(configs / "scheduler", local_files_only=True)
+    config = dict(scheduler.config)
+    return config, Flow(shift_of(config), **facts)
+
+
+def shift_of(config: Mapping[str, Any]) -> Shift:
+    """What a scheduler's configuration says of moving timesteps; diffusers' pipelines have these defaults."""
     by_resolution = bool(config.get("use_dynamic_shifting"))
-    shift = Shift(1.0 if by_resolution else config["shift"], by_resolution, (few, many), (low, high))
-    return config, Flow(shift, **facts)
+    return Shift(
+        1.0 if by_resolution else config.get("shift", 1.0),
+        by_resolution,
+        (config.get("base_image_seq_len") or 256, config.get("max_image_seq_len") or 4096),
+        (config.get("base_shift") or 0.5, config.get("max_shift") or 1.15),
+    )
 
 
 def ending_in_noise(alphas_cumprod: Tensor) -> Tensor:

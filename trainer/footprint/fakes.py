@@ -14,7 +14,8 @@ from torch.nn import functional
 from trainer.adapters.stored import store
 from trainer.bases import skeleton
 from trainer.bases.base_model import DTYPES, BaseModel
-from trainer.bases.layers import DENOISER, targets
+from trainer.bases.family import DENOISER
+from trainer.bases.layers import targets
 from trainer.bases.process import Diffusion, Flow, Process
 from trainer.bases.family import Identity
 from trainer.bases.find import Source

@@ -13,7 +13,8 @@ from torch import nn
 
 from trainer.adapters import stored
 from trainer.bases import base_model, skeleton
-from trainer.bases.layers import DENOISER, targets
+from trainer.bases.family import DENOISER
+from trainer.bases.layers import targets
 from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.lora_files import formats
 from trainer.lora_files.algorithms import Tensors, difference

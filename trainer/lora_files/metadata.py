@@ -164,9 +164,17 @@ def metadata(
         "modelspec.implementation": base.family.lora.implementation,
         "modelspec.title": name,
         "modelspec.resolution": f"{plan.data.resolution}x{plan.data.resolution}",
-        "modelspec.prediction_type": "v" if base.prediction_type == "v_prediction" else "epsilon",
+        **_prediction(base),
     }
     return {key: str(value) for key, value in facts.items()}
+
+
+def _prediction(base: Identity) -> dict[str, object]:
+    """What the denoiser predicts, as the standard says it; it has no word for a flow."""
+    words = {"epsilon": "epsilon", "v_prediction": "v"}
+    if base.prediction_type not in words:
+        return {}
+    return {"modelspec.prediction_type": words[base.prediction_type]}
 
 
 def times(started: datetime | None, ended: datetime | None) -> dict[str, str]:
@@ -190,7 +198,7 @@ def _text_rates(plan: TrainingPlan, base: Identity) -> object:
     if not plan.lora.text_encoder:
         return None
     shares = [plan.optimiser.text_lr_over_unet_lr, plan.optimiser.text2_share]
-    rates = [plan.optimiser.unet_lr * share for share in shares[: len(base.family.text_encoders)]]
+    rates = [plan.optimiser.unet_lr * share for share in shares[: len(base.family.trained_encoders)]]
     return rates[0] if len(rates) == 1 else rates
 
 
