@@ -31,7 +31,9 @@ def problem(name: str, family: Family | None = None) -> str | None:
     if name not in SOLVERS:
         return f"unknown sampler {name!r}; choose one of: {', '.join(SOLVERS)}"
     if family is not None and name not in family.rendering.samplers:
-        return f"{family.title} has no sampler {name!r}; choose one of: {', '.join(family.rendering.samplers)}"
+        return (
+            f"{family.title} has no sampler {name!r}; choose one of: {', '.join(family.rendering.samplers)}"
+        )
     return None
 
 

@@ -16,7 +16,6 @@ from trainer.data.encoded import Encoded
 from trainer.seeds import generator
 from trainer.training import losses
 
-
 GUIDANCE = 1.0
 """What a denoiser that reads a guidance is told, as in training."""
 

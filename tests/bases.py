@@ -127,7 +127,9 @@ def build_sd(folder: Path, micro_sd: Path, second: bool, vocabulary: int = CUT, 
     return folder
 
 
-def build_sd3(folder: Path, micro_sd: Path, t5: bool = False, length: int = 32, vocabulary: int = CUT) -> Path:
+def build_sd3(
+    folder: Path, micro_sd: Path, t5: bool = False, length: int = 32, vocabulary: int = CUT
+) -> Path:
     """A micro SD 3 around the shipped autoencoder, shifted, in diffusers layout; T5 is left out unless asked for."""
     from diffusers import (
         AutoencoderKL,

@@ -63,7 +63,9 @@ def logit_normal(shift: float) -> Callable[[Tensor, int], Tensor]:
 
 
 def sd3(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
-    embeddings, _, pooled, _ = pipe.encode_prompt(list(captions), None, None, do_classifier_free_guidance=False)
+    embeddings, _, pooled, _ = pipe.encode_prompt(
+        list(captions), None, None, do_classifier_free_guidance=False
+    )
     said: Tensor = pipe.transformer(
         hidden_states=noisy,
         timestep=sigma * 1000,

@@ -19,7 +19,7 @@ from trainer.bases.family import Family, Identity
 from trainer.bases.find import Source
 from trainer.bases.process import Process
 from trainer.bases.residency import Residency, leave
-from trainer.bases.text import PLAIN, PromptRules, Reading, TextReader, Within, recomputed
+from trainer.bases.text import PLAIN, PromptRules, TextReader, TextReading, Within, recomputed
 from trainer.lora_files.kohya import Names
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import Attention, Device, Offload, Precision
@@ -154,9 +154,7 @@ class BaseModel:
             part: TextReader(getattr(self, part.replace("text_encoder", "tokenizer")), encoder)
             for part, encoder in self.encoders.items()
         }
-        reading = Reading(
-            readers, captions, clip_skips, rules, self.unet.config, self.dtype, self.device
-        )
+        reading = TextReading(readers, captions, clip_skips, rules, self.unet.config, self.dtype, self.device)
         read = partial(self.family.functions.read, reading)
         return read() if again is None else recomputed(read, again)
 
@@ -241,9 +239,7 @@ def load(
         )
     )
     residency.use("unet", [networks.unet])
-    loading.place(
-        networks, device, attention, residency.moves, source.family.denoiser.channels_last
-    )
+    loading.place(networks, device, attention, residency.moves, source.family.denoiser.channels_last)
     return ready
 
 
@@ -332,7 +328,7 @@ def _joined(model: str, vae: str | None) -> str:
 
 def _check_latents(networks: loading.Networks, family: Family) -> None:
     made, read = networks.vae.config.latent_channels, networks.unet.config.in_channels
-    packing, network = family.denoiser.packing, "U-Net" if family.latent_channels else "transformer"
+    packing, network = family.denoiser.packing, "transformer" if family.flows else "U-Net"
     if made * packing != read:
         raise BaseModelError(
             f"base.vae makes {made} latent channels, but the {network} reads {read // packing}; choose another."

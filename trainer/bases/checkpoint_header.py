@@ -102,7 +102,7 @@ def _text_width(tensors: Shapes) -> int | None:
 
 def _known() -> list[Family]:
     """Those whose single files are told apart here: with a U-Net."""
-    return [each for each in families.FAMILIES.values() if each.text_width is not None]
+    return [each for each in families.FAMILIES.values() if not each.flows]
 
 
 def _evidence(each: Family) -> str:

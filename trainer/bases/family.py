@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from trainer.bases.conditioning import Conditioning, Framing
     from trainer.bases.process import Process
-    from trainer.bases.text import Reading
+    from trainer.bases.text import TextReading
 
 DENOISER = "unet"
 """What plans, banks and sd-scripts call the network that removes noise, U-Net or transformer."""
@@ -76,7 +76,7 @@ class Denoiser:
 class Functions:
     """What is computed otherwise from family to family (pure)."""
 
-    read: Callable[[Reading], Conditioning]
+    read: Callable[[TextReading], Conditioning]
     """From captions to what the denoiser reads; with gradients where they are enabled."""
     predict: Callable[[Any, Tensor, Tensor, Conditioning, Tensor | None], Tensor]
     """The denoiser, noisy latents (n, channels, h, w), timesteps (n,) or one, text, numbers -> what it says, of the
@@ -195,6 +195,11 @@ class Family:
     """Why these, in a line of a study file."""
 
     @property
+    def flows(self) -> bool:
+        """Whether it matches a flow, with a transformer."""
+        return self.predictions == ("flow",)
+
+    @property
     def functions(self) -> Functions:
         """What is computed otherwise than in other families."""
         found: Functions = import_module(self.code).FUNCTIONS
@@ -209,7 +214,12 @@ class Family:
     @property
     def needed(self) -> tuple[str, ...]:
         """Those that no base may lack."""
-        left_out = {part for encoder in self.text_encoders if encoder.optional for part in (encoder.part, encoder.tokenizer)}
+        left_out = {
+            part
+            for encoder in self.text_encoders
+            if encoder.optional
+            for part in (encoder.part, encoder.tokenizer)
+        }
         return tuple(part for part in self.parts if part not in left_out)
 
     @property

@@ -17,7 +17,6 @@ from trainer.plans.base import BasePlan
 from trainer.tensor_header import CONVERT, PICKLES
 
 
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """A base model on disk."""
@@ -168,7 +167,9 @@ def _file(path: Path) -> Source:
     tensors = checkpoint_header.shapes(path)
     family = checkpoint_header.family(tensors, path)
     prediction = (
-        "v_prediction" if checkpoint_header.said_to_predict_v(tensors) else _prediction(family, family.configs)
+        "v_prediction"
+        if checkpoint_header.said_to_predict_v(tensors)
+        else _prediction(family, family.configs)
     )
     terminal = checkpoint_header.said_to_end_in_noise(tensors)
     return Source(family, family.configs, path, None, prediction, terminal)
@@ -179,8 +180,8 @@ def _folder(path: Path) -> Source:
     if not index.is_file():
         raise BaseModelError(
             f"{path}: there is no base model here; base.path must be a diffusers folder that holds "
-            "model_index.json and tokenizer, text_encoder, vae, unet or transformer, scheduler, a single .safetensors file, "
-            "or a hub name such as organisation/model."
+            "model_index.json and tokenizer, text_encoder, vae, unet (or transformer), scheduler, a single "
+            ".safetensors file, or a hub name such as organisation/model."
         )
     candidates = _rendering_with(_config(index).get("_class_name"), index)
     oldest = candidates[0]
@@ -204,7 +205,7 @@ def _folder(path: Path) -> Source:
 
 def _check_channels(path: Path, family: Family, denoiser: dict[str, Any]) -> None:
     """Whether the denoiser reads latents alone, and no picture to be changed beside them."""
-    own, network = family.denoiser, "U-Net" if family.latent_channels else "transformer"
+    own, network = family.denoiser, "transformer" if family.flows else "U-Net"
     made = family.latent_channels or int(_config(path / "vae" / "config.json").get("latent_channels", 0))
     if denoiser.get("in_channels") != made * own.packing:
         raise BaseModelError(
@@ -269,6 +270,10 @@ def _as_asked(plan: BasePlan, found: Source) -> Source:
         raise BaseModelError(
             f"{plan.path}: the base predicts {prediction!r}, which cannot be trained; "
             f"choose among: {', '.join(possible)}."
+        )
+    if found.family.flows and plan.zero_terminal_snr:
+        raise BaseModelError(
+            f"base.zero_terminal_snr = true: {found.family.title} ends in pure noise anyway; leave it out."
         )
     terminal = found.zero_terminal_snr if plan.zero_terminal_snr is None else plan.zero_terminal_snr
     if terminal and prediction != "v_prediction":

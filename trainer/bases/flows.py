@@ -53,4 +53,3 @@ def linear_timesteps(solver: Any, steps: int, patches: int) -> None:
     sigmas = [1 - step / steps for step in range(steps)]
     mu = shift_of(solver.config).mu_at(patches) if solver.config.get("use_dynamic_shifting") else None
     solver.set_timesteps(sigmas=sigmas, mu=mu)
-

@@ -78,8 +78,8 @@ def _tokenizer(folder: Path, encoder: TextEncoder) -> Any:
 
 
 def _from_folder(source: Source, dtype: torch.dtype, vae: Any) -> Networks:
-    import transformers
     import diffusers
+    import transformers
 
     folder, family = source.configs, source.family
     own = folder / family.denoiser.part

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from trainer.adapters.targets import norm_targets
-from trainer.bases.find import Source
 from trainer.bases.family import DENOISER
+from trainer.bases.find import Source
 from trainer.bases.layers import beside, targets
 from trainer.bases.layers import others as other_layers
 

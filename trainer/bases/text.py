@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trainer.bases.conditioning import Conditioning
-from trainer.bases.family import Config
 from trainer.bases.prompts import PLAIN as PLAIN
 from trainer.bases.prompts import PromptRules as PromptRules
 from trainer.bases.prompts import embed
@@ -53,7 +52,7 @@ def recomputed(read: Callable[[], Conditioning], within: Within) -> Conditioning
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TextReading:
     """What is to be read, and with what."""
 
     readers: Mapping[str, TextReader]
@@ -62,7 +61,7 @@ class Reading:
     clip_skips: Sequence[int]
     """One a caption."""
     rules: PromptRules
-    network: Config
+    network: Mapping[str, Any]
     """The denoiser's configuration, for the width of text."""
     dtype: torch.dtype
     """Of the denoiser."""
@@ -70,7 +69,7 @@ class Reading:
     """Where it works."""
 
 
-def final_states(reading: Reading) -> Conditioning:
+def final_states(reading: TextReading) -> Conditioning:
     """SD 1.x and 2.x: the hidden state N from the end, by clip skip, then the final layer norm."""
     (reader,) = reading.readers.values()
 
@@ -83,7 +82,7 @@ def final_states(reading: Reading) -> Conditioning:
     return Conditioning(embed(reader.tokenizer, reading.captions, reading.rules, encode))
 
 
-def penultimate_states(reading: Reading) -> Conditioning:
+def penultimate_states(reading: TextReading) -> Conditioning:
     """SDXL: the penultimate state of each reader without that norm, side by side, and the last one's projection.
 
     The projection is that of the first window.

@@ -13,9 +13,9 @@ from trainer.adapters.targets import convolution_targets, unet_targets
 from trainer.bases import schedule
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.family import Config, Functions
-from trainer.bases.prompts import WINDOW
 from trainer.bases.process import Process
-from trainer.bases.text import Reading, final_states
+from trainer.bases.prompts import WINDOW
+from trainer.bases.text import TextReading, final_states
 
 
 def predict(
@@ -60,7 +60,7 @@ def set_timesteps(solver: Any, steps: int, patches: int) -> None:
     solver.set_timesteps(steps)
 
 
-def functions(read: Callable[[Reading], Conditioning]) -> Functions:
+def functions(read: Callable[[TextReading], Conditioning]) -> Functions:
     """Of a U-Net whose text is read so."""
     return Functions(
         read=read,

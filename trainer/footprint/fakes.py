@@ -14,13 +14,12 @@ from torch.nn import functional
 from trainer.adapters.stored import store
 from trainer.bases import skeleton
 from trainer.bases.base_model import DTYPES, BaseModel
-from trainer.bases.family import DENOISER
+from trainer.bases.family import DENOISER, Identity
+from trainer.bases.find import Source
 from trainer.bases.layers import targets
 from trainer.bases.process import Diffusion, Flow, Process
-from trainer.bases.family import Identity
-from trainer.bases.find import Source
 from trainer.bases.prompts import PromptRules
-from trainer.bases.text import Reading, TextReader
+from trainer.bases.text import TextReader, TextReading
 from trainer.bases.tokenizer import TOKENS as CLIP_TOKENS
 from trainer.plans.compute import BaseFormat, Precision
 
@@ -86,7 +85,9 @@ def base_model(source: Source, precision: Precision, form: BaseFormat = "auto") 
         part: fill(network, dtype) for part, network in skeleton.networks(source).items()
     }
     store(networks[DENOISER], targets(DENOISER, networks[DENOISER]), form)
-    others: dict[str, Any] = {part: fill(network, dtype) for part, network in skeleton.readers(source).items()}
+    others: dict[str, Any] = {
+        part: fill(network, dtype) for part, network in skeleton.readers(source).items()
+    }
     return BaseModel(
         identity=Identity(source.family, source.prediction_type, source.zero_terminal_snr, ""),
         tokenizer=None,
@@ -135,10 +136,10 @@ class Tokenizer:
         return ""
 
 
-def reading(base: BaseModel, rows: int, windows: int) -> Reading:
+def reading(base: BaseModel, rows: int, windows: int) -> TextReading:
     """So many captions of so many windows, before the fake text encoders."""
     readers = {part: TextReader(Tokenizer(), encoder) for part, encoder in base.encoders.items()}
-    return Reading(
+    return TextReading(
         readers, [""] * rows, [1] * rows, PromptRules(windows), base.unet.config, base.dtype, META
     )
 

@@ -13,9 +13,9 @@ from torch import nn
 
 from trainer.adapters import stored
 from trainer.bases import base_model, skeleton
+from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.bases.family import DENOISER
 from trainer.bases.layers import targets
-from trainer.bases.base_model import BaseModel, BaseModelError
 from trainer.lora_files import formats
 from trainer.lora_files.algorithms import Tensors, difference
 from trainer.lora_files.layers import LoraFileError, LowRank

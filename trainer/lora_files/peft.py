@@ -172,7 +172,7 @@ def _told(path: Path) -> dict[str, Any]:
 
 
 def folders(root: Path, denoiser: str = "unet") -> dict[str, Path]:
-    """The model folders of a PEFT LoRA: its sub-folders by name, or itself as what its name says, else the denoiser's."""
+    """The model folders of a PEFT LoRA: its sub-folders by name, or itself by its name, else the denoiser's."""
     found = {child.name: child for child in sorted(root.iterdir()) if (child / CONFIG).is_file()}
     part = root.name if root.name.startswith("text_encoder") else denoiser
     return found or ({part: root} if (root / CONFIG).is_file() else {})

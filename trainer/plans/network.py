@@ -133,7 +133,7 @@ class LoraPlan(Frozen):
         return self
 
 
-_BLOCK = re.compile(r"(down_blocks|up_blocks)(\.\d+(\..+)?)?|mid_block(\..+)?")
+_BLOCK = re.compile(r"([a-z]\w*_)?(blocks|layers|refiner)(\.\d+(\..+)?)?|mid_block(\..+)?")
 
 
 def shape_problems(plan: LoraPlan) -> Iterator[str]:
@@ -147,9 +147,9 @@ def shape_problems(plan: LoraPlan) -> Iterator[str]:
         for block in blocks:
             if not _BLOCK.fullmatch(block):
                 yield (
-                    f"{leaf}: there is no block {block!r} in a U-Net; blocks are named as diffusers does: "
-                    "down_blocks.0, down_blocks.1, ..., mid_block, up_blocks.0, ..., or a part of one, such as "
-                    "down_blocks.1.attentions.0"
+                    f"{leaf}: there is no block {block!r} in a U-Net or transformer; blocks are named as diffusers "
+                    "does: down_blocks.0, down_blocks.1, ..., mid_block, up_blocks.0, ..., or transformer_blocks.0, "
+                    "..., or a part of one, such as down_blocks.1.attentions.0"
                 )
         if blocks and not plan.unet:
             yield f"{leaf} acts on the U-Net, but unet is false"

@@ -47,8 +47,8 @@ class NoisePlan(Frozen):
     timestep_shift: Annotated[float, Field(gt=0, le=100)] | Literal["resolution"] | None = field(
         None, means("training_shift", "discrete_flow_shift", unit="factor", row="timestep shift")
     )
-    """Moves them: sigma becomes s sigma / (1 + (s - 1) sigma); above 1 to more noise. "resolution" takes s from the size
-    of the pictures, None is the family's own."""
+    """Moves them: sigma becomes s sigma / (1 + (s - 1) sigma); s above 1 is more noise. "resolution" takes s from the
+    size of the pictures, None is the family's own."""
     logit_mean: float = field(0.0, same("logit_mean", unit="logit"), ge=-5, le=5)
     """Of ``logit_normal``; above 0 is less noise, as diffusers and sd-scripts have it."""
     logit_std: float = field(1.0, same("logit_std", unit="logit"), gt=0, le=5)
@@ -57,7 +57,9 @@ class NoisePlan(Frozen):
     """Of ``mode``: 0 is uniform, larger takes more of the middle (Esser et al. 2024, eq. 20)."""
     loss_weighting: Weighting = field("none", means("weighting_scheme", row="loss weighting"))
     """Weighs noise levels on a flow-matching base: by 1 / sigma^2, or by ``cosmap`` (Esser et al. 2024, eq. 21)."""
-    guidance: float = field(1.0, means("guidance_scale", unit="guidance", row="guidance (FLUX)"), ge=0, le=100)
+    guidance: float = field(
+        1.0, means("guidance_scale", unit="guidance", row="guidance (FLUX)"), ge=0, le=100
+    )
     """What a base with a guidance embedding (FLUX.1 dev) is told in training."""
     loss: LossName = field("l2", means("loss_type", row="l2 / huber / smooth l1"))
     """What is minimised; the training loss that is reported stays the mean squared error."""
@@ -87,7 +89,11 @@ class NoisePlan(Frozen):
             problems.append(
                 f"debiased = true and min_snr_gamma = {self.min_snr_gamma} both weigh the timesteps; keep one"
             )
-        for name, density in (("logit_mean", "logit_normal"), ("logit_std", "logit_normal"), ("mode_scale", "mode")):
+        for name, density in (
+            ("logit_mean", "logit_normal"),
+            ("logit_std", "logit_normal"),
+            ("mode_scale", "mode"),
+        ):
             chosen = self.timestep_density
             if chosen not in (None, density) and getattr(self, name) != type(self).model_fields[name].default:
                 problems.append(

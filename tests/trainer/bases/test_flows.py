@@ -187,7 +187,9 @@ def peft_loop(
     models = {DENOISER: pipe.transformer}
     if plan.lora.text_encoder:
         models |= {part: getattr(pipe, part) for part in data.base.text_encoders}
-    factors = {part: with_peft(part, model.requires_grad_(False), plan, start) for part, model in models.items()}
+    factors = {
+        part: with_peft(part, model.requires_grad_(False), plan, start) for part, model in models.items()
+    }
     everything = {name: value for found in factors.values() for name, value in found.items()}
     groups = [
         {"params": list(found.values()), "lr": plan.optimiser.unet_lr * (1 if part == DENOISER else 0.5)}
@@ -287,7 +289,7 @@ def test_subjects_are_judged_together_as_each_alone_and_as_in_a_plain_loop(
     pipe = case.member.pipeline(case.folder)
     for i, image in enumerate(grid):
         sigma = (image.timesteps / 1000).float()
-        assert (sigma.diff() > 0).all() and 0 < sigma[0] and sigma[-1] < 1
+        assert (sigma.diff() > 0).all() and sigma[0] > 0 and sigma[-1] < 1
         mixed = sigma.view(-1, 1, 1, 1)
         noisy = (1 - mixed) * image.latents + mixed * image.noise
         said = case.member.direct(pipe, [image.caption] * 3, noisy, sigma)

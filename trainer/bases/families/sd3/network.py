@@ -13,7 +13,7 @@ from trainer.bases import flows, schedule
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.family import Config, Functions
 from trainer.bases.process import Process
-from trainer.bases.text import Reading, TextReader
+from trainer.bases.text import TextReader, TextReading
 from trainer.bases.tokenizer import TOKENS
 
 T5_TOKENS = 256
@@ -29,7 +29,7 @@ FEED_FORWARD = (
 )
 
 
-def read(reading: Reading) -> Conditioning:
+def read(reading: TextReading) -> Conditioning:
     """The penultimate states of both CLIPs side by side, then T5's behind them; both CLIPs' projections are pooled."""
     clips = [reading.readers[part] for part in ("text_encoder", "text_encoder_2")]
     length: int = clips[0].tokenizer.model_max_length
@@ -43,7 +43,7 @@ def read(reading: Reading) -> Conditioning:
     )
 
 
-def _t5(reading: Reading, reader: TextReader | None, width: int) -> Tensor:
+def _t5(reading: TextReading, reader: TextReader | None, width: int) -> Tensor:
     if reader is None:
         return torch.zeros(len(reading.captions), T5_TOKENS, width)
     return flows.last_state(reader, flows.padded(reader, reading.captions, T5_TOKENS))
