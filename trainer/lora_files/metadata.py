@@ -16,6 +16,7 @@ from trainer.plan import TrainingPlan
 from trainer.plan_paths import KEY, without_folders
 from trainer.plans.data import DataPlan
 from trainer.plans.network import LoraPlan
+from trainer.plans.noise import NoisePlan
 from trainer.seeds import derive
 from trainer.training import optimisers, schedules
 
@@ -164,17 +165,32 @@ def metadata(
         "modelspec.implementation": base.family.lora.implementation,
         "modelspec.title": name,
         "modelspec.resolution": f"{plan.data.resolution}x{plan.data.resolution}",
-        **_prediction(base),
+        **(flow_facts(plan.noise) if base.family.flows else _prediction(base)),
     }
     return {key: str(value) for key, value in facts.items()}
 
 
 def _prediction(base: Identity) -> dict[str, object]:
     """What the denoiser predicts, as the standard says it; it has no word for a flow."""
-    words = {"epsilon": "epsilon", "v_prediction": "v"}
-    if base.prediction_type not in words:
-        return {}
-    return {"modelspec.prediction_type": words[base.prediction_type]}
+    v = base.prediction_type == "v_prediction"
+    return {"modelspec.prediction_type": "v" if v else "epsilon"}
+
+
+def flow_facts(noise: NoisePlan) -> dict[str, object]:
+    """``ss_*`` of noise levels on a flow, as sd-scripts' flux_train_network and sd3_train_network name them.
+
+    A field that is left to the family is "None" here.
+    """
+    weighted = noise.loss_weighting != "none"
+    return {
+        "ss_weighting_scheme": noise.loss_weighting if weighted else noise.timestep_density,
+        "ss_logit_mean": noise.logit_mean,
+        "ss_logit_std": noise.logit_std,
+        "ss_mode_scale": noise.mode_scale,
+        "ss_discrete_flow_shift": noise.timestep_shift,
+        "ss_guidance_scale": noise.guidance,
+        "ss_model_prediction_type": "raw",
+    }
 
 
 def times(started: datetime | None, ended: datetime | None) -> dict[str, str]:
