@@ -46,8 +46,12 @@ def text_targets(text_encoder: nn.Module) -> list[str]:
 
 
 def norm_targets(model: nn.Module) -> list[str]:
-    """Normalisation layers, which LyCORIS trains with ``train_norm``."""
-    return [name for name, module in model.named_modules() if isinstance(module, nn.GroupNorm | nn.LayerNorm)]
+    """Normalisation layers with weights, which LyCORIS trains with ``train_norm``."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None
+    ]
 
 
 def weighted(model: nn.Module) -> list[str]:

@@ -16,7 +16,6 @@ from trainer.plan import TrainingPlan
 from trainer.plan_paths import KEY, without_folders
 from trainer.plans.data import DataPlan
 from trainer.plans.network import LoraPlan
-from trainer.plans.noise import NoisePlan
 from trainer.seeds import derive
 from trainer.training import optimisers, schedules
 
@@ -165,7 +164,7 @@ def metadata(
         "modelspec.implementation": base.family.lora.implementation,
         "modelspec.title": name,
         "modelspec.resolution": f"{plan.data.resolution}x{plan.data.resolution}",
-        **(flow_facts(plan.noise) if base.family.flows else _prediction(base)),
+        **(flow_facts(plan) if base.family.flows else _prediction(base)),
     }
     return {key: str(value) for key, value in facts.items()}
 
@@ -176,11 +175,12 @@ def _prediction(base: Identity) -> dict[str, object]:
     return {"modelspec.prediction_type": "v" if v else "epsilon"}
 
 
-def flow_facts(noise: NoisePlan) -> dict[str, object]:
+def flow_facts(plan: TrainingPlan) -> dict[str, object]:
     """``ss_*`` of noise levels on a flow, as sd-scripts' flux_train_network and sd3_train_network name them.
 
     A field that is left to the family is "None" here.
     """
+    noise = plan.noise
     weighted = noise.loss_weighting != "none"
     return {
         "ss_weighting_scheme": noise.loss_weighting if weighted else noise.timestep_density,

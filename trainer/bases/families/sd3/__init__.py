@@ -58,7 +58,11 @@ FAMILY = Family(
         implementation="diffusers",
         v2=False,
         sgm_blocks=False,
-        marks=("transformer.transformer_blocks.", "lora_transformer_transformer_blocks_", "lora_unet_joint_blocks_"),
+        marks=(
+            "transformer.transformer_blocks.",
+            "lora_transformer_transformer_blocks_",
+            "lora_unet_joint_blocks_",
+        ),
         layout="diffusers",
         prefix="lora_transformer_",
     ),
