@@ -41,14 +41,15 @@ def settle(vae: Any, dtype: torch.dtype) -> None:
 
 
 def encode(vae: Any, pixels: Tensor, limits: Limits) -> Tensor:
-    """Scaled mean latents (n, 4, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
+    """Shifted and scaled mean latents (n, channels, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
 
     def some(take: slice) -> Tensor:
         mean: Tensor = vae.encode(pixels[take].to(vae.device, _dtype(vae.encoder))).latent_dist.mode()
         return mean
 
     scaling: float = vae.config.scaling_factor
-    return limits.run("encoding", len(pixels), at_once(pixels.shape[-1] * pixels.shape[-2]), some) * scaling
+    found = limits.run("encoding", len(pixels), at_once(pixels.shape[-1] * pixels.shape[-2]), some)
+    return (found - shift if (shift := _shift(vae)) else found) * scaling
 
 
 def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
@@ -56,15 +57,15 @@ def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
 
     Args:
         vae: diffusers' AutoencoderKL.
-        latents: shape (n, 4, h, w), scaled.
+        latents: shape (n, channels, h, w), shifted and scaled.
         scale: pixels per latent along one side.
         limits: how many it takes at a time.
     """
 
     def some(take: slice) -> Tensor:
-        images: Tensor = vae.decode(
-            (latents[take] / vae.config.scaling_factor).to(_dtype(vae.decoder))
-        ).sample
+        plain = latents[take] / vae.config.scaling_factor
+        shifted = plain + shift if (shift := _shift(vae)) else plain
+        images: Tensor = vae.decode(shifted.to(_dtype(vae.decoder))).sample
         return (images.float() / 2 + 0.5).clamp(0, 1)
 
     height, width = (scale * side for side in latents.shape[-2:])
@@ -75,6 +76,11 @@ def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
 def _dtype(network: Any) -> torch.dtype:
     dtype: torch.dtype = next(network.parameters()).dtype
     return dtype
+
+
+def _shift(vae: Any) -> float:
+    """What the VAE's latents lie around, as those of SD 3 and FLUX.1 do; 0 for none."""
+    return getattr(vae.config, "shift_factor", None) or 0.0
 
 
 @contextmanager

@@ -85,8 +85,9 @@ class Pack:
         if plan.reads_text:
             self.base.keep_text(True)
         try:
+            silence = self.base.process.silence
             run = TrainingRun(
-                trial, plan, slot, self.bank, self.data.dataset, lambda: self._begin(slot, plan)
+                trial, plan, slot, self.bank, self.data.dataset, lambda: self._begin(slot, plan), silence
             )
         except BaseException:
             self.bank.discard(slot)
