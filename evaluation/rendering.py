@@ -28,8 +28,8 @@ class RenderSettings:
     """Pixels."""
     height: int
     negative_prompt: str = ""
-    sampler: str = solvers.DEFAULT
-    """Name in ``evaluation.solvers.SOLVERS``."""
+    sampler: str | None = None
+    """Name in ``evaluation.solvers.SOLVERS``; None takes the family's."""
     guided: float = 1.0
     """Share of the steps, from the first on, that guidance acts in; the others cost half as much. At low noise
     it changes little (Kynkäänniemi et al. 2024)."""
@@ -85,7 +85,8 @@ def render(
         rows = _Rows(slots[take], starts[places], wanted[take], unwanted[take], draws)
         return data.base.decode(_denoise(data.base, bank, rows, settings)).cpu()
 
-    at_once = max_rows // 2 if settings.guided_steps else max_rows
+    twice = settings.guided_steps and not data.base.family.rendering.embedded
+    at_once = max_rows // 2 if twice else max_rows
     drawn = data.base.residency.limits.run("rendering", len(slots), at_once, draw)
     return drawn.view(len(subjects), len(prompts), *drawn.shape[1:])
 
@@ -97,7 +98,7 @@ def _flat(text: Conditioning) -> Conditioning:
 
 def _start(base: BaseModel, seeds: Sequence[int], settings: RenderSettings) -> Tensor:
     shape = (
-        base.unet.config.in_channels,
+        base.latent_channels,
         settings.height // base.latent_scale,
         settings.width // base.latent_scale,
     )
@@ -106,19 +107,22 @@ def _start(base: BaseModel, seeds: Sequence[int], settings: RenderSettings) -> T
 
 def _denoise(base: BaseModel, bank: AdapterBank, rows: _Rows, settings: RenderSettings) -> Tensor:
     """From pure noise to latents."""
-    solver = solvers.make(settings.sampler, base.schedule_config, settings.steps)
+    rendering, patches = base.family.rendering, base.patches(*rows.latents.shape[-2:])
+    solver = solvers.make(settings.sampler, rendering, base.schedule_config)
+    base.family.functions.set_timesteps(solver, settings.steps, patches)
     extra = {"generator": rows.generators} if solvers.draws(solver) else {}
-    latents: Tensor = rows.latents.to(base.device) * solver.init_noise_sigma
+    latents: Tensor = rows.latents.to(base.device) * solvers.first_sigma(solver)
     frame = Framing.whole((settings.width, settings.height))
     both = Conditioning.cat((rows.wanted, rows.unwanted))
-    until = round(settings.guided_steps / settings.steps * len(solver.timesteps))
+    guided_steps = 0 if rendering.embedded else settings.guided_steps
+    until = round(guided_steps / settings.steps * len(solver.timesteps))
     for step, timestep in enumerate(solver.timesteps):
         guided = step < until
-        inputs = solver.scale_model_input(torch.cat([latents] * 2) if guided else latents, timestep)
+        inputs = solvers.scaled(solver, torch.cat([latents] * 2) if guided else latents, timestep)
         told = both if guided else rows.wanted
-        time_ids = base.time_ids([frame] * len(inputs)) if base.wants_sizes else None
+        numbers = base.numbers([frame] * len(inputs), [settings.guidance] * len(inputs))
         with bank.rows([*rows.slots, *rows.slots] if guided else rows.slots):
-            said = base.predict(inputs.to(base.dtype), timestep.to(base.device), told, time_ids)
+            said = base.predict(inputs.to(base.dtype), timestep.to(base.device), told, numbers)
         said = said.to(latents.dtype)
         if guided:
             with_text, without = said.chunk(2)

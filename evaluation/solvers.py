@@ -7,48 +7,60 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-SOLVERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "ddim": ("DDIMScheduler", {}),
-    "ddpm": ("DDPMScheduler", {}),
-    "deis": ("DEISMultistepScheduler", {}),
-    "dpm2": ("KDPM2DiscreteScheduler", {}),
-    "dpm2_a": ("KDPM2AncestralDiscreteScheduler", {}),
-    "dpmpp_2m": ("DPMSolverMultistepScheduler", {}),
-    "dpmpp_2m_karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
-    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
-    "dpmpp_2m_sde_karras": (
-        "DPMSolverMultistepScheduler",
-        {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True},
-    ),
-    "dpmpp_2s": ("DPMSolverSinglestepScheduler", {"lower_order_final": True}),
-    "euler": ("EulerDiscreteScheduler", {}),
-    "euler_a": ("EulerAncestralDiscreteScheduler", {}),
-    "heun": ("HeunDiscreteScheduler", {}),
-    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
-    "unipc": ("UniPCMultistepScheduler", {}),
-}
-"""Name -> the diffusers class and what is set on top of the base model's noise schedule."""
-DEFAULT = "dpmpp_2m"
-"""DPM-Solver++ of second order (Lu et al. 2022)."""
+from trainer.bases.families import FAMILIES
+from trainer.bases.family import Family, Rendering
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SOLVERS: tuple[str, ...] = tuple(
+    sorted({name for family in FAMILIES.values() for name in family.rendering.samplers})
+)
+"""Names that some family of base models has."""
 
 
-def problem(name: str) -> str | None:
-    """What is wrong with a sampler's name; None if there is such a sampler."""
-    if name in SOLVERS:
-        return None
-    return f"unknown sampler {name!r}; choose one of: {', '.join(SOLVERS)}"
+def problem(name: str, family: Family | None = None) -> str | None:
+    """What is wrong with a sampler's name; None if there is such a sampler.
+
+    Args:
+        name: as a user wrote it.
+        family: of the base model, where it is known.
+    """
+    if name not in SOLVERS:
+        return f"unknown sampler {name!r}; choose one of: {', '.join(SOLVERS)}"
+    if family is not None and name not in family.rendering.samplers:
+        return (
+            f"{family.title} has no sampler {name!r}; choose one of: {', '.join(family.rendering.samplers)}"
+        )
+    return None
 
 
-def make(name: str, schedule_config: Mapping[str, Any], steps: int) -> Any:
-    """A diffusers scheduler on the base model's noise schedule, ready for so many steps."""
+def make(name: str | None, rendering: Rendering, schedule_config: Mapping[str, Any]) -> Any:
+    """A diffusers scheduler on the base model's noise schedule, whose timesteps are still to be set.
+
+    Args:
+        name: one of the family's samplers; None takes its own.
+        rendering: the family's.
+        schedule_config: the base model's.
+    """
     import diffusers
 
-    kind, extra = SOLVERS[name]
-    solver = getattr(diffusers, kind).from_config(dict(schedule_config), **extra)
-    solver.set_timesteps(steps)
-    return solver
+    kind, extra = rendering.samplers[name or rendering.sampler]
+    return getattr(diffusers, kind).from_config(dict(schedule_config), **extra)
+
+
+def scaled(solver: Any, latents: Tensor, timestep: Tensor) -> Tensor:
+    """Latents as the denoiser meets them; solvers of flows leave them as they are."""
+    scale = getattr(solver, "scale_model_input", None)
+    found: Tensor = latents if scale is None else scale(latents, timestep)
+    return found
+
+
+def first_sigma(solver: Any) -> float:
+    """What the starting noise is multiplied by; 1 for flows."""
+    return float(getattr(solver, "init_noise_sigma", 1.0))
 
 
 def draws(solver: Any) -> bool:

@@ -14,7 +14,10 @@ from trainer.adapters.bank import AdapterBank
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.data.encoded import Encoded
 from trainer.seeds import generator
-from trainer.training import losses, noise
+from trainer.training import losses
+
+GUIDANCE = 1.0
+"""What a denoiser that reads a guidance is told, as in training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,7 @@ def cells(data: Encoded, example: int, count: int, seed: int) -> Cells:
     latents = data.latents(example).to(data.base.device)
     source = generator(seed, "validation", content)
     strata = (torch.arange(count) + torch.rand(count, generator=source)) / count
-    schedule = len(data.base.alphas_cumprod)
-    timesteps = (strata * schedule).long().clamp(max=schedule - 1)
+    timesteps = data.base.process.strata(strata, data.base.patches(*latents.shape[-2:]))
     drawn = torch.randn(count, *latents.shape, generator=source).to(latents)
     repeated = latents.expand(count, *latents.shape)
     return Cells(data.dataset.examples[example].caption, repeated, drawn, timesteps, data.framing(example))
@@ -111,22 +113,22 @@ def _errors(
     max_rows: int,
 ) -> Tensor:
     """Shape (subjects, cells): a row for each subject and cell, subject after subject, some rows at a time."""
-    base, count = data.base, len(row.timesteps)
+    base, count, process = data.base, len(row.timesteps), data.base.process
     slots = [subject.slot for subject in subjects for _ in range(count)]
 
     def error(take: slice) -> Tensor:
         places = [place % count for place in range(take.start, take.stop)]
         who = torch.tensor([place // count for place in range(take.start, take.stop)])
         when = row.timesteps[places]
-        alphas = base.alphas_cumprod[when].to(base.device)
+        level = process.level(when).to(base.device)
         clean, added = row.latents[places].to(bank.dtype), row.noise[places].to(bank.dtype)
-        wanted = noise.target(clean, added, alphas, base.prediction_type)
+        wanted = process.target(clean, added, level)
         with bank.rows(slots[take]):
             said = base.predict(
-                noise.noised(clean, added, alphas).to(base.dtype),
+                process.noised(clean, added, level).to(base.dtype),
                 when.to(base.device),
                 text[who.to(base.device), row.image[places].to(base.device)],
-                base.time_ids([row.framings[place] for place in places]) if base.wants_sizes else None,
+                base.numbers([row.framings[place] for place in places], [GUIDANCE] * len(places)),
             )
         return losses.squared_error(said, wanted)
 

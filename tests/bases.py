@@ -127,6 +127,78 @@ def build_sd(folder: Path, micro_sd: Path, second: bool, vocabulary: int = CUT, 
     return folder
 
 
+def build_sd3(
+    folder: Path, micro_sd: Path, t5: bool = False, length: int = 32, vocabulary: int = CUT
+) -> Path:
+    """A micro SD 3 around the shipped autoencoder, shifted, in diffusers layout; T5 is left out unless asked for."""
+    from diffusers import (
+        AutoencoderKL,
+        FlowMatchEulerDiscreteScheduler,
+        SD3Transformer2DModel,
+        StableDiffusion3Pipeline,
+    )
+    from transformers import CLIPTextModelWithProjection
+
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        first = CLIPTextModelWithProjection(text_config(16, 2, "quick_gelu", 16, vocabulary))
+        second = CLIPTextModelWithProjection(text_config(24, 2, "gelu", 20, vocabulary))
+        transformer = SD3Transformer2DModel(
+            sample_size=16,
+            patch_size=2,
+            in_channels=4,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=48,
+            caption_projection_dim=16,
+            pooled_projection_dim=16 + 20,
+            out_channels=4,
+            pos_embed_max_size=24,
+            qk_norm="rms_norm",
+            dual_attention_layers=(0,),
+        )
+        for name, parameter in transformer.named_parameters():
+            if "norm1" in name or "norm_out" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        long = small_t5(48) if t5 else None
+    vae = AutoencoderKL.from_pretrained(micro_sd / "vae", torch_dtype=torch.float32)
+    vae.register_to_config(shift_factor=0.1)
+    tokenizers = [tokenizer(micro_sd, padding, vocabulary) for padding in ("<|endoftext|>", "!")]
+    for each in tokenizers:
+        each.model_max_length = length
+    pipe = StableDiffusion3Pipeline(
+        transformer=transformer,
+        vae=vae,
+        text_encoder=first,
+        text_encoder_2=second,
+        text_encoder_3=long,
+        tokenizer=tokenizers[0],
+        tokenizer_2=tokenizers[1],
+        tokenizer_3=small_t5_tokenizer() if t5 else None,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def small_t5(width: int) -> Any:
+    from transformers import T5Config, T5EncoderModel
+
+    return T5EncoderModel(
+        T5Config(vocab_size=260, d_model=width, d_kv=8, d_ff=2 * width, num_layers=2, num_heads=2)
+    )
+
+
+def small_t5_tokenizer() -> Any:
+    """A vocabulary of letters."""
+    from transformers import T5Tokenizer
+
+    letters = "▁abcdefghijklmnopqrstuvwxyz,."
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((letter, -4.0) for letter in letters)]
+    return T5Tokenizer(vocab=vocab, extra_ids=0)
+
+
 def copy_of(folder: Path, target: Path) -> Path:
     """A copy that a test may spoil."""
     return Path(shutil.copytree(folder, target))

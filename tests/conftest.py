@@ -136,7 +136,7 @@ def load_base() -> Callable[..., BaseModel]:
         made = copy.copy(loaded[key])
         made.dtype = dtype
         made.unet = copy.deepcopy(made.unet).to(dtype)
-        for part, encoder in made.text_encoders.items():
+        for part, encoder in made.encoders.items():
             setattr(made, part, copy.deepcopy(encoder).to(dtype))
         return made
 

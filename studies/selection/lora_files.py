@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from studies.selection.base_outline import Outline
 from trainer.bases import checkpoint_header, families
 from trainer.bases.errors import BaseModelError
+from trainer.bases.family import Family
 from trainer.lora_files import file, formats, peft
 from trainer.lora_files.algorithms import difference
 from trainer.lora_files.content import Content
@@ -84,14 +85,20 @@ def _made_for(path: Path, base: Outline | None) -> str:
         return ""
     widths = {size[1] for name, size in shapes.items() if _reads_text(name) and len(size) > 1}
     known = families.FAMILIES.values()
-    marked = [each for each in known if any(name.startswith(each.lora.marks) for name in shapes)]
-    made = marked or [each for each in known if each.text_width in widths]
+    made = _marked(shapes) or [each for each in known if each.text_width in widths]
     if len(made) != 1 or made[0] == base.family:
         return ""
     return (
         f" It was made for {made[0].title}, but --base is {base.family.title}: "
         "name the base model that it was trained on."
     )
+
+
+def _marked(names: Collection[str]) -> list[Family]:
+    """The family that the most particular mark among the names is of."""
+    marks = [(mark, each) for each in families.FAMILIES.values() for mark in each.lora.marks]
+    found = [(mark, each) for mark, each in marks if any(name.startswith(mark) for name in names)]
+    return [max(found, key=lambda pair: len(pair[0]))[1]] if found else []
 
 
 def _reads_text(name: str) -> bool:

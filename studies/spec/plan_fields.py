@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from search.space import Choice, Parameter
 from studies.spec.mistakes import Mistake, mistakes
 from trainer.bases.family import Family
+from trainer.bases.misfits import misfits
 from trainer.plan import TrainingPlan
 from trainer.plans.data import DataPlan
 from trainer.plans.fields import is_assigned, is_shared, leaves
@@ -157,7 +158,7 @@ def base_problems(
     ]
     for values in choices:
         made = build(plan, values)
-        for problem in family.misfits(made.base.clip_skip, made.optimiser.text2_lr_over_unet_lr):
+        for problem in misfits(family, made):
             field = problem.split(" = ")[0]
             if field not in told:
                 told.add(field)

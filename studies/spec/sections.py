@@ -302,8 +302,8 @@ class SamplesSection(Section):
     """Sampling steps of a picture."""
     guidance: float = field(7.0, means("sample_prompts: --l", unit="CFG scale", row="CFG"), ge=1)
     """Scale of classifier-free guidance (CFG); 1 switches it off."""
-    sampler: str = field(solvers.DEFAULT, means("sample_sampler", row="sampler"))
-    """Which of diffusers' solvers draws, by the name that WebUIs give it."""
+    sampler: str | None = field(None, means("sample_sampler", row="sampler"))
+    """Which of diffusers' solvers draws, by the name that WebUIs give it; None takes the one that suits the base."""
     width: int | None = field(None, means("sample_prompts: --w", unit="pixels", row="width × height"), ge=16)
     """Pixels; None takes ``data.resolution``."""
     height: int | None = field(None, means("sample_prompts: --h", unit="pixels", row="width × height"), ge=16)
@@ -313,8 +313,8 @@ class SamplesSection(Section):
 
     @field_validator("sampler")
     @classmethod
-    def _known(cls, name: str) -> str:
-        if problem := solvers.problem(name):
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and (problem := solvers.problem(name)):
             raise ValueError(problem)
         return name
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evaluation import solvers
 from search.space import Parameter
 from studies.spec.paths import is_hub_name
 from studies.spec.plan_fields import base_problems, size_problems
@@ -13,6 +14,7 @@ from studies.spec.sections import JudgeSection, SamplesSection
 from studies.study.layers import layer_problems
 from trainer.bases import base_model, find
 from trainer.bases.base_model import BaseModelError
+from trainer.bases.family import Family
 from trainer.plan import TrainingPlan
 from trainer.tensor_header import PICKLES, weights_problem
 
@@ -36,6 +38,7 @@ def base_model_problems(
         step = base_model.size_step(plan.base)
         problems += size_problems(plan.data, step)
         problems += _sample_problems(samples, step) if samples else []
+        problems += _sampler_problems(samples, base_model.family(plan.base)) if samples else []
         problems += base_problems(template, parameters, base_model.family(plan.base))
         problems += layer_problems(template, parameters, lambda: find.find(plan.base))
         base_model.device_for(plan.compute.device)
@@ -53,6 +56,11 @@ def _sample_problems(samples: SamplesSection, step: int) -> list[str]:
         for name, side in sides.items()
         if side is not None and side % step
     ]
+
+
+def _sampler_problems(samples: SamplesSection, family: Family) -> list[str]:
+    problem = solvers.problem(samples.sampler, family) if samples.sampler else None
+    return [f"samples.sampler: {problem}."] if problem else []
 
 
 def encoder_problems(judge: JudgeSection) -> list[str]:

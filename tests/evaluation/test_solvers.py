@@ -17,6 +17,7 @@ from tests.evaluation.test_rendering import PROMPTS, SEEDS, SETTINGS
 from trainer.adapters.bank import AdapterBank
 from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
+from trainer.bases.families import FAMILIES
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.seeds import generator
@@ -25,7 +26,7 @@ NEEDED = {"ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_karras", "un
 
 
 def test_the_usual_names_are_there() -> None:
-    assert solvers.SOLVERS.keys() >= NEEDED
+    assert set(solvers.SOLVERS) >= NEEDED
     assert solvers.problem("euler_a") is None
     told = solvers.problem("eulr")
     assert told is not None
@@ -51,7 +52,7 @@ def test_a_sampler_renders_what_the_pipeline_renders_with_its_scheduler(
 
     settings = replace(SETTINGS, sampler=name, steps=3)
     found = render(*plain, [Subject(None)], PROMPTS[:2], SEEDS[:2], settings, max_rows=8)[0]
-    kind, extra = solvers.SOLVERS[name]
+    kind, extra = FAMILIES["sd1"].rendering.samplers[name]
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(assets / "micro-sd", torch_dtype=torch.float32)
     pipe.scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config, **extra)
     pipe.set_progress_bar_config(disable=True)
@@ -70,7 +71,7 @@ def test_a_sampler_renders_what_the_pipeline_renders_with_its_scheduler(
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", solvers.SOLVERS)
+@pytest.mark.parametrize("name", FAMILIES["sd1"].rendering.samplers)
 def test_neighbours_do_not_change_a_picture(stand: Stand, name: str) -> None:
     settings = replace(SETTINGS, sampler=name, steps=3)
     both = render(stand.data, stand.bank, [Subject(0), Subject(2)], PROMPTS[:2], SEEDS[:2], settings, 8)

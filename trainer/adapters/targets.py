@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 UNET_BLOCK = "attentions"
@@ -44,15 +46,31 @@ def text_targets(text_encoder: nn.Module) -> list[str]:
 
 
 def norm_targets(model: nn.Module) -> list[str]:
-    """Normalisation layers, which LyCORIS trains with ``train_norm``."""
-    return [name for name, module in model.named_modules() if isinstance(module, nn.GroupNorm | nn.LayerNorm)]
-
-
-def other_targets(model: nn.Module) -> list[str]:
-    """Linear and Conv2d layers that nothing here adapts: first and last convolution, time, text projection."""
-    taken = {*unet_targets(model), *convolution_targets(model), *text_targets(model)}
+    """Normalisation layers with weights, which LyCORIS trains with ``train_norm``."""
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d) and name not in taken
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None
+    ]
+
+
+def weighted(model: nn.Module) -> list[str]:
+    """All Linear and Conv2d layers."""
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+
+
+def linear_in(model: nn.Module, blocks: Sequence[str], ends: Sequence[str]) -> list[str]:
+    """Linear layers of a transformer.
+
+    Args:
+        model: the transformer.
+        blocks: lists of blocks, the first word of a layer's name.
+        ends: what a layer's name ends in, whole words.
+    """
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and name.split(".")[0] in blocks
+        and any(name.endswith(f".{end}") for end in ends)
     ]

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.bases import autoencoding, find, loading, schedule
+from trainer.bases import autoencoding, find, loading
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.errors import BaseModelError as BaseModelError
 from trainer.bases.family import Family, Identity
 from trainer.bases.find import Source
+from trainer.bases.process import Process
 from trainer.bases.residency import Residency, leave
-from trainer.bases.text import PLAIN, PromptRules, TextReader, Within, conditioning, recomputed
+from trainer.bases.text import PLAIN, PromptRules, TextReader, TextReading, Within, recomputed
 from trainer.lora_files.kohya import Names
 from trainer.plans.base import BasePlan
 from trainer.plans.compute import Attention, Device, Offload, Precision
@@ -28,27 +29,32 @@ DTYPES: dict[str, torch.dtype] = {"no": torch.float32, "fp16": torch.float16, "b
 
 @dataclass(slots=True)
 class BaseModel:
-    """Stable Diffusion: tokenizers, text encoders, VAE, U-Net and noise schedule, all frozen."""
+    """Tokenizers, text encoders, VAE, the network that removes noise, and how noise is added; all frozen."""
 
     identity: Identity
     tokenizer: Any
     text_encoder: nn.Module
     vae: Any
     unet: Any
+    """The network that removes noise, U-Net or transformer."""
     schedule_config: dict[str, Any]
-    alphas_cumprod: Tensor
-    """Shape (timesteps,), float64 on the CPU: the share of signal power left at each timestep."""
+    """Of a diffusers scheduler, for rendering."""
+    process: Process
+    """How noise is added, and what the network says of it."""
     device: torch.device
     dtype: torch.dtype
     tokenizer_2: Any = None
     text_encoder_2: nn.Module | None = None
-    """SDXL's second text encoder."""
+    """The second text encoder, as SDXL has one."""
+    tokenizer_3: Any = None
+    text_encoder_3: nn.Module | None = None
+    """The third one, as SD 3 has one."""
     residency: Residency = field(default_factory=Residency)
     """Which of its networks are on the device."""
 
     @property
     def prediction_type(self) -> str:
-        """What the U-Net says: "epsilon" or "v_prediction"."""
+        """What the denoiser says: "epsilon", "v_prediction" or "flow"."""
         return self.identity.prediction_type
 
     @property
@@ -57,12 +63,31 @@ class BaseModel:
         return _joined(self.identity.model_hash, self.identity.vae_hash)
 
     @property
-    def text_encoders(self) -> dict[str, nn.Module]:
-        """The text encoders by part name, in the order in which the U-Net reads them."""
-        found = {"text_encoder": self.text_encoder}
-        if self.text_encoder_2 is not None:
-            found["text_encoder_2"] = self.text_encoder_2
+    def family(self) -> Family:
+        """What sort of base model it is."""
+        return self.identity.family
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """Shape (timesteps,), float64 on the CPU: the share of signal power that a diffusion leaves at each timestep.
+
+        Raises:
+            AttributeError: it is a flow.
+        """
+        found: Tensor = self.process.alphas_cumprod  # type: ignore[attr-defined]
         return found
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """The text encoders by part name, in the order in which the denoiser reads them."""
+        parts = (encoder.part for encoder in self.family.text_encoders)
+        return {part: found for part in parts if (found := getattr(self, part)) is not None}
+
+    @property
+    def text_encoders(self) -> dict[str, nn.Module]:
+        """Those that can get a LoRA."""
+        trained = {encoder.part for encoder in self.family.trained_encoders}
+        return {part: encoder for part, encoder in self.encoders.items() if part in trained}
 
     @property
     def kohya_names(self) -> Names:
@@ -70,14 +95,20 @@ class BaseModel:
         return Names.of(self.identity.family, self.unet.config)
 
     @property
-    def wants_sizes(self) -> bool:
-        """Whether the U-Net is told how pictures were cut (SDXL)."""
-        return self.identity.family.wants_sizes
-
-    @property
     def latent_scale(self) -> int:
         """Pixels per latent along one side."""
-        return 1 << (len(self.vae.config.block_out_channels) - 1)
+        return find.latent_scale(self.vae.config)
+
+    @property
+    def latent_channels(self) -> int:
+        """Of latents."""
+        channels: int = self.unet.config.in_channels // self.family.denoiser.packing
+        return channels
+
+    def patches(self, height: int, width: int) -> int:
+        """As how many tokens the denoiser reads latents of so many rows and columns; of a U-Net, each latent."""
+        patch = self.family.functions.patch(self.unet.config)
+        return (height // patch) * (width // patch)
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -94,7 +125,7 @@ class BaseModel:
     def keep_text(self, wanted: bool) -> None:
         """Whether the text encoders stay on the device, since every step needs them."""
         if wanted:
-            self.residency.use("text", tuple(self.text_encoders.values()))
+            self.residency.use("text", tuple(self.encoders.values()))
             self.residency.keep("text")
         else:
             self.residency.release("text")
@@ -106,44 +137,54 @@ class BaseModel:
         rules: PromptRules = PLAIN,
         again: Within | None = None,
     ) -> Conditioning:
-        """What the text encoders say of n captions, 75 tokens a window and 2 around them.
+        """What the text encoders say of n captions.
 
         Runs with gradients where they are enabled, and under the bank's rows where the caller set them; those rows
         as a context, ``again``, let activations be computed again in the backward pass instead of being kept.
+
+        Raises:
+            BaseModelError: a clip skip is asked of a family that has none.
         """
-        self.residency.use("text", tuple(self.text_encoders.values()), alone=True)
-        readers = [TextReader(self.tokenizer, self.text_encoder)]
-        if self.text_encoder_2 is not None:
-            readers.append(TextReader(self.tokenizer_2, self.text_encoder_2))
-        read = partial(conditioning, self.identity.family, readers, captions, clip_skips, rules)
+        if not self.family.clip_skip and any(skip != 1 for skip in clip_skips):
+            raise BaseModelError(
+                f"base.clip_skip: {self.family.title} ignores it; leave it out, or set it to 1."
+            )
+        self.residency.use("text", tuple(self.encoders.values()), alone=True)
+        readers = {
+            part: TextReader(getattr(self, part.replace("text_encoder", "tokenizer")), encoder)
+            for part, encoder in self.encoders.items()
+        }
+        reading = TextReading(readers, captions, clip_skips, rules, self.unet.config, self.dtype, self.device)
+        read = partial(self.family.functions.read, reading)
         return read() if again is None else recomputed(read, again)
 
-    def time_ids(self, framings: Sequence[Framing]) -> Tensor:
-        """SDXL's size conditions of n pictures: shape (n, 6), float32, on the device."""
-        rows = [framing.time_ids for framing in framings]
-        return torch.tensor(rows, dtype=torch.float32).to(self.device)
+    def numbers(self, framings: Sequence[Framing], guidances: Sequence[float]) -> Tensor | None:
+        """What the denoiser is told of n pictures beside their text: shape (n, k), float32, on the device.
+
+        SDXL's are the six sizes of each; FLUX.1 dev's is the guidance. None where it is told nothing.
+
+        Args:
+            framings: how each was cut.
+            guidances: of each.
+        """
+        told, config = self.family.functions.numbers, self.unet.config
+        rows = [told(config, *facts) for facts in zip(framings, guidances, strict=True)]
+        return torch.tensor(rows, dtype=torch.float32).to(self.device) if rows and rows[0] else None
 
     def predict(
-        self, inputs: Tensor, timesteps: Tensor, text: Conditioning, time_ids: Tensor | None
+        self, inputs: Tensor, timesteps: Tensor, text: Conditioning, numbers: Tensor | None
     ) -> Tensor:
-        """What the U-Net says of noisy latents (n, 4, h, w): the noise or v, same shape.
+        """What the denoiser says of noisy latents (n, channels, h, w): noise, v or a flow's direction, same shape.
 
         Args:
             inputs: noisy latents in the base's number format.
             timesteps: shape (n,), or one for all.
             text: n rows.
-            time_ids: shape (n, 6) where ``wants_sizes``, else None.
+            numbers: as ``numbers`` gives them.
         """
         self.residency.use("unet", [self.unet])
         self.residency.keep("unet")
-        added = None if time_ids is None else {"text_embeds": text.pooled, "time_ids": time_ids}
-        said: Tensor = self.unet(
-            inputs.to(memory_format=torch.channels_last),
-            timesteps,
-            encoder_hidden_states=text.embeddings,
-            added_cond_kwargs=added,
-        ).sample
-        return said
+        return self.family.functions.predict(self.unet, inputs, timesteps, text, numbers)
 
 
 def load(
@@ -172,34 +213,34 @@ def load(
     dtype = DTYPES[precision]
     try:
         networks = loading.load(source, dtype)
-        plan = schedule.read(source)
+        config, process = source.family.functions.process(
+            source.configs, source.prediction_type, source.zero_terminal_snr
+        )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         where = source.file or source.configs
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BaseModelError(f"{where}: the base model cannot be loaded: {reason}") from error
-    _check_latents(networks)
+    _check_latents(networks, source.family)
+    autoencoding.settle(networks.vae, dtype)
     for network in networks.all:
         network.requires_grad_(False).eval()
     residency = Residency(device, leave(offload, device, networks.bytes))
-    second = len(networks.text_encoders) > 1
     ready = prepare(
         BaseModel(
             identity=_identity(source),
-            tokenizer=networks.tokenizers[0],
-            text_encoder=networks.text_encoders[0],
             vae=networks.vae,
             unet=networks.unet,
-            schedule_config=plan.config,
-            alphas_cumprod=plan.alphas_cumprod,
+            schedule_config=config,
+            process=process,
             device=device,
             dtype=dtype,
             residency=residency,
-            tokenizer_2=networks.tokenizers[1] if second else None,
-            text_encoder_2=networks.text_encoders[1] if second else None,
+            **networks.tokenizers,
+            **networks.text_encoders,
         )
     )
     residency.use("unet", [networks.unet])
-    loading.place(networks, device, attention, residency.moves)
+    loading.place(networks, device, attention, residency.moves, source.family.denoiser.channels_last)
     return ready
 
 
@@ -286,9 +327,10 @@ def _joined(model: str, vae: str | None) -> str:
     return model if vae is None else hashlib.sha256(f"{model} {vae}".encode()).hexdigest()
 
 
-def _check_latents(networks: loading.Networks) -> None:
+def _check_latents(networks: loading.Networks, family: Family) -> None:
     made, read = networks.vae.config.latent_channels, networks.unet.config.in_channels
-    if made != read:
+    packing, network = family.denoiser.packing, "transformer" if family.flows else "U-Net"
+    if made * packing != read:
         raise BaseModelError(
-            f"base.vae makes {made} latent channels, but the U-Net reads {read}; choose another."
+            f"base.vae makes {made} latent channels, but the {network} reads {read // packing}; choose another."
         )

@@ -1,11 +1,22 @@
-"""What sets a family of Stable Diffusion apart, and who a base model is (pure)."""
+"""What sets a family of base models apart, and who a base model is (pure)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from trainer.bases.conditioning import Conditioning, Framing
+    from trainer.bases.process import Process
+    from trainer.bases.text import TextReading
+
+DENOISER = "unet"
+"""What plans, banks and sd-scripts call the network that removes noise, U-Net or transformer."""
 NO_SAFETY_CHECKER: Mapping[str, object] = {"safety_checker": None, "feature_extractor": None}
 """Arguments of ``StableDiffusionPipeline`` that leave out what looks at finished pictures."""
 
@@ -25,13 +36,81 @@ class TextEncoder:
     kohya_prefix: str
     """What kohya's names of its layers begin with, "lora_te" first of all (sd-scripts, networks/lora.py).
 
-    They keep the ``text_model.`` that transformers dropped in 5.6.
+    They keep the ``text_model.`` that transformers dropped in 5.6. Empty: it takes no LoRA.
     """
+    tokenizer_architecture: str = "CLIPTokenizer"
+    """The class of its tokenizer in transformers."""
+    optional: bool = False
+    """Whether a base may lack it, as diffusers' pipeline does; single files are then taken to."""
 
     @property
     def tokenizer(self) -> str:
         """The folder of its tokenizer in diffusers' layout."""
         return self.part.replace("text_encoder", "tokenizer")
+
+    @property
+    def trained(self) -> bool:
+        """Whether it can get a LoRA."""
+        return bool(self.kohya_prefix)
+
+
+Config = Mapping[str, Any]
+"""The configuration of a network, as its config.json holds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denoiser:
+    """The network that removes noise, U-Net or transformer."""
+
+    part: str
+    """Its folder in diffusers' layout, and what diffusers' and PEFT's names of its layers begin with."""
+    architecture: str
+    """Its class in diffusers."""
+    packing: int = 1
+    """Latents that lie behind each other in the channels that it reads, as FLUX.1's pipeline packs them."""
+    channels_last: bool = False
+    """Whether it computes faster with channels as the last side in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Functions:
+    """What is computed otherwise from family to family (pure)."""
+
+    read: Callable[[TextReading], Conditioning]
+    """From captions to what the denoiser reads; with gradients where they are enabled."""
+    predict: Callable[[Any, Tensor, Tensor, Conditioning, Tensor | None], Tensor]
+    """The denoiser, noisy latents (n, channels, h, w), timesteps (n,) or one, text, numbers -> what it says, of the
+    latents' shape and in the process' sense."""
+    numbers: Callable[[Config, Framing, float], tuple[float, ...]]
+    """What it is told beside text, of a picture's framing and a guidance; empty: nothing."""
+    targets: Callable[[nn.Module], list[str]]
+    """The layers that get a LoRA by default, as diffusers and kohya choose them."""
+    beside: Callable[[nn.Module], list[str]]
+    """Those that get one where a plan asks for more."""
+    patch: Callable[[Config], int]
+    """Latents along the side of a patch, which it reads as one token; 1 where it reads pixels' neighbourhoods."""
+    side: Callable[[Config], int]
+    """What the sides of latents must be multiples of."""
+    text: Callable[[Config, int], tuple[tuple[int, int], int]]
+    """Of so many windows of 75 tokens: tokens and width of the text that it reads, and width of the pooled text; 0 for
+    none."""
+    process: Callable[[Path, str, bool], tuple[dict[str, Any], Process]]
+    """The folder of configurations, the prediction type, whether noise ends in pure noise -> a diffusers scheduler's
+    configuration for rendering, and how noise is added."""
+    set_timesteps: Callable[[Any, int, int], None]
+    """Prepares a solver for so many steps of pictures of so many patches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """How pictures are drawn."""
+
+    samplers: Mapping[str, tuple[str, Mapping[str, Any]]] = field(hash=False)
+    """Name -> diffusers' class, and what is set on top of the base model's schedule."""
+    sampler: str
+    """The one that is taken where none is named."""
+    embedded: bool = False
+    """Whether guidance is a number that the denoiser reads, in place of a second pass without the prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +129,10 @@ class LoraFacts:
     """Whether kohya calls blocks of the U-Net as Stability's code does ("SGM"), not as diffusers."""
     marks: tuple[str, ...] = ()
     """What keys of LoRA files for this family alone begin with."""
+    layout: Literal["kohya", "diffusers"] = "kohya"
+    """The layout of trials' files: what most programs of the family read."""
+    prefix: str = "lora_unet_"
+    """What kohya's names of the denoiser's layers begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,25 +156,32 @@ class Family:
     pipeline_arguments: Mapping[str, object] = field(hash=False)
     """Arguments of that class that leave out what training has no use for."""
     text_encoders: tuple[TextEncoder, ...]
-    """In the order in which the U-Net reads them."""
-    text_width: int
-    """Width of the text that the U-Net reads; ``cross_attention_dim`` in unet/config.json."""
-    linear_projection: bool
+    """In the order in which the denoiser reads them."""
+    denoiser: Denoiser
+    """The network that LoRAs are trained for."""
+    code: str
+    """The module with its ``FUNCTIONS``; they need torch, which lists of families do not."""
+    vae: str = "AutoencoderKL"
+    """The class of its autoencoder in diffusers."""
+    rendering: Rendering
+    """How pictures are drawn."""
+    predictions: tuple[str, ...] = ("epsilon", "v_prediction")
+    """What the denoiser may predict; the first one is taken where a base says nothing."""
+    latent_channels: int | None = None
+    """Of the latents; None: as many as the base's own VAE makes."""
+    text_width: int | None = None
+    """Width of the text that a U-Net reads; ``cross_attention_dim`` in unet/config.json."""
+    linear_projection: bool | None = None
     """``use_linear_projection`` in unet/config.json: tells families of one pipeline apart."""
     refiner_prefix: str | None = None
     """What names of tensors begin with in a refiner's single file, which is no base; None: there is no refiner."""
     hub_words: tuple[str, ...] = ()
     """Parts of names, in small letters, that suggest it: of hub models, which are not fetched to be sure."""
 
-    clip_skip: bool
-    """Whether clip skip chooses the hidden state that is read, behind the final layer norm.
-
-    Else the penultimate one of each text encoder is read, without that norm, and the last one's projection.
-    """
-    wants_sizes: bool
-    """Whether the U-Net is told how pictures were cut; ``addition_embed_type`` "text_time" in unet/config.json."""
+    clip_skip: bool = False
+    """Whether clip skip chooses the hidden state that is read."""
     sample_size: int
-    """Side of the latents where unet/config.json says none: ``default_sample_size`` of the pipeline."""
+    """Side of the latents where the denoiser's config.json says none: ``default_sample_size`` of the pipeline."""
     native_side: int
     """Side of the pictures that it was made for, pixels; of a base on this disk, its configuration says it."""
     side_step: int
@@ -105,10 +195,37 @@ class Family:
     """Why these, in a line of a study file."""
 
     @property
+    def flows(self) -> bool:
+        """Whether it matches a flow, with a transformer."""
+        return self.predictions == ("flow",)
+
+    @property
+    def functions(self) -> Functions:
+        """What is computed otherwise than in other families."""
+        found: Functions = import_module(self.code).FUNCTIONS
+        return found
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The folders of a base in diffusers' layout."""
         text = (folder for encoder in self.text_encoders for folder in (encoder.tokenizer, encoder.part))
-        return (*text, "vae", "unet", "scheduler")
+        return (*text, "vae", self.denoiser.part, "scheduler")
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Those that no base may lack."""
+        left_out = {
+            part
+            for encoder in self.text_encoders
+            if encoder.optional
+            for part in (encoder.part, encoder.tokenizer)
+        }
+        return tuple(part for part in self.parts if part not in left_out)
+
+    @property
+    def trained_encoders(self) -> tuple[TextEncoder, ...]:
+        """The text encoders that can get a LoRA."""
+        return tuple(encoder for encoder in self.text_encoders if encoder.trained)
 
     def misfits(self, clip_skip: int, text2_rate: float | None) -> list[str]:
         """Plan fields that cannot act on the family, a sentence without its full stop each.
@@ -122,9 +239,11 @@ class Family:
             problems.append(
                 f"base.clip_skip = {clip_skip}: {self.title} ignores it; leave it out, or set it to 1"
             )
-        if len(self.text_encoders) == 1 and text2_rate is not None:
+        trained = len(self.trained_encoders)
+        if trained < 2 and text2_rate is not None:
+            has = "one text encoder" if trained else "no text encoder that is trained"
             problems.append(
-                f"optimiser.text2_lr_over_unet_lr = {text2_rate}: {self.title} has one text encoder; leave it out"
+                f"optimiser.text2_lr_over_unet_lr = {text2_rate}: {self.title} has {has}; leave it out"
             )
         return problems
 
@@ -140,7 +259,7 @@ class Identity:
 
     family: Family
     prediction_type: str
-    """"epsilon" or "v_prediction"."""
+    """"epsilon", "v_prediction" or "flow"."""
     zero_terminal_snr: bool
     model_hash: str
     """SHA-256 of a single file, or over the weight files of a folder."""

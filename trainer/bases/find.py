@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +12,9 @@ from typing import Any
 
 from trainer.bases import checkpoint_header, families, hub
 from trainer.bases.errors import BaseModelError
-from trainer.bases.family import Family, of_width
+from trainer.bases.family import Family, TextEncoder, of_width
 from trainer.plans.base import BasePlan
 from trainer.tensor_header import CONVERT, PICKLES
-
-PREDICTIONS = ("epsilon", "v_prediction")
-_LATENTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +36,30 @@ class Source:
         """The files that hold the weights in use, but for a separate VAE's."""
         if self.file is not None:
             return [self.file]
-        parts = ("unet", "vae", *(encoder.part for encoder in self.family.text_encoders))
+        parts = (self.family.denoiser.part, "vae", *(encoder.part for encoder in self.encoders))
         return sorted(file for part in parts for file in _in_use(self.configs / part))
+
+    @property
+    def encoders(self) -> tuple[TextEncoder, ...]:
+        """The text encoders that it has; a single file lacks those that are optional."""
+        folders = self.configs if self.file is None else None
+        return tuple(
+            encoder
+            for encoder in self.family.text_encoders
+            if not encoder.optional
+            or (folders is not None and (folders / encoder.part / "config.json").is_file())
+        )
+
+    @property
+    def denoiser_config(self) -> dict[str, Any]:
+        """That of the network that removes noise."""
+        return _config(self.configs / self.family.denoiser.part / "config.json")
+
+    @property
+    def vae_config(self) -> dict[str, Any]:
+        """That of the autoencoder; of one that comes in a single file, the family's own."""
+        separate = self.vae if self.vae is not None and self.vae.is_dir() else None
+        return _config((separate or self.configs / "vae") / "config.json")
 
 
 def find(plan: BasePlan) -> Source:
@@ -73,17 +92,18 @@ def family_of(name: str) -> Family:
 
 def side_step(source: Source) -> int:
     """Image sides must be multiples of this many pixels, so that every level of VAE and U-Net halves evenly."""
-    widths = [
-        _config(source.configs / part / "config.json")["block_out_channels"] for part in ("vae", "unet")
-    ]
-    return 1 << sum(len(found) - 1 for found in widths)
+    return latent_scale(source.vae_config) * source.family.functions.side(source.denoiser_config)
+
+
+def latent_scale(vae: Mapping[str, Any]) -> int:
+    """Pixels per latent along one side, by an autoencoder's configuration."""
+    return 1 << (len(vae["block_out_channels"]) - 1)
 
 
 def native_side(source: Source) -> int:
     """The side of the pictures that a base model was made for, in pixels."""
-    unet, vae = (_config(source.configs / part / "config.json") for part in ("unet", "vae"))
-    size = int(unet.get("sample_size") or source.family.sample_size)
-    return size << (len(vae["block_out_channels"]) - 1)
+    size = int(source.denoiser_config.get("sample_size") or source.family.sample_size)
+    return size * latent_scale(source.vae_config)
 
 
 def file_hash(file: Path) -> str:
@@ -147,7 +167,9 @@ def _file(path: Path) -> Source:
     tensors = checkpoint_header.shapes(path)
     family = checkpoint_header.family(tensors, path)
     prediction = (
-        "v_prediction" if checkpoint_header.said_to_predict_v(tensors) else _prediction(family.configs)
+        "v_prediction"
+        if checkpoint_header.said_to_predict_v(tensors)
+        else _prediction(family, family.configs)
     )
     terminal = checkpoint_header.said_to_end_in_noise(tensors)
     return Source(family, family.configs, path, None, prediction, terminal)
@@ -158,27 +180,38 @@ def _folder(path: Path) -> Source:
     if not index.is_file():
         raise BaseModelError(
             f"{path}: there is no base model here; base.path must be a diffusers folder that holds "
-            "model_index.json and tokenizer, text_encoder, vae, unet, scheduler, a single .safetensors file, "
-            "or a hub name such as organisation/model."
+            "model_index.json and tokenizer, text_encoder, vae, unet (or transformer), scheduler, a single "
+            ".safetensors file, or a hub name such as organisation/model."
         )
     candidates = _rendering_with(_config(index).get("_class_name"), index)
-    for part in candidates[0].parts:
+    oldest = candidates[0]
+    for part in oldest.parts:
         folder = path / part
         if not folder.is_dir():
+            if part not in oldest.needed:
+                continue
             raise BaseModelError(f"{path}: the base model lacks the folder {part}/; download it again.")
-        if part in ("vae", "unet") or part.startswith("text_encoder"):
+        if part in ("vae", oldest.denoiser.part) or part.startswith("text_encoder"):
             _check_weights(folder)
-    unet = _config(path / "unet" / "config.json")
-    if unet.get("in_channels") != _LATENTS:
-        raise BaseModelError(
-            f"{path}: this U-Net takes {unet.get('in_channels')} channels (inpainting or editing models do), "
-            f"but a base model must take {_LATENTS}."
-        )
+    unet = _config(path / oldest.denoiser.part / "config.json")
+    _check_channels(path, oldest, unet)
     linear = bool(unet.get("use_linear_projection"))
     alike = [family for family in candidates if family.linear_projection == linear]
     family = of_width(alike or candidates, unet.get("cross_attention_dim"))
     schedule = _config(path / "scheduler" / "scheduler_config.json")
-    return Source(family, path, None, None, _prediction(path), bool(schedule.get("rescale_betas_zero_snr")))
+    terminal = bool(schedule.get("rescale_betas_zero_snr"))
+    return Source(family, path, None, None, _prediction(family, path), terminal)
+
+
+def _check_channels(path: Path, family: Family, denoiser: dict[str, Any]) -> None:
+    """Whether the denoiser reads latents alone, and no picture to be changed beside them."""
+    own, network = family.denoiser, "transformer" if family.flows else "U-Net"
+    made = family.latent_channels or int(_config(path / "vae" / "config.json").get("latent_channels", 0))
+    if denoiser.get("in_channels") != made * own.packing:
+        raise BaseModelError(
+            f"{path}: this {network} takes {denoiser.get('in_channels')} channels (inpainting or editing models do), "
+            f"but a base model must take {made * own.packing}."
+        )
 
 
 def _rendering_with(pipeline: object, index: Path) -> list[Family]:
@@ -228,11 +261,19 @@ def _complete(folder: Path) -> bool:
 
 
 def _as_asked(plan: BasePlan, found: Source) -> Source:
-    prediction = plan.prediction_type or found.prediction_type
-    if prediction not in PREDICTIONS:
+    prediction, possible = plan.prediction_type or found.prediction_type, found.family.predictions
+    if prediction not in possible:
+        if plan.prediction_type:
+            raise BaseModelError(
+                f"base.prediction_type = {prediction!r}: {found.family.title} predicts {possible[0]!r}; leave it out."
+            )
         raise BaseModelError(
             f"{plan.path}: the base predicts {prediction!r}, which cannot be trained; "
-            f"choose among: {', '.join(PREDICTIONS)}."
+            f"choose among: {', '.join(possible)}."
+        )
+    if found.family.flows and plan.zero_terminal_snr:
+        raise BaseModelError(
+            f"base.zero_terminal_snr = true: {found.family.title} ends in pure noise anyway; leave it out."
         )
     terminal = found.zero_terminal_snr if plan.zero_terminal_snr is None else plan.zero_terminal_snr
     if terminal and prediction != "v_prediction":
@@ -262,8 +303,11 @@ def _vae(path: Path | None) -> Path | None:
     return path
 
 
-def _prediction(configs: Path) -> str:
-    return str(_config(configs / "scheduler" / "scheduler_config.json").get("prediction_type", "epsilon"))
+def _prediction(family: Family, configs: Path) -> str:
+    """What a scheduler says, where a family has a choice."""
+    only, *others = family.predictions
+    config = _config(configs / "scheduler" / "scheduler_config.json")
+    return str(config.get("prediction_type", only)) if others else only
 
 
 def _config(file: Path) -> dict[str, Any]:

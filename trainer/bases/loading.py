@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from trainer.bases import attention as attentions
+from trainer.bases.family import TextEncoder
 from trainer.bases.find import Source, variant
 from trainer.bases.tokenizer import clip_tokenizer
 from trainer.plans.compute import Attention
@@ -19,14 +21,17 @@ class Networks:
     """The loaded parts of a base model, text encoders in their order."""
 
     unet: Any
+    """The network that removes noise."""
     vae: Any
-    tokenizers: tuple[Any, ...]
-    text_encoders: tuple[Any, ...]
+    tokenizers: Mapping[str, Any]
+    """By folder, as diffusers lays them out."""
+    text_encoders: Mapping[str, Any]
+    """Likewise."""
 
     @property
     def all(self) -> tuple[Any, ...]:
         """Every network."""
-        return (*self.text_encoders, self.vae, self.unet)
+        return (*self.text_encoders.values(), self.vae, self.unet)
 
     @property
     def bytes(self) -> int:
@@ -42,8 +47,10 @@ def load(source: Source, dtype: torch.dtype) -> Networks:
     return _from_file(source, source.file, dtype, vae)
 
 
-def place(networks: Networks, device: torch.device, attention: Attention, moves: bool) -> None:
-    """Puts everything on the device; with ``moves`` the U-Net alone, since others come when they work.
+def place(
+    networks: Networks, device: torch.device, attention: Attention, moves: bool, channels_last: bool
+) -> None:
+    """Puts everything on the device; with ``moves`` the denoiser alone, since others come when they work.
 
     Raises:
         BaseModelError: attention cannot be computed so here.
@@ -51,7 +58,8 @@ def place(networks: Networks, device: torch.device, attention: Attention, moves:
     for network in networks.all:
         if network is networks.unet or not moves:
             network.to(device)
-    networks.unet.to(memory_format=torch.channels_last)
+    if channels_last:
+        networks.unet.to(memory_format=torch.channels_last)
     attentions.use(networks.unet, attention)
 
 
@@ -59,32 +67,37 @@ def tokenizer(source: Source) -> Any:
     """The first tokenizer alone."""
     if source.file is not None:
         return clip_tokenizer(source.family.text_encoders[0].padding)
-    from transformers import CLIPTokenizer
+    return _tokenizer(source.configs, source.family.text_encoders[0])
 
-    return CLIPTokenizer.from_pretrained(source.configs / "tokenizer", local_files_only=True)
+
+def _tokenizer(folder: Path, encoder: TextEncoder) -> Any:
+    import transformers
+
+    kind = getattr(transformers, encoder.tokenizer_architecture)
+    return kind.from_pretrained(folder / encoder.tokenizer, local_files_only=True)
 
 
 def _from_folder(source: Source, dtype: torch.dtype, vae: Any) -> Networks:
+    import diffusers
     import transformers
-    from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    folder, encoders = source.configs, source.family.text_encoders
+    folder, family = source.configs, source.family
+    own = folder / family.denoiser.part
     return Networks(
-        unet=UNet2DConditionModel.from_pretrained(
-            folder / "unet", torch_dtype=dtype, **_how(folder / "unet")
+        unet=getattr(diffusers, family.denoiser.architecture).from_pretrained(
+            own, torch_dtype=dtype, **_how(own)
         ),
         vae=vae
-        or AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, **_how(folder / "vae")),
-        tokenizers=tuple(
-            transformers.CLIPTokenizer.from_pretrained(folder / encoder.tokenizer, local_files_only=True)
-            for encoder in encoders
+        or getattr(diffusers, family.vae).from_pretrained(
+            folder / "vae", torch_dtype=torch.float32, **_how(folder / "vae")
         ),
-        text_encoders=tuple(
-            getattr(transformers, encoder.architecture).from_pretrained(
+        tokenizers={encoder.tokenizer: _tokenizer(folder, encoder) for encoder in source.encoders},
+        text_encoders={
+            encoder.part: getattr(transformers, encoder.architecture).from_pretrained(
                 folder / encoder.part, dtype=dtype, **_how(folder / encoder.part)
             )
-            for encoder in encoders
-        ),
+            for encoder in source.encoders
+        },
     )
 
 
@@ -98,29 +111,36 @@ def _how(folder: Path) -> dict[str, Any]:
 def _from_file(source: Source, file: Path, dtype: torch.dtype, vae: Any) -> Networks:
     import diffusers
 
-    family = source.family
+    family, present = source.family, source.encoders
     how: dict[str, Any] = {"config": str(source.configs), "local_files_only": True}
     if vae is None:
-        vae = diffusers.AutoencoderKL.from_single_file(
+        vae = getattr(diffusers, family.vae).from_single_file(
             str(file), subfolder="vae", torch_dtype=torch.float32, **how
         )
-    tokenizers = {encoder.tokenizer: clip_tokenizer(encoder.padding) for encoder in family.text_encoders}
+    tokenizers = {encoder.tokenizer: clip_tokenizer(encoder.padding) for encoder in present}
+    lacking = {
+        part: None
+        for encoder in family.text_encoders
+        if encoder not in present
+        for part in (encoder.part, encoder.tokenizer)
+    }
     pipe = getattr(diffusers, family.pipeline).from_single_file(
-        str(file), torch_dtype=dtype, vae=vae, **family.pipeline_arguments, **tokenizers, **how
+        str(file), torch_dtype=dtype, vae=vae, **family.pipeline_arguments, **tokenizers, **lacking, **how
     )
-    encoders = tuple(getattr(pipe, encoder.part) for encoder in family.text_encoders)
-    return Networks(pipe.unet, pipe.vae, tuple(tokenizers.values()), encoders)
+    encoders = {encoder.part: getattr(pipe, encoder.part) for encoder in present}
+    return Networks(getattr(pipe, family.denoiser.part), pipe.vae, tokenizers, encoders)
 
 
 def _separate_vae(source: Source, path: Path) -> Any:
-    from diffusers import AutoencoderKL
+    import diffusers
 
+    kind = getattr(diffusers, source.family.vae)
     if path.is_file():
-        return AutoencoderKL.from_single_file(
+        return kind.from_single_file(
             str(path),
             config=str(source.configs),
             subfolder="vae",
             torch_dtype=torch.float32,
             local_files_only=True,
         )
-    return AutoencoderKL.from_pretrained(path, torch_dtype=torch.float32, **_how(path))
+    return kind.from_pretrained(path, torch_dtype=torch.float32, **_how(path))

@@ -2,64 +2,68 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import torch
 from torch import nn
 
-from trainer.adapters.targets import (
-    convolution_targets,
-    norm_targets,
-    other_targets,
-    text_targets,
-    unet_targets,
-)
+from trainer.adapters.targets import norm_targets
+from trainer.bases.family import DENOISER
 from trainer.bases.find import Source
+from trainer.bases.layers import beside, targets
+from trainer.bases.layers import others as other_layers
 
 
 def networks(source: Source) -> dict[str, nn.Module]:
-    """U-Net and text encoders by part name."""
-    import transformers
-    from diffusers import UNet2DConditionModel
+    """The denoiser and those text encoders that can get a LoRA, by part name."""
+    import diffusers
 
-    unet = json.loads((source.configs / "unet" / "config.json").read_text(encoding="utf-8"))
+    denoiser = getattr(diffusers, source.family.denoiser.architecture)
     with torch.device("meta"):
-        made: dict[str, nn.Module] = {"unet": UNet2DConditionModel.from_config(unet)}
-        for encoder in source.family.text_encoders:
-            config: Any = transformers.CLIPTextConfig.from_pretrained(source.configs / encoder.part)
-            made[encoder.part] = getattr(transformers, encoder.architecture)(config)
+        made: dict[str, nn.Module] = {DENOISER: denoiser.from_config(source.denoiser_config)}
+        return made | _text(source, True)
+
+
+def readers(source: Source) -> dict[str, nn.Module]:
+    """The text encoders that get none, by part name."""
+    with torch.device("meta"):
+        return _text(source, False)
+
+
+def _text(source: Source, trained: bool) -> dict[str, nn.Module]:
+    import transformers
+
+    made: dict[str, nn.Module] = {}
+    for encoder in source.encoders:
+        if encoder.trained == trained:
+            kind = getattr(transformers, encoder.architecture)
+            config: Any = kind.config_class.from_pretrained(source.configs / encoder.part)
+            made[encoder.part] = kind(config)
     return made
 
 
 def vae(source: Source) -> nn.Module:
     """The autoencoder; of one that comes in a single file, the family's own."""
-    from diffusers import AutoencoderKL
+    import diffusers
 
-    separate = source.vae if source.vae is not None and source.vae.is_dir() else None
-    folder = separate or source.configs / "vae"
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
-        made: nn.Module = AutoencoderKL.from_config(config)
+        made: nn.Module = getattr(diffusers, source.family.vae).from_config(source.vae_config)
     return made
 
 
 def layers(made: dict[str, nn.Module]) -> tuple[str, ...]:
     """The bank's names of all layers that get a LoRA by default, ``<part>.<path>``."""
-    found = {
-        part: text_targets(model) if part != "unet" else unet_targets(model) for part, model in made.items()
-    }
-    return tuple(f"{part}.{path}" for part, paths in found.items() for path in paths)
+    return tuple(f"{part}.{path}" for part, model in made.items() for path in targets(part, model))
 
 
 def adaptable(made: dict[str, nn.Module]) -> tuple[str, ...]:
-    """All layers that are trained here: those, and the U-Net's convolution blocks."""
-    return layers(made) + tuple(f"unet.{path}" for path in convolution_targets(made["unet"]))
+    """All layers that are trained here: those, and those beside them in the denoiser."""
+    return layers(made) + tuple(f"{DENOISER}.{path}" for path in beside(DENOISER, made[DENOISER]))
 
 
 def others(made: dict[str, nn.Module]) -> tuple[str, ...]:
     """Linear and convolution layers that files of other trainers may hold besides."""
-    return tuple(f"{part}.{path}" for part, model in made.items() for path in other_targets(model))
+    return tuple(f"{part}.{path}" for part, model in made.items() for path in other_layers(part, model))
 
 
 def readable(made: dict[str, nn.Module]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""From captions to what the U-Net reads: tokens, hidden states, the states that a family picks."""
+"""From captions to what the denoiser reads: tokens, hidden states, the states that a family picks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trainer.bases.conditioning import Conditioning
-from trainer.bases.errors import BaseModelError
-from trainer.bases.family import Family
 from trainer.bases.prompts import PLAIN as PLAIN
 from trainer.bases.prompts import PromptRules as PromptRules
 from trainer.bases.prompts import embed
@@ -53,26 +51,42 @@ def recomputed(read: Callable[[], Conditioning], within: Within) -> Conditioning
     return found
 
 
-def conditioning(
-    family: Family,
-    readers: Sequence[TextReader],
-    captions: Sequence[str],
-    clip_skips: Sequence[int],
-    rules: PromptRules,
-) -> Conditioning:
-    """Captions as the U-Net reads them; with gradients where they are enabled.
+@dataclass(frozen=True, slots=True)
+class TextReading:
+    """What is to be read, and with what."""
 
-    With clip skip (SD 1.x, 2.x): the hidden state N from the end, then the final layer norm. Without (SDXL): the
-    penultimate state of each reader without that norm, side by side, and the last one's projection of its first
-    window.
+    readers: Mapping[str, TextReader]
+    """By the folder of the text encoder, in the family's order; those that the base lacks are not there."""
+    captions: Sequence[str]
+    clip_skips: Sequence[int]
+    """One a caption."""
+    rules: PromptRules
+    network: Mapping[str, Any]
+    """The denoiser's configuration, for the width of text."""
+    dtype: torch.dtype
+    """Of the denoiser."""
+    device: torch.device
+    """Where it works."""
 
-    Raises:
-        BaseModelError: a clip skip is asked of a family that has none.
+
+def final_states(reading: TextReading) -> Conditioning:
+    """SD 1.x and 2.x: the hidden state N from the end, by clip skip, then the final layer norm."""
+    (reader,) = reading.readers.values()
+
+    def encode(tokens: Tensor) -> Tensor:
+        states = reader.read(tokens).hidden_states
+        chosen = torch.stack([states[-skip][row] for row, skip in enumerate(reading.clip_skips)])
+        normalised: Tensor = reader.final_norm(chosen)
+        return normalised
+
+    return Conditioning(embed(reader.tokenizer, reading.captions, reading.rules, encode))
+
+
+def penultimate_states(reading: TextReading) -> Conditioning:
+    """SDXL: the penultimate state of each reader without that norm, side by side, and the last one's projection.
+
+    The projection is that of the first window.
     """
-    if family.clip_skip:
-        return Conditioning(_one(readers[0], captions, clip_skips, rules))
-    if any(skip != 1 for skip in clip_skips):
-        raise BaseModelError(f"base.clip_skip: {family.title} ignores it; leave it out, or set it to 1.")
     outputs: list[Any] = []
 
     def penultimate(reader: TextReader) -> Tensor:
@@ -81,19 +95,7 @@ def conditioning(
             state: Tensor = outputs[-1].hidden_states[-2]
             return state
 
-        return embed(reader.tokenizer, captions, rules, encode)
+        return embed(reader.tokenizer, reading.captions, reading.rules, encode)
 
-    states = [penultimate(reader) for reader in readers]
-    return Conditioning(torch.cat(states, dim=-1), outputs[-rules.windows].text_embeds)
-
-
-def _one(
-    reader: TextReader, captions: Sequence[str], clip_skips: Sequence[int], rules: PromptRules
-) -> Tensor:
-    def encode(tokens: Tensor) -> Tensor:
-        states = reader.read(tokens).hidden_states
-        chosen = torch.stack([states[-skip][row] for row, skip in enumerate(clip_skips)])
-        normalised: Tensor = reader.final_norm(chosen)
-        return normalised
-
-    return embed(reader.tokenizer, captions, rules, encode)
+    states = [penultimate(reader) for reader in reading.readers.values()]
+    return Conditioning(torch.cat(states, dim=-1), outputs[-reading.rules.windows].text_embeds)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.adapters.stored import store
-from trainer.adapters.targets import unet_targets
-from trainer.bases import skeleton
+from trainer.bases import autoencoding, skeleton
 from trainer.bases.base_model import DTYPES, BaseModel
-from trainer.bases.family import Identity
+from trainer.bases.family import DENOISER, Identity
 from trainer.bases.find import Source
-from trainer.bases.prompts import WINDOW as WINDOW
-from trainer.bases.text import TextReader
+from trainer.bases.layers import targets
+from trainer.bases.process import Diffusion, Flow, Process
+from trainer.bases.prompts import PromptRules
+from trainer.bases.text import TextReader, TextReading
+from trainer.bases.tokenizer import TOKENS as CLIP_TOKENS
 from trainer.plans.compute import BaseFormat, Precision
 
 _ATTENTION = functional.scaled_dot_product_attention
@@ -78,30 +81,69 @@ def fill(network: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
 def base_model(source: Source, precision: Precision, form: BaseFormat = "auto") -> BaseModel:
     """A base model of a source's architecture, as it would lie on a device."""
     dtype = DTYPES[precision]
-    networks = {part: fill(network, dtype) for part, network in skeleton.networks(source).items()}
-    store(networks["unet"], unet_targets(networks["unet"]), form)
+    networks: dict[str, Any] = {
+        part: fill(network, dtype) for part, network in skeleton.networks(source).items()
+    }
+    store(networks[DENOISER], targets(DENOISER, networks[DENOISER]), form)
+    others: dict[str, Any] = {
+        part: fill(network, dtype) for part, network in skeleton.readers(source).items()
+    }
+    vae = fill(skeleton.vae(source), torch.float32)
+    autoencoding.settle(vae, dtype)
     return BaseModel(
         identity=Identity(source.family, source.prediction_type, source.zero_terminal_snr, ""),
         tokenizer=None,
-        text_encoder=networks["text_encoder"],
-        vae=fill(skeleton.vae(source), torch.float32),
-        unet=networks["unet"],
+        vae=vae,
+        unet=networks.pop(DENOISER),
         schedule_config={},
-        alphas_cumprod=torch.ones(1000, dtype=torch.float64),
+        process=_process(source),
         device=META,
         dtype=dtype,
-        text_encoder_2=networks.get("text_encoder_2"),
+        **networks,
+        **others,
     )
 
 
-def states(encoder: nn.Module, rows: int, windows: int) -> Tensor:
-    """Hidden states of so many captions, read a window at a time and joined, as prompts are."""
-    tokens = torch.zeros(rows, WINDOW + 2, dtype=torch.int64)
-    final: Any = TextReader(None, encoder).final_norm
-    states = [final(encoder(tokens, output_hidden_states=True).hidden_states[-1]) for _ in range(windows)]
-    if windows == 1:
-        return cast(Tensor, states[0])
-    return torch.cat([states[0][:, :1], *(state[:, 1:-1] for state in states), states[-1][:, -1:]], dim=1)
+def _process(source: Source) -> Process:
+    """Whose arithmetic is the base model's, whatever its schedule."""
+    kind = source.prediction_type
+    return Flow() if kind == "flow" else Diffusion(torch.ones(1000, dtype=torch.float64), kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """What a tokenizer says."""
+
+    input_ids: Any
+    attention_mask: Tensor | None = None
+
+
+class Tokenizer:
+    """Says nothing at full length, so that text encoders read as much as they ever do."""
+
+    model_max_length = CLIP_TOKENS
+    pad_token_id = bos_token_id = eos_token_id = 0
+
+    def __call__(
+        self, texts: Sequence[str], max_length: int = 0, return_tensors: str | None = None, **rest: Any
+    ) -> _Tokens:
+        """Ids, as tensors of ``max_length`` where these are wanted, else empty lists."""
+        if return_tensors is None:
+            return _Tokens([[] for _ in texts])
+        ids = torch.zeros(len(texts), max_length, dtype=torch.int64)
+        return _Tokens(ids, torch.ones_like(ids))
+
+    def apply_chat_template(self, messages: Any, **rest: Any) -> str:
+        """No words."""
+        return ""
+
+
+def reading(base: BaseModel, rows: int, windows: int) -> TextReading:
+    """So many captions of so many windows, before the fake text encoders."""
+    readers = {part: TextReader(Tokenizer(), encoder) for part, encoder in base.encoders.items()}
+    return TextReading(
+        readers, [""] * rows, [1] * rows, PromptRules(windows), base.unet.config, base.dtype, META
+    )
 
 
 def _empty(like: Tensor, dtype: torch.dtype | None) -> Tensor:

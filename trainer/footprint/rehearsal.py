@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from trainer.adapters.bank import AdapterBank, Shape
 from trainer.adapters.wrapping import bank_for
 from trainer.bases.base_model import BaseModel
-from trainer.bases.conditioning import Conditioning
+from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.find import Source
 from trainer.bases.text import recomputed
 from trainer.data.buckets import Size
 from trainer.footprint import fakes
 from trainer.footprint.tracker import Tracker
 from trainer.plans.compute import BaseFormat, Precision
-from trainer.training import losses, noise
+from trainer.training import losses
 
 
 class Rehearsal:
@@ -46,7 +46,7 @@ class Rehearsal:
         networks: dict[str, nn.Module] = {
             "unet": self.base.unet,
             "vae": self.base.vae,
-            **self.base.text_encoders,
+            **self.base.encoders,
         }
         return {part: _bytes(network) for part, network in networks.items()}
 
@@ -63,12 +63,12 @@ class Rehearsal:
         unet.enable_gradient_checkpointing() if checkpointing else unet.disable_gradient_checkpointing()
         with self._counted() as peak:
             clean = self._latents(size, rows, self.bank.dtype)
-            draw, alphas = torch.zeros_like(clean), torch.ones(rows, dtype=torch.float64)
-            inputs = noise.noised(clean, draw, alphas).to(self.base.dtype)
+            draw, level = torch.zeros_like(clean), torch.ones(rows, dtype=torch.float64)
+            inputs = self.base.process.noised(clean, draw, level).to(self.base.dtype)
             with self.bank.rows([0] * rows, None):
                 text = self._trained_text(rows, windows, checkpointing)
                 said = self._predict(inputs, text)
-                wanted = noise.target(clean, draw, alphas, self.base.prediction_type)
+                wanted = self.base.process.target(clean, draw, level)
                 torch.autograd.backward(losses.squared_error(said, wanted).sum())
         return peak[0]
 
@@ -110,22 +110,17 @@ class Rehearsal:
 
     def _latents(self, size: Size, rows: int, dtype: torch.dtype) -> Tensor:
         width, height = (side // self.base.latent_scale for side in size)
-        return torch.zeros(rows, self.base.unet.config.in_channels, height, width, dtype=dtype)
+        return torch.zeros(rows, self.base.latent_channels, height, width, dtype=dtype)
 
     def _text(self, rows: int, windows: int, read: bool) -> Conditioning:
         """What the U-Net is told of captions, read by the text encoders or there already."""
-        unet, base = self.base.unet.config, self.base
-        width, length = unet.cross_attention_dim, windows * fakes.WINDOW + 2
+        base, functions = self.base, self.base.family.functions
         if read:
-            states = torch.cat(
-                [fakes.states(encoder, rows, windows) for encoder in base.text_encoders.values()], dim=-1
-            )
-        else:
-            states = torch.zeros(rows, length, width, dtype=base.dtype)
-        if not base.wants_sizes:
-            return Conditioning(states)
-        pooled = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
-        return Conditioning(states, torch.zeros(rows, pooled, dtype=base.dtype))
+            reading = fakes.reading(base, rows, windows)
+            return functions.read(reading)
+        (length, width), pooled = functions.text(base.unet.config, windows)
+        states = torch.zeros(rows, length, width, dtype=base.dtype)
+        return Conditioning(states, torch.zeros(rows, pooled, dtype=base.dtype) if pooled else None)
 
     def _trained_text(self, rows: int, windows: int, checkpointing: bool) -> Conditioning:
         trained = "text_encoder" in self._parts
@@ -134,9 +129,10 @@ class Rehearsal:
         return recomputed(read, within) if checkpointing and trained else read()
 
     def _predict(self, inputs: Tensor, text: Conditioning) -> Tensor:
-        rows = len(inputs)
-        time_ids = torch.zeros(rows, 6) if self.base.wants_sizes else None
-        return self.base.predict(inputs, torch.zeros(rows, dtype=torch.int64), text, time_ids)
+        rows, base = len(inputs), self.base
+        numbers = base.numbers([Framing.whole((1, 1))] * rows, [1.0] * rows)
+        kind = torch.float64 if base.process.continuous else torch.int64
+        return base.predict(inputs, torch.zeros(rows, dtype=kind), text, numbers)
 
 
 def _bytes(network: nn.Module) -> int:

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from trainer.adapters.bank import AdapterBank
-from trainer.adapters.targets import convolution_targets, text_targets, unet_targets
-from trainer.bases import find, skeleton
+from trainer.bases import find, layers, skeleton
 from trainer.bases.base_model import DTYPES
 from trainer.bases.find import Source
 from trainer.plan import TrainingPlan
@@ -69,12 +68,10 @@ def footprint(
     """
     source = source or find.find(plan.base)
     networks = skeleton.networks(source)
-    base = sum(_count(model) for model in networks.values())
-    targets = {
-        part: unet_targets(model) if part == "unet" else text_targets(model)
-        for part, model in networks.items()
-    }
-    bank = AdapterBank(networks, targets, 1, {"unet": convolution_targets(networks["unet"])})
+    base = sum(_count(model) for model in (*networks.values(), *skeleton.readers(source).values()))
+    targets = {part: layers.targets(part, model) for part, model in networks.items()}
+    beside = {part: layers.beside(part, model) for part, model in networks.items()}
+    bank = AdapterBank(networks, targets, 1, beside)
     bank.open(0, shape_of(plan), plan.seed)
     leaves = [tuple(leaf.shape) for leaf in bank.leaves(0).values()]
     trained = sum(torch.Size(shape).numel() for shape in leaves)

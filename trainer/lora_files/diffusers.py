@@ -67,4 +67,5 @@ def _alone(layer: LowRank, rank: int) -> LowRank:
 
 def _written(part: str, path: str) -> str:
     """With the ``text_model.`` that older transformers need and newer diffusers takes away."""
-    return path if part == "unet" or path.startswith("text_model.") else f"text_model.{path}"
+    text = part.startswith("text_encoder") and not path.startswith("text_model.")
+    return f"text_model.{path}" if text else path

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
+from trainer.bases.family import DENOISER
 from trainer.files import write_whole
 from trainer.lora_files import diffusers, file, kohya, peft, spelling
 from trainer.lora_files.algorithms import Tensors
@@ -85,7 +86,7 @@ def _layers(
 ) -> tuple[dict[str, Tensors], tuple[str, ...]]:
     """Tensors by layer, and the names of embeddings."""
     check(path)
-    tensors, settings = _tensors(path)
+    tensors, settings = _tensors(path, names)
     return peft.scaled(gather(tensors, names, known), settings), embeddings(tensors)
 
 
@@ -101,14 +102,14 @@ def _told(path: Path) -> Iterator[None]:
         raise LoraFileError(text) from error
 
 
-def _tensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, PeftConfig]]:
-    """A LoRA's tensors, and what PEFT's settings say of its parts."""
-    if path.is_dir():
-        return peft.read(path)
-    if _in_folder(file.names(path)):
-        return peft.read(path.parent)
-    lora = file.read(path)
-    return lora.tensors, diffusers.settings(lora.metadata)
+def _tensors(path: Path, names: kohya.Names) -> tuple[Mapping[str, Tensor], Mapping[str, PeftConfig]]:
+    """A LoRA's tensors, and what PEFT's settings say of its parts, by the bank's names of these."""
+    if path.is_dir() or _in_folder(file.names(path)):
+        tensors, settings = peft.read(path if path.is_dir() else path.parent, names.folder(DENOISER))
+    else:
+        lora = file.read(path)
+        tensors, settings = lora.tensors, diffusers.settings(lora.metadata)
+    return tensors, {names.part(folder): own for folder, own in settings.items()}
 
 
 def _in_folder(keys: Iterable[str]) -> bool:
@@ -137,9 +138,18 @@ def write(
     if layout == "kohya":
         file.write(path, kohya.write(layers, names), metadata, precision)
     elif layout == "diffusers":
-        tensors, own = diffusers.write(layers)
+        tensors, own = diffusers.write(_in_folders(layers, names))
         file.write(path, tensors, {**metadata, **own}, precision)
     else:
-        for part, (tensors, settings) in peft.write(layers).items():
+        for part, (tensors, settings) in peft.write(_in_folders(layers, names)).items():
             file.write(path / part / peft.WEIGHTS, tensors, metadata, precision)
             write_whole(path / part / peft.CONFIG, settings.encode())
+
+
+def _in_folders(layers: Mapping[str, LowRank], names: kohya.Names) -> dict[str, LowRank]:
+    """Layers by the folders of their networks in place of the bank's parts."""
+    found = {}
+    for name, layer in layers.items():
+        part, _, path = name.partition(".")
+        found[f"{names.folder(part)}.{path}"] = layer
+    return found

@@ -11,10 +11,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from trainer.bases.family import Family
+from trainer.bases.family import DENOISER, Family
 from trainer.lora_files.layers import LoraFileError, LowRank
 
-_UNET = "lora_unet_"
 _RESNET = {
     "norm1": "in_layers.0",
     "norm2": "out_layers.0",
@@ -44,14 +43,15 @@ class Names:
 
     family: Family
     layers_per_block: int = 2
+    """Of a U-Net."""
     attending: tuple[bool, ...] = ()
     """Which up blocks have attention: their upsampler comes third, else second."""
 
     @classmethod
     def of(cls, family: Family, unet_config: Any) -> Self:
-        """The names that fit a U-Net's configuration."""
-        layers = unet_config["layers_per_block"]
-        attending = tuple("Attn" in kind for kind in unet_config["up_block_types"])
+        """The names that fit a denoiser's configuration."""
+        layers = unet_config.get("layers_per_block", 2)
+        attending = tuple("Attn" in kind for kind in unet_config.get("up_block_types", ()))
         return cls(family, layers if isinstance(layers, int) else layers[0], attending)
 
     def stem(self, layer: str) -> str:
@@ -61,13 +61,21 @@ class Names:
             LoraFileError: there is none.
         """
         part, _, path = layer.partition(".")
-        if part != "unet":
-            prefixes = {encoder.part: encoder.kohya_prefix for encoder in self.family.text_encoders}
+        if part != DENOISER:
+            prefixes = {encoder.part: encoder.kohya_prefix for encoder in self.family.trained_encoders}
             return prefixes[part] + path.removeprefix("text_model.").replace(".", "_")
         name = self.sgm(path) if self.family.lora.sgm_blocks else path
         if name is None:
             raise LoraFileError(f"kohya's format has no name for the layer {path!r}")
-        return _UNET + name.replace(".", "_")
+        return self.family.lora.prefix + name.replace(".", "_")
+
+    def folder(self, part: str) -> str:
+        """What diffusers and PEFT call a part: its folder in diffusers' layout."""
+        return self.family.denoiser.part if part == DENOISER else part
+
+    def part(self, folder: str) -> str:
+        """The inverse."""
+        return DENOISER if folder == self.family.denoiser.part else folder
 
     def sgm(self, path: str) -> str | None:
         """What Stability's own code calls a layer of the U-Net; None if it has no such layer."""

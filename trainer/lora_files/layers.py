@@ -95,10 +95,10 @@ def slot_state(
             raise LoraFileError(
                 f"the slot has no layer {name!r}; was the LoRA made for other parts or another base?"
             )
-        down, up = layer.down.flatten(1).float(), layer.up.flatten(1).float()
         places = state[f"{name}.down"], state[f"{name}.up"]
+        down, up = _trimmed(layer, len(places[0]))
         fits = down.shape[1] == places[0].shape[1] and up.shape[0] == places[1].shape[0]
-        if not fits or layer.rank > len(places[0]):
+        if not fits or len(down) > len(places[0]):
             raise LoraFileError(
                 f"{name}: factors of shape {tuple(up.shape)} and {tuple(down.shape)} do not fit into "
                 f"{tuple(places[1].shape)} and {tuple(places[0].shape)}; was the LoRA made for another base?"
@@ -108,9 +108,17 @@ def slot_state(
         if layer.magnitude is not None:
             state[f"{name}.magnitude"] = layer.magnitude.float()
         factor = layer.scale / scales[name]
-        places[0][: layer.rank] = down
-        places[1][:, : layer.rank] = up if math.isclose(factor, 1, rel_tol=_SAME) else up * factor
+        places[0][: len(down)] = down
+        places[1][:, : len(down)] = up if math.isclose(factor, 1, rel_tol=_SAME) else up * factor
     return state
+
+
+def _trimmed(layer: LowRank, rank: int) -> tuple[Tensor, Tensor]:
+    """A (rank, inputs) and B (outputs, rank) without the empty dimensions that fill a layer up beyond a rank."""
+    down, up = layer.down.flatten(1).float(), layer.up.flatten(1).float()
+    if len(down) > rank and not up[:, rank:].any() and not down[rank:].any():
+        return down[:rank], up[:, :rank]
+    return down, up
 
 
 def pair(found: Mapping[str, dict[str, Tensor]], alphas: Mapping[str, float]) -> Layers:

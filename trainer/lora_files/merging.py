@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from trainer.adapters import stored
-from trainer.adapters.targets import unet_targets
 from trainer.bases import base_model, skeleton
 from trainer.bases.base_model import BaseModel, BaseModelError
+from trainer.bases.family import DENOISER
+from trainer.bases.layers import targets
 from trainer.lora_files import formats
 from trainer.lora_files.algorithms import Tensors, difference
 from trainer.lora_files.layers import LoraFileError, LowRank
@@ -33,7 +34,7 @@ def loaded(plan: TrainingPlan) -> BaseModel:
 
     def prepare(base: BaseModel) -> BaseModel:
         ready = merged(base, plan.base.loras)
-        stored.store(ready.unet, unet_targets(ready.unet), compute.base_format, device)
+        stored.store(ready.unet, targets(DENOISER, ready.unet), compute.base_format, device)
         return ready
 
     return base_model.load(

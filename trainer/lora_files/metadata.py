@@ -164,9 +164,33 @@ def metadata(
         "modelspec.implementation": base.family.lora.implementation,
         "modelspec.title": name,
         "modelspec.resolution": f"{plan.data.resolution}x{plan.data.resolution}",
-        "modelspec.prediction_type": "v" if base.prediction_type == "v_prediction" else "epsilon",
+        **(flow_facts(plan) if base.family.flows else _prediction(base)),
     }
     return {key: str(value) for key, value in facts.items()}
+
+
+def _prediction(base: Identity) -> dict[str, object]:
+    """What the denoiser predicts, as the standard says it; it has no word for a flow."""
+    v = base.prediction_type == "v_prediction"
+    return {"modelspec.prediction_type": "v" if v else "epsilon"}
+
+
+def flow_facts(plan: TrainingPlan) -> dict[str, object]:
+    """``ss_*`` of noise levels on a flow, as sd-scripts' flux_train_network and sd3_train_network name them.
+
+    A field that is left to the family is "None" here.
+    """
+    noise = plan.noise
+    weighted = noise.loss_weighting != "none"
+    return {
+        "ss_weighting_scheme": noise.loss_weighting if weighted else noise.timestep_density,
+        "ss_logit_mean": noise.logit_mean,
+        "ss_logit_std": noise.logit_std,
+        "ss_mode_scale": noise.mode_scale,
+        "ss_discrete_flow_shift": noise.timestep_shift,
+        "ss_guidance_scale": noise.guidance,
+        "ss_model_prediction_type": "raw",
+    }
 
 
 def times(started: datetime | None, ended: datetime | None) -> dict[str, str]:
@@ -190,7 +214,7 @@ def _text_rates(plan: TrainingPlan, base: Identity) -> object:
     if not plan.lora.text_encoder:
         return None
     shares = [plan.optimiser.text_lr_over_unet_lr, plan.optimiser.text2_share]
-    rates = [plan.optimiser.unet_lr * share for share in shares[: len(base.family.text_encoders)]]
+    rates = [plan.optimiser.unet_lr * share for share in shares[: len(base.family.trained_encoders)]]
     return rates[0] if len(rates) == 1 else rates
 
 

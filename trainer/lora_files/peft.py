@@ -142,17 +142,21 @@ def write(layers: Mapping[str, LowRank]) -> dict[str, tuple[dict[str, Tensor], s
     return found
 
 
-def read(root: Path) -> tuple[dict[str, Tensor], dict[str, PeftConfig]]:
+def read(root: Path, denoiser: str = "unet") -> tuple[dict[str, Tensor], dict[str, PeftConfig]]:
     """All tensors of a folder, their keys beginning with the part, and the settings of each part.
 
     PEFT reads the settings; the tensors are read within this project's limits.
+
+    Args:
+        root: the folder.
+        denoiser: whose a folder is that does not say it.
 
     Raises:
         LoraFileError: a file is missing, is none of PEFT's, or holds an adapter that cannot be read.
     """
     tensors: dict[str, Tensor] = {}
     parts: dict[str, PeftConfig] = {}
-    for part, folder in folders(root).items():
+    for part, folder in folders(root, denoiser).items():
         own = file.read(folder / WEIGHTS).tensors
         parts[part] = peft_settings.parsed(_told(folder / CONFIG), own)
         for key, value in own.items():
@@ -167,8 +171,8 @@ def _told(path: Path) -> dict[str, Any]:
         raise LoraFileError(f"its settings are no text in UTF-8 ({error})") from error
 
 
-def folders(root: Path) -> dict[str, Path]:
-    """The model folders of a PEFT LoRA: its sub-folders by name, or itself as what its name says, else the U-Net's."""
+def folders(root: Path, denoiser: str = "unet") -> dict[str, Path]:
+    """The model folders of a PEFT LoRA: its sub-folders by name, or itself by its name, else the denoiser's."""
     found = {child.name: child for child in sorted(root.iterdir()) if (child / CONFIG).is_file()}
-    part = root.name if root.name.startswith("text_encoder") else "unet"
+    part = root.name if root.name.startswith("text_encoder") else denoiser
     return found or ({part: root} if (root / CONFIG).is_file() else {})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from trainer.bases.family import DENOISER
 from trainer.lora_files.kohya import Names
 
-_UNET = ("lora_unet_", "oft_unet_", "unet_", "lycoris_", "diffusion_model_", "")
-"""What names of the U-Net's layers begin with: kohya's, its OFT's, diffusers', SimpleTuner's, ComfyUI's; diffusers
-wrote none up to 0.13."""
+_DENOISER = ("lora_unet_", "oft_unet_", "lycoris_", "diffusion_model_", "")
+"""What names of the denoiser's layers begin with: kohya's, its OFT's, SimpleTuner's, ComfyUI's; diffusers wrote none up
+to 0.13. Its folder's name, diffusers' and OneTrainer's, comes with the family."""
 _TEXT = {
     "text_encoder": (
         "text_encoder_",
@@ -74,7 +75,7 @@ def layers(names: Names, known: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for layer in known:
         part, _, path = layer.partition(".")
-        spelled = _of_unet(path, names) if part == "unet" else _of_text(part, path, names)
+        spelled = _of_denoiser(path, names) if part == DENOISER else _of_text(part, path, names)
         found |= dict.fromkeys(spelled, layer)
     return found
 
@@ -100,10 +101,12 @@ def _flat(layer: str) -> str:
     return layer.replace(".processor.", ".").replace(".", "_")
 
 
-def _of_unet(path: str, names: Names) -> Iterator[str]:
+def _of_denoiser(path: str, names: Names) -> Iterator[str]:
+    folder = names.folder(DENOISER)
     paths = {path, path.removesuffix(".0") if path.endswith(".to_out.0") else path, names.sgm(path)}
     for spelled in paths - {None}:
-        yield from (prefix + _flat(str(spelled)) for prefix in _UNET)
+        for prefix in (*_DENOISER, f"{folder}_", f"lora_{folder}_"):
+            yield prefix + _flat(str(spelled))
 
 
 def _of_text(part: str, path: str, names: Names) -> Iterator[str]:

@@ -16,6 +16,7 @@ from trainer.plans.optimiser import OptimiserPlan
 from trainer.plans.optimiser_kinds import OPTIMISERS
 
 Algorithm = Literal["lora", "loha", "lokr", "ia3", "diag-oft", "boft", "full", "glora", "dylora"]
+Layers = Literal["default", "all"]
 Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
 MOST_DIMENSIONS = 1024
 """Largest rank."""
@@ -40,6 +41,9 @@ class LoraPlan(Frozen):
     """Whether the U-Net gets a LoRA."""
     text_encoder: bool = field(False, means("network_train_unet_only", row="U-Net only"))
     """Whether the text encoder gets a LoRA; on SDXL, both of them."""
+    layers: Layers = field("default", means(row="target modules"))
+    """Which layers of a transformer get a LoRA: the attention's, as diffusers and PEFT choose them, or ``all``: the
+    feed-forward layers as well. A U-Net's blocks have both; its convolutions get one by ``conv_rank``."""
     conv_rank: Annotated[int | None, Switchable] = field(
         None, means("network_args: conv_dim", unit="dimensions", row="conv dim"), ge=1, le=MOST_DIMENSIONS
     )
@@ -129,7 +133,7 @@ class LoraPlan(Frozen):
         return self
 
 
-_BLOCK = re.compile(r"(down_blocks|up_blocks)(\.\d+(\..+)?)?|mid_block(\..+)?")
+_BLOCK = re.compile(r"([a-z]\w*_)?(blocks|layers|refiner)(\.\d+(\..+)?)?|mid_block(\..+)?")
 
 
 def shape_problems(plan: LoraPlan) -> Iterator[str]:
@@ -143,9 +147,9 @@ def shape_problems(plan: LoraPlan) -> Iterator[str]:
         for block in blocks:
             if not _BLOCK.fullmatch(block):
                 yield (
-                    f"{leaf}: there is no block {block!r} in a U-Net; blocks are named as diffusers does: "
-                    "down_blocks.0, down_blocks.1, ..., mid_block, up_blocks.0, ..., or a part of one, such as "
-                    "down_blocks.1.attentions.0"
+                    f"{leaf}: there is no block {block!r} in a U-Net or transformer; blocks are named as diffusers "
+                    "does: down_blocks.0, down_blocks.1, ..., mid_block, up_blocks.0, ..., or transformer_blocks.0, "
+                    "..., or a part of one, such as down_blocks.1.attentions.0"
                 )
         if blocks and not plan.unet:
             yield f"{leaf} acts on the U-Net, but unet is false"

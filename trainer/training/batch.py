@@ -33,8 +33,8 @@ class Rows:
     noise: Tensor
     inputs: Tensor
     timesteps: Tensor
-    alphas: Tensor
-    """alphas_cumprod at each row's timestep, on the CPU."""
+    levels: Tensor
+    """The process' noise level at each row's timestep, on the CPU."""
     captions: list[str]
     priors: list[float | None]
     """Each row's prior loss weight; None for training images."""
@@ -70,37 +70,37 @@ def gather(runs: list[TrainingRun], data: Encoded, dtype: torch.dtype) -> Rows:
     special: list[noise.NoiseRow] = []
     shown = _shown(runs, data)
     latents = data.presented(shown)
-    timesteps = len(base.alphas_cumprod)
+    process, tokens = base.process, base.patches(*latents[0].shape[-2:])
     for i, run in enumerate(runs):
         batch = run.next_batch
         for presentation, example in zip(batch.presentations, batch.examples, strict=True):
             latent = latents[len(owner)]
-            draw = noise.draw(run.plan.seed, presentation, tuple(latent.shape), timesteps)
+            draw = noise.draw(run.plan.seed, presentation, tuple(latent.shape), process.count)
             draws.append(draw)
             added.append(noise.with_offset(draw, run.plan.noise, latent, dtype))
             captions.append(_caption(data, run.plan, presentation, example))
             weight = None if presentation >= 0 else prior_weight(run.plan.data, run.progress.epoch)
             priors.append(weight)
             owner.append(i)
-        if not run.plan.noise.plain:
+        if noise.asks(run.plan.noise, process):
             special += noise.rows(run.plan, batch.presentations, len(owner) - len(batch.presentations))
     clean = torch.stack(latents).to(dtype)
     asked = torch.stack(added)
     when = torch.tensor([d.timestep for d in draws])
-    met = noise.specialise(special, draws, asked, when, timesteps) if special else asked
-    alphas = base.alphas_cumprod[when]
+    when = when.double() if process.continuous else when
+    met = noise.specialise(special, draws, asked, when, process, tokens) if special else asked
+    levels = process.level(when)
     wanted = send(asked, base.device)
     met = wanted if met is asked else send(met, base.device)
-    inputs = noise.noised(clean, met, send(alphas, base.device)).to(base.dtype)
+    inputs = process.noised(clean, met, send(levels, base.device)).to(base.dtype)
     when = send(when, base.device)
-    return Rows(runs, owner, clean, wanted, inputs, when, alphas, captions, priors, shown)
+    return Rows(runs, owner, clean, wanted, inputs, when, levels, captions, priors, shown)
 
 
-def time_ids(rows: Rows, data: Encoded) -> Tensor | None:
-    """SDXL's sizes of each row's picture, shape (n, 6); None for other families."""
-    if not data.base.wants_sizes:
-        return None
-    return data.base.time_ids([framed(view) for _, view in rows.shown])
+def numbers(rows: Rows, data: Encoded) -> Tensor | None:
+    """What the denoiser is told of each row beside its text."""
+    guidances = [plan.guidance for plan in rows.noise_plans]
+    return data.base.numbers([framed(view) for _, view in rows.shown], guidances)
 
 
 def text(rows: Rows, data: Encoded, bank: AdapterBank) -> Conditioning:

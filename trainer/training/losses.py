@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from trainer.plans.noise import NoisePlan
+from trainer.plans.noise import NoisePlan, Weighting
 from trainer.sending import send
 
 
@@ -55,11 +56,19 @@ def pseudo_huber(error: Tensor, turn: Tensor | float, slope: Tensor | float) -> 
 
 
 def weight(alphas_cumprod: Tensor, plan: NoisePlan, prediction_type: str) -> Tensor:
-    """The loss weight of a row at its timestep, by its own plan."""
+    """The loss weight of a row at its timestep, by its own plan.
+
+    Args:
+        alphas_cumprod: at the row's timestep; on a flow its sigma.
+        plan: of the row.
+        prediction_type: what the denoiser says.
+    """
     if plan.min_snr_gamma is not None:
         return min_snr_weight(alphas_cumprod, plan.min_snr_gamma, prediction_type)
     if plan.debiased:
         return debiased_weight(alphas_cumprod, prediction_type)
+    if plan.loss_weighting != "none":
+        return flow_weight(alphas_cumprod, plan.loss_weighting)
     return torch.ones_like(alphas_cumprod)
 
 
@@ -73,6 +82,18 @@ def min_snr_weight(alphas_cumprod: Tensor, gamma: float, prediction_type: str) -
     """
     snr = alphas_cumprod / (1 - alphas_cumprod)
     return snr.clamp(max=gamma) / (snr if prediction_type == "epsilon" else snr + 1)
+
+
+def flow_weight(sigma: Tensor, name: Weighting) -> Tensor:
+    """``sigma_sqrt``: 1 / sigma^2; ``cosmap``: 2 / (pi (1 - 2 sigma + 2 sigma^2)) (Esser et al. 2024, eq. 21).
+
+    Args:
+        sigma: at each row's timestep, shape (n,); below 0.001, where 1 / sigma^2 would be all that counts, as there.
+        name: of the weighting.
+    """
+    if name == "sigma_sqrt":
+        return sigma.clamp(min=1e-3) ** -2.0
+    return 2 / (math.pi * (1 - 2 * sigma + 2 * sigma**2))
 
 
 def debiased_weight(alphas_cumprod: Tensor, prediction_type: str) -> Tensor:

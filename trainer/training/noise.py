@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from trainer.bases.process import Process
+from trainer.bases.process import noised as noised
+from trainer.bases.process import target as target
 from trainer.plan import TrainingPlan
 from trainer.plans.noise import NoisePlan
 from trainer.seeds import generator
@@ -39,26 +42,6 @@ def draw(seed: int, presentation: int, shape: tuple[int, ...], timesteps: int) -
     return NoiseDraw(timestep, noise, torch.randn(shape[0], 1, 1, generator=source))
 
 
-def noised(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
-    """sqrt(a) x + sqrt(1 - a) noise (Ho et al. 2020, eq. 4).
-
-    Args:
-        latents: shape (n, channels, h, w).
-        noise: same shape.
-        alphas_cumprod: a at each row's timestep, shape (n,).
-    """
-    a = alphas_cumprod.view(-1, 1, 1, 1).to(latents)
-    return a.sqrt() * latents + (1 - a).sqrt() * noise
-
-
-def target(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor, prediction_type: str) -> Tensor:
-    """What the U-Net should say: the noise, or v = sqrt(a) noise - sqrt(1 - a) x (Salimans & Ho 2022)."""
-    if prediction_type == "epsilon":
-        return noise
-    a = alphas_cumprod.view(-1, 1, 1, 1).to(latents)
-    return a.sqrt() * noise - (1 - a).sqrt() * latents
-
-
 @dataclass(frozen=True, slots=True)
 class NoiseRow:
     """A batch row whose plan asks for more than noise and its offset."""
@@ -70,13 +53,23 @@ class NoiseRow:
     presentation: int
 
 
+def asks(plan: NoisePlan, process: Process) -> bool:
+    """Whether a plan's rows want more than their draws, noise and timestep as they are."""
+    return process.continuous or not plan.plain
+
+
 def rows(plan: TrainingPlan, presentations: Sequence[int], first: int) -> list[NoiseRow]:
     """The rows of one run, the first of which is row ``first`` of the batch."""
     return [NoiseRow(first + i, plan.noise, plan.seed, place) for i, place in enumerate(presentations)]
 
 
 def specialise(
-    special: Sequence[NoiseRow], draws: Sequence[NoiseDraw], noise: Tensor, timesteps: Tensor, count: int
+    special: Sequence[NoiseRow],
+    draws: Sequence[NoiseDraw],
+    noise: Tensor,
+    timesteps: Tensor,
+    process: Process,
+    tokens: int = 0,
 ) -> Tensor:
     """Gives rows the noise and the timestep that their plans ask for, in place; the others stay.
 
@@ -85,7 +78,8 @@ def specialise(
         draws: of every row of the batch.
         noise: with offsets, shape (n, channels, h, w).
         timesteps: as drawn, shape (n,).
-        count: timesteps of the base model.
+        process: of the base model.
+        tokens: numbers of patches that the network reads of these pictures.
 
     Returns:
         The noise that the U-Net's input is built with; ``noise`` stays the target.
@@ -93,7 +87,7 @@ def specialise(
     met = noise
     for row in special:
         i = row.index
-        timesteps[i] = timestep(draws[i].timestep, count, row)
+        timesteps[i] = timestep(draws[i].timestep, process, row, tokens)
         if row.plan.multires_iterations:
             noise[i] = coarsened(noise[i], row)
     if any(row.plan.ip_gamma for row in special):
@@ -177,17 +171,18 @@ def disturbance(seed: int, presentation: int, shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape, generator=generator(seed, "disturbance", presentation))
 
 
-def timestep(drawn: int, timesteps: int, row: NoiseRow) -> int:
-    """The drawn timestep brought into the plan's range, uniform in it and in the same order.
+def timestep(drawn: int, process: Process, row: NoiseRow, tokens: int = 0) -> float:
+    """The timestep that a plan makes of a drawn one: in the same order, spread and brought into range.
 
     Args:
         drawn: uniform in [0, timesteps).
-        timesteps: of the base model.
-        row: whose range it is.
+        process: of the base model.
+        row: whose plan it is.
+        tokens: numbers of patches that the network reads of these pictures.
     """
-    first, last = row.plan.min_timestep, min(row.plan.max_timestep, timesteps)
-    if last - first == timesteps:
+    whole = row.plan.max_timestep - row.plan.min_timestep >= process.count
+    if whole and not process.continuous:
         return drawn
     source = generator(row.seed, "timestep", row.presentation)
     place = drawn + float(torch.rand((), dtype=torch.float64, generator=source))
-    return first + int(place * (last - first) / timesteps)
+    return process.drawn(place, row.plan, tokens)

@@ -8,8 +8,8 @@ from torch import Tensor
 from trainer.adapters.bank import AdapterBank
 from trainer.data.encoded import Encoded
 from trainer.sending import send
-from trainer.training import losses, noise
-from trainer.training.batch import Rows, gather, text, time_ids
+from trainer.training import losses
+from trainer.training.batch import Rows, gather, numbers, text
 from trainer.training.run import TrainingRun
 
 
@@ -25,13 +25,13 @@ def forward_backward(runs: list[TrainingRun], data: Encoded, bank: AdapterBank) 
     for run in runs:
         if run.opens_window:
             bank.gradients(run.slot).zero_()
-    told, kind = text(batch, data, bank), base.prediction_type
+    told, process = text(batch, data, bank), base.process
     with bank.rows(batch.slots, batch.presentations):
-        said = base.predict(batch.inputs, batch.timesteps, told, time_ids(batch, data))
-        wanted = noise.target(batch.latents, batch.noise, send(batch.alphas, base.device), kind)
+        said = base.predict(batch.inputs, batch.timesteps, told, numbers(batch, data))
+        wanted = process.target(batch.latents, batch.noise, send(batch.levels, base.device))
         squared = losses.squared_error(said, wanted)
         minimised = losses.minimised(squared, said, wanted, batch.noise_plans)
-        factors = send(coefficients(batch, kind).to(squared.dtype), squared.device)
+        factors = send(coefficients(batch, process.prediction_type).to(squared.dtype), squared.device)
         torch.autograd.backward((minimised * factors).sum())
     return means(squared.detach(), batch)
 
@@ -41,8 +41,8 @@ def coefficients(rows: Rows, prediction_type: str) -> Tensor:
     factors = torch.ones(len(rows.owner), dtype=torch.float64)
     for row, i in enumerate(rows.owner):
         run, plan = rows.runs[i], rows.runs[i].plan.noise
-        if plan.min_snr_gamma is not None or plan.debiased:
-            factors[row] = losses.weight(rows.alphas[row], plan, prediction_type)
+        if plan.weighs:
+            factors[row] = losses.weight(rows.levels[row], plan, prediction_type)
         prior = rows.priors[row]
         factors[row] *= (1.0 if prior is None else prior) * run.stepper.scaler.get_scale() / run.window_images
     return factors

@@ -54,6 +54,7 @@ class TrainingRun:
         bank: where the leaf tensors live.
         dataset: whose training side is presented.
         begin: puts the first weights into the opened slot, where they are not those of a new LoRA.
+        silence: mean squared error of a denoiser that says nothing (``Process.silence``).
     """
 
     def __init__(
@@ -64,9 +65,10 @@ class TrainingRun:
         bank: AdapterBank,
         dataset: Dataset,
         begin: Callable[[], None] = lambda: None,
+        silence: float = 1.0,
     ) -> None:
         self.trial, self.plan, self.slot = trial, plan, slot
-        self._bank = bank
+        self._bank, self._silence = bank, silence
         dataset = dataset.fold(plan.data.fold)
         self._deck, self._sizes = dataset.deck, dataset.sizes
         bank.open(slot, shape_of(plan), plan.seed)
@@ -177,7 +179,7 @@ class TrainingRun:
             return Trouble("loss_not_finite", {"value": str(squared_error), "images": images})
         if not math.isfinite(gradient_norm) and not self.stepper.scaler.is_enabled():
             return Trouble("gradient_not_finite", {"value": str(gradient_norm), "images": images})
-        loss, silence = self.progress.running_loss, 1 + largest_offset(self.plan.noise) ** 2
+        loss, silence = self.progress.running_loss, self._silence + largest_offset(self.plan.noise) ** 2
         if loss is not None and loss > HOPELESS_LOSS * silence and images >= _LOSS_MEMORY:
             return Trouble("loss_rose", {"loss": loss, "images": images, "silence": silence})
         return None
@@ -259,7 +261,7 @@ def shape_of(plan: TrainingPlan) -> Shape:
         rank=lora.rank,
         scale=lora.scale,
         prefixes=tuple(parts),
-        conv_rank=lora.conv_rank or 0,
+        conv_rank=lora.conv_rank or int(lora.layers == "all"),
         conv_scale=lora.conv_scale,
         block_ranks=tuple(lora.block_ranks.items()),
         block_rates=tuple(lora.block_lrs.items()),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer.adapters.bank import AdapterBank
-from trainer.lora_files import file, metadata
+from trainer.lora_files import file, formats, metadata
 from trainer.lora_files.kohya import Names
+from trainer.lora_files.layers import from_state
 from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
 from trainer.plan_paths import KEY
@@ -16,12 +17,15 @@ from trainer.training.run import shape_of
 
 
 def save_lora(path: Path, pack: Pack, end: EpochEnd, precision: Precision) -> None:
-    """Writes what is saved and judged of a trial as a kohya file, whole or not at all."""
-    run, bank = pack.runs[end.trial], pack.bank
-    with pack.shown([end.trial]):
-        tensors = file.slot_keys(bank, run.slot, pack.base.kohya_names)
+    """Writes what is saved and judged of a trial in its family's own layout, whole or not at all."""
+    run, bank, names = pack.runs[end.trial], pack.bank, pack.base.kohya_names
     facts = metadata.metadata(run.plan, pack.data.dataset, pack.base.identity, path.stem, end)
-    file.write(path, tensors, facts, precision)
+    with pack.shown([end.trial]):
+        if bank.unpacked(run.slot) is not None:
+            file.write(path, file.slot_keys(bank, run.slot, names), facts, precision)
+            return
+        layers = from_state(bank.state(run.slot), bank.scales(run.slot), bank.kernels)
+    formats.write(path, layers, names.family.lora.layout, names, facts, precision)
 
 
 def load_lora(path: Path, bank: AdapterBank, slot: int, names: Names) -> TrainingPlan:

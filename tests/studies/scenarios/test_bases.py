@@ -13,6 +13,7 @@ from safetensors import safe_open
 from studies.errors import StudyError
 from studies.spec import study_file
 from studies.study.beginning import begin, reopen
+from tests.bases import build_sd3
 from tests.studies.conftest import ASSETS, StudyMaker
 from tests.studies.runner.test_runner import run
 from tests.studies.spec.test_study_file import GOOD
@@ -54,6 +55,25 @@ def test_an_sdxl_study_trains_judges_confirms_and_writes_sdxl_files(
     assert facts["ss_base_model_version"] == "sdxl_base_v1-0"
     assert {"_".join(key.split("_")[:2]) for key in keys} == {"lora_unet", "lora_te1", "lora_te2"}
     assert any(key.startswith("lora_unet_input_blocks_4_1_") for key in keys)
+
+
+@pytest.fixture(scope="module")
+def micro_sd3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_sd3(tmp_path_factory.mktemp("bases") / "micro-sd3", ASSETS / "micro-sd")
+
+
+def test_a_flow_matching_study_differs_from_one_on_sdxl_by_its_base_alone(
+    small_study: StudyMaker, micro_sd3: Path, tmp_path: Path
+) -> None:
+    study = based_on(small_study(trials=2, images=16), micro_sd3)
+    run(study, tmp_path / "ws")
+    selection = json.loads((tmp_path / "ws" / "selection.json").read_text())
+    assert {"winner", "confirmation", "test"} <= selection.keys()
+    with safe_open(tmp_path / "ws" / "best.safetensors", framework="pt") as file:
+        keys, facts = set(file.keys()), file.metadata()
+    assert facts["ss_base_model_version"] == "sd3"
+    assert facts["modelspec.architecture"] == "stable-diffusion-3/lora"
+    assert "transformer.transformer_blocks.0.attn.to_q.lora_A.weight" in keys
 
 
 def test_a_study_over_algorithms_on_a_base_with_a_merged_lora_is_judged_and_chosen(
@@ -107,6 +127,43 @@ def test_a_study_over_algorithms_on_a_base_with_a_merged_lora_is_judged_and_chos
         ("sd1", ("[plan.data]", "zero_terminal_snr = true\n[plan.data]"), "needs v-prediction"),
         ("sd1", ("[budget]", '[plan.compute]\ndevice = "cuda"\n[budget]'), "finds no CUDA device"),
         ("nowhere", ("[plan.data]", "[plan.data]"), "there is no base model here"),
+        (
+            "sd3",
+            ("[budget]", "[plan.noise]\nmin_snr_gamma = 5\n[budget]"),
+            "noise.min_snr_gamma = 5.0: this weighs",
+        ),
+        (
+            "sd3",
+            ("[budget]", "[plan.noise]\nguidance = 3.5\n[budget]"),
+            "noise.guidance = 3.5: this is told to bases",
+        ),
+        (
+            "sd3",
+            ("[budget]", "[plan.lora]\nconv_rank = 4\n[budget]"),
+            "lora.conv_rank = 4: this is of 3x3 convolutions",
+        ),
+        ("sd3", ("[plan.data]", "zero_terminal_snr = true\n[plan.data]"), "ends in pure noise anyway"),
+        (
+            "sd3",
+            ("[plan.data]", 'prediction_type = "epsilon"\n[plan.data]'),
+            "SD 3 predicts 'flow'; leave it out",
+        ),
+        ("sd3", ("resolution = 64", "resolution = 68"), "must be a multiple of 8"),
+        (
+            "sd3",
+            ('"lora.rank"', '"noise.offset" = { low = 0.0, high = 0.1 }\n"lora.rank"'),
+            "noise.offset = 0.1: this mends a diffusion",
+        ),
+        (
+            "sd1",
+            ('"lora.rank"', '"noise.timestep_shift" = { low = 1.0, high = 6.0 }\n"lora.rank"'),
+            "noise.timestep_shift = 1.0: this is of flow-matching bases",
+        ),
+        (
+            "sd1",
+            ('"lora.rank"', '"lora.layers" = { choices = ["default", "all"] }\n"lora.rank"'),
+            "lora.layers = 'all': this is of transformers",
+        ),
     ],
 )
 def test_what_a_base_cannot_do_is_told_before_training(
@@ -115,11 +172,17 @@ def test_what_a_base_cannot_do_is_told_before_training(
     told: str,
     small_study: StudyMaker,
     micro_sdxl: Path,
+    micro_sd3: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    bases = {"sdxl": micro_sdxl, "sd1": ASSETS / "micro-sd", "nowhere": tmp_path / "nowhere"}
+    bases = {
+        "sdxl": micro_sdxl,
+        "sd1": ASSETS / "micro-sd",
+        "sd3": micro_sd3,
+        "nowhere": tmp_path / "nowhere",
+    }
     study = based_on(small_study(), bases[base], change)
     with pytest.raises(StudyError) as caught:
         begin(study, tmp_path / "ws")

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from studies.selection.base_outline import Outline, outline
 from studies.selection.lora_files import examined, fitting
 from studies.selection.lora_slots import fill, shape
+from tests.bases import build_sd3
 from trainer.adapters.wrapping import bank_for
 from trainer.bases import find
 from trainer.bases.base_model import BaseModel
@@ -63,6 +64,20 @@ def test_a_lora_of_another_family_is_called_by_its_name(tmp_path: Path, base: Ou
     assert "made for SD 2.x, but --base is SD 1.x" in told(
         kohya(tmp_path / "2.safetensors", stem, 1024, 320), base
     )
+
+
+def test_loras_of_u_nets_and_transformers_are_told_apart(tmp_path: Path, base: Outline, assets: Path) -> None:
+    stem = "transformer.transformer_blocks.0.attn.to_q"
+    down, up = torch.zeros(2, 16), torch.zeros(16, 2)
+    path = tmp_path / "sd3.safetensors"
+    save_file({f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up}, path)
+    assert "made for SD 3, but --base is SD 1.x" in told(path, base)
+    flow = outline(find.find(BasePlan(path=build_sd3(tmp_path / "base", assets / "micro-sd"))))
+    layers, found = examined(path, flow)
+    assert found is None and layers is not None and list(layers.layers) == [f"unet.{stem.partition('.')[2]}"]
+    stem = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+    found = told(kohya(tmp_path / "xl.safetensors", stem, 2048, 640), flow)
+    assert "made for SDXL, but --base is SD 3" in found
 
 
 def test_a_layer_of_another_width_does_not_fit(tmp_path: Path, base: Outline) -> None:

@@ -178,7 +178,7 @@ def test_what_trainer_judge_and_search_end_with_is_said_in_both_languages() -> N
     scaler = SimpleNamespace(is_enabled=lambda: False)
     noise = SimpleNamespace(offset=0.0, adaptive_scale=0.0)
     stepper, plan = SimpleNamespace(scaler=scaler), SimpleNamespace(noise=noise)
-    run: Any = SimpleNamespace(progress=progress, stepper=stepper, plan=plan)
+    run: Any = SimpleNamespace(_silence=1.0, progress=progress, stepper=stepper, plan=plan)
     ends: list[tuple[Coded | None, str]] = [
         (TrainingRun.trouble(run, math.nan, 1.0), "the loss became nan after 80 images"),
         (TrainingRun.trouble(run, 1.0, math.inf), "the gradient became inf after 80 images"),

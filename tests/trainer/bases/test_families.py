@@ -20,6 +20,7 @@ from tests.bases import FULL, build_sd
 from tests.trainer.driving import pack, steps
 from trainer.adapters.targets import convolution_targets
 from trainer.bases import base_model, families, find, skeleton
+from trainer.bases.conditioning import Framing
 from trainer.bases.errors import BaseModelError
 from trainer.bases.families import FAMILIES
 from trainer.bases.family import Family
@@ -217,19 +218,25 @@ def test_every_folder_with_sources_is_a_package_of_the_wheel() -> None:
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
 def test_what_a_family_says_of_itself_is_what_its_configuration_says(family: Family) -> None:
     """Each fact that stands in the shipped configuration too."""
-    index, unet, vae = (
+    index, own, vae = (
         json.loads((family.configs / file).read_text())
-        for file in ("model_index.json", "unet/config.json", "vae/config.json")
+        for file in ("model_index.json", f"{family.denoiser.part}/config.json", "vae/config.json")
     )
     assert family.name == family.configs.name
     assert index["_class_name"] == family.pipeline
     encoders = {part: names[1] for part, names in index.items() if part.startswith("text_encoder")}
     assert encoders == {encoder.part: encoder.architecture for encoder in family.text_encoders}
     assert set(family.parts) <= index.keys()
-    assert unet["cross_attention_dim"] == family.text_width
-    assert unet.get("use_linear_projection", False) == family.linear_projection
-    assert (unet.get("addition_embed_type") == "text_time") == family.wants_sizes
-    assert vae["sample_size"] == family.native_side
+    assert own["_class_name"] == family.denoiser.architecture
+    assert own["in_channels"] == family.denoiser.packing * vae["latent_channels"]
+    assert find.native_side(source(family)) == family.native_side
+    assert find.side_step(source(family)) == family.side_step
+    if not family.flows:
+        assert own["cross_attention_dim"] == family.text_width
+        assert own.get("use_linear_projection", False) == family.linear_projection
+        sizes = family.functions.numbers(own, Framing.whole((64, 64)), 1.0)
+        assert bool(sizes) == (family.name == "sdxl")
+        assert vae["sample_size"] == family.native_side
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def test_what_a_family_cannot_do_is_told(
 
 
 def test_of_families_with_the_same_evidence_the_width_of_the_text_decides_or_else_age() -> None:
-    known = list(FAMILIES.values())
+    known = [family for family in FAMILIES.values() if not family.flows]
     assert [of_width(known, width).name for width in (768, 1024, 2048, 24, None)] == [
         "sd1",
         "sd2",

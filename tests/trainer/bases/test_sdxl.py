@@ -56,22 +56,22 @@ def test_sizes_are_told_in_the_order_of_diffusers(bare: BaseModel, pipe: Any) ->
     wanted = pipe._get_add_time_ids(
         (700, 500), (13, 0), (64, 48), torch.float32, text_encoder_projection_dim=20
     )
-    assert bare.wants_sizes
-    assert torch.equal(bare.time_ids([Framing(original=(500, 700), crop=(0, 13), target=(48, 64))]), wanted)
+    found = bare.numbers([Framing(original=(500, 700), crop=(0, 13), target=(48, 64))], [1.0])
+    assert found is not None and torch.equal(found, wanted)
 
 
 @torch.no_grad()
 def test_a_prediction_is_that_of_the_unet_with_text_pooled_and_sizes(bare: BaseModel) -> None:
     text = bare.encode_text(CAPTIONS, [1, 1])
     inputs = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    ids = bare.time_ids([Framing.whole((64, 64)), Framing((99, 70), (3, 0), (64, 64))])
+    ids = bare.numbers([Framing.whole((64, 64)), Framing((99, 70), (3, 0), (64, 64))], [1.0] * 2)
     when = torch.tensor([10, 900])
     wanted = bare.unet(
         inputs, when, text.embeddings, added_cond_kwargs={"text_embeds": text.pooled, "time_ids": ids}
     ).sample
     found = bare.predict(inputs, when, text, ids)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
-    other = bare.predict(inputs, when, text, bare.time_ids([Framing.whole((64, 64))] * 2))
+    other = bare.predict(inputs, when, text, bare.numbers([Framing.whole((64, 64))] * 2, [1.0] * 2))
     assert torch.equal(other[0], found[0])
     assert not torch.allclose(other[1], found[1], atol=1e-4)
 

@@ -82,7 +82,7 @@ def test_a_file_is_what_the_folder_is(family: str, folders: dict[str, Path], fil
             inputs,
             torch.tensor(500),
             text,
-            base.time_ids([Framing.whole((64, 64))] * 2) if base.wants_sizes else None,
+            base.numbers([Framing.whole((64, 64))] * 2, [1.0] * 2),
         )
         for base, text in zip((found, wanted), told, strict=True)
     ]

@@ -122,7 +122,7 @@ def test_peft_loads_each_folder_and_says_what_the_bank_says(
 def pipeline(chosen: Case, banked: bool = False) -> Any:
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 
-    if chosen.base.wants_sizes:
+    if chosen.base.family.name == "sdxl":
         pipe = StableDiffusionXLPipeline.from_pretrained(chosen.folder, add_watermarker=False)
     else:
         pipe = StableDiffusionPipeline.from_pretrained(

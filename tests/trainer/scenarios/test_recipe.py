@@ -153,7 +153,7 @@ class PlainLoop:
         )
         rows = noise.rows(plan, batch.presentations, 0)
         when = torch.tensor(
-            [noise.timestep(d.timestep, 1000, row) for d, row in zip(draws, rows, strict=True)]
+            [noise.timestep(d.timestep, self.base.process, row) for d, row in zip(draws, rows, strict=True)]
         )
         disturbed = added
         if settings.ip_gamma:

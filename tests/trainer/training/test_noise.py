@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
+from trainer.bases.process import Diffusion
 from trainer.plans.noise import NoisePlan
 from trainer.seeds import generator
 from trainer.training.noise import (
@@ -26,6 +27,7 @@ from trainer.training.noise import (
 )
 
 SHAPE = (4, 16, 16)
+EVEN = Diffusion(torch.linspace(0.99, 0.01, 1000, dtype=torch.float64), "epsilon")
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def test_a_pyramid_ends_at_one_pixel_and_fewer_levels_are_the_first_of_more() ->
 @pytest.mark.parametrize(("first", "last"), [(0, 1000), (200, 900), (999, 1000), (0, 3)])
 def test_timesteps_are_uniform_in_their_range_and_keep_their_order(first: int, last: int) -> None:
     draws = torch.randint(1000, (6000,), generator=torch.Generator().manual_seed(0)).tolist()
-    found = [timestep(t, 1000, row(i, min_timestep=first, max_timestep=last)) for i, t in enumerate(draws)]
+    found = [timestep(t, EVEN, row(i, min_timestep=first, max_timestep=last)) for i, t in enumerate(draws)]
     assert first <= min(found) < first + max(1, (last - first) // 50)
     assert last - max(1, (last - first) // 50) <= max(found) < last
     mean, spread = (first + last - 1) / 2, (last - first) / 12**0.5
@@ -161,7 +163,7 @@ def test_timesteps_are_uniform_in_their_range_and_keep_their_order(first: int, l
 
 
 def test_the_whole_range_keeps_the_timestep() -> None:
-    assert [timestep(t, 1000, row()) for t in (0, 17, 999)] == [0, 17, 999]
+    assert [timestep(t, EVEN, row()) for t in (0, 17, 999)] == [0, 17, 999]
 
 
 def test_input_disturbance_is_drawn_by_position_and_leaves_the_target() -> None:
@@ -169,7 +171,7 @@ def test_input_disturbance_is_drawn_by_position_and_leaves_the_target() -> None:
     noise, when = torch.stack([d.noise for d in drawn]), torch.tensor([d.timestep for d in drawn])
     before, then = noise.clone(), when.clone()
     special = [NoiseRow(1, NoisePlan(ip_gamma=0.1), 3, 1)]
-    met = specialise(special, drawn, noise, when, 1000)
+    met = specialise(special, drawn, noise, when, EVEN)
     assert torch.equal(noise, before)
     assert torch.equal(when, then)
     assert torch.equal(met[0], noise[0])
@@ -183,7 +185,7 @@ def test_only_the_rows_that_ask_are_changed() -> None:
     noise, when = torch.stack([d.noise for d in drawn]), torch.tensor([d.timestep for d in drawn])
     before, then = noise.clone(), when.clone()
     special = [NoiseRow(1, NoisePlan(multires_iterations=6, max_timestep=10), 3, 1)]
-    met = specialise(special, drawn, noise, when, 1000)
+    met = specialise(special, drawn, noise, when, EVEN)
     assert met is noise
     assert [torch.equal(a, b) for a, b in zip(noise, before, strict=True)] == [True, False, True]
     assert (when[0], when[2]) == (then[0], then[2])

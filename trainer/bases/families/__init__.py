@@ -11,7 +11,7 @@ from importlib import import_module
 from itertools import combinations
 from pkgutil import iter_modules
 
-from trainer.bases.family import Family
+from trainer.bases.family import Family, Functions
 
 
 def read() -> Mapping[str, Family]:
@@ -33,3 +33,17 @@ def read() -> Mapping[str, Family]:
 
 FAMILIES: Mapping[str, Family] = read()
 """By name, the oldest first."""
+
+
+def functions_of(network: object) -> Functions:
+    """What is computed around a denoiser, by its class.
+
+    Raises:
+        ValueError: no family has such a denoiser.
+    """
+    name = type(network).__name__
+    for family in FAMILIES.values():
+        if family.denoiser.architecture == name:
+            return family.functions
+    known = sorted({family.denoiser.architecture for family in FAMILIES.values()})
+    raise ValueError(f"no family of base models has a {name}; choose one of: {', '.join(known)}")

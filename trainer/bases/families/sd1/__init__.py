@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trainer.bases.diffusion import SOLVERS, UNET
 from trainer.bases.family import NO_SAFETY_CHECKER, Family, LoraFacts, TextEncoder
 
 FAMILY = Family(
@@ -22,10 +23,13 @@ FAMILY = Family(
             kohya_prefix="lora_te_text_model_",
         ),
     ),
+    denoiser=UNET,
+    code="trainer.bases.unets",
+    rendering=SOLVERS,
+    latent_channels=4,
     text_width=768,
     linear_projection=False,
     clip_skip=True,
-    wants_sizes=False,
     sample_size=64,
     native_side=512,
     side_step=64,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trainer.bases.diffusion import SOLVERS, UNET
 from trainer.bases.family import Family, LoraFacts, TextEncoder
 
 FAMILY = Family(
@@ -29,12 +30,14 @@ FAMILY = Family(
             kohya_prefix="lora_te2_text_model_",
         ),
     ),
+    denoiser=UNET,
+    code="trainer.bases.families.sdxl.network",
+    rendering=SOLVERS,
+    latent_channels=4,
     text_width=2048,
     linear_projection=True,
     refiner_prefix="conditioner.embedders.0.model.",
     hub_words=("xl",),
-    clip_skip=False,
-    wants_sizes=True,
     sample_size=128,
     native_side=1024,
     side_step=32,

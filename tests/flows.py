@@ -1,0 +1,98 @@
+"""Flow-matching families in tests: a tiny base with random weights, and diffusers' own way to call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.bases import build_sd3
+
+Build = Callable[[Path, Path], Path]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A family's tiny base."""
+
+    family: str
+    build: Build
+    """Folder, micro-sd -> the base's folder."""
+    direct: Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]
+    """diffusers' pipeline, captions, noisy latents (n, c, h, w), sigma (n,) -> what the transformer says of noise - x,
+    as diffusers' training examples call it."""
+    sigma: Callable[[Tensor, int], Tensor]
+    """Places in [0, 1), patches -> sigma, as diffusers' training example of the family spreads them."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Of ``from_pretrained``, for parts that the base lacks."""
+    call: Callable[[float], dict[str, Any]] = lambda guidance: {"guidance_scale": guidance}
+    """Arguments of the pipeline for a guidance."""
+    packed: Callable[[Tensor], Tensor] = lambda latents: latents
+    """Starting noise as the pipeline takes it."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Of all its plans."""
+    trains_text: bool = False
+    layers: int = 0
+    """LoRA layers of the transformer by default."""
+    all_layers: int = 0
+
+    def pipeline(self, folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+        """diffusers' own."""
+        from diffusers import DiffusionPipeline
+
+        pipe = DiffusionPipeline.from_pretrained(folder, **self.arguments)
+        pipe.set_progress_bar_config(disable=True)
+        for name in ("transformer", "text_encoder", "text_encoder_2", "text_encoder_3"):
+            if getattr(pipe, name, None) is not None:
+                getattr(pipe, name).to(dtype)
+        return pipe
+
+
+def logit_normal(shift: float) -> Callable[[Tensor, int], Tensor]:
+    """diffusers' ``compute_density_for_timestep_sampling`` and the scheduler's shift, by torch's own functions."""
+
+    def sigma(places: Tensor, patches: int) -> Tensor:
+        plain = torch.special.ndtri(places).sigmoid()
+        return shift * plain / (1 + (shift - 1) * plain)
+
+    return sigma
+
+
+def sd3(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    embeddings, _, pooled, _ = pipe.encode_prompt(
+        list(captions), None, None, do_classifier_free_guidance=False
+    )
+    said: Tensor = pipe.transformer(
+        hidden_states=noisy,
+        timestep=sigma * 1000,
+        encoder_hidden_states=embeddings,
+        pooled_projections=pooled,
+    ).sample
+    return said
+
+
+MEMBERS = {
+    "sd3": Member(
+        family="sd3",
+        build=build_sd3,
+        direct=sd3,
+        sigma=logit_normal(3.0),
+        arguments={"text_encoder_3": None, "tokenizer_3": None},
+        trains_text=True,
+        layers=2 * 8 - 1,
+        all_layers=2 * 8 - 1 + 4 + 4 + 2,
+    ),
+    "sd3 with T5": Member(
+        family="sd3",
+        build=lambda folder, micro_sd: build_sd3(folder, micro_sd, t5=True),
+        direct=sd3,
+        sigma=logit_normal(3.0),
+        trains_text=True,
+        layers=2 * 8 - 1,
+        all_layers=2 * 8 - 1 + 4 + 4 + 2,
+    ),
+}

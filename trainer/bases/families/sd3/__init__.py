@@ -1,0 +1,71 @@
+"""Stable Diffusion 3 and 3.5 (Esser et al. 2024): a transformer that reads two CLIPs and, where it is there, T5."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trainer.bases.family import Denoiser, Family, LoraFacts, Rendering, TextEncoder
+
+FAMILY = Family(
+    name="sd3",
+    title="SD 3",
+    generation=10,
+    configs=Path(__file__).parent,
+    pipeline="StableDiffusion3Pipeline",
+    pipeline_arguments={},
+    text_encoders=(
+        TextEncoder(
+            part="text_encoder",
+            architecture="CLIPTextModelWithProjection",
+            padding="<|endoftext|>",
+            checkpoint_prefix="text_encoders.clip_l.",
+            kohya_prefix="lora_te1_text_model_",
+        ),
+        TextEncoder(
+            part="text_encoder_2",
+            architecture="CLIPTextModelWithProjection",
+            padding="!",
+            checkpoint_prefix="text_encoders.clip_g.",
+            kohya_prefix="lora_te2_text_model_",
+        ),
+        TextEncoder(
+            part="text_encoder_3",
+            architecture="T5EncoderModel",
+            padding="<pad>",
+            checkpoint_prefix="text_encoders.t5xxl.",
+            kohya_prefix="",
+            tokenizer_architecture="T5Tokenizer",
+            optional=True,
+        ),
+    ),
+    denoiser=Denoiser(part="transformer", architecture="SD3Transformer2DModel"),
+    code="trainer.bases.families.sd3.network",
+    rendering=Rendering(
+        samplers={
+            "euler": ("FlowMatchEulerDiscreteScheduler", {}),
+            "heun": ("FlowMatchHeunDiscreteScheduler", {}),
+        },
+        sampler="euler",
+    ),
+    predictions=("flow",),
+    hub_words=("diffusion-3", "sd3"),
+    sample_size=128,
+    native_side=1024,
+    side_step=16,
+    lora=LoraFacts(
+        version={"flow": "sd3"},
+        architecture={"flow": "stable-diffusion-3"},
+        implementation="diffusers",
+        v2=False,
+        sgm_blocks=False,
+        marks=(
+            "transformer.transformer_blocks.",
+            "lora_transformer_transformer_blocks_",
+            "lora_unet_joint_blocks_",
+        ),
+        layout="diffusers",
+        prefix="lora_transformer_",
+    ),
+    ranks=(8, 16, 32),
+    rank_reason="a transformer's layers are large: 8 to 32 do for most subjects",
+)
