@@ -47,6 +47,10 @@ REASONS: Mapping[str, str] = {
         "One more trial is expected to add {gain:.4f} to the best objective, less than the {limit:g} of "
         "budget.until_gain_below."
     ),
+    "prior_other_base": marked("it was trained on another base model"),
+    "prior_other_resolution": marked("it was trained at {theirs} pixels"),
+    "prior_other_objective": marked("other metrics weighed in it"),
+    "prior_too_few": marked("only {trials} of its trials came to anything (at least {least} are needed)"),
     "trials_spent": marked("The budget of {limit} trials is spent."),
     "images_spent": marked("The budget of {limit} training images is spent ({used} seen)."),
     "minutes_spent": marked("The budget of {limit:g} minutes is spent ({used:.1f} used)."),

@@ -32,6 +32,8 @@ LEAST_STEPS, LEAST_PROMPTS, LEAST_OUTSIDE = 3, 2, 2
 LEAST_TIMESTEPS, LEAST_TIMESTEPS_UNWEIGHED = 4, 2
 LEAST_SEEN = 4
 """Training images where a guard reads their loss: of fewer its error is not known well."""
+AVERAGES = 2
+"""Averages of checkpoints that are judged beside a winner at most."""
 MEASUREMENTS_AT_ONCE = 3
 """Finalists, about, that are still open after a round."""
 
@@ -194,19 +196,21 @@ def left(judge: JudgeSection, compared: Compared, trained: int, checkpoints: int
     return max(whole - checkpoints * everyday_rows(judge, compared), whole * (1 - SEARCHING) / 2)
 
 
-def confirmation(confirm: ConfirmSection, sizes: Sizes, rows: float) -> ConfirmSection:
+def confirmation(confirm: ConfirmSection, sizes: Sizes, rows: float, averages: int = 0) -> ConfirmSection:
     """How finalists are judged again, within so many rows: first all of them, then those that are still open.
 
     Args:
         confirm: as the study file has it: at most that.
         sizes: of the judge.
         rows: that all rounds may cost together.
+        averages: of checkpoints, measured in every round as the winner is.
     """
+    beside = averages + 1  # the bare base model
     least = sizes.rows(sizes.within(Exam.thorough(confirm, "validation", ""), 0))
-    finalists = int(max(min(2, confirm.finalists), min(confirm.finalists, rows / 2 / least - 1)))
-    exam = sizes.within(Exam.thorough(confirm, "validation", ""), rows / 2 / (finalists + 1))
-    left = rows - (finalists + 1) * sizes.rows(exam)
-    rounds = 1 + int(max(0.0, left) / ((MEASUREMENTS_AT_ONCE + 1) * sizes.rows(exam)))
+    finalists = int(max(min(2, confirm.finalists), min(confirm.finalists, rows / 2 / least - beside)))
+    exam = sizes.within(Exam.thorough(confirm, "validation", ""), rows / 2 / (finalists + beside))
+    left = rows - (finalists + beside) * sizes.rows(exam)
+    rounds = 1 + int(max(0.0, left) / ((MEASUREMENTS_AT_ONCE + beside) * sizes.rows(exam)))
     return confirm.model_copy(
         update={
             "finalists": finalists,
