@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,18 @@ def test_a_folder_without_a_study_is_refused_by_name(tmp_path: Path) -> None:
     spec = found.spec.model_copy(update={"search": search})
     with pytest.raises(StudyError, match="there is no study here"):
         earlier.fixed(found.memory, found.leases, spec, found.workspace)
+
+
+def test_the_search_is_given_recipes_after_its_own_and_lessons_unless_that_is_off(tmp_path: Path) -> None:
+    before, other = invent(tmp_path / "a").study, invent(tmp_path / "b", finished=False).study
+    spec = other.spec.model_copy(update={"budget": other.spec.budget.model_copy(update={"trials": 24})})
+    learning = spec.search.model_copy(update={"learn_from": (str(before.workspace.root),)})
+    own = replace(other, spec=spec.model_copy(update={"search": learning}))
+    memory = before.memory
+    other.memory.remember("fingerprints", memory.recall("fingerprints") or {"base model": "one"})
+    memory.remember("fingerprints", other.memory.recall("fingerprints"))
+    earlier.fixed(own.memory, own.leases, own.spec, own.workspace)
+    settings = own.search_settings
+    assert settings.first[: len(spec.first)] == spec.first
+    assert len(settings.first) == len(spec.first) + 1 and len(settings.lessons) >= 4
+    assert replace(own, spec=spec).search_settings.lessons == ()
