@@ -34,6 +34,7 @@ from studies.study.beginning import reopen
 def main() -> None:
     """Prints a table and, last, one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
         "--solo", type=int, default=TRIALS, help="how many of the random trials are run alone"
@@ -51,7 +52,7 @@ def main() -> None:
     table = Table(title=f"seconds until the best of {TRIALS} full random trials is reached")
     for column in ("seed", "one process a trial", "ours", "ratio"):
         table.add_column(column, justify="right")
-    for seed in range(1, arguments.seeds + 1):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         with tempfile.TemporaryDirectory() as folder:
             theirs, ours = _compared(Path(folder), seed, arguments.solo)
         ratios.append(theirs / ours)

@@ -42,6 +42,7 @@ from trainer.training.pack import Pack
 from trainer.training.saving import load_lora
 
 ASSETS = Path(__file__).resolve().parents[1] / "studies" / "library" / "assets"
+MICRO = "micro-sd"
 TRIALS, IMAGES_PER_TRIAL, PACK = 12, 780, 6
 SEEDS = 2
 """Pictures of each caption that was kept back."""
@@ -68,21 +69,21 @@ class Truth:
     """Shape (seeds, captions, height, width, 3), bytes."""
 
 
-def finished(subject: Subject, folder: Path) -> Study:
-    """The subject's study, run to its end; a finished one is only opened."""
+def finished(subject: Subject, folder: Path, base: str = MICRO) -> Study:
+    """The subject's study on a shipped base, run to its end; a finished one is only opened."""
     workspace = folder / subject.name / "workspace"
     if not (workspace / "selection.json").exists():
-        run(begun(subject, folder))
+        run(begun(subject, folder, base))
     return beginning.reopen(workspace)
 
 
-def begun(subject: Subject, folder: Path) -> Study:
-    """The subject's study, as `init` writes it."""
+def begun(subject: Subject, folder: Path, base: str = MICRO) -> Study:
+    """The subject's study on a shipped base, as `init` writes it."""
     place = folder / subject.name
     path = place / "study.toml"
     if not path.exists():
         subject.write(place)
-        _write_study(place, path)
+        _write_study(place, path, base)
     return beginning.begin(path, place / "workspace")
 
 
@@ -95,9 +96,9 @@ def run(study: Study) -> dict[str, float]:
     return dict(worker.seconds)
 
 
-def _write_study(place: Path, path: Path) -> None:
+def _write_study(place: Path, path: Path, base: str) -> None:
     """As `init` writes it, cut to what two cores do in minutes."""
-    init.start(place / "images", str(ASSETS / "micro-sd"), str(ASSETS / "micro-clip"), path, None)
+    init.start(place / "images", str(ASSETS / base), str(ASSETS / "micro-clip"), path, None)
     table = tomlkit.parse(path.read_text())
     table["budget"].update({"trials": TRIALS, "images_per_trial": IMAGES_PER_TRIAL})
     table["pack"]["size"] = PACK

@@ -39,18 +39,27 @@ class ImageEncoder(Protocol):
         """(n, 3, height, width) in [0, 1] -> what is seen."""
 
 
+HALF_ON = "cuda"
+"""Type of device on which encoders compute in half precision."""
+
+
 class _Encoder:
     """What all have in common: pictures are seen some at a time."""
 
+    _processor: Any
     _model: Any
+    _dtype: torch.dtype
 
     def __init__(self, name: str, device: torch.device, residency: Residency | None) -> None:
         self._name, self._device = name, device
         self._residency = residency or Residency(device)
 
     def _settle(self, model: Any) -> None:
-        """Where networks that idle leave the device, it comes when it is asked."""
-        self._model = model.eval() if self._residency.moves else model.eval().to(self._device)
+        """In half precision on a GPU; where networks that idle leave the device, it comes when it is asked."""
+        self._dtype = torch.float16 if self._device.type == HALF_ON else torch.float32
+        self._model = model.eval().to(self._dtype)
+        if not self._residency.moves:
+            self._model.to(self._device)
 
     def _arrive(self) -> None:
         self._residency.use(f"eyes: {type(self).__name__}, {self._name}", [self._model], alone=True)
@@ -75,6 +84,10 @@ class _Encoder:
         )
         return Seen(content, torch.cat(styles))
 
+    def _pixels(self, images: Tensor) -> Any:
+        inputs = self._processor(images=_arrays(images), return_tensors="pt")
+        return {name: values.to(self._device, self._dtype) for name, values in inputs.items()}
+
     def _some(self, images: Tensor) -> Seen:
         raise NotImplementedError
 
@@ -98,7 +111,7 @@ class ClipEncoder(_Encoder):
         _refuse_unsafe("judge.clip", name)
         try:
             model: Any = CLIPModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
-            self._processor: Any = CLIPProcessor.from_pretrained(name)
+            self._processor = CLIPProcessor.from_pretrained(name)
         except (OSError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise EncoderError(f"judge.clip: {name!r} is not a CLIP folder or hub name ({first}).") from error
@@ -112,7 +125,7 @@ class ClipEncoder(_Encoder):
         return _pooled(self._model.get_text_features(**inputs.to(self._device)))
 
     def _some(self, images: Tensor) -> Seen:
-        inputs = self._processor(images=_arrays(images), return_tensors="pt").to(self._device)
+        inputs = self._pixels(images)
         said = self._model.get_image_features(**inputs, output_hidden_states=True)
         return Seen(_pooled(said), _style(said.hidden_states))
 
@@ -138,7 +151,7 @@ class VisionEncoder(_Encoder):
             model: Any = AutoModel.from_pretrained(
                 name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
             )
-            self._processor: Any = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+            self._processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             first = str(error).splitlines()[0]
             raise EncoderError(
@@ -151,7 +164,7 @@ class VisionEncoder(_Encoder):
         self._settle(model)
 
     def _some(self, images: Tensor) -> Seen:
-        inputs = self._processor(images=_arrays(images), return_tensors="pt").to(self._device)
+        inputs = self._pixels(images)
         if hasattr(self._model, "get_image_features"):
             said = self._model.get_image_features(**inputs, output_hidden_states=True)
             return Seen(_pooled(said), _style(said.hidden_states))

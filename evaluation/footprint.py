@@ -1,4 +1,4 @@
-"""What the judge's encoders need of a device, from their configurations alone."""
+"""What the judge's encoders need of a GPU, from their configurations alone."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def eyes(names: Sequence[str]) -> Eyes:
 def _one(name: str) -> Eyes:
     with torch.device("meta"):
         network = _network(name)
-    fakes.fill(network, torch.float32)
+    fakes.fill(network, torch.float16)
     config: Any = network.config
     side = getattr(config, "vision_config", config).image_size
     vision: Any = getattr(network, "vision_model", network)
     with fakes.blockwise_attention(), fakes.META, torch.no_grad(), Tracker() as tracker:
         tracker.adopt_network(network)
         resident = tracker.live
-        vision(torch.zeros(1, 3, side, side), output_hidden_states=True)
+        vision(torch.zeros(1, 3, side, side, dtype=torch.float16), output_hidden_states=True)
     return Eyes(resident, tracker.peak - resident)
 
 

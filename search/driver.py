@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from search import budget
 from search.curve import at, best
 from search.leases import LEASE, MOST_TAKEOVERS, Alone, Leases
+from search.outlook import Outlook
 from search.patience import search_stalled, trial_stalled
 from search.pruners import grid, make_pruner
 from search.samplers import Draw, make_sampler
@@ -76,6 +77,7 @@ class Driver:
         self._grid = grid(settings.pruner, settings.horizon_images)
         self._pruner = make_pruner(settings.pruner, settings.horizon_images)
         self._leases: Leases = leases or Alone(memory)
+        self._outlook = Outlook(memory, space, settings, seed)
         self._check_unchanged()
         self._enqueue(settings.first)
         self._again = deque(self._leases.left_behind())
@@ -104,11 +106,13 @@ class Driver:
         """Why no trial is begun any more; None while there is budget and hope."""
         if self._memory.is_shared:
             self._elsewhere = budget.time_spent(self._memory, but=self._leases.name)
-        begun = [record for record in self.records() if record.state != "waiting"]
+        everyone = self.records()
+        begun = [record for record in everyone if record.state != "waiting"]
         images = sum(record.images_trained for record in begun)
         used = budget.Spending(len(begun), images, self.seconds_spent, self.device_seconds_spent)
         limit = budget.spent(self._settings.budget, used)
-        return limit or search_stalled(begun, self._settings.patience)
+        stalled = limit or search_stalled(begun, self._settings.patience)
+        return stalled or self._outlook.hopeless(everyone)
 
     def ask(self) -> Proposal | None:
         """The next trial to train.
@@ -184,6 +188,8 @@ class Driver:
             self._memory.report(number, images, at(curve, images))
             if self._memory.should_prune(number, self._pruner) and not baseline:
                 self._memory.annotate(number, _VERDICT, images)
+                if reason := getattr(self._pruner, "reason", None):
+                    self._memory.annotate(number, _REASON, reason.to_json())
                 return "prune"
         if not baseline and (reason := trial_stalled(curve, self._settings.patience)):
             self._memory.annotate(number, _REASON, reason.to_json())
@@ -208,6 +214,8 @@ class Driver:
         value = best(seen.record.curve)
         if isinstance(end, Finished) and value is None:
             end = Infeasible(Reason("no_finite_objective"))
+        if isinstance(end, (Finished, Pruned)):
+            self._outlook.note(number)
         try:
             self._memory.tell(number, end, value if isinstance(end, (Finished, Pruned)) else None)
         except EndedError:
@@ -215,6 +223,7 @@ class Driver:
                 return False
             raise
         self._remember_time()
+        self._outlook.remember(self.records())
         return True
 
     def requeue(self, number: int) -> None:
@@ -247,7 +256,7 @@ class Driver:
         settings = self._settings
         trials = settings.budget.whole_trials(settings.horizon_images * settings.runs)
         sampler = make_sampler(settings.sampler, Draw(self._seed, number, trials))
-        return self._memory.suggest(number, self._space.suggest, sampler)
+        return self._memory.suggest(number, self._space.suggest, sampler, settings.counts == "forecast")
 
     def _check_unchanged(self) -> None:
         """Optuna cannot mix such values in one study, and would say so only in the middle of the night."""

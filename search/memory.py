@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -25,6 +25,9 @@ from search.space import SuggestingTrial
 from search.storage import StorageError, make_folder, open_storage, redacted, translated
 from search.storage_url import is_server
 from search.trial import End, Failed, Finished, Infeasible, Pruned, State, TrialRecord, Value
+
+if TYPE_CHECKING:
+    from search.curve_model import Curve, CurveModel
 
 CONSTRAINT = "infeasible"
 METRIC = "objective"
@@ -169,7 +172,11 @@ class Memory:
             return self._study._storage.set_trial_state_values(self._id(number), TrialState.RUNNING)
 
     def suggest(
-        self, number: int, ask: Callable[[SuggestingTrial], dict[str, Value]], sampler: BaseSampler
+        self,
+        number: int,
+        ask: Callable[[SuggestingTrial], dict[str, Value]],
+        sampler: BaseSampler,
+        forecast: bool = False,
     ) -> dict[str, Value]:
         """The values of a running trial: what it has already, the rest from the sampler.
 
@@ -177,8 +184,9 @@ class Memory:
             number: of the trial.
             ask: asks a trial for every parameter, such as `Space.suggest`.
             sampler: draws what is missing; it sees all trials, also pruned ones and under Hyperband.
+            forecast: whether ended trials count with their forecast optimum for it.
         """
-        self._study.sampler = FromAll(sampler)
+        self._study.sampler = FromAll(sampler, forecast)
         with translated(self._url):
             return ask(self._trial(number))
 
@@ -268,6 +276,20 @@ class Memory:
         """All that is stored about every trial, ordered by number."""
         with translated(self._url):
             return [self._recorded(frozen) for frozen in self._study.get_trials(deepcopy=False)]
+
+    def curve(self, number: int) -> Curve:
+        """A trial's checkpoints, as the curve model reads them."""
+        from search.forecast import curve_of
+
+        with translated(self._url):
+            return curve_of(self._frozen(number))
+
+    def curve_model(self, horizon_images: int) -> CurveModel | None:
+        """The learning curves of all trials as one model; None where there are too few checkpoints."""
+        from search.forecast import fitted
+
+        with translated(self._url):
+            return fitted(self._study.get_trials(deepcopy=False), horizon_images)
 
     def importances(self) -> dict[str, float]:
         """How much each parameter matters for reaching the best trials, most important first; sums to 1.

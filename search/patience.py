@@ -21,12 +21,14 @@ class Patience(BaseModel):
         checkpoints: a trial ends when so many checkpoints in a row are no better than its best before them.
         trials: the search ends when so many ended trials in a row do not beat the best before them by more than
             the standard error of that best.
+        gain: the search ends when one more trial is expected to add less to the best objective.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     checkpoints: int = Field(0, ge=0)
     trials: int = Field(0, ge=0)
+    gain: float = Field(0.0, ge=0)
 
 
 def trial_stalled(curve: Sequence[Point], patience: Patience) -> Reason | None:

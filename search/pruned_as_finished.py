@@ -14,17 +14,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class FromAll(BaseSampler):
-    """Shows a sampler pruned trials as finished ones with their objective; made anew for each trial.
+    """Shows a sampler pruned trials as finished ones with what they reached; made anew for each trial.
 
     Optuna's TPE ranks any finished trial above every pruned one, and its Gaussian process does not see pruned ones at
     all. Where most trials are pruned, a poor recipe that ran to its end then passes for the best that is known.
 
     Args:
         inner: draws the values.
+        forecast: whether ended trials count with their forecast optimum in place of what they reached, where there is
+            one.
     """
 
-    def __init__(self, inner: BaseSampler) -> None:
-        self._inner = inner
+    def __init__(self, inner: BaseSampler, forecast: bool = False) -> None:
+        self._inner, self._forecast = inner, forecast
         self._lessons: Study | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -46,15 +48,15 @@ class FromAll(BaseSampler):
     def _told(self, study: Study) -> Study:
         if self._lessons is None:
             self._lessons = copy.copy(study)
-            self._lessons._storage = _Told(study._storage)  # type: ignore[assignment]
+            self._lessons._storage = _Told(study._storage, self._forecast)  # type: ignore[assignment]
         return self._lessons
 
 
 class _Told:
     """A storage whose pruned trials are read as finished ones."""
 
-    def __init__(self, behind: BaseStorage) -> None:
-        self._behind = behind
+    def __init__(self, behind: BaseStorage, forecast: bool) -> None:
+        self._behind, self._forecast = behind, forecast
         self._ended: dict[int, FrozenTrial] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -70,7 +72,8 @@ class _Told:
     def _read(self, trial: FrozenTrial) -> FrozenTrial:
         if not trial.state.is_finished():
             return trial
-        return self._ended.setdefault(trial.number, as_finished(trial))
+        told = as_finished(trial)
+        return self._ended.setdefault(trial.number, as_forecast(told) if self._forecast else told)
 
 
 def as_finished(trial: FrozenTrial) -> FrozenTrial:
@@ -80,4 +83,14 @@ def as_finished(trial: FrozenTrial) -> FrozenTrial:
         return trial
     told = copy.copy(trial)
     told.state, told.value = TrialState.COMPLETE, attributes["objective"]
+    return told
+
+
+def as_forecast(trial: FrozenTrial) -> FrozenTrial:
+    """A finished, feasible trial with the optimum that was forecast of it; any other as it is."""
+    forecast = trial.user_attrs.get("forecast")
+    if trial.state is not TrialState.COMPLETE or not forecast or not trial.user_attrs.get("feasible"):
+        return trial
+    told = copy.copy(trial)
+    told.value = float(forecast["best"])
     return told

@@ -49,8 +49,8 @@ class PrunerSettings(BaseModel):
 
 
 def first_look(name: str, horizon_images: int) -> int:
-    """Images seen at the first comparison where a study names none: a sixth of the horizon, for pace a tenth."""
-    return max(1, horizon_images // (10 if name == "pace" else 6))
+    """Images seen at the first comparison where a study names none: a sixth of the horizon; pace, forecast: a tenth."""
+    return max(1, horizon_images // (10 if name in ("forecast", "pace") else 6))
 
 
 def make_pruner(settings: PrunerSettings, horizon_images: int) -> BasePruner:
@@ -67,12 +67,12 @@ def grid(settings: PrunerSettings, horizon_images: int) -> tuple[int, ...]:
     """The image counts at which trials are compared, rising, all below the horizon.
 
     They are the rungs `min_images * reduction_factor**k` for asha and hyperband, multiples of `min_images`
-    for median, pace, percentile and wilcoxon, nothing for none. At the horizon itself there is nothing left to save.
+    for forecast, median, pace, percentile and wilcoxon, nothing for none. At the horizon there is nothing left to save.
     """
     match settings.name:
         case "none":
             return ()
-        case "median" | "pace" | "percentile" | "wilcoxon":
+        case "forecast" | "median" | "pace" | "percentile" | "wilcoxon":
             return tuple(range(settings.min_images, horizon_images, settings.min_images))
     rungs = []
     images = settings.min_images
@@ -130,6 +130,13 @@ def _pace(settings: PrunerSettings, horizon_images: int) -> BasePruner:
     return PacePruner(horizon_images)
 
 
+def _forecast(settings: PrunerSettings, horizon_images: int) -> BasePruner:
+    """Stops a trial to which the curves of all trials give hardly a chance of holding the best checkpoint."""
+    from search.forecast_pruner import ForecastPruner
+
+    return ForecastPruner(horizon_images)
+
+
 def _none(settings: PrunerSettings, horizon_images: int) -> BasePruner:
     """Stops nothing."""
     from optuna.pruners import NopPruner
@@ -139,6 +146,7 @@ def _none(settings: PrunerSettings, horizon_images: int) -> BasePruner:
 
 PRUNERS: dict[str, Callable[[PrunerSettings, int], BasePruner]] = {
     "asha": _asha,
+    "forecast": _forecast,
     "hyperband": _hyperband,
     "median": _median,
     "none": _none,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from search.budget import Budget
@@ -22,6 +24,7 @@ class SearchSettings(BaseModel):
         horizon_images: the most images that any trial sees; the pruner's comparisons lie below it.
         runs: trained side by side for each trial, such as one for each fold; images count for each.
         first: known-good recipes to try first, perhaps partial; the sampler fills the rest.
+        counts: with what an ended trial counts for the sampler: the best that it reached, or its forecast optimum.
         baselines: how many of these are trained to the horizon whatever becomes of them, to be compared with.
     """
 
@@ -34,7 +37,13 @@ class SearchSettings(BaseModel):
     horizon_images: int
     runs: int = 1
     first: tuple[dict[str, Value], ...] = ()
+    counts: Literal["reached", "forecast"] = "reached"
     baselines: int = 0
+
+    @property
+    def forecasts(self) -> bool:
+        """Whether anything is decided by the curve model."""
+        return self.pruner.name == "forecast" or self.counts == "forecast" or self.patience.gain > 0
 
     @model_validator(mode="after")
     def _check(self) -> SearchSettings:

@@ -16,10 +16,16 @@ from torch import nn
 from vocabulary import tokenizer
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPModel, CLIPTextModel
+    from diffusers import (
+        AutoencoderKL,
+        SD3Transformer2DModel,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection
 
 MICRO_SD = ASSETS / "micro-sd"
+MICRO_FLOW = ASSETS / "micro-sd3"
 MICRO_CLIP = ASSETS / "micro-clip"
 
 
@@ -58,6 +64,38 @@ def stable_diffusion(
     with tempfile.TemporaryDirectory() as folder:
         pipeline.save_pretrained(folder, safe_serialization=True)
         _add_plain_tokenizer(Path(folder) / "tokenizer")
+        publish(Path(folder), target)
+
+
+def stable_diffusion_3(
+    vae: AutoencoderKL,
+    texts: list[CLIPTextModelWithProjection],
+    transformer: SD3Transformer2DModel,
+    shift: float,
+    target: Path = MICRO_FLOW,
+) -> None:
+    """Writes a StableDiffusion3Pipeline folder without a T5 encoder."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+
+    vae = half(vae)
+    vae.register_to_config(shift_factor=0.0)
+    words = tokenizer()
+    words.model_max_length = shapes.FLOW_TOKENS
+    pipeline = StableDiffusion3Pipeline(
+        vae=vae,
+        text_encoder=half(texts[0]),
+        tokenizer=words,
+        text_encoder_2=half(texts[1]),
+        tokenizer_2=words,
+        text_encoder_3=None,
+        tokenizer_3=None,
+        transformer=half(transformer),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        for part in ("tokenizer", "tokenizer_2"):
+            _add_plain_tokenizer(Path(folder) / part)
         publish(Path(folder), target)
 
 

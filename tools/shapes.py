@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPConfig, CLIPModel, CLIPTextModel
+    from diffusers import AutoencoderKL, DDIMScheduler, SD3Transformer2DModel, UNet2DConditionModel
+    from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTextModelWithProjection
 
 PIXELS = 64
 LATENT_CHANNELS = 4
 LATENT_PIXELS = 16
 TEXT_WIDTH = 128
 TOKENS = 77
+FLOW_TOKENS = 32
+SMALL_TEXT_WIDTH = 32
 
 
 def autoencoder() -> AutoencoderKL:
@@ -53,6 +55,45 @@ def unet() -> UNet2DConditionModel:
         attention_head_dim=4,
         cross_attention_dim=TEXT_WIDTH,
         norm_num_groups=16,
+    )
+
+
+def flow_text_encoder(vocabulary: int) -> CLIPTextModelWithProjection:
+    """Returns an untrained text encoder as `text_encoder`'s, with a projection of what it says of a whole caption."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    return CLIPTextModelWithProjection(CLIPTextConfig(**_text_settings(vocabulary, layers=3)))
+
+
+def small_text_encoder(vocabulary: int) -> CLIPTextModelWithProjection:
+    """Returns the untrained second text encoder of the flow-matching base."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    widths = {
+        "hidden_size": SMALL_TEXT_WIDTH,
+        "intermediate_size": 4 * SMALL_TEXT_WIDTH,
+        "projection_dim": SMALL_TEXT_WIDTH,
+    }
+    return CLIPTextModelWithProjection(CLIPTextConfig(**(_text_settings(vocabulary, layers=2) | widths)))
+
+
+def flow_transformer() -> SD3Transformer2DModel:
+    """Returns an untrained transformer in Stable Diffusion 3.5's layout, for latents of 16 px in patches of 2."""
+    from diffusers import SD3Transformer2DModel
+
+    return SD3Transformer2DModel(
+        sample_size=LATENT_PIXELS,
+        patch_size=2,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        num_layers=5,
+        attention_head_dim=32,
+        num_attention_heads=4,
+        joint_attention_dim=TEXT_WIDTH + SMALL_TEXT_WIDTH,
+        caption_projection_dim=128,
+        pooled_projection_dim=TEXT_WIDTH + SMALL_TEXT_WIDTH,
+        pos_embed_max_size=LATENT_PIXELS,
+        qk_norm="rms_norm",
     )
 
 

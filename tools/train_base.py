@@ -122,6 +122,12 @@ def shipped(model: Base) -> AutoencoderKL:
     pipeline = shipped_pipeline()
     model.text.load_state_dict(pipeline.text_encoder.state_dict())
     model.unet.load_state_dict(pipeline.unet.state_dict())
+    return shipped_autoencoder()
+
+
+def shipped_autoencoder() -> AutoencoderKL:
+    """Returns the shipped autoencoder, which is trained no further."""
+    pipeline = shipped_pipeline()
     vae = shapes.autoencoder()
     vae.load_state_dict(pipeline.vae.state_dict())
     vae.register_to_config(scaling_factor=pipeline.vae.config.scaling_factor)

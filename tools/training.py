@@ -16,6 +16,53 @@ from torch import Tensor, nn
 SEED = 20261121
 
 
+class Both(torch.optim.Optimizer):
+    """Muon on the matrices of transformer blocks, AdamW on all else (Jordan et al. 2024; rates on AdamW's scale)."""
+
+    def __init__(self, model: nn.Module, plan: Plan) -> None:
+        blocks = {
+            name for name, weight in model.named_parameters() if "_blocks." in name and weight.ndim == 2
+        }
+        kinds = [
+            [weight for name, weight in model.named_parameters() if (name in blocks) == which]
+            for which in (True, False)
+        ]
+        muon = torch.optim.Muon(
+            kinds[0], lr=plan.peak_rate, weight_decay=plan.weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+        self.parts = (muon, adamw(kinds[1], plan))
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets all gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none)
+
+    def step(self) -> None:  # type: ignore[override]
+        """Takes one step with both."""
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what `load_state_dict` reads."""
+        return {str(number): part.state_dict() for number, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` returned."""
+        for number, part in enumerate(self.parts):
+            part.load_state_dict(state[str(number)])
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+
+def adamw(weights: list[nn.Parameter], plan: Plan) -> torch.optim.AdamW:
+    """Returns the optimiser of most trainings here."""
+    return torch.optim.AdamW(weights, lr=plan.peak_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay)
+
+
+def _adamw(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    return adamw(list(model.parameters()), plan)
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long and how fast to train.
@@ -75,6 +122,7 @@ def train(
     loss_of: Callable[[nn.Module, torch.Generator], Tensor],
     folder: Path,
     on_save: Callable[[nn.Module, int], str] = lambda average, step: "",
+    optimiser: Callable[[nn.Module, Plan], torch.optim.Optimizer] = _adamw,
 ) -> nn.Module:
     """Trains a model, resuming from its checkpoint if there is one.
 
@@ -84,24 +132,23 @@ def train(
         loss_of: Gives the loss of one batch that it draws with the step's generator.
         folder: Where `<name>.pt` and `<name>.log` lie.
         on_save: Called with the averaged model after each checkpoint; what it returns is logged.
+        optimiser: Makes the optimiser of a model and a plan.
 
     Returns:
         The running average of the model.
     """
     average = copy.deepcopy(model).requires_grad_(False).eval()
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=plan.peak_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay
-    )
+    moved_by = optimiser(model, plan)
     path = folder / f"{plan.name}.pt"
-    step = _resume(path, model, average, optimiser)
+    step = _resume(path, model, average, moved_by)
     losses: list[float] = []
     saved = time.monotonic()
     while step < plan.steps:
-        losses.append(_advance(plan, step, model, optimiser, loss_of))
+        losses.append(_advance(plan, step, model, moved_by, loss_of))
         update_average(average, model, averaged_decay(step, plan.decay))
         step += 1
         if time.monotonic() - saved > plan.seconds_between_saves or step == plan.steps:
-            _save(path, model, average, optimiser, step)
+            _save(path, model, average, moved_by, step)
             _log(folder / f"{plan.name}.log", step, plan, losses, on_save(average, step))
             losses.clear()
             saved = time.monotonic()

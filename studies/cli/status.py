@@ -172,6 +172,8 @@ def _lines(found: Status) -> list[str]:
             f"{signed(best.objective, 2)}, validation {estimate(best.validation, 4)}."
         )
         lines.append(f"  {_parameters(best)}")
+    if found.forecast:
+        lines.append(found.forecast)
     parts = [f"{entry.left:.4g} of {entry.limit:g} {name}" for name, entry in found.budget.items()]
     lines.append(f"Budget left: {', '.join(parts)}.")
     if not found.ended and found.seconds_left is not None:

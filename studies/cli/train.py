@@ -75,8 +75,9 @@ def _train(training: Training) -> Path:
     with Progress(console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task("steps", total=None)
 
-        def on_step(steps: int, total: int, loss: float) -> None:
-            bars.update(bar, completed=steps, total=total, description=f"loss {loss:.3f}")
+        def on_step(steps: int, total: int, loss: float | None) -> None:
+            description = "steps" if loss is None else f"loss {loss:.3f}"
+            bars.update(bar, completed=steps, total=total, description=description)
 
         return train(training, on_step, on_epoch)
 

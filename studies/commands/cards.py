@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -102,4 +102,4 @@ def _compromises(own: Setting, plan: TrainingPlan, step: int) -> Iterator[Settin
     )
     for side in sides:
         for form in formats:
-            yield Setting(side, form, own.checkpointing)
+            yield replace(own, resolution=side, base_format=form)

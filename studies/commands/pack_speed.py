@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from studies.engines.judge_builder import eyes_of
 from studies.errors import memory_told
 from studies.spec.planner import Planner
 from studies.spec.sections import PackSection
@@ -30,7 +31,8 @@ def measured(planner: Planner) -> tuple[Reading, ...]:
     plan, pack = planner.heaviest(), planner.spec.pack
     most = pack.limit
     with tempfile.TemporaryDirectory() as folder, memory_told(OUT_OF_MEMORY):
-        readings = pack_size.measure(session.open(plan, planner.dataset, Path(folder), most), plan, most)
+        opened = session.open(plan, planner.dataset, Path(folder), most)
+        readings = pack_size.measure(opened, plan, most, eyes_of(planner.spec.judge))
     if pack.size == "auto":
         chosen = pack_size.choose(readings)
         return tuple(reading for reading in readings if reading.size <= chosen)

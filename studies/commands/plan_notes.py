@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from studies.report import foresight
 from studies.report.provenance import share
 from studies.report.readers import of_plan
 from studies.spec.study_file import StudySpec
@@ -20,6 +21,7 @@ def notes(spec: StudySpec, dataset: Dataset) -> list[str]:
     layers = layer_notes(spec.plan, spec.space.parameters, lambda: find.find(spec.shared_plan.base))
     return [
         *([f"{lowered[0].upper() + lowered[1:]}."] if lowered else []),
+        *filter(None, [foresight.uses(spec)]),
         *_idle(spec),
         *layers,
         *_unread(spec),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from evaluation.intervals import Estimate
 from search.budget import time_spent
 from search.trial import State, Value
+from studies.report import foresight
 from studies.report.explanation import sentence
 from studies.selection import document
 from studies.selection.rule import Rule
@@ -56,6 +57,8 @@ class Status(Document):
     seconds_spent: float
     seconds_left: float | None
     """Until the first limit is reached; None before anything can be told."""
+    forecast: str
+    """What is forecast of the search, in English; empty where nothing is."""
     ended: bool
     """Whether the verdict stands on all trials."""
     best: TrialStatus | None
@@ -83,6 +86,7 @@ def status(study: ReadOnlyStudy) -> Status:
         budget=budget,
         seconds_spent=time_spent(study.memory).seconds,
         seconds_left=0.0 if ended else _left(study, trials, budget),
+        forecast=foresight.outlook(study.memory),
         ended=ended,
         best=max(scored, key=lambda one: one.objective or 0.0, default=None),
         verdict=selection is not None,

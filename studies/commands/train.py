@@ -24,7 +24,7 @@ OUT_OF_MEMORY = (
 
 def train(
     training: Training,
-    on_step: Callable[[int, int, float], None],
+    on_step: Callable[[int, int, float | None], None],
     on_epoch: Callable[[EpochEnd, Path | None], None],
 ) -> Path:
     """Trains to the end, from where an earlier process stopped, and gives the last epoch's file.

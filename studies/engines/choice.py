@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from studies.engines.engine import Equipped
     from studies.study.study import Study
 
-Stepped = Callable[[int, float], None]
+Stepped = Callable[[int, float | None], None]
 Told = Callable[[str], None]
 
 _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")

@@ -23,7 +23,7 @@ def open_worker(
     workspace: Workspace,
     dataset: Dataset,
     seed: int,
-    on_step: Callable[[int, float], None],
+    on_step: Callable[[int, float | None], None],
 ) -> Worker:
     """Loads everything that a study's trials share; the base model's pictures are in the workspace then.
 

@@ -86,7 +86,7 @@ class RayEngine:
         self,
         study: Study,
         workers: int | None,
-        on_step: Callable[[int, float], None],
+        on_step: Callable[[int, float | None], None],
         told: Callable[[str], None],
     ) -> None:
         root = study.workspace.root.resolve()

@@ -30,7 +30,7 @@ class Report:
     """Of the last order that gives one."""
     events: tuple[Event, ...]
     """What happened to trials."""
-    steps: tuple[tuple[int, float], ...]
+    steps: tuple[tuple[int, float | None], ...]
     """Images and training loss of each step that was taken."""
     capacity: int
     """How many trials it can train at a time."""
@@ -43,7 +43,7 @@ class RayActor:
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
-        self._steps: list[tuple[int, float]] = []
+        self._steps: list[tuple[int, float | None]] = []
 
     def placed(self) -> int:
         """Its process's number, once the actor has its place in the cluster."""
@@ -93,5 +93,5 @@ class RayActor:
         steps, self._steps = tuple(self._steps), []
         return Report(result, tuple(events), steps, self._worker.capacity, dict(self._worker.seconds))
 
-    def _stepped(self, images: int, loss: float) -> None:
+    def _stepped(self, images: int, loss: float | None) -> None:
         self._steps.append((images, loss))

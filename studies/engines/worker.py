@@ -39,7 +39,7 @@ class Worker:
         judges: StudyJudges,
         scores: EpochScores,
         times: WorkTimes,
-        on_step: Callable[[int, float], None],
+        on_step: Callable[[int, float | None], None],
     ) -> None:
         self._planner, self._runs, self._judges, self._scores = planner, runs, judges, scores
         self._pack, self._times, self._on_step = runs.pack, times, on_step

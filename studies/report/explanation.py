@@ -39,6 +39,14 @@ REASONS: Mapping[str, str] = {
         "The last {wait} trials did not beat the best before them ({best:.3f}) by more than its standard error "
         "({error:.3f})."
     ),
+    "forecast_hopeless": marked(
+        "It was ended because the curves of all trials give it a chance of {chance:.0%} to hold the best: "
+        "{expected:.3f} is forecast for it ({low:.3f} to {high:.3f}), {best:.3f} was reached."
+    ),
+    "gain_below": marked(
+        "One more trial is expected to add {gain:.4f} to the best objective, less than the {limit:g} of "
+        "budget.until_gain_below."
+    ),
     "trials_spent": marked("The budget of {limit} trials is spent."),
     "images_spent": marked("The budget of {limit} training images is spent ({used} seen)."),
     "minutes_spent": marked("The budget of {limit:g} minutes is spent ({used:.1f} used)."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from studies.report import findings
+from studies.report import findings, foresight
 from studies.selection.document import Selection
 from studies.spec.sections import JudgeSection
 from studies.study import allowance
@@ -36,6 +36,7 @@ def measured(study: Study, selection: Selection, say: Translator) -> list[tuple[
         *judging(spec.judge, say),
         *_share(study, say),
         (say("Search"), _search(study, say)),
+        *_forecasts(study, say),
         (
             say("Confirmation"),
             say(
@@ -127,6 +128,13 @@ def _search(study: Study, say: Translator) -> str:
         pruner=spec.pruner.name,
         first=spec.pruner.min_images,
         most=spec.budget.images_per_trial,
+    )
+
+
+def _forecasts(study: Study, say: Translator) -> list[tuple[str, str]]:
+    uses, outlook = foresight.uses(study.spec, say), foresight.outlook(study.memory, say)
+    return (
+        [(say("Forecast"), uses + (say(" {sentence}", sentence=outlook) if outlook else ""))] if uses else []
     )
 
 

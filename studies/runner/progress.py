@@ -34,8 +34,8 @@ class Listener:
     def started(self, number: int, values: Mapping[str, Value], resumed: bool) -> None:
         """A trial was admitted."""
 
-    def stepped(self, images: int, loss: float) -> None:
-        """The pack took a step over so many images with this mean squared error."""
+    def stepped(self, images: int, loss: float | None) -> None:
+        """The pack took a step over so many images; with a mean squared error, unless none was read yet."""
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """A checkpoint was scored."""
@@ -66,7 +66,7 @@ class Listeners(Listener):
         for one in self._listeners:
             one.started(number, values, resumed)
 
-    def stepped(self, images: int, loss: float) -> None:
+    def stepped(self, images: int, loss: float | None) -> None:
         """Passes it on."""
         for one in self._listeners:
             one.stepped(images, loss)
@@ -181,10 +181,12 @@ class Bars(Listener):
         self._states["training"] = self._states.get("training", 0) + 1
         self._note()
 
-    def stepped(self, images: int, loss: float) -> None:
+    def stepped(self, images: int, loss: float | None) -> None:
         """Moves the images bar."""
-        self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
-        self._bars.update(self._images, advance=images, note=f"training loss {self._loss:.3f}")
+        if loss is not None:
+            self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
+        note = "" if self._loss is None else f"training loss {self._loss:.3f}"
+        self._bars.update(self._images, advance=images, note=note)
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keeps the best in view."""

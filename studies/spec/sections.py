@@ -119,6 +119,10 @@ class BudgetSection(Section):
     )
     """End a trial when so many of its checkpoints in a row are no better than its best before them; 0: never."""
 
+    until_gain_below: float = field(0.0, means(unit="objective", row="early stopping with patience"), ge=0)
+    """End the search when one more trial is expected to add less than this to the best objective, by the learning
+    curves of all trials; never before a third of the budget's trials have ended. 0: never."""
+
     @model_validator(mode="after")
     def _limited(self) -> Self:
         self.limits()
@@ -132,16 +136,20 @@ class BudgetSection(Section):
 
     def patience(self) -> Patience:
         """What ends a trial or the search before their time."""
-        return Patience(checkpoints=self.checkpoints_without_gain, trials=self.trials_without_gain)
+        return Patience(
+            checkpoints=self.checkpoints_without_gain,
+            trials=self.trials_without_gain,
+            gain=self.until_gain_below,
+        )
 
 
 class PrunerSection(Section):
     """[search.pruner]"""
 
     name: str = field("pace", means(row="early stopping with patience"))
-    """pace, asha, hyperband, median, percentile, wilcoxon, or none."""
+    """pace, forecast, asha, hyperband, median, percentile, wilcoxon, or none."""
     min_images: int = field(0, means(unit="images seen"), ge=0)
-    """Images seen at the first comparison; 0 takes a sixth of the horizon, and for pace a tenth."""
+    """Images seen at the first comparison; 0 takes a sixth of the horizon, and for pace and forecast a tenth."""
     reduction_factor: int = field(3, means(unit="factor"))
     """One of this many trials goes on to the next rung."""
     percentile: float = field(50.0, means(unit="per cent"))
@@ -153,6 +161,9 @@ class SearchSection(Section):
 
     sampler: str = "tpe"
     """tpe, gp, cmaes, qmc, or random."""
+    counts: Literal["reached", "forecast"] = field("reached", means())
+    """With what an ended trial counts for the sampler: the best that it reached, or the optimum that its curve and
+    all others' forecast for it."""
     pruner: PrunerSection = PrunerSection()
     space: dict[str, dict[str, Any]]
     """Plan field -> a range ``{ low, high, log }`` or ``{ choices }``, with ``when`` if it depends on another."""

@@ -88,6 +88,7 @@ class Study:
         budget = self.spec.budget
         return SearchSettings(
             sampler=self.spec.search.sampler,
+            counts=self.spec.search.counts,
             pruner=self.spec.pruner,
             budget=budget.limits(),
             patience=budget.patience(),

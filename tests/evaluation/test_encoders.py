@@ -11,6 +11,7 @@ import torch
 from torchmetrics.multimodal import CLIPScore
 from transformers import BitImageProcessor, CLIPModel, CLIPProcessor, Dinov2Config, Dinov2Model
 
+from evaluation import encoders
 from evaluation.encoders import PICTURES_AT_ONCE, ClipEncoder, EncoderError, VisionEncoder, fingerprint
 from evaluation.metrics.similarity import image_image, text_image
 
@@ -139,6 +140,23 @@ def test_a_convolutional_network_has_styles_too(tmp_path: Path) -> None:
     BitImageProcessor(**size).save_pretrained(tmp_path)
     seen = VisionEncoder(str(tmp_path), torch.device("cpu")).see(torch.rand(2, 3, 64, 64))
     assert (seen.content.shape, seen.style.shape) == ((2, 8), (2, 2, 8))
+
+
+@pytest.mark.parametrize("kind", [ClipEncoder, VisionEncoder])
+def test_half_precision_tells_pictures_apart_alike(
+    kind: type[ClipEncoder | VisionEncoder],
+    renders: torch.Tensor,
+    assets: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, device = str(assets / "micro-clip"), torch.device("cpu")
+    whole = kind(folder, device).see(renders)
+    monkeypatch.setattr(encoders, "HALF_ON", "cpu")
+    half = kind(folder, device).see(renders)
+    assert half.content.dtype is half.style.dtype is torch.float32
+    assert not torch.equal(half.content, whole.content)
+    assert torch.nn.functional.cosine_similarity(half.content, whole.content).min() > 0.9999
+    torch.testing.assert_close(half.style, whole.style, atol=1e-2, rtol=1e-2)
 
 
 def test_many_pictures_are_embedded_in_parts(dino: Path, renders: torch.Tensor) -> None:

@@ -23,3 +23,20 @@ def test_the_best_trial_teaches_most_whether_it_was_pruned_or_not(study: Study, 
         memory.tell(n, Pruned() if x > 0.6 else Finished(), value)
         asked.append(x)
     assert sum(x > 0.6 for x in asked[-10:]) >= 8
+
+
+@pytest.mark.parametrize("forecast", [False, True])
+def test_ended_trials_count_with_their_forecast_optimum_only_where_that_is_asked_for(
+    study: Study, forecast: bool
+) -> None:
+    """All trials reach 0; forecasts say that x is what counts. A sampler that reads them looks above 0.6."""
+    space, memory = parse_space({"x": {"low": 0.0, "high": 1.0}}), study.memory()
+    asked = []
+    for n in range(24):
+        sampler = make_sampler("tpe", Draw(2, n, 30))
+        x = float(memory.suggest(memory.begin(), space.suggest, sampler, forecast)["x"])
+        memory.report(n, 8, 0.0)
+        memory.annotate(n, "forecast", {"best": x})
+        memory.tell(n, Finished(), 0.0)
+        asked.append(x)
+    assert (sum(x > 0.6 for x in asked[-10:]) >= 7) == forecast

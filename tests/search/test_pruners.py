@@ -81,6 +81,37 @@ class TestPace(PrunerContract):
         assert not memory.should_prune(other, pruner)
 
 
+class TestForecast(PrunerContract):
+    @pytest.fixture
+    def name(self) -> str:
+        return "forecast"
+
+    def test_what_falls_behind_level_trials_is_ended_though_a_line_could_still_win(
+        self, study: Study
+    ) -> None:
+        """Six trials stay at 1.0; another shows 0.5, 0.5, 0.6: a line ends at 0.6 + 6 x 0.1 = 1.2."""
+        memory = study.memory()
+        for _ in range(6):
+            self.train(memory, "forecast", 1.0)
+        number = memory.begin()
+        pace, forecast = (make_pruner(settings(name), HORIZON) for name in ("pace", "forecast"))
+        for images, level in ((100, 0.5), (200, 0.5), (300, 0.6)):
+            memory.report(number, images, level)
+        assert not memory.should_prune(number, pace)
+        assert memory.should_prune(number, forecast)
+        reason = forecast.reason  # type: ignore[attr-defined]
+        assert reason.values["chance"] < 0.05 and reason.values["best"] == 1.0
+
+    def test_among_fewer_than_four_trials_it_ends_what_pace_ends(self, study: Study) -> None:
+        memory = study.memory()
+        for _ in range(2):
+            self.train(memory, "forecast", 1.0)
+        number, pruner = memory.begin(), make_pruner(settings("forecast"), HORIZON)
+        for images, level in ((100, 0.5), (200, 0.5), (300, 0.6)):
+            memory.report(number, images, level)
+        assert not memory.should_prune(number, pruner)
+
+
 class TestAsha(PrunerContract):
     @pytest.fixture
     def name(self) -> str:
@@ -158,6 +189,7 @@ class TestNone(PrunerContract):
 def test_every_pruner_keeps_the_contract() -> None:
     assert {f"Test{n.title()}" for n in PRUNERS} == {
         "TestAsha",
+        "TestForecast",
         "TestHyperband",
         "TestMedian",
         "TestNone",
@@ -173,6 +205,7 @@ def test_every_pruner_keeps_the_contract() -> None:
         ("asha", (100, 300)),
         ("hyperband", (100, 300)),
         ("median", (100, 200, 300, 400, 500, 600, 700, 800)),
+        ("forecast", (100, 200, 300, 400, 500, 600, 700, 800)),
         ("pace", (100, 200, 300, 400, 500, 600, 700, 800)),
         ("percentile", (100, 200, 300, 400, 500, 600, 700, 800)),
         ("none", ()),
@@ -187,7 +220,8 @@ def test_trials_are_compared_at_rungs_or_multiples(name: str, points: tuple[int,
     [
         (
             {"name": "assha", "min_images": 1},
-            "Unknown pruner 'assha'; choose one of: asha, hyperband, median, none, pace, percentile, wilcoxon.",
+            "Unknown pruner 'assha'; choose one of: asha, forecast, hyperband, median, none, pace, percentile, "
+            "wilcoxon.",
         ),
         ({}, "pruner.min_images must be at least 1, but got 0."),
         ({"min_images": 5, "percentile": 100}, "pruner.percentile must lie between 0 and 100, but got 100."),

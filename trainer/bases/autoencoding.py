@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from trainer.limits import Limits
@@ -24,11 +25,26 @@ def at_once(pixels: int) -> int:
     return max(1, PIXELS_AT_ONCE // pixels)
 
 
+def settle(vae: Any, dtype: torch.dtype) -> None:
+    """Decodes in bfloat16 where the base model computes in it; float16 overflows in SDXL's decoder, so it is not used.
+
+    Latents, which all training rests on, are encoded as precisely as ever.
+
+    Args:
+        vae: diffusers' AutoencoderKL in float32, changed in place.
+        dtype: of the base model.
+    """
+    if dtype is torch.bfloat16:
+        for part in (vae.decoder, vae.post_quant_conv):
+            if part is not None:
+                part.to(dtype)
+
+
 def encode(vae: Any, pixels: Tensor, limits: Limits) -> Tensor:
     """Shifted and scaled mean latents (n, channels, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
 
     def some(take: slice) -> Tensor:
-        mean: Tensor = vae.encode(pixels[take].to(vae.device, vae.dtype)).latent_dist.mode()
+        mean: Tensor = vae.encode(pixels[take].to(vae.device, _dtype(vae.encoder))).latent_dist.mode()
         return mean
 
     scaling: float = vae.config.scaling_factor
@@ -47,8 +63,9 @@ def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
     """
 
     def some(take: slice) -> Tensor:
-        plain = latents[take].to(vae.dtype) / vae.config.scaling_factor
-        images: Tensor = vae.decode(plain + shift if (shift := _shift(vae)) else plain).sample
+        plain = latents[take] / vae.config.scaling_factor
+        plain = plain + shift if (shift := _shift(vae)) else plain
+        images: Tensor = vae.decode(plain.to(_dtype(vae.decoder))).sample
         return (images.float() / 2 + 0.5).clamp(0, 1)
 
     height, width = (scale * side for side in latents.shape[-2:])
@@ -59,6 +76,11 @@ def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
 def _shift(vae: Any) -> float:
     """What the VAE's latents lie around, as those of SD 3 and FLUX.1 do; 0 for none."""
     return getattr(vae.config, "shift_factor", None) or 0.0
+
+
+def _dtype(network: Any) -> torch.dtype:
+    dtype: torch.dtype = next(network.parameters()).dtype
+    return dtype
 
 
 @contextmanager

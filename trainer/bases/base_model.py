@@ -221,6 +221,7 @@ def load(
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BaseModelError(f"{where}: the base model cannot be loaded: {reason}") from error
     _check_latents(networks, source.family)
+    autoencoding.settle(networks.vae, dtype)
     for network in networks.all:
         network.requires_grad_(False).eval()
     residency = Residency(device, leave(offload, device, networks.bytes))

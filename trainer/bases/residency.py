@@ -69,9 +69,9 @@ def leave(offload: Offload, device: torch.device, held: int) -> bool:
     if offload != "auto" or device.type != "cuda":
         return offload == "all"
     free, _ = torch.cuda.mem_get_info(device)
-    return crowded(free, held)
+    return leave_room(offload, free, held)
 
 
-def crowded(room: int, held: int) -> bool:
-    """Whether so many bytes leave training and judging little room beside all networks."""
-    return room < ROOMY * held
+def leave_room(offload: Offload, room: int, held: int) -> bool:
+    """Whether networks that idle leave a device with so many bytes free; "auto" keeps all where there is ample room."""
+    return offload == "all" or (offload == "auto" and room < ROOMY * held)

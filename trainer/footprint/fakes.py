@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.adapters.stored import store
-from trainer.bases import skeleton
+from trainer.bases import autoencoding, skeleton
 from trainer.bases.base_model import DTYPES, BaseModel
 from trainer.bases.family import DENOISER, Identity
 from trainer.bases.find import Source
@@ -88,10 +88,12 @@ def base_model(source: Source, precision: Precision, form: BaseFormat = "auto") 
     others: dict[str, Any] = {
         part: fill(network, dtype) for part, network in skeleton.readers(source).items()
     }
+    vae = fill(skeleton.vae(source), torch.float32)
+    autoencoding.settle(vae, dtype)
     return BaseModel(
         identity=Identity(source.family, source.prediction_type, source.zero_terminal_snr, ""),
         tokenizer=None,
-        vae=fill(skeleton.vae(source), torch.float32),
+        vae=vae,
         unet=networks.pop(DENOISER),
         schedule_config={},
         process=_process(source),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from trainer.bases.residency import crowded
+from trainer.bases.residency import leave_room
 from trainer.footprint.forecast import Needs, Use, largest_pack, stages
-from trainer.plans.compute import BaseFormat
+from trainer.plans.compute import BaseFormat, Offload
 
 GOOD_PACK = 4
 """Trials at a time from which gradient checkpointing is not worth its time to hold more."""
@@ -21,6 +21,7 @@ class Setting:
     """Pixels."""
     base_format: BaseFormat
     checkpointing: bool
+    offload: Offload = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ def _packs(
 ) -> Iterator[Fit]:
     """What fits without gradient checkpointing, then with it; nothing where not one trial does."""
     for checkpointing in (True,) if setting.checkpointing else (False, True):
-        tried = Setting(setting.resolution, setting.base_format, checkpointing)
+        tried = replace(setting, checkpointing=checkpointing)
         found = needs(tried)
-        offload = crowded(room, found.unet + found.text + found.vae)
+        offload = leave_room(setting.offload, room, found.unet + found.text + found.vae)
         if trials := largest_pack(found, batch, offload, room, most):
             at = stages(found, Use(trials, batch, offload))
             stage = max(at, key=lambda name: at[name])

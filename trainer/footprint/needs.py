@@ -101,4 +101,5 @@ def _judged(rehearsal: Rehearsal, side: int, windows: int) -> _Rest:
 def setting_of(plan: TrainingPlan) -> Setting:
     """What the plan itself says; "auto" computes nothing again."""
     compute = plan.compute
-    return Setting(plan.data.resolution, compute.base_format, compute.gradient_checkpointing is True)
+    checkpointing = compute.gradient_checkpointing is True
+    return Setting(plan.data.resolution, compute.base_format, checkpointing, compute.offload)

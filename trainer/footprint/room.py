@@ -39,7 +39,7 @@ def resolved(
     found: Fit | None = None
     if device.type == "cuda":
         room = int(SHARE * free_bytes(device))
-        setting = Setting(plan.data.resolution, compute.base_format, False)
+        setting = Setting(plan.data.resolution, compute.base_format, False, compute.offload)
         found = fit(forecaster(), [setting], plan.data.batch_size, room, most)
     wanted = device.type == "cuda" and (found is None or found.setting.checkpointing)
     return compute.model_copy(update={"gradient_checkpointing": wanted})

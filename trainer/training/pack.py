@@ -64,8 +64,8 @@ class Pack:
         """By trial number, oldest first."""
         self.last_images = 0
         """Training images in the latest step."""
-        self.last_loss = 0.0
-        """Mean squared error over the latest step that was read, unweighted."""
+        self.last_loss: float | None = None
+        """Mean squared error over the latest step that was read, unweighted; None before the first."""
         self._unread: list[_Step] = []
         self._read_every = READ_EVERY if self.bank.device.type == "cuda" else 1
         if compute.gradient_checkpointing:
@@ -126,21 +126,22 @@ class Pack:
         """One forward and backward pass over the next batch of every run whose images share a size.
 
         Runs that reach an epoch end stay admitted; runs that diverge are evicted, on a GPU at most `READ_EVERY` steps
-        later and never after an epoch end. When memory runs out, the newest run is evicted and the pack stays one
-        smaller.
+        later and never after an epoch end. When memory runs out, the newest run is evicted, or the one whose optimiser
+        met the end of it, and the pack stays one smaller.
         """
         runs = self._participants()
         errors = self._attempt(runs)
         if errors is None:
-            return self._read() or [self._shrink()]
-        images, norms = [run.next_batch.training for run in runs], self._clip(runs)
+            return self._read() or [self._shrink(next(reversed(self.runs)))]
+        images = [run.next_batch.training for run in runs]
+        seen = [run.progress.images_seen + count for run, count in zip(runs, images, strict=True)]
+        self._unread.append(_Step([*runs], images, seen, errors, self._clip(runs)))
         self.last_images = sum(images)
-        ended = [run for run in runs if run.advance()]
-        seen = [run.progress.images_seen for run in runs]
-        self._unread.append(_Step([*runs], images, seen, errors, norms))
-        if not ended and len(self._unread) < self._read_every:
+        ended, gone = self._advance(runs)
+        if not ended and not gone and len(self._unread) < self._read_every:
             return []
-        return [*self._read(), *(self._epoch_end(run) for run in ended if self.runs.get(run.trial) is run)]
+        ends = (self._epoch_end(run) for run in ended if self.runs.get(run.trial) is run)
+        return [*self._read(), *gone, *ends]
 
     @contextmanager
     def prompt(self) -> Iterator[None]:
@@ -178,6 +179,20 @@ class Pack:
             for slot, gradients in kept.items():
                 self.bank.gradients(slot).copy_(gradients)
             return None
+
+    def _advance(self, runs: list[TrainingRun]) -> tuple[list[TrainingRun], list[Event]]:
+        """Moves every run on: those whose epoch ended, and what is told of those that found no memory to move."""
+        ended: list[TrainingRun] = []
+        gone: list[Event] = []
+        for run in runs:
+            try:
+                if run.advance():
+                    ended.append(run)
+            except (RuntimeError, MemoryError) as error:
+                if len(self.runs) == 1 or not is_out_of_memory(error):
+                    raise
+                gone.append(self._shrink(run.trial))
+        return ended, gone
 
     def _clip(self, runs: list[TrainingRun]) -> Tensor:
         """Each run's gradient norm, shape (runs,), 0 where its window stays open; gradients above its limit are scaled.
@@ -233,10 +248,9 @@ class Pack:
             run.finished,
         )
 
-    def _shrink(self) -> OutOfMemory:
-        newest = next(reversed(self.runs))
-        self.evict(newest)
+    def _shrink(self, trial: int) -> OutOfMemory:
+        self.evict(trial)
         self.limit = len(self.runs)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return OutOfMemory(newest)
+        return OutOfMemory(trial)

@@ -88,7 +88,8 @@ def test_shipped_studies_fit_the_card_they_name_as_they_are(
     spec = study_file.load(LIBRARY / f"{name}.toml")
     (card,) = fitted(f"{name}.toml", family, (gib,))
     assert card.fit is not None
-    assert card.fit.setting == Setting(spec.plan["data"]["resolution"], "auto", True)
+    wish = spec.plan["compute"].get("offload", "auto")
+    assert card.fit.setting == Setting(spec.plan["data"]["resolution"], "auto", True, wish)
     assert card.fit.trials >= trials
 
 

@@ -94,7 +94,7 @@ def test_an_unknown_pruner_is_told_with_the_choices():
     text = GOOD.replace("[search.space]", '[search]\npruner = { name = "ashe" }\n[search.space]')
     (problem,) = problems_of(text)
     assert (
-        "Unknown pruner 'ashe'; choose one of: asha, hyperband, median, none, pace, percentile, wilcoxon."
+        "Unknown pruner 'ashe'; choose one of: asha, forecast, hyperband, median, none, pace, percentile, wilcoxon."
         in problem
     )
 

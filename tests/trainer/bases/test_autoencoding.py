@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from trainer.bases import autoencoding
+from trainer.bases import autoencoding, base_model
 from trainer.bases.autoencoding import at_once
 from trainer.bases.base_model import BaseModel
 
@@ -51,3 +53,15 @@ def test_smaller_pictures_are_decoded_whole(pristine_base: BaseModel) -> None:
     with torch.no_grad():
         whole = pristine_base.vae.decode(latents / pristine_base.vae.config.scaling_factor).sample
     torch.testing.assert_close(pristine_base.decode(latents), (whole / 2 + 0.5).clamp(0, 1))
+
+
+def test_pictures_are_decoded_in_bfloat16_where_the_base_computes_in_it_and_encoded_in_full(
+    assets: Path,
+) -> None:
+    whole, half = (base_model.load(assets / "micro-sd", precision) for precision in ("no", "bf16"))
+    latents = smooth(whole, 64)
+    assert torch.equal(smooth(half, 64), latents)
+    assert next(half.vae.decoder.parameters()).dtype is torch.bfloat16
+    pictures = half.decode(latents)
+    assert pictures.dtype is torch.float32
+    assert 0 < float((pictures - whole.decode(latents)).abs().max()) < 0.05

@@ -26,6 +26,18 @@ def test_a_roomy_device_gives_nothing_up_and_holds_all_that_is_wanted() -> None:
     assert (found.setting, found.offload, found.trials) == (OWN, False, 8)
 
 
+def test_a_device_that_must_keep_everything_holds_less() -> None:
+    room = 4 * FIXED - 1
+    free, kept = (
+        fit(needs, [replace(OWN, offload=offload)], batch=1, room=room, most=99)
+        for offload in ("auto", "off")
+    )
+    assert free is not None
+    assert kept is not None
+    assert (free.offload, kept.offload) == (True, False)
+    assert kept.trials < free.trials
+
+
 def test_activations_are_computed_again_where_that_holds_more_trials() -> None:
     found = fit(needs, [OWN, PACKED], batch=1, room=2100, most=8)
     assert found is not None

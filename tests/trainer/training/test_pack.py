@@ -330,6 +330,27 @@ def test_out_of_memory_in_the_backward_pass_leaves_no_trace(
     assert relative_difference(state(training, 0), alone) < 1e-8
 
 
+def test_a_trial_whose_optimiser_finds_no_memory_waits_and_spares_the_others(
+    tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny_base(torch.float64)
+    training = pack(encode(few_dataset, base), 3)
+    plans = {trial: make_plan(rank=2 + trial, epochs=9) for trial in (0, 1)}
+    for trial, plan in plans.items():
+        training.admit(trial, plan)
+
+    def failing() -> None:
+        raise torch.OutOfMemoryError("pretended")
+
+    monkeypatch.setattr(training.runs[0].stepper, "step", failing)
+    assert training.step() == [OutOfMemory(0)]
+    assert list(training.runs) == [1]
+    assert training.limit == 1
+    assert not any(isinstance(event, OutOfMemory) for event in steps(training, 4))
+    alone = train(encode(few_dataset, tiny_base(torch.float64)), plans[1], 5)
+    assert relative_difference(state(training, 1), alone) < 1e-8
+
+
 def test_a_single_trial_that_does_not_fit_is_an_error(
     tiny_base: Bases, few_dataset: Dataset, encode: Encode, make_plan: Plans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
