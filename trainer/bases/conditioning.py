@@ -30,6 +30,12 @@ class Conditioning:
         pooled, mask = (None if part is None else change(part) for part in (self.pooled, self.mask))
         return type(self)(change(self.embeddings), pooled, mask)
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Those that are there, by name."""
+        parts = {"embeddings": self.embeddings, "pooled": self.pooled, "mask": self.mask}
+        return {name: part for name, part in parts.items() if part is not None}
+
     @classmethod
     def cat(cls, parts: Sequence[Conditioning]) -> Self:
         """One after the other along the first axis."""

@@ -41,6 +41,23 @@ def last_state(reader: TextReader, tokens: Any, mask: bool = False) -> Tensor:
     return found
 
 
+def hidden_states(reader: TextReader, tokens: Any) -> tuple[Sequence[Tensor], Tensor]:
+    """All hidden states (n, length, width) of a language model, and where captions are: shape (n, length).
+
+    Args:
+        reader: the language model.
+        tokens: of ``padded``; of fakes, which nobody can look at, no token is hidden.
+    """
+    where = next(reader.encoder.parameters()).device
+    mask: Tensor = tokens.attention_mask.to(where).bool()
+    said = reader.encoder(
+        input_ids=tokens.input_ids.to(where),
+        attention_mask=None if mask.is_meta else mask,
+        output_hidden_states=True,
+    )
+    return said.hidden_states, mask
+
+
 def set_timesteps(solver: Any, steps: int, patches: int) -> None:
     """As diffusers' pipeline of SD 3 does: evenly to the last training timestep, shifted by resolution where asked."""
     if solver.config.get("use_dynamic_shifting"):

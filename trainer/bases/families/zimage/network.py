@@ -26,12 +26,8 @@ def read(reading: TextReading) -> Conditioning:
     """The penultimate state of Qwen3, of a caption as a user's message; its own tokens first, then none."""
     (reader,) = reading.readers.values()
     tokens = flows.padded(reader, [_asked(reader.tokenizer, each) for each in reading.captions], TOKENS)
-    where = next(reader.encoder.parameters()).device
-    mask = tokens.attention_mask.to(where).bool()
-    said = reader.encoder(
-        input_ids=tokens.input_ids.to(where), attention_mask=mask, output_hidden_states=True
-    )
-    return flows.own_tokens(said.hidden_states[-2], mask)
+    states, mask = flows.hidden_states(reader, tokens)
+    return flows.own_tokens(states[-2], mask)
 
 
 def _asked(tokenizer: Any, caption: str) -> str:
