@@ -133,7 +133,9 @@ def _search(study: Study, say: Translator) -> str:
 
 def _forecasts(study: Study, say: Translator) -> list[tuple[str, str]]:
     uses, outlook = foresight.uses(study.spec, say), foresight.outlook(study.memory, say)
-    return [(say("Forecast"), uses + (say(" {sentence}", sentence=outlook) if outlook else ""))] if uses else []
+    return (
+        [(say("Forecast"), uses + (say(" {sentence}", sentence=outlook) if outlook else ""))] if uses else []
+    )
 
 
 def time_shares(study: Study, say: Translator) -> list[tuple[str, str, float]]:

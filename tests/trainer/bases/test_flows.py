@@ -231,7 +231,7 @@ def test_a_trials_file_loads_with_diffusers_and_renders_what_our_adapter_renders
             rank=4,
             layers="all",
             epochs=9,
-            block_ranks={"transformer_blocks.1": 2},
+            block_ranks={case.member.block: 2},
             **case.member.fields,
             **text,
         ),
