@@ -1,16 +1,17 @@
 """Whether the tenth study on a base model is cheaper than the first: data sets in a row, each learning from all before.
 
-Every study is searched twice, with `learn_from` and without; the target is the best that the search without memory
-finds. The ratio is the images until the search with memory has a checkpoint as good, over those of the search without,
-trials counted in the order in which they were begun: paired, because data sets differ in how soon they are learnt. A
-study with an empty memory is what the first one of a row is. One that does not reach the target counts with all its
-images.
+Every study is searched twice, with `learn_from` and without. The ratio is the images until the search with memory has a
+checkpoint as good as the target, over those of the search without, trials counted in the order in which they were begun:
+paired, because data sets differ in how soon they are learnt. A study with an empty memory is what the first one of a row
+is. One that does not reach the target counts with all its images.
 
     .venv/bin/python -m benchmarks.priors --folder .micro/truth
 
 Nothing is trained: each stored study of the folder stands for a data set by the curve model over its trials
 (`search/curve_model.py`), whose noise is drawn anew for each checkpoint; ten of them stand in a row, in several orders.
-With --real FOLDER, the subjects of `benchmarks/truth.py` are trained in a row instead, each twice; hours.
+The target is the best of 24 random trials to their end, and it is reached by what a checkpoint is worth without noise.
+With --real FOLDER, the subjects of `benchmarks/truth.py` are trained in a row instead, each twice, hours; the target is
+there what the search without memory reached less its standard error, so that its luck counts less.
 An unrelated memory is one of studies on another base model.
 """
 
@@ -20,8 +21,9 @@ import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.stored_curves import StoredStudy, studies, table_of, widened
-from search.curve import best, smooth
 from search.curve_model import Curve, CurveModel
 from search.curve_rows import CurveRows
 from search.driver import Driver
@@ -47,11 +48,10 @@ from studies.study.earlier import EarlierStudy, Prior, prior
 
 ROW, TRIALS, CHECKPOINTS = 10, 24, 4
 HORIZON = 800
+APART = 1000
+"""Added to the seed of the trials that set a target."""
 MEMORY = Path("/dev/shm")
 """Where databases cost least."""
-
-Search = Callable[[Prior, int], list[TrialRecord]]
-"""A search of one data set with a memory and a seed."""
 
 
 def main() -> None:
@@ -65,47 +65,43 @@ def main() -> None:
     if arguments.real:
         _report(["in order"], [_trained(arguments.real.resolve())])
         return
-    found = list(studies(arguments.folder, "objective"))[: ROW * 3]
+    found = list(studies(arguments.folder, "objective"))
     spec = _spec(found)
-    searches = {one.name: Surrogate(one, spec).search for one in found}
-    names = list(searches)
+    data = [Surrogate(one, spec) for one in found]
     rows = []
     for order in range(arguments.orders):
-        drawn = np.random.default_rng(order).permutation(len(names))[:ROW]
-        rows.append(_row([names[place] for place in drawn], searches, spec, order))
+        drawn = np.random.default_rng(order).permutation(len(data))[:ROW]
+        rows.append(_row([data[place] for place in drawn], order))
         print(f"  order {order}: {' '.join(f'{ratio:.2f}' for ratio in rows[-1])}", flush=True)
-    _report([f"order {order}" for order in range(arguments.orders)], rows, _unrelated(searches, spec))
+    _report([f"order {order}" for order in range(arguments.orders)], rows, _unrelated(data[0], data[1]))
 
 
-def _row(names: Sequence[str], searches: Mapping[str, Search], spec: StudySpec, seed: int) -> list[float]:
+def _row(row: Sequence[Surrogate], seed: int) -> list[float]:
     """The ratios of studies in a row."""
     before: list[EarlierStudy] = []
     ratios = []
-    for name in names:
-        alone = searches[name](Prior(), seed)
-        found = searches[name](prior(before, spec, "base"), seed) if before else alone
-        ratios.append(_ratio(found, alone))
-        before.append(_earlier(name, found, spec, "base"))
+    for one in row:
+        alone = one.search(Prior(), seed)
+        found = one.search(prior(before, one.spec, "base"), seed) if before else alone
+        target = one.target(seed)
+        ratios.append(one.until(found, target) / one.until(alone, target))
+        before.append(_earlier(one.stored.name, found, one.spec, "base"))
     return ratios
 
 
-def _unrelated(searches: Mapping[str, Search], spec: StudySpec) -> float:
+def _unrelated(first: Surrogate, second: Surrogate) -> float:
     """The ratio of a study whose memory is all of another base model."""
-    first, second, *_ = searches
-    other = _earlier(first, searches[first](Prior(), 0), spec, "another base")
-    return _ratio(searches[second](prior([other], spec, "base"), 0), searches[second](Prior(), 0))
-
-
-def _ratio(found: Sequence[TrialRecord], alone: Sequence[TrialRecord]) -> float:
-    target = max(value for record in alone if (value := best(record.curve)) is not None)
-    return _until(found, target) / _until(alone, target)
+    other = _earlier(first.stored.name, first.search(Prior(), 0), first.spec, "another base")
+    found = second.search(prior([other], second.spec, "base"), 0)
+    target = second.target(0)
+    return second.until(found, target) / second.until(second.search(Prior(), 0), target)
 
 
 def _until(records: Sequence[TrialRecord], target: float) -> int:
-    """Images that trials had seen, one after the other, when a smoothed objective reached the target."""
+    """Images that trials had seen, one after the other, when an objective reached the target."""
     images = 0
     for record in records:
-        for point in smooth(record.curve):
+        for point in record.curve:
             if point.objective >= target:
                 return images + point.images_seen
         images += record.images_seen
@@ -141,36 +137,59 @@ class Surrogate:
     stored: StoredStudy
     spec: StudySpec
 
-    def search(self, memory: Prior, seed: int) -> list[TrialRecord]:
-        """As a study would: TPE, pruned by pace, one trial after the other."""
+    @cached_property
+    def model(self) -> CurveModel:
+        """What stands for training."""
+        known = [Curve(one.number, one.values, one.points) for one in self.stored.trials]
+        return CurveModel(known, CurveRows(self.stored.distributions, self.stored.horizon))
+
+    def search(self, memory: Prior, seed: int, sampler: str = "tpe") -> list[TrialRecord]:
+        """As a study would: pruned by pace, one trial after the other; random trials are not pruned."""
         settings = SearchSettings(
-            pruner=PrunerSettings(name="pace", min_images=first_look("pace", HORIZON)),
+            sampler=sampler,
+            pruner=PrunerSettings(
+                name="none" if sampler == "random" else "pace", min_images=first_look("pace", HORIZON)
+            ),
             budget=self.spec.budget.limits(),
             horizon_images=HORIZON,
             first=memory.recipes,
             lessons=memory.lessons,
         )
-        model = CurveModel(
-            [Curve(one.number, one.values, one.points) for one in self.stored.trials],
-            CurveRows(self.stored.distributions, self.stored.horizon),
-        )
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as scratch:
             opened = Memory.open(f"sqlite:///{scratch}/search.db", "search", Path(scratch) / "artifacts")
             driver = Driver(opened, self.spec.space, settings, seed, lambda: 0.0)
             while (proposal := driver.ask()) is not None:
-                self._train(driver, proposal.number, proposal.values, model, seed)
+                self._train(driver, proposal.number, proposal.values, seed)
             return driver.records()
 
-    def _train(
-        self, driver: Driver, number: int, values: Mapping[str, Value], model: CurveModel, seed: int
-    ) -> None:
+    def target(self, seed: int) -> float:
+        """The best of random trials, without noise; drawn apart from those of a search."""
+        found = self._true(self.search(Prior(), seed + APART, "random"))
+        return max(point.objective for record in found for point in record.curve)
+
+    def until(self, records: Sequence[TrialRecord], target: float) -> int:
+        """Images until a checkpoint was worth the target."""
+        return _until(self._true(records), target)
+
+    def _true(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Trials with what their checkpoints are worth without noise."""
+        return [
+            replace(record, curve=tuple(map(Point, images, self._levels(record.values, images))))
+            for record in records
+            for images in [[point.images_seen for point in record.curve]]
+        ]
+
+    def _levels(self, values: Mapping[str, Value], images: Sequence[int]) -> list[float]:
+        scaled = [seen * self.stored.horizon // HORIZON for seen in images]
+        return self.model.expected(Curve(-1, values), scaled)
+
+    def _train(self, driver: Driver, number: int, values: Mapping[str, Value], seed: int) -> None:
         verdict = "continue"
         images = [HORIZON * (place + 1) // CHECKPOINTS for place in range(CHECKPOINTS)]
-        scaled = [seen * self.stored.horizon // HORIZON for seen in images]
-        expected = model.expected(Curve(-1, values), scaled)
         noise = np.random.default_rng(derived_seed(seed, self.stored.name, number)).normal(size=CHECKPOINTS)
-        for epoch, (seen, level, drawn) in enumerate(zip(images, expected, noise, strict=True), 1):
-            point = Point(seen, level + model.noise * float(drawn))
+        levels = zip(images, self._levels(values, images), noise, strict=True)
+        for epoch, (seen, level, drawn) in enumerate(levels, 1):
+            point = Point(seen, level + self.model.noise * float(drawn))
             verdict = driver.report(number, {"epoch": epoch}, point)
             if verdict != "continue":
                 break
@@ -202,9 +221,17 @@ def _trained(folder: Path) -> list[float]:
                 run(study)
             records[way] = study.memory.records()
         before = [*before, str(folder / "learning" / subject.name / "workspace")]
-        ratios.append(_ratio(records["learning"], records["alone"]))
+        target = _reached(records["alone"])
+        ratios.append(_until(records["learning"], target) / _until(records["alone"], target))
         print(f"  {subject.name}: {ratios[-1]:.2f}", flush=True)
     return ratios
+
+
+def _reached(records: Sequence[TrialRecord]) -> float:
+    """The best objective less its standard error."""
+    cards = [card for record in records for card in record.cards if card["objective"] is not None]
+    top = max(cards, key=lambda card: float(card["objective"]))
+    return float(top["objective"]) - float(top.get("objective_error") or 0.0)
 
 
 def _report(names: Sequence[str], rows: Sequence[Sequence[float]], unrelated: float | None = None) -> None:

@@ -131,12 +131,7 @@ def build_sd3(
     folder: Path, micro_sd: Path, t5: bool = False, length: int = 32, vocabulary: int = CUT
 ) -> Path:
     """A micro SD 3 around the shipped autoencoder, shifted, in diffusers layout; T5 is left out unless asked for."""
-    from diffusers import (
-        AutoencoderKL,
-        FlowMatchEulerDiscreteScheduler,
-        SD3Transformer2DModel,
-        StableDiffusion3Pipeline,
-    )
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
     from transformers import CLIPTextModelWithProjection
 
     with torch.random.fork_rng():
@@ -162,8 +157,7 @@ def build_sd3(
             if "norm1" in name or "norm_out" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
         long = small_t5(48) if t5 else None
-    vae = AutoencoderKL.from_pretrained(micro_sd / "vae", torch_dtype=torch.float32)
-    vae.register_to_config(shift_factor=0.1)
+    vae = micro_vae(micro_sd)
     tokenizers = [tokenizer(micro_sd, padding, vocabulary) for padding in ("<|endoftext|>", "!")]
     for each in tokenizers:
         each.model_max_length = length
@@ -180,6 +174,113 @@ def build_sd3(
     )
     pipe.save_pretrained(folder)
     return folder
+
+
+def micro_vae(micro_sd: Path) -> Any:
+    """The shipped autoencoder, its latents shifted."""
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL.from_pretrained(micro_sd / "vae", torch_dtype=torch.float32)
+    vae.register_to_config(shift_factor=0.1)
+    return vae
+
+
+def build_flux(folder: Path, micro_sd: Path, guidance: bool = True, vocabulary: int = CUT) -> Path:
+    """A micro FLUX.1, dev or schnell, around the shipped autoencoder, in diffusers layout."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+    from transformers import CLIPTextModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        transformer = FluxTransformer2DModel(
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=24,
+            pooled_projection_dim=16,
+            guidance_embeds=guidance,
+            axes_dims_rope=(4, 6, 6),
+        )
+        pipe = FluxPipeline(
+            transformer=transformer,
+            vae=micro_vae(micro_sd),
+            text_encoder=CLIPTextModel(text_config(16, 2, "quick_gelu", 16, vocabulary)),
+            text_encoder_2=small_t5(24),
+            tokenizer=tokenizer(micro_sd, "<|endoftext|>", vocabulary),
+            tokenizer_2=small_t5_tokenizer(),
+            scheduler=FlowMatchEulerDiscreteScheduler(
+                use_dynamic_shifting=guidance, shift=3.0 if guidance else 1.0
+            ),
+        )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def build_zimage(folder: Path, micro_sd: Path) -> Path:
+    """A micro Z-Image around the shipped autoencoder, in diffusers layout."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        transformer = ZImageTransformer2DModel(
+            in_channels=4,
+            dim=32,
+            n_layers=2,
+            n_refiner_layers=1,
+            n_heads=2,
+            n_kv_heads=2,
+            cap_feat_dim=16,
+            axes_dims=[8, 4, 4],
+            axes_lens=[640, 32, 32],
+        )
+        for token in (transformer.x_pad_token, transformer.cap_pad_token):
+            torch.nn.init.normal_(token, std=0.02)
+        pipe = ZImagePipeline(
+            transformer=transformer,
+            vae=micro_vae(micro_sd),
+            text_encoder=small_qwen3(16),
+            tokenizer=small_qwen_tokenizer(),
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def small_qwen3(width: int, layers: int = 2) -> Any:
+    from transformers import Qwen3Config, Qwen3Model
+
+    return Qwen3Model(
+        Qwen3Config(
+            vocab_size=300,
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=8,
+        )
+    )
+
+
+def small_qwen_tokenizer() -> Any:
+    """Letters, and the template of a user's message."""
+    from transformers import Qwen2Tokenizer
+
+    symbols = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256))]
+    symbols += [chr(256 + place) for place in range(256 - len(symbols))]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    made = Qwen2Tokenizer(
+        vocab={symbol: place for place, symbol in enumerate((*symbols, *special))},
+        merges=[],
+        additional_special_tokens=special[1:],
+    )
+    made.chat_template = (
+        "{% for message in messages %}<|im_start|>{{ message.role }} {{ message.content }}<|im_end|>"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
+    )
+    return made
 
 
 def small_t5(width: int) -> Any:

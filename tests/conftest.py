@@ -133,7 +133,9 @@ def load_base() -> Callable[..., BaseModel]:
         key = plan.model_dump_json()
         if key not in loaded:
             loaded[key] = base_model.load(plan, device=torch.device("cpu"))
+            loaded[key].bring_readers()
         made = copy.copy(loaded[key])
+        made.load_readers = dict
         made.dtype = dtype
         made.unet = copy.deepcopy(made.unet).to(dtype)
         for part, encoder in made.encoders.items():

@@ -10,9 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.bases import build_sd3
+from tests.bases import build_flux, build_sd3, build_zimage
 
 Build = Callable[[Path, Path], Path]
+
+
+CLIP_TOKENS = 32
+"""Where there is no T5, as many zeros as the CLIPs of `build_sd3` read tokens stand for it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Member:
     """Starting noise as the pipeline takes it."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Of all its plans."""
+    block: str = "transformer_blocks.0"
+    """One that gets another rank."""
     trains_text: bool = False
     layers: int = 0
     """LoRA layers of the transformer by default."""
@@ -64,7 +70,11 @@ def logit_normal(shift: float) -> Callable[[Tensor, int], Tensor]:
 
 def sd3(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
     embeddings, _, pooled, _ = pipe.encode_prompt(
-        list(captions), None, None, do_classifier_free_guidance=False
+        list(captions),
+        None,
+        None,
+        do_classifier_free_guidance=False,
+        max_sequence_length=256 if pipe.text_encoder_3 else CLIP_TOKENS,
     )
     said: Tensor = pipe.transformer(
         hidden_states=noisy,
@@ -75,6 +85,41 @@ def sd3(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Ten
     return said
 
 
+def uniform(shift: float) -> Callable[[Tensor, int], Tensor]:
+    """Every sigma as often, and the scheduler's shift."""
+    return lambda places, patches: shift * places / (1 + (shift - 1) * places)
+
+
+def flux(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    rows, channels, height, width = noisy.shape
+    embeddings, pooled, text_ids = pipe.encode_prompt(list(captions), None)
+    ids = pipe._prepare_latent_image_ids(rows, height // 2, width // 2, "cpu", noisy.dtype)
+    said = pipe.transformer(
+        hidden_states=pipe._pack_latents(noisy, rows, channels, height, width),
+        timestep=sigma,
+        guidance=torch.ones(rows) if pipe.transformer.config.guidance_embeds else None,
+        pooled_projections=pooled,
+        encoder_hidden_states=embeddings,
+        txt_ids=text_ids,
+        img_ids=ids,
+    ).sample
+    unpacked: Tensor = pipe._unpack_latents(said, height * 4, width * 4, pipe.vae_scale_factor)
+    return unpacked
+
+
+def packed(latents: Tensor) -> Tensor:
+    from diffusers import FluxPipeline
+
+    found: Tensor = FluxPipeline._pack_latents(latents, *latents.shape)
+    return found
+
+
+def zimage(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    embeddings, _ = pipe.encode_prompt(list(captions), do_classifier_free_guidance=False)
+    said = pipe.transformer(list(noisy.unsqueeze(2).unbind()), 1 - sigma, embeddings).sample
+    return -torch.stack(list(said)).squeeze(2)
+
+
 MEMBERS = {
     "sd3": Member(
         family="sd3",
@@ -82,6 +127,7 @@ MEMBERS = {
         direct=sd3,
         sigma=logit_normal(3.0),
         arguments={"text_encoder_3": None, "tokenizer_3": None},
+        call=lambda guidance: {"guidance_scale": guidance, "max_sequence_length": CLIP_TOKENS},
         trains_text=True,
         layers=2 * 8 - 1,
         all_layers=2 * 8 - 1 + 4 + 4 + 2,
@@ -94,5 +140,35 @@ MEMBERS = {
         trains_text=True,
         layers=2 * 8 - 1,
         all_layers=2 * 8 - 1 + 4 + 4 + 2,
+    ),
+    "flux": Member(
+        family="flux",
+        build=build_flux,
+        direct=flux,
+        sigma=uniform(1.0),
+        packed=packed,
+        trains_text=True,
+        layers=12 + 3,
+        all_layers=12 + 3 + 2,
+    ),
+    "flux schnell": Member(
+        family="flux",
+        build=lambda folder, micro_sd: build_flux(folder, micro_sd, guidance=False),
+        direct=flux,
+        sigma=uniform(1.0),
+        packed=packed,
+        trains_text=True,
+        layers=12 + 3,
+        all_layers=12 + 3 + 2,
+    ),
+    "zimage": Member(
+        family="zimage",
+        build=build_zimage,
+        direct=zimage,
+        sigma=uniform(3.0),
+        call=lambda guidance: {"guidance_scale": guidance - 1},
+        block="layers.1",
+        layers=4 * 4,
+        all_layers=4 * 7,
     ),
 }

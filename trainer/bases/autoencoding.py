@@ -64,8 +64,8 @@ def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
 
     def some(take: slice) -> Tensor:
         plain = latents[take] / vae.config.scaling_factor
-        shifted = plain + shift if (shift := _shift(vae)) else plain
-        images: Tensor = vae.decode(shifted.to(_dtype(vae.decoder))).sample
+        plain = plain + shift if (shift := _shift(vae)) else plain
+        images: Tensor = vae.decode(plain.to(_dtype(vae.decoder))).sample
         return (images.float() / 2 + 0.5).clamp(0, 1)
 
     height, width = (scale * side for side in latents.shape[-2:])
@@ -73,14 +73,14 @@ def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
         return limits.run("decoding", len(latents), at_once(height * width), some)
 
 
-def _dtype(network: Any) -> torch.dtype:
-    dtype: torch.dtype = next(network.parameters()).dtype
-    return dtype
-
-
 def _shift(vae: Any) -> float:
     """What the VAE's latents lie around, as those of SD 3 and FLUX.1 do; 0 for none."""
     return getattr(vae.config, "shift_factor", None) or 0.0
+
+
+def _dtype(network: Any) -> torch.dtype:
+    dtype: torch.dtype = next(network.parameters()).dtype
+    return dtype
 
 
 @contextmanager

@@ -33,7 +33,6 @@ class BaseModel:
 
     identity: Identity
     tokenizer: Any
-    text_encoder: nn.Module
     vae: Any
     unet: Any
     """The network that removes noise, U-Net or transformer."""
@@ -43,6 +42,8 @@ class BaseModel:
     """How noise is added, and what the network says of it."""
     device: torch.device
     dtype: torch.dtype
+    text_encoder: Any = None
+    """None while it is not in memory, as others may be."""
     tokenizer_2: Any = None
     text_encoder_2: nn.Module | None = None
     """The second text encoder, as SDXL has one."""
@@ -51,6 +52,10 @@ class BaseModel:
     """The third one, as SD 3 has one."""
     residency: Residency = field(default_factory=Residency)
     """Which of its networks are on the device."""
+    load_readers: Callable[[], dict[str, nn.Module]] = dict
+    """Loads the text encoders that are there for reading alone; they leave memory before the denoiser works."""
+    keeps_readers: bool = False
+    """Whether they stay, since every step needs them."""
 
     @property
     def prediction_type(self) -> str:
@@ -90,6 +95,11 @@ class BaseModel:
         return {part: encoder for part, encoder in self.encoders.items() if part in trained}
 
     @property
+    def reads_long(self) -> bool:
+        """Whether it has a text encoder that is there for reading alone."""
+        return any(not encoder.trained for encoder in self.family.text_encoders)
+
+    @property
     def kohya_names(self) -> Names:
         """How kohya calls its layers."""
         return Names.of(self.identity.family, self.unet.config)
@@ -122,9 +132,30 @@ class BaseModel:
         self.residency.use("vae", [self.vae])
         return autoencoding.decode(self.vae, latents, self.latent_scale, self.residency.limits)
 
+    def bring_readers(self) -> None:
+        """Loads those text encoders that are in memory for reading alone."""
+        parts = [encoder.part for encoder in self.family.text_encoders if not encoder.trained]
+        if any(getattr(self, part) is None for part in parts):
+            for part, encoder in self.load_readers().items():
+                setattr(self, part, encoder if self.residency.moves else encoder.to(self.device))
+
+    def _let_readers_go(self) -> None:
+        if self.keeps_readers or self.load_readers is dict:
+            return
+        parts = [encoder.part for encoder in self.family.text_encoders if not encoder.trained]
+        if all(getattr(self, part) is None for part in parts):
+            return
+        self.residency.forget("text")
+        for part in parts:
+            setattr(self, part, None)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def keep_text(self, wanted: bool) -> None:
-        """Whether the text encoders stay on the device, since every step needs them."""
+        """Whether the text encoders stay in memory and on the device, since every step needs them."""
+        self.keeps_readers = wanted
         if wanted:
+            self.bring_readers()
             self.residency.use("text", tuple(self.encoders.values()))
             self.residency.keep("text")
         else:
@@ -149,6 +180,7 @@ class BaseModel:
             raise BaseModelError(
                 f"base.clip_skip: {self.family.title} ignores it; leave it out, or set it to 1."
             )
+        self.bring_readers()
         self.residency.use("text", tuple(self.encoders.values()), alone=True)
         readers = {
             part: TextReader(getattr(self, part.replace("text_encoder", "tokenizer")), encoder)
@@ -182,6 +214,7 @@ class BaseModel:
             text: n rows.
             numbers: as ``numbers`` gives them.
         """
+        self._let_readers_go()
         self.residency.use("unet", [self.unet])
         self.residency.keep("unet")
         return self.family.functions.predict(self.unet, inputs, timesteps, text, numbers)
@@ -224,7 +257,9 @@ def load(
     autoencoding.settle(networks.vae, dtype)
     for network in networks.all:
         network.requires_grad_(False).eval()
-    residency = Residency(device, leave(offload, device, networks.bytes))
+    readers = loading.readers(source)
+    waiting = sum(file.stat().st_size for each in readers for file in find.in_use(source.configs / each.part))
+    residency = Residency(device, leave(offload, device, networks.bytes + waiting))
     ready = prepare(
         BaseModel(
             identity=_identity(source),
@@ -235,6 +270,7 @@ def load(
             device=device,
             dtype=dtype,
             residency=residency,
+            load_readers=partial(loading.text_encoders, source, readers, dtype) if readers else dict,
             **networks.tokenizers,
             **networks.text_encoders,
         )

@@ -1,4 +1,4 @@
-"""What a U-Net is told beside its noisy latents: text, and on SDXL the sizes of the picture (pure)."""
+"""What a denoiser is told beside its noisy latents: text, and on SDXL the sizes of the picture (pure)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """Text as the U-Net reads it; leading axes are batch axes and are indexed alike."""
+    """Text as the denoiser reads it; leading axes are batch axes and are indexed alike."""
 
     embeddings: Tensor
     """Shape (..., tokens, width)."""
     pooled: Tensor | None = None
     """Shape (..., width): SDXL's projected embedding of the whole text; None elsewhere."""
+    mask: Tensor | None = None
+    """Shape (..., tokens): which tokens are text, where rows have texts of their own lengths; None elsewhere."""
 
     def __getitem__(self, index: Any) -> Self:
         """The rows at ``index``, an index of the leading axes."""
@@ -25,7 +27,14 @@ class Conditioning:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
         """The same with every tensor changed; ``change`` may touch leading axes alone."""
-        return type(self)(change(self.embeddings), None if self.pooled is None else change(self.pooled))
+        pooled, mask = (None if part is None else change(part) for part in (self.pooled, self.mask))
+        return type(self)(change(self.embeddings), pooled, mask)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Those that are there, by name."""
+        parts = {"embeddings": self.embeddings, "pooled": self.pooled, "mask": self.mask}
+        return {name: part for name, part in parts.items() if part is not None}
 
     @classmethod
     def cat(cls, parts: Sequence[Conditioning]) -> Self:
@@ -40,7 +49,12 @@ class Conditioning:
     @classmethod
     def _join(cls, how: Callable[[list[Tensor]], Tensor], parts: Sequence[Conditioning]) -> Self:
         pooled = [part.pooled for part in parts if part.pooled is not None]
-        return cls(how([part.embeddings for part in parts]), how(pooled) if pooled else None)
+        masks = [part.mask for part in parts if part.mask is not None]
+        return cls(
+            how([part.embeddings for part in parts]),
+            how(pooled) if pooled else None,
+            how(masks) if masks else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Source:
         if self.file is not None:
             return [self.file]
         parts = (self.family.denoiser.part, "vae", *(encoder.part for encoder in self.encoders))
-        return sorted(file for part in parts for file in _in_use(self.configs / part))
+        return sorted(file for part in parts for file in in_use(self.configs / part))
 
     @property
     def encoders(self) -> tuple[TextEncoder, ...]:
@@ -131,7 +131,7 @@ def vae_hash(source: Source) -> str | None:
         return None
     if source.vae.is_file():
         return file_hash(source.vae)
-    return joint_hash(source.vae, _in_use(source.vae))
+    return joint_hash(source.vae, in_use(source.vae))
 
 
 def variant(folder: Path) -> str | None:
@@ -149,7 +149,7 @@ def joint_hash(root: Path, files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _in_use(folder: Path) -> list[Path]:
+def in_use(folder: Path) -> list[Path]:
     """The weight files of a part that diffusers would load."""
     half = variant(folder) is not None
     return sorted(
@@ -234,7 +234,7 @@ def _titles(those: Sequence[Family]) -> str:
 
 def _check_weights(folder: Path) -> None:
     """Whole safetensors files, and no index that leads to others."""
-    files = _in_use(folder)
+    files = in_use(folder)
     if not files:
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES)
         beside = f", only {pickles[0]}; pickled weights can run code and are refused" if pickles else ""

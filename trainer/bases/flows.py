@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from trainer.adapters.targets import linear_in as linear_in
-from trainer.bases.conditioning import Framing
+from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.family import Config
 from trainer.bases.schedule import shift_of
 from trainer.bases.text import TextReader
@@ -40,6 +41,23 @@ def last_state(reader: TextReader, tokens: Any, mask: bool = False) -> Tensor:
     return found
 
 
+def hidden_states(reader: TextReader, tokens: Any) -> tuple[Sequence[Tensor], Tensor]:
+    """All hidden states (n, length, width) of a language model, and where captions are: shape (n, length).
+
+    Args:
+        reader: the language model.
+        tokens: of ``padded``; of fakes, which nobody can look at, no token is hidden.
+    """
+    where = next(reader.encoder.parameters()).device
+    mask: Tensor = tokens.attention_mask.to(where).bool()
+    said = reader.encoder(
+        input_ids=tokens.input_ids.to(where),
+        attention_mask=None if mask.is_meta else mask,
+        output_hidden_states=True,
+    )
+    return said.hidden_states, mask
+
+
 def set_timesteps(solver: Any, steps: int, patches: int) -> None:
     """As diffusers' pipeline of SD 3 does: evenly to the last training timestep, shifted by resolution where asked."""
     if solver.config.get("use_dynamic_shifting"):
@@ -53,3 +71,39 @@ def linear_timesteps(solver: Any, steps: int, patches: int) -> None:
     sigmas = [1 - step / steps for step in range(steps)]
     mu = shift_of(solver.config).mu_at(patches) if solver.config.get("use_dynamic_shifting") else None
     solver.set_timesteps(sigmas=sigmas, mu=mu)
+
+
+def patched(latents: Tensor) -> Tensor:
+    """Latents (n, c, h, w) as (n, h / 2 * w / 2, 4 c): two by two, channels first."""
+    rows, channels, height, width = latents.shape
+    parts = latents.view(rows, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return parts.reshape(rows, height // 2 * (width // 2), 4 * channels)
+
+
+def unpatched(patches: Tensor, height: int, width: int) -> Tensor:
+    """The inverse: (n, height * width, 4 c) to (n, c, 2 height, 2 width)."""
+    rows, _, depth = patches.shape
+    parts = patches.view(rows, height, width, depth // 4, 2, 2).permute(0, 3, 1, 4, 2, 5)
+    return parts.reshape(rows, depth // 4, 2 * height, 2 * width)
+
+
+def places(height: int, width: int) -> Tensor:
+    """Where each patch is: shape (height * width, 3), of 0, row, column."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).flatten(0, 1)
+
+
+def own_tokens(states: Tensor, mask: Tensor) -> Conditioning:
+    """Text of its own length in each row: the tokens that the mask (n, tokens) keeps come first, the others are 0."""
+    order = (~mask).to(torch.int8).argsort(dim=1, stable=True)
+    first = states.gather(1, order[:, :, None].expand_as(states))
+    kept = mask.gather(1, order)
+    return Conditioning(first * kept[:, :, None].to(first.dtype), mask=kept)
+
+
+def split(text: Conditioning) -> list[Tensor]:
+    """Each row's own tokens, shape (its tokens, width)."""
+    if text.mask is None:
+        return list(text.embeddings.unbind())
+    lengths: list[int] = text.mask.sum(dim=-1).tolist()
+    return [row[:length] for row, length in zip(text.embeddings, lengths, strict=True)]

@@ -52,4 +52,4 @@ def fetch(name: str, parts: tuple[str, ...], complete: Callable[[Path], bool]) -
     return folder
 
 
-_ENDS = (".json", ".txt", ".safetensors")
+_ENDS = (".json", ".jinja", ".txt", ".safetensors")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class Networks:
     tokenizers: Mapping[str, Any]
     """By folder, as diffusers lays them out."""
     text_encoders: Mapping[str, Any]
-    """Likewise."""
+    """Likewise; without those that are loaded for reading alone."""
 
     @property
     def all(self) -> tuple[Any, ...]:
@@ -79,7 +79,6 @@ def _tokenizer(folder: Path, encoder: TextEncoder) -> Any:
 
 def _from_folder(source: Source, dtype: torch.dtype, vae: Any) -> Networks:
     import diffusers
-    import transformers
 
     folder, family = source.configs, source.family
     own = folder / family.denoiser.part
@@ -92,13 +91,26 @@ def _from_folder(source: Source, dtype: torch.dtype, vae: Any) -> Networks:
             folder / "vae", torch_dtype=torch.float32, **_how(folder / "vae")
         ),
         tokenizers={encoder.tokenizer: _tokenizer(folder, encoder) for encoder in source.encoders},
-        text_encoders={
-            encoder.part: getattr(transformers, encoder.architecture).from_pretrained(
-                folder / encoder.part, dtype=dtype, **_how(folder / encoder.part)
-            )
-            for encoder in source.encoders
-        },
+        text_encoders=text_encoders(source, [each for each in source.encoders if each.trained], dtype),
     )
+
+
+def text_encoders(source: Source, wanted: Sequence[TextEncoder], dtype: torch.dtype) -> dict[str, Any]:
+    """Some of a folder's text encoders, frozen, on the CPU."""
+    import transformers
+
+    found: dict[str, Any] = {}
+    for encoder in wanted:
+        folder = source.configs / encoder.part
+        kind = getattr(transformers, encoder.architecture)
+        network = kind.from_pretrained(folder, dtype=dtype, **_how(folder))
+        found[encoder.part] = network.requires_grad_(False).eval()
+    return found
+
+
+def readers(source: Source) -> tuple[TextEncoder, ...]:
+    """The text encoders that are loaded for reading alone, since they are never trained."""
+    return tuple(encoder for encoder in source.encoders if not encoder.trained) if source.file is None else ()
 
 
 def _how(folder: Path) -> dict[str, Any]:

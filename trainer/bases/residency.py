@@ -49,6 +49,10 @@ class Residency:
                 network.to(self.device)
             self._here[part] = tuple(networks)
 
+    def forget(self, part: str) -> None:
+        """Lets go of a part's networks, which leave memory."""
+        self._here.pop(part, None)
+
     def keep(self, part: str) -> None:
         """Lets a part stay when others are used: what every step needs."""
         self._kept.add(part)

@@ -25,6 +25,20 @@ class TensorCache:
             self._held[key] = self._from_disk(key) if self._path(key).exists() else self._keep(key, make())
         return self._held[key]
 
+    def table(self, parts: tuple[object, ...], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Several tensors made from ``parts`` at once: from disk, or made now and kept there; on the CPU."""
+        path = self._path(hashlib.sha256(repr(parts).encode()).hexdigest())
+        if not path.exists():
+            from safetensors.torch import save
+
+            made = {name: tensor.detach().to("cpu").contiguous() for name, tensor in make().items()}
+            write_whole(path, save(made))
+            return made
+        from safetensors.torch import load_file
+
+        found: dict[str, Tensor] = load_file(path)
+        return found
+
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}.safetensors"
 

@@ -98,8 +98,17 @@ class Encoded:
             del self._texts[next(iter(self._texts))]
         return self._texts[key]
 
-    @torch.no_grad()
     def _embed(self, caption: str, clip_skip: int) -> Conditioning:
+        """Read now; where a large text encoder reads, once for all runs."""
+        base = self.base
+        if not base.reads_long or self.dataset.handling.cache_latents != "disk":
+            return self._read(caption, clip_skip)
+        facts = ("text", base.fingerprint, str(base.dtype), caption)
+        found = self.cache.table(facts, lambda: self._read(caption, clip_skip).tensors)
+        return Conditioning(**found).map(lambda tensor: tensor.to(base.device))
+
+    @torch.no_grad()
+    def _read(self, caption: str, clip_skip: int) -> Conditioning:
         return self.base.encode_text([caption], [clip_skip], self.prompts)[0]
 
     def _kept(self, shown: Shown) -> Tensor:

@@ -69,7 +69,7 @@ def _packs(
     for checkpointing in (True,) if setting.checkpointing else (False, True):
         tried = replace(setting, checkpointing=checkpointing)
         found = needs(tried)
-        offload = leave_room(setting.offload, room, found.unet + found.text + found.vae)
+        offload = leave_room(setting.offload, room, found.unet + found.text + found.readers + found.vae)
         if trials := largest_pack(found, batch, offload, room, most):
             at = stages(found, Use(trials, batch, offload))
             stage = max(at, key=lambda name: at[name])

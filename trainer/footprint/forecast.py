@@ -24,7 +24,7 @@ class Needs:
 
     unet: int
     text: int
-    """All text encoders."""
+    """The text encoders that can get a LoRA."""
     vae: int
     eyes: int
     """The judge's CLIP and image encoder."""
@@ -48,6 +48,8 @@ class Needs:
     """Whether text encoders are needed in every step: they are trained, or captions change."""
     views_vary: bool = False
     """Whether pictures are encoded beside the U-Net, while training lasts."""
+    readers: int = 0
+    """The text encoders that are in memory for reading alone, and leave it before training unless texts stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,10 @@ def stages(needs: Needs, use: Use) -> dict[str, int]:
     leaves while captions are read or renders looked at, unless text encoders stay for every step.
     """
     slots = use.trials * needs.trial
-    everything = needs.unet + needs.text + needs.vae + needs.eyes
-    training = (needs.unet, needs.text if needs.text_stays else 0)
+    lasting = needs.readers if needs.text_stays else 0
+    everything = needs.unet + needs.text + needs.vae + needs.eyes + lasting
+    training = (needs.unet, needs.text + lasting if needs.text_stays else 0)
+    reading = training if needs.text_stays else (needs.text, needs.readers)
 
     def resident(*working: int) -> int:
         return sum(working) if use.offload else everything
@@ -82,7 +86,9 @@ def stages(needs: Needs, use: Use) -> dict[str, int]:
     return {
         "latents": (resident(*training, needs.vae) + slots if needs.views_vary else resident(needs.vae))
         + needs.encoded,
-        "captions": resident(*(training if needs.text_stays else (needs.text,))) + slots + needs.caption,
+        "captions": (sum(reading) if use.offload else everything - lasting + needs.readers)
+        + slots
+        + needs.caption,
         "training": resident(*training) + slots + use.trials * use.batch * needs.row,
         "update": resident(*training) + slots + needs.update,
         "rendering": resident(*training) + slots + use.judged_rows * needs.judged,

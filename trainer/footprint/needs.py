@@ -60,9 +60,11 @@ class Forecaster:
         if (form, side) not in self._judged:
             self._judged[form, side] = _judged(rehearsal, side, windows)
         judged, networks = self._judged[form, side], rehearsal.network_bytes
+        trained = rehearsal.base.text_encoders
         return Needs(
             unet=networks["unet"],
-            text=sum(held for part, held in networks.items() if part.startswith("text")),
+            text=sum(networks[part] for part in trained),
+            readers=sum(networks[part] for part in rehearsal.base.encoders if part not in trained),
             vae=networks["vae"],
             eyes=eyes.resident,
             trial=self._kept.trial_bytes,

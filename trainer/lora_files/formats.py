@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainer.bases.family import DENOISER
 from trainer.files import write_whole
-from trainer.lora_files import diffusers, file, kohya, peft, spelling
+from trainer.lora_files import converting, diffusers, file, kohya, peft, spelling
 from trainer.lora_files.algorithms import Tensors
 from trainer.lora_files.content import Content, embeddings, gather, parted, plain, trainable
 from trainer.lora_files.layers import Layers, LoraFileError, LowRank
@@ -87,7 +87,14 @@ def _layers(
     """Tensors by layer, and the names of embeddings."""
     check(path)
     tensors, settings = _tensors(path, names)
-    return peft.scaled(gather(tensors, names, known), settings), embeddings(tensors)
+    known = tuple(known)
+    try:
+        gathered = gather(tensors, names, known)
+    except LoraFileError:
+        if (converted := converting.by_diffusers(tensors, names.family)) is None:
+            raise
+        gathered = gather(converted, names, known)
+    return peft.scaled(gathered, settings), embeddings(tensors)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from studies.errors import StudyError
 from studies.spec import study_file
 from studies.study.beginning import begin, reopen
-from tests.bases import build_sd3
+from tests.bases import build_flux, build_sd3, build_zimage
 from tests.studies.conftest import ASSETS, StudyMaker
 from tests.studies.runner.test_runner import run
 from tests.studies.spec.test_study_file import GOOD
@@ -62,18 +62,37 @@ def micro_sd3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_sd3(tmp_path_factory.mktemp("bases") / "micro-sd3", ASSETS / "micro-sd")
 
 
+@pytest.mark.parametrize(
+    ("build", "version", "architecture", "layer"),
+    [
+        (build_sd3, "sd3", "stable-diffusion-3", "transformer_blocks.0.attn.to_q"),
+        (build_flux, "flux1", "flux-1-dev", "single_transformer_blocks.0.attn.to_q"),
+        (build_zimage, "z-image", "z-image", "layers.0.attention.to_q"),
+    ],
+    ids=["sd3", "flux", "zimage"],
+)
 def test_a_flow_matching_study_differs_from_one_on_sdxl_by_its_base_alone(
-    small_study: StudyMaker, micro_sd3: Path, tmp_path: Path
+    build: Callable[[Path, Path], Path],
+    version: str,
+    architecture: str,
+    layer: str,
+    small_study: StudyMaker,
+    tmp_path: Path,
 ) -> None:
-    study = based_on(small_study(trials=2, images=16), micro_sd3)
+    text = "" if build is build_zimage else '"lora.text_encoder" = { choices = [true, false] }\n'
+    study = based_on(
+        small_study(trials=2, images=16),
+        build(tmp_path / "base", ASSETS / "micro-sd"),
+        ('"lora.text_encoder" = { choices = [true, false] }\n', text),
+    )
     run(study, tmp_path / "ws")
     selection = json.loads((tmp_path / "ws" / "selection.json").read_text())
     assert {"winner", "confirmation", "test"} <= selection.keys()
     with safe_open(tmp_path / "ws" / "best.safetensors", framework="pt") as file:
         keys, facts = set(file.keys()), file.metadata()
-    assert facts["ss_base_model_version"] == "sd3"
-    assert facts["modelspec.architecture"] == "stable-diffusion-3/lora"
-    assert "transformer.transformer_blocks.0.attn.to_q.lora_A.weight" in keys
+    assert facts["ss_base_model_version"] == version
+    assert facts["modelspec.architecture"] == f"{architecture}/lora"
+    assert f"transformer.{layer}.lora_A.weight" in keys
 
 
 def test_a_study_over_algorithms_on_a_base_with_a_merged_lora_is_judged_and_chosen(

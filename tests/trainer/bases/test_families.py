@@ -51,6 +51,23 @@ CONVOLUTIONS = {"sd1": (50, 14, 22), "sd2": (50, 14, 22), "sdxl": (38, 11, 17)}
 """Layers of the convolution blocks: 3x3 (two a ResNet block, one a resampler), 1x1 shortcuts, time embeddings."""
 
 
+TRANSFORMERS = {
+    "sd3": {
+        "unet": 2_243_171_520,
+        "text_encoder": 123_650_304,
+        "text_encoder_2": 694_659_840,
+        "text_encoder_3": 4_762_310_656,
+    },
+    "flux": {"unet": 11_901_408_320, "text_encoder": 123_060_480, "text_encoder_2": 4_762_310_656},
+    "zimage": {"unet": 6_154_908_736, "text_encoder": 4_022_468_096},
+}
+"""SD 3.5 medium, FLUX.1 dev and Z-Image, of which a transformer's LoRA adapts so many layers: by default, at most."""
+LAYERS = {
+    "sd3": (24 * 8 - 1, 24 * 8 - 1 + 13 * 4 + 24 * 4 - 2),
+    "flux": (19 * 12 + 38 * 3, 342 + 38 * 2),
+    "zimage": (34 * 4, 34 * 7),
+}
+
 WIDE = 40
 """Width of the text that the added family reads."""
 TOY = {
@@ -69,7 +86,7 @@ KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.we
 
 
 def source(family: Family) -> Source:
-    return Source(family, family.configs, None, None, "epsilon", False)
+    return Source(family, family.configs, None, None, family.predictions[0], False)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +98,21 @@ def full() -> dict[str, dict[str, nn.Module]]:
 def test_parameter_counts_are_the_known_ones(family: str, full: dict[str, dict[str, nn.Module]]) -> None:
     counts = {part: sum(p.numel() for p in model.parameters()) for part, model in full[family].items()}
     assert counts == PARAMETERS[family]
+
+
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_transformers_and_the_encoders_they_read_have_the_known_sizes_and_layers(family: str) -> None:
+    found = source(FAMILIES[family])
+    trained = skeleton.networks(found)
+    networks = trained | skeleton.readers(found)
+    assert {
+        part: sum(p.numel() for p in each.parameters()) for part, each in networks.items()
+    } == TRANSFORMERS[family]
+    counts = tuple(
+        sum(name.startswith("unet.") for name in names)
+        for names in (skeleton.layers(trained), skeleton.adaptable(trained))
+    )
+    assert counts == LAYERS[family]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

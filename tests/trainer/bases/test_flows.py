@@ -23,6 +23,7 @@ from trainer.adapters.wrapping import bank_for, bank_for_files
 from trainer.bases import base_model
 from trainer.bases.base_model import BaseModel
 from trainer.bases.family import DENOISER
+from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.data.order import epoch_batches
@@ -50,6 +51,10 @@ MIXED: dict[int, dict[str, Any]] = {
 class Case:
     member: Member
     folder: Path
+
+    @property
+    def parts(self) -> set[str]:
+        return {child.name for child in self.folder.iterdir()}
 
 
 @pytest.fixture(scope="module", params=MEMBERS)
@@ -231,7 +236,7 @@ def test_a_trials_file_loads_with_diffusers_and_renders_what_our_adapter_renders
             rank=4,
             layers="all",
             epochs=9,
-            block_ranks={"transformer_blocks.1": 2},
+            block_ranks={case.member.block: 2},
             **case.member.fields,
             **text,
         ),
@@ -295,3 +300,28 @@ def test_subjects_are_judged_together_as_each_alone_and_as_in_a_plain_loop(
         said = case.member.direct(pipe, [image.caption] * 3, noisy, sigma)
         wanted = (said - (image.noise - image.latents)).square().mean(dim=(1, 2, 3)).double()
         torch.testing.assert_close(together[1, i], wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_large_text_encoders_leave_memory_before_training_and_texts_are_read_once_for_all_runs(
+    case: Case, few_dataset: Dataset, make_plan: Plans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = base_model.load(case.folder, device=torch.device("cpu"))
+    large = [each.part for each in base.family.text_encoders if not each.trained and each.part in case.parts]
+    if not large:
+        pytest.skip("this base has none")
+    assert not any(getattr(base, part) for part in large)
+    data = Encoded(few_dataset, base, TensorCache(tmp_path / "cache"))
+    data.prepare(1, False)
+    assert all(getattr(base, part) for part in large)
+    training = pack(data, 1)
+    training.admit(0, make_plan(rank=2, epochs=2, **case.member.fields))
+    steps(training, 2)
+    assert not any(getattr(base, part) for part in large)
+    again = base_model.load(case.folder, device=torch.device("cpu"))
+    monkeypatch.setattr(again, "load_readers", lambda: pytest.fail("the texts are on disk"))
+    monkeypatch.setattr(again, "text_encoder", base.text_encoder)
+    second = Encoded(few_dataset, again, TensorCache(tmp_path / "cache"))
+    second.prepare(1, False)
+    caption = few_dataset.examples[0].caption
+    for name, tensor in data.text([caption], [1]).tensors.items():
+        assert torch.equal(second.text([caption], [1]).tensors[name], tensor)

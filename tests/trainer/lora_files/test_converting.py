@@ -1,0 +1,92 @@
+"""LoRAs of transformers in the names of sd-scripts, Black Forest Labs and ai-toolkit, read layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from trainer.bases import skeleton
+from trainer.bases.families import FAMILIES
+from trainer.bases.family import DENOISER
+from trainer.bases.find import Source
+from trainer.lora_files import formats
+from trainer.lora_files.kohya import Names
+from trainer.lora_files.layers import Layers, LoraFileError
+
+RANK, ALPHA, WIDTH = 2, 0.5, 3072
+"""Of FLUX.1: 24 heads of 128."""
+
+
+def drawn(stem: str, inputs: int, outputs: int, seed: int) -> dict[str, Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    return {
+        f"{stem}.lora_down.weight": torch.randn(RANK, inputs, generator=source),
+        f"{stem}.lora_up.weight": torch.randn(outputs, RANK, generator=source),
+        f"{stem}.alpha": torch.tensor(ALPHA),
+    }
+
+
+def delta(tensors: dict[str, Tensor], stem: str) -> Tensor:
+    return ALPHA / RANK * tensors[f"{stem}.lora_up.weight"] @ tensors[f"{stem}.lora_down.weight"]
+
+
+@dataclass
+class Outline:
+    """A base model's names at full size, without weights."""
+
+    names: Names
+    known: tuple[str, ...]
+
+    def read(self, tensors: dict[str, Tensor], folder: Path) -> Layers:
+        path = folder / "lora.safetensors"
+        save_file(tensors, path)
+        return formats.read(path, self.names, self.known)
+
+
+def outline(family: str) -> Outline:
+    own = FAMILIES[family]
+    made = skeleton.networks(Source(own, own.configs, None, None, "flow", False))
+    return Outline(Names.of(own, made[DENOISER].config), skeleton.readable(made))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def flux() -> Outline:
+    return outline("flux")
+
+
+def test_sd_scripts_fused_layers_of_flux_become_a_layer_each(flux: Outline, tmp_path: Path) -> None:
+    both, linear = "lora_unet_double_blocks_0_img_attn_qkv", "lora_unet_single_blocks_0_linear1"
+    feed = "lora_unet_double_blocks_0_txt_mlp_0"
+    tensors = drawn(both, WIDTH, 3 * WIDTH, 0) | drawn(linear, WIDTH, 7 * WIDTH, 1)
+    tensors |= drawn(feed, WIDTH, 4 * WIDTH, 2)
+    found = flux.read(tensors, tmp_path)
+    wanted: dict[str, Tensor] = {"unet.transformer_blocks.0.ff_context.net.0.proj": delta(tensors, feed)}
+    for name, part in zip(("to_q", "to_k", "to_v"), delta(tensors, both).chunk(3), strict=True):
+        wanted[f"unet.transformer_blocks.0.attn.{name}"] = part
+    *three, rest = delta(tensors, linear).split([WIDTH] * 3 + [4 * WIDTH])
+    for name, part in zip(("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"), (*three, rest), strict=True):
+        wanted[f"unet.single_transformer_blocks.0.{name}"] = part
+    assert found.keys() == wanted.keys()
+    for name, layer in found.items():
+        torch.testing.assert_close(layer.scale * layer.up @ layer.down, wanted[name])
+
+
+@pytest.mark.parametrize("prefix", ["diffusion_model.", "transformer.", "lora_unet_", "lycoris_"])
+def test_every_programs_prefix_of_z_image_is_read(tmp_path: Path, prefix: str) -> None:
+    path = "layers.1.attention.to_q"
+    stem = prefix + (path if prefix.endswith(".") else path.replace(".", "_"))
+    tensors = drawn(stem, WIDTH, WIDTH, 3)
+    found = outline("zimage").read(tensors, tmp_path)
+    assert list(found) == [f"unet.{path}"]
+    (layer,) = found.values()
+    torch.testing.assert_close(layer.scale * layer.up @ layer.down, delta(tensors, stem))
+
+
+def test_what_nobody_can_convert_is_told_with_its_keys(flux: Outline, tmp_path: Path) -> None:
+    with pytest.raises(LoraFileError, match="name no layer of the base model"):
+        flux.read(drawn("lora_unet_down_blocks_0_attentions_0_proj_in", 8, 8, 0), tmp_path)
