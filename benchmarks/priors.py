@@ -1,9 +1,9 @@
 """Whether the tenth study on a base model is cheaper than the first: data sets in a row, each learning from all before.
 
-Every study is searched twice, with `learn_from` and without. The ratio is the images until the search with memory has a
-checkpoint as good as the target, over those of the search without, trials counted in the order in which they were begun:
-paired, because data sets differ in how soon they are learnt. A study with an empty memory is what the first one of a row
-is. One that does not reach the target counts with all its images.
+Every study is searched twice, with `learn_from` and without. The ratio is the images until the search with memory has
+a checkpoint as good as the target, over those of the search without, trials counted in the order in which they were
+begun: paired, because data sets differ in how soon they are learnt. A study with an empty memory is what the first one
+of a row is. One that does not reach the target counts with all its images.
 
     .venv/bin/python -m benchmarks.priors --folder .micro/truth
 

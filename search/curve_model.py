@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ class CurveModel:
     @property
     def noise(self) -> float:
         """The standard deviation of a measured objective."""
-        return float(self._process.kernel_.k2.noise_level) ** 0.5 * self._scale
+        return math.sqrt(self._process.kernel_.k2.noise_level) * self._scale
 
     def coming(self, trial: Curve) -> tuple[float, float, float]:
         """The best of a trial's checkpoints to come as it will be measured, noise included: mean, 5 and 95 %.
