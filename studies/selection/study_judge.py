@@ -37,8 +37,10 @@ class StudyJudge:
     @property
     def care(self) -> ConfirmSection:
         """How finalists are judged again: what is left of the judge's share decides."""
-        confirm, rows = self.study.spec.confirm, self._left * (1 - allowance.TESTING)
-        return allowance.confirmation(confirm, self._sizes, rows, allowance.AVERAGES * confirm.averages)
+        confirm = self.study.spec.confirm
+        return allowance.confirmation(
+            confirm, self._sizes, self._confirming, allowance.AVERAGES * confirm.averages
+        )
 
     def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
         """Cards with the label's seeds, in the order of the finalists."""
@@ -48,8 +50,11 @@ class StudyJudge:
         return self.engine.examine(keys, Exam.thorough(self.care, "validation", label))
 
     def average(self, members: Sequence[Candidate], epoch: int) -> str | None:
-        """Makes the file of an average in the first one's folder, with its settings, where there can be one."""
-        return finalist_files.average(self.study, members, epoch)
+        """Makes the file of an average in the first one's folder, with its settings, where there can be one, and where
+        the judge's share has room for it."""
+        exam = Exam.thorough(self.care, "validation", "")
+        rows = (self.care.finalists + 1 + allowance.AVERAGES) * self._sizes.rows(exam)
+        return finalist_files.average(self.study, members, epoch) if rows <= self._confirming else None
 
     def test(self, winner: Candidate, recipes: Sequence[Candidate]) -> Tested:
         """The file that is handed over on the test images, beside the recipes' last; each meets them once."""
@@ -78,6 +83,11 @@ class StudyJudge:
         whole = Exam.thorough(self.study.spec.confirm, "test", "test", TEST_CARE)
         sizes = replace(self._sizes, held_out=allowance.Compared(len(self.study.dataset.split.test)))
         return sizes.within(whole, self._left * allowance.TESTING / (checkpoints + 1))
+
+    @property
+    def _confirming(self) -> float:
+        """Rows that judging finalists again may cost."""
+        return self._left * (1 - allowance.TESTING)
 
     @property
     def _sizes(self) -> allowance.Sizes:
