@@ -64,6 +64,7 @@ def as_trials(lessons: Sequence[Lesson], own: Sequence[FrozenTrial]) -> list[Fro
             distributions=dict(shape),
             value=middle + one.standing * (best - middle),
             user_attrs={"feasible": True},
+            constraints=dict.fromkeys(ended[0].constraints, 0.0),
         )
         for one, shape in ranked[::step]
     ]

@@ -48,6 +48,16 @@ def test_what_does_not_fit_the_space_is_left_out(strange: Lesson) -> None:
     assert as_trials([strange], own(1.0, 2.0)) == []
 
 
+@pytest.mark.parametrize("name", ["gp", "cmaes", "qmc", "random"])
+def test_every_sampler_takes_lessons(study: Study, name: str) -> None:
+    space, memory = parse_space({"x": {"low": 0.0, "high": 1.0}}), study.memory()
+    lessons = [Lesson(values={"x": n / 4}, standing=n / 4) for n in range(5)]
+    for n in range(5):
+        sampler = make_sampler(name, Draw(2, n, 6))
+        assert 0 <= float(memory.suggest(memory.begin(), space.suggest, sampler, lessons=lessons)["x"]) <= 1
+        memory.tell(n, Finished(), float(n))
+
+
 def test_a_sampler_looks_where_earlier_studies_were_good_before_its_own_trials_say_so(study: Study) -> None:
     space, memory = parse_space({"x": {"low": 0.0, "high": 1.0}}), study.memory()
     lessons = [Lesson(values={"x": n / 40}, standing=n / 20 - 1) for n in range(41)]
