@@ -91,6 +91,8 @@ class Functions:
     """Latents along the side of a patch, which it reads as one token; 1 where it reads pixels' neighbourhoods."""
     side: Callable[[Config], int]
     """What the sides of latents must be multiples of."""
+    stored: Callable[[nn.Module], list[str]]
+    """Those whose frozen weights ``compute.base_format`` stores otherwise."""
     text: Callable[[Config, int], tuple[tuple[int, int], int]]
     """Of so many windows of 75 tokens: tokens and width of the text that it reads, and width of the pooled text; 0 for
     none."""

@@ -346,7 +346,7 @@ def test_a_quantised_base_predicts_nearly_the_same_and_trains_packed_as_alone(
     alone = train(encode(few_dataset, merging.loaded(plans[1])), plans[1], 3)
     assert relative_difference(state(packed, 1), alone) < 1e-3
     stored = [module for module in data.base.unet.modules() if isinstance(module, StoredLinear)]
-    assert len(stored) == case.member.layers
+    assert len(stored) >= case.member.all_layers
     whole = load_base(case.folder)
     noisy = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     said = [
