@@ -180,6 +180,8 @@ class Family:
     hub_words: tuple[str, ...] = ()
     """Parts of names, in small letters, that suggest it: of hub models, which are not fetched to be sure."""
 
+    caption_tokens: int | None = None
+    """Tokens of a caption that count; None: as many as ``data.max_token_length`` says."""
     clip_skip: bool = False
     """Whether clip skip chooses the hidden state that is read."""
     sample_size: int
