@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studies.commands import init_choices
+from studies.commands import init_choices, init_flows
 from studies.commands.init_choices import Ground, Line
 from studies.commands.init_ground import fitted, survey_base
 from studies.commands.survey import Survey, survey
@@ -78,6 +78,8 @@ def text(
 ) -> str:
     """The commented study file (pure)."""
     folder = target.parent.resolve()
+    wishes = init_flows if ground.family.flows else init_choices
+    rendering = init_flows.rendering(ground) if ground.family.flows else ()
     base = Line("path", _near(ground.path, folder), f"{ground.family.title}, {ground.side} pixels")
     if listing is None:
         place = Line(
@@ -93,10 +95,10 @@ def text(
         ("[budget]", init_choices.budget(found, gpu_minutes)),
         ("[search]", [Line("sampler", "tpe", "learns from all trials so far; random does not"), _pruner()]),
         ("[probe]", [Line("enabled", True, "finds a learning rate first, and centres its range there")]),
-        ("[search.space]", init_choices.space(found, ground)),
+        ("[search.space]", wishes.space(found, ground)),
     ]
     judged = [
-        ("[judge]", init_choices.judge(found, ground, _near(clip, folder))),
+        ("[judge]", init_choices.judge(found, ground, _near(clip, folder), rendering)),
         ("[objective]", [Line(name, weight, _WEIGHED.get(name, "")) for name, weight in WEIGHTS.items()]),
         ("[samples]", _samples(found)),
         ("[pack]", [Line("size", "auto", "trials trained at a time: measured when the study begins")]),
@@ -112,7 +114,7 @@ def text(
                 "\n",
                 *(_section(header, lines) for header, lines in [("[study]", study), *fixed]),
                 "# The guides' recipes are tried first: the search must beat them, and shows whether it did.\n",
-                *(_section("[[first]]", _recipe(entry)) for entry in init_choices.first(found, ground)),
+                *(_section("[[first]]", _recipe(entry)) for entry in wishes.first(found, ground)),
                 *(_section(header, lines) for header, lines in judged),
             ]
         ).rstrip("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,21 @@ class Ground:
     """What of the study fits into the GPU's memory; None where that is not known, or nothing fits."""
     gib: float = 0.0
     """Of the GPU's memory, where that was asked."""
+
+    @property
+    def usual_rate(self) -> float:
+        """The guides' learning rate, on AdamW's scale."""
+        return 1e-3 if self.tiny else 1e-4
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Learning rates worth a try: ten times around the usual one."""
+        return (1e-4, 1e-2) if self.tiny else (1e-5, 1e-3)
+
+    @property
+    def rank_reason(self) -> str:
+        """Why its ranks."""
+        return "a small base model has small layers" if self.tiny else self.family.rank_reason
 
     @property
     def tiny(self) -> bool:
@@ -173,17 +189,15 @@ def _fitting(fit: Fit, card: str) -> list[Line]:
 
 def space(found: Survey, ground: Ground) -> list[Line]:
     """[search.space]"""
-    eight_bit = ground.cuda and not ground.tiny
-    optimisers = ["adamw8bit" if eight_bit else "adamw", "lion"]
-    low, high = (1e-4, 1e-2) if ground.tiny else (1e-5, 1e-3)
+    low, high = ground.rates
     lines = [
-        Line("optimiser.name", {"choices": optimisers}, "the guides' first two"),
+        Line("optimiser.name", {"choices": optimisers(ground)}, "the guides' first two"),
         Line(
             "optimiser.unet_lr",
             {"low": low, "high": high, "log": True},
             "ten times around the guides' rate, on AdamW's scale; the probe narrows it",
         ),
-        Line("lora.rank", {"choices": ranks(ground)}, _rank_reason(ground)),
+        Line("lora.rank", {"choices": ranks(ground)}, ground.rank_reason),
         Line("lora.alpha_over_rank", {"choices": [0.5, 1.0]}, "alpha is half the rank, or the rank"),
         Line("lora.text_encoder", {"choices": [True, False]}, "with and without the text encoder"),
         Line(
@@ -207,6 +221,11 @@ def space(found: Survey, ground: Ground) -> list[Line]:
     ]
 
 
+def optimisers(ground: Ground) -> list[str]:
+    """Those that are tried; of 8 bits where that saves memory."""
+    return ["adamw8bit" if ground.cuda and not ground.tiny else "adamw", "lion"]
+
+
 def ranks(ground: Ground) -> list[int]:
     """Ranks worth a try."""
     if ground.tiny:
@@ -220,7 +239,7 @@ def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
     optimiser = names["optimiser.name"]["choices"][0]
     batch = {"data.batch_size": 1} if "data.batch_size" in names else {}
     high = ranks(ground)[-1]
-    rate = 1e-3 if ground.tiny else 1e-4
+    rate = ground.usual_rate
     shared: dict[str, Any] = {"optimiser.name": optimiser, "noise.offset": 0.0, **batch}
     return [
         shared
@@ -242,13 +261,13 @@ def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
     ]
 
 
-def judge(found: Survey, ground: Ground, clip: str) -> list[Line]:
-    """[judge]"""
+def judge(found: Survey, ground: Ground, clip: str, rendering: Sequence[Line] = ()) -> list[Line]:
+    """[judge]; with ``rendering`` in place of a U-Net's steps."""
     lines = [
         Line("clip", clip, "compares renders with held-out images and with prompts"),
         Line("prompt_count", _PROMPTS, _prompt_reason(found)),
         Line("seeds_per_prompt", _SEEDS, "pictures of each; fewer where judging would exceed its share"),
-        Line("steps", 12 if ground.tiny else 16, "sampling steps of a render"),
+        *(rendering or [Line("steps", 12 if ground.tiny else 16, "sampling steps of a render")]),
         Line("max_rows", _rows(ground), "rows in one forward pass; lower it if memory runs out"),
     ]
     if ground.tiny:
@@ -263,9 +282,3 @@ def _prompt_reason(found: Survey) -> str:
 
 def _rows(ground: Ground) -> int:
     return 64 if ground.tiny else 16 if ground.side <= 512 else 8 if ground.side <= 768 else 4
-
-
-def _rank_reason(ground: Ground) -> str:
-    if ground.tiny:
-        return "a small base model has small layers"
-    return ground.family.rank_reason

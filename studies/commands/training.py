@@ -84,7 +84,9 @@ def _dataset(file: PlanFile, plan: TrainingPlan, hold_out: bool) -> Dataset:
     shares = (split.validation, split.test) if hold_out else (0.0, 0.0)
     folds = split.folds if hold_out and split.folds != "auto" else 0
     dataset = read_images(plan.data, shares, max(file.seed, 0), folds, problems)
-    return long_captions.told(dataset, lambda: base_model.tokenizer(plan.base))
+    return long_captions.told(
+        dataset, lambda: base_model.tokenizer(plan.base), base_model.family(plan.base).caption_tokens
+    )
 
 
 def _recorded(output: Output) -> dict[str, Any]:

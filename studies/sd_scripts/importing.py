@@ -167,7 +167,7 @@ def _converted(
     network(s, folder, family)
     rates(s, optimiser(s))
     schedule(s)
-    recipe.noise(s)
+    recipe.noise(s, family)
     recipe.compute(s)
     _data(s, images)
     judge, save = recipe.judge(s, folder), recipe.save(s)

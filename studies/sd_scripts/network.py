@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from studies.sd_scripts import blocks
+from studies.sd_scripts import blocks, flows
 from studies.sd_scripts.optimiser import literal, tidy
 from studies.sd_scripts.recipe import located
 from studies.sd_scripts.settings import FIELDS, Settings
@@ -47,7 +47,7 @@ PRESETS: Mapping[str, Preset] = {
 }
 """LyCORIS' presets by name (4.1.3)."""
 _LYCORIS = "lycoris.kohya"
-_MODULES = {"networks.lora": "lora", "networks.loha": "loha", "networks.lokr": "lokr"}
+_MODULES = {"networks.lora": "lora", "networks.loha": "loha", "networks.lokr": "lokr", **flows.MODULES}
 """sd-scripts' own networks."""
 _OFF = ("", "0", "0.0", "none", "false")
 """Values, in lower case, of arguments that ask for nothing."""

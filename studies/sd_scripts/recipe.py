@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.errors import StudyError, shown
+from studies.sd_scripts import flows
 from studies.sd_scripts.optimiser import literal
 from studies.sd_scripts.settings import Settings
 from studies.spec.paths import is_hub_name, written_problem
@@ -79,8 +80,9 @@ def family_problems(s: Settings, family: Family | None) -> None:
         s.plan["data.bucket_reso_steps"] = 64
 
 
-def noise(s: Settings) -> None:
-    """Sets what is not the same in both vocabularies: the loss, and an offset scale that needs an offset."""
+def noise(s: Settings, family: Family | None) -> None:
+    """Sets what is not the same in both vocabularies: the loss, noise levels, an offset scale that needs an offset."""
+    flows.flow(s, family)
     offset = s.number("noise_offset", 0.0)
     if s.has("adaptive_noise_scale") and not offset:
         s.idle("adaptive_noise_scale", "noise_offset is 0")

@@ -32,7 +32,9 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
     problems += encoder_problems(spec.judge)
     dataset = read_study_images(spec, problems)
     Planner(spec, dataset, 0).check()
-    return spec, long_captions.told(dataset, lambda: base_model.tokenizer(plan.base))
+    return spec, long_captions.told(
+        dataset, lambda: base_model.tokenizer(plan.base), base_model.family(plan.base).caption_tokens
+    )
 
 
 def read_study_images(spec: StudySpec, problems: Sequence[str] = ()) -> Dataset:

@@ -59,18 +59,18 @@ def weighted(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
 
 
-def linear_in(model: nn.Module, blocks: Sequence[str], ends: Sequence[str]) -> list[str]:
+def linear_in(model: nn.Module, blocks: Sequence[str], ends: Sequence[str] | None = None) -> list[str]:
     """Linear layers of a transformer.
 
     Args:
         model: the transformer.
         blocks: lists of blocks, the first word of a layer's name.
-        ends: what a layer's name ends in, whole words.
+        ends: what a layer's name ends in, whole words; None: all.
     """
     return [
         name
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
         and name.split(".")[0] in blocks
-        and any(name.endswith(f".{end}") for end in ends)
+        and (ends is None or any(name.endswith(f".{end}") for end in ends))
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _CONV_IN = _UNET + "input_blocks.0.0.weight"
 _CROSS_ATTENTION = "transformer_blocks.0.attn2.to_k.weight"
 _LATENTS = 4
+_SHOWN, _LONGEST = 3, 60
+"""Names of strangers that are shown, and letters of each."""
 
 
 def shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -44,9 +47,11 @@ def family(tensors: Shapes, file: Path) -> Family:
             f"{file}: this is a LoRA or a part of a model, and no base model; base.path wants a whole checkpoint."
         )
     if _CONV_IN not in tensors:
+        flows = [each.title for each in families.FAMILIES.values() if each.flows]
         raise BaseModelError(
-            f"{file}: there is no Stable Diffusion U-Net in this file; base.path wants a whole checkpoint "
-            f"of {_listed([each.title for each in _known()], 'or')}, or a diffusers folder."
+            f"{file}: there is no Stable Diffusion U-Net in this file, whose names begin with {_begun(tensors)}; "
+            f"base.path wants a whole checkpoint of {_listed([each.title for each in _known()], 'or')}, or a "
+            f"diffusers folder of one of these or of {_listed(flows, 'or')}."
         )
     for each in _known():
         if each.refiner_prefix is not None and _holds(tensors, each.refiner_prefix):
@@ -107,6 +112,12 @@ def _known() -> list[Family]:
 
 def _evidence(each: Family) -> str:
     return each.text_encoders[-1].checkpoint_prefix
+
+
+def _begun(tensors: Shapes) -> str:
+    """What names begin with, the commonest first."""
+    counts = Counter(".".join(name.split(".")[:2]) for name in tensors)
+    return ", ".join(repr(begin[:_LONGEST]) for begin, _ in counts.most_common(_SHOWN)) or "nothing"
 
 
 def _holds(tensors: Shapes, prefix: str) -> bool:

@@ -91,6 +91,8 @@ class Functions:
     """Latents along the side of a patch, which it reads as one token; 1 where it reads pixels' neighbourhoods."""
     side: Callable[[Config], int]
     """What the sides of latents must be multiples of."""
+    stored: Callable[[nn.Module], list[str]]
+    """Those whose frozen weights ``compute.base_format`` stores otherwise."""
     text: Callable[[Config, int], tuple[tuple[int, int], int]]
     """Of so many windows of 75 tokens: tokens and width of the text that it reads, and width of the pooled text; 0 for
     none."""
@@ -178,6 +180,8 @@ class Family:
     hub_words: tuple[str, ...] = ()
     """Parts of names, in small letters, that suggest it: of hub models, which are not fetched to be sure."""
 
+    caption_tokens: int | None = None
+    """Tokens of a caption that count; None: as many as ``data.max_token_length`` says."""
     clip_skip: bool = False
     """Whether clip skip chooses the hidden state that is read."""
     sample_size: int

@@ -19,6 +19,11 @@ def beside(part: str, network: nn.Module) -> list[str]:
     return functions_of(network).beside(network) if part == DENOISER else []
 
 
+def stored(denoiser: nn.Module) -> list[str]:
+    """Layers of the denoiser whose frozen weights may be stored in fewer bits."""
+    return functions_of(denoiser).stored(denoiser)
+
+
 def others(part: str, network: nn.Module) -> list[str]:
     """Linear and Conv2d layers that nothing here adapts: first and last ones, time, text projection."""
     taken = {*targets(part, network), *beside(part, network)}

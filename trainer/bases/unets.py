@@ -68,6 +68,7 @@ def functions(read: Callable[[TextReading], Conditioning]) -> Functions:
         numbers=numbers,
         targets=unet_targets,
         beside=convolution_targets,
+        stored=unet_targets,
         patch=lambda config: 1,
         side=side,
         text=text,

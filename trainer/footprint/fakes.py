@@ -16,7 +16,7 @@ from trainer.bases import autoencoding, skeleton
 from trainer.bases.base_model import DTYPES, BaseModel
 from trainer.bases.family import DENOISER, Identity
 from trainer.bases.find import Source
-from trainer.bases.layers import targets
+from trainer.bases.layers import stored
 from trainer.bases.process import Diffusion, Flow, Process
 from trainer.bases.prompts import PromptRules
 from trainer.bases.text import TextReader, TextReading
@@ -84,7 +84,7 @@ def base_model(source: Source, precision: Precision, form: BaseFormat = "auto") 
     networks: dict[str, Any] = {
         part: fill(network, dtype) for part, network in skeleton.networks(source).items()
     }
-    store(networks[DENOISER], targets(DENOISER, networks[DENOISER]), form)
+    store(networks[DENOISER], stored(networks[DENOISER]), form)
     others: dict[str, Any] = {
         part: fill(network, dtype) for part, network in skeleton.readers(source).items()
     }

@@ -14,8 +14,7 @@ from torch import nn
 from trainer.adapters import stored
 from trainer.bases import base_model, skeleton
 from trainer.bases.base_model import BaseModel, BaseModelError
-from trainer.bases.family import DENOISER
-from trainer.bases.layers import targets
+from trainer.bases.layers import stored as stored_layers
 from trainer.lora_files import formats
 from trainer.lora_files.algorithms import Tensors, difference
 from trainer.lora_files.layers import LoraFileError, LowRank
@@ -34,7 +33,7 @@ def loaded(plan: TrainingPlan) -> BaseModel:
 
     def prepare(base: BaseModel) -> BaseModel:
         ready = merged(base, plan.base.loras)
-        stored.store(ready.unet, targets(DENOISER, ready.unet), compute.base_format, device)
+        stored.store(ready.unet, stored_layers(ready.unet), compute.base_format, device)
         return ready
 
     return base_model.load(

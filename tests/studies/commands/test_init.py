@@ -16,9 +16,12 @@ from studies.commands.init_choices import Ground
 from studies.commands.init_ground import survey_base
 from studies.errors import StudyError
 from studies.study.preflight import examine
+from tests.bases import build_flux, build_sd3, build_zimage
 from tests.studies.commands.test_init_choices import SD1, SDXL, survey
+from trainer.bases.families import FAMILIES
 
 Filled = Callable[..., Path]
+FLOWS = [Ground(f"/{name}", family, 1024, 16, cuda=True) for name, family in FAMILIES.items() if family.flows]
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def test_nothing_is_overwritten(assets: Path, filled: Filled, tmp_path: Path) ->
         start(folder, str(assets / "micro-sd"), "a/b", out, None)
 
 
-@pytest.mark.parametrize("ground", [SD1, SDXL, replace(SD1, cuda=False)])
+@pytest.mark.parametrize("ground", [SD1, SDXL, replace(SD1, cuda=False), *FLOWS])
 def test_every_line_is_explained(ground: Ground) -> None:
     said = text(survey(20), ground, "a/b", Path("/studies/x.toml"), None, None)
     table = tomllib.loads(said)
@@ -85,6 +88,28 @@ def test_every_line_is_explained(ground: Ground) -> None:
         recipes = line == "[[first]]" if line.startswith("[") else recipes
         if " = " in line and not line.startswith("#") and not recipes:
             assert "  # " in line or before.startswith("# "), line
+
+
+@pytest.mark.parametrize("build", [build_sd3, build_flux, build_zimage])
+def test_the_file_for_a_flow_matching_base_passes_check_unchanged(
+    build: Callable[[Path, Path], Path], assets: Path, demo_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "made.toml"
+    base = build(tmp_path / "base", assets / "micro-sd")
+    start(demo_folder, str(base), str(assets / "micro-clip"), out, 5)
+    spec, _ = examine(out)
+    assert {"noise.timestep_shift", "noise.timestep_density", "lora.layers"} <= set(spec.search.space)
+    assert not {"noise.min_snr_gamma", "noise.offset", "lora.text_encoder"} & set(spec.search.space)
+    assert {recipe["lora.layers"] for recipe in spec.first} == {"default", "all"}
+
+
+def test_a_distilled_base_is_rendered_as_its_name_says() -> None:
+    turbo = Ground("Tongyi-MAI/Z-Image-Turbo", FAMILIES["zimage"], 1024, 16, cuda=True)
+    said = tomllib.loads(text(survey(20), turbo, "a/b", Path("/studies/x.toml"), None, None))["judge"]
+    assert (said["steps"], said["guidance"]) == (8, 1.0)
+    dev = Ground("black-forest-labs/FLUX.1-dev", FAMILIES["flux"], 1024, 16, cuda=True)
+    said = tomllib.loads(text(survey(20), dev, "a/b", Path("/studies/x.toml"), None, None))["judge"]
+    assert said["guidance"] == 3.5
 
 
 def test_a_hub_name_tells_its_family_and_is_not_fetched() -> None:

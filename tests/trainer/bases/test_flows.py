@@ -19,6 +19,7 @@ from tests.flows import MEMBERS, Member
 from tests.trainer.driving import pack, relative_difference, state, steps, train
 from tests.trainer.training.test_pack import with_peft
 from trainer.adapters.bank import AdapterBank, Shape
+from trainer.adapters.stored import StoredLinear
 from trainer.adapters.wrapping import bank_for, bank_for_files
 from trainer.bases import base_model
 from trainer.bases.base_model import BaseModel
@@ -27,7 +28,7 @@ from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset
 from trainer.data.encoded import Encoded
 from trainer.data.order import epoch_batches
-from trainer.lora_files import formats
+from trainer.lora_files import formats, merging
 from trainer.lora_files.layers import from_state
 from trainer.outcome import EpochEnd
 from trainer.plan import TrainingPlan
@@ -325,3 +326,32 @@ def test_large_text_encoders_leave_memory_before_training_and_texts_are_read_onc
     caption = few_dataset.examples[0].caption
     for name, tensor in data.text([caption], [1]).tensors.items():
         assert torch.equal(second.text([caption], [1]).tensors[name], tensor)
+
+
+@pytest.mark.parametrize("form", ["nf4", "int8"])
+def test_a_quantised_base_predicts_nearly_the_same_and_trains_packed_as_alone(
+    case: Case, few_dataset: Dataset, encode: Encode, make_plan: Plans, load_base: Load, form: str
+) -> None:
+    plans = [
+        make_plan(
+            path=case.folder, base_format=form, rank=rank, batch_size=size, epochs=9, **case.member.fields
+        )
+        for rank, size in ((2, 1), (4, 2))
+    ]
+    data = encode(few_dataset, merging.loaded(plans[0]))
+    packed = pack(data, 2)
+    for trial, plan in enumerate(plans):
+        packed.admit(trial, plan)
+    steps(packed, 3)
+    alone = train(encode(few_dataset, merging.loaded(plans[1])), plans[1], 3)
+    assert relative_difference(state(packed, 1), alone) < 1e-3
+    stored = [module for module in data.base.unet.modules() if isinstance(module, StoredLinear)]
+    assert len(stored) >= case.member.all_layers
+    whole = load_base(case.folder)
+    noisy = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    said = [
+        each.predict(noisy, torch.tensor([500.0]), whole.encode_text(["a heart"], [1]), guided(whole, 1))
+        for each in (whole, merging.loaded(plans[0]))
+    ]
+    error = float((said[1] - said[0]).norm() / said[0].norm())
+    assert 0 < error < 0.2

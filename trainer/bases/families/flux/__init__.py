@@ -37,6 +37,7 @@ FAMILY = Family(
     ),
     predictions=("flow",),
     hub_words=("flux",),
+    caption_tokens=510,
     sample_size=128,
     native_side=1024,
     side_step=16,

@@ -73,6 +73,7 @@ FUNCTIONS = Functions(
     numbers=numbers,
     targets=lambda network: flows.linear_in(network, BLOCKS, DEFAULT),
     beside=lambda network: flows.linear_in(network, BLOCKS[1:], SINGLE),
+    stored=lambda network: flows.linear_in(network, BLOCKS),
     patch=lambda config: 2,
     side=lambda config: 2,
     text=text,

@@ -49,6 +49,7 @@ FAMILY = Family(
     ),
     predictions=("flow",),
     hub_words=("diffusion-3", "sd3"),
+    caption_tokens=254,
     sample_size=128,
     native_side=1024,
     side_step=16,

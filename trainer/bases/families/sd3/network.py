@@ -18,6 +18,7 @@ from trainer.bases.tokenizer import TOKENS
 
 T5_TOKENS = 256
 """Of T5's part of the text; where there is no T5, as many zeros as CLIP reads tokens stand for it, as in sd-scripts."""
+BLOCKS = ("transformer_blocks",)
 ATTENTION = (
     *("attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out.0"),
     *("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj", "attn.to_add_out"),
@@ -74,8 +75,9 @@ FUNCTIONS = Functions(
     read=read,
     predict=predict,
     numbers=flows.no_numbers,
-    targets=lambda network: flows.linear_in(network, ("transformer_blocks",), ATTENTION),
-    beside=lambda network: flows.linear_in(network, ("transformer_blocks",), FEED_FORWARD),
+    targets=lambda network: flows.linear_in(network, BLOCKS, ATTENTION),
+    beside=lambda network: flows.linear_in(network, BLOCKS, FEED_FORWARD),
+    stored=lambda network: flows.linear_in(network, BLOCKS),
     patch=lambda config: int(config["patch_size"]),
     side=lambda config: int(config["patch_size"]),
     text=text,

@@ -28,6 +28,7 @@ FAMILY = Family(
     rendering=Rendering(samplers={"euler": ("FlowMatchEulerDiscreteScheduler", {})}, sampler="euler"),
     predictions=("flow",),
     hub_words=("z-image", "zimage"),
+    caption_tokens=500,
     sample_size=128,
     native_side=1024,
     side_step=16,

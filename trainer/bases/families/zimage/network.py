@@ -67,6 +67,7 @@ FUNCTIONS = Functions(
     numbers=flows.no_numbers,
     targets=lambda network: flows.linear_in(network, BLOCKS, ATTENTION),
     beside=lambda network: flows.linear_in(network, BLOCKS, FEED_FORWARD),
+    stored=lambda network: flows.linear_in(network, BLOCKS),
     patch=lambda config: int(config["all_patch_size"][0]),
     side=lambda config: int(config["all_patch_size"][0]),
     text=text,

@@ -1,0 +1,98 @@
+"""Configurations of sd3_train_network, flux_train_network and lumina_train_network; expectations worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studies.errors import StudyError
+from studies.sd_scripts.importing import Recipe
+from tests.bases import build_flux, build_sd3, build_zimage
+from tests.studies.conftest import ASSETS
+from tests.studies.sd_scripts.test_importing import imported as imported
+from tests.studies.sd_scripts.test_importing import reasons
+from trainer.bases import misfits
+from trainer.bases.families import FAMILIES
+
+Importer = Callable[..., Recipe]
+FLUX = {
+    "clip_l": "clip_l.safetensors",
+    "t5xxl": "t5xxl_fp16.safetensors",
+    "ae": "ae.safetensors",
+    "network_module": "networks.lora_flux",
+    "network_dim": 4,
+    "network_train_unet_only": True,
+    "timestep_sampling": "shift",
+    "discrete_flow_shift": 3.1582,
+    "model_prediction_type": "raw",
+    "guidance_scale": 1.0,
+    "apply_t5_attn_mask": True,
+    "blocks_to_swap": 18,
+}
+"""As sd-scripts' guide for FLUX.1 has it."""
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("bases")
+    builders: dict[str, Callable[[Path, Path], Path]] = {
+        "sd3": build_sd3,
+        "flux": build_flux,
+        "zimage": build_zimage,
+    }
+    return {name: str(build(folder / name, ASSETS / "micro-sd")) for name, build in builders.items()}
+
+
+def test_the_guides_recipe_for_flux(imported: Importer, bases: dict[str, str]) -> None:
+    recipe = imported(pretrained_model_name_or_path=bases["flux"], **FLUX)
+    noise = recipe.plan.noise
+    assert (noise.timestep_density, noise.timestep_shift, noise.guidance) == ("logit_normal", 3.1582, 1.0)
+    assert (noise.logit_mean, noise.logit_std) == (0.0, 1.0)
+    assert recipe.plan.lora.layers == "all" and not recipe.plan.lora.text_encoder
+    assert set(reasons(recipe)) == {"clip_l", "t5xxl", "ae", "apply_t5_attn_mask", "blocks_to_swap"}
+    assert misfits.misfits(FAMILIES["flux"], recipe.plan) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "density", "shift", "std", "weighting"),
+    [
+        ({}, None, None, 1.0, "none"),
+        ({"timestep_sampling": "uniform"}, "uniform", 1.0, 1.0, "none"),
+        ({"timestep_sampling": "sigmoid", "sigmoid_scale": 0.5}, "logit_normal", 1.0, 0.5, "none"),
+        ({"timestep_sampling": "flux_shift"}, "logit_normal", "resolution", 1.0, "none"),
+        ({"timestep_sampling": "nextdit_shift"}, "logit_normal", "resolution", 1.0, "none"),
+        ({"timestep_sampling": "sigma", "weighting_scheme": "mode"}, "mode", 3.0, 1.0, "none"),
+        ({"weighting_scheme": "sigma_sqrt", "training_shift": 2.0}, "uniform", 2.0, 1.0, "sigma_sqrt"),
+        ({"weighting_scheme": "logit_normal", "logit_std": 0.8}, "logit_normal", None, 0.8, "none"),
+    ],
+)
+def test_how_noise_levels_are_spread_and_weighed(
+    imported: Importer,
+    bases: dict[str, str],
+    keys: dict[str, Any],
+    density: str | None,
+    shift: float | str | None,
+    std: float,
+    weighting: str,
+) -> None:
+    noise = imported(pretrained_model_name_or_path=bases["sd3"], **keys).plan.noise
+    assert (noise.timestep_density, noise.timestep_shift) == (density, shift)
+    assert (noise.logit_std, noise.loss_weighting) == (std, weighting)
+
+
+def test_text_encoders_that_are_never_trained_are_not(imported: Importer, bases: dict[str, str]) -> None:
+    recipe = imported(pretrained_model_name_or_path=bases["zimage"], network_module="networks.lora_lumina")
+    assert not recipe.plan.lora.text_encoder
+    assert misfits.misfits(FAMILIES["zimage"], recipe.plan) == []
+
+
+def test_another_prediction_and_unknown_words_are_told(imported: Importer, bases: dict[str, str]) -> None:
+    recipe = imported(pretrained_model_name_or_path=bases["flux"], model_prediction_type="sigma_scaled")
+    assert "'sigma_scaled' is not supported" in reasons(recipe)["model_prediction_type"]
+    with pytest.raises(StudyError, match="timestep_sampling must be one of sigma, uniform"):
+        imported(pretrained_model_name_or_path=bases["flux"], timestep_sampling="sometimes")
+    with pytest.raises(StudyError, match="weighting_scheme must be one of none, uniform"):
+        imported(pretrained_model_name_or_path=bases["flux"], weighting_scheme="heavy")
