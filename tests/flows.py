@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.bases import build_flux, build_sd3, build_zimage
+from tests.bases import build_flux, build_flux2, build_sd3, build_zimage
 
 Build = Callable[[Path, Path], Path]
 
@@ -33,6 +33,10 @@ class Member:
     """Arguments of the pipeline for a guidance."""
     packed: Callable[[Tensor], Tensor] = lambda latents: latents
     """Starting noise as the pipeline takes it."""
+    latents: tuple[int, int] = (4, 4)
+    """Channels, and pixels per latent along one side."""
+    patch: int = 2
+    """Latents along the side of what the transformer reads as one."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Of all its plans."""
     block: str = "transformer_blocks.0"
@@ -112,6 +116,21 @@ def zimage(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> 
     return -torch.stack(list(said)).squeeze(2)
 
 
+def flux2(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    embeddings, text_ids = pipe.encode_prompt(list(captions))
+    ids = pipe._prepare_latent_ids(noisy)
+    said = pipe.transformer(
+        hidden_states=pipe._pack_latents(noisy),
+        timestep=sigma,
+        guidance=None,
+        encoder_hidden_states=embeddings,
+        txt_ids=text_ids,
+        img_ids=ids,
+    ).sample
+    unpacked: Tensor = pipe._unpack_latents_with_ids(said, ids, *noisy.shape[-2:])
+    return unpacked
+
+
 MEMBERS = {
     "sd3": Member(
         family="sd3",
@@ -151,6 +170,16 @@ MEMBERS = {
         trains_text=True,
         layers=12 + 3,
         all_layers=12 + 3 + 2,
+    ),
+    "flux2": Member(
+        family="flux2",
+        build=build_flux2,
+        direct=flux2,
+        sigma=uniform(1.0),
+        latents=(16, 8),
+        patch=1,
+        layers=4 + 2,
+        all_layers=4 + 2 + 8,
     ),
     "zimage": Member(
         family="zimage",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from trainer.bases.autoencoding import Codec
     from trainer.bases.conditioning import Conditioning, Framing
     from trainer.bases.process import Process
     from trainer.bases.text import TextReading
@@ -101,6 +102,8 @@ class Functions:
     configuration for rendering, and how noise is added."""
     set_timesteps: Callable[[Any, int, int], None]
     """Prepares a solver for so many steps of pictures of so many patches."""
+    latents: Codec
+    """From pictures to latents and back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

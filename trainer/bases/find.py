@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -92,18 +92,14 @@ def family_of(name: str) -> Family:
 
 def side_step(source: Source) -> int:
     """Image sides must be multiples of this many pixels, so that every level of VAE and U-Net halves evenly."""
-    return latent_scale(source.vae_config) * source.family.functions.side(source.denoiser_config)
-
-
-def latent_scale(vae: Mapping[str, Any]) -> int:
-    """Pixels per latent along one side, by an autoencoder's configuration."""
-    return 1 << (len(vae["block_out_channels"]) - 1)
+    functions = source.family.functions
+    return functions.latents.scale(source.vae_config) * functions.side(source.denoiser_config)
 
 
 def native_side(source: Source) -> int:
     """The side of the pictures that a base model was made for, in pixels."""
     size = int(source.denoiser_config.get("sample_size") or source.family.sample_size)
-    return size * latent_scale(source.vae_config)
+    return size * source.family.functions.latents.scale(source.vae_config)
 
 
 def file_hash(file: Path) -> str:

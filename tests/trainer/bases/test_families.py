@@ -60,12 +60,14 @@ TRANSFORMERS = {
     },
     "flux": {"unet": 11_901_408_320, "text_encoder": 123_060_480, "text_encoder_2": 4_762_310_656},
     "zimage": {"unet": 6_154_908_736, "text_encoder": 4_022_468_096},
+    "flux2": {"unet": 3_875_544_576, "text_encoder": 4_022_468_096},
 }
-"""SD 3.5 medium, FLUX.1 dev and Z-Image, of which a transformer's LoRA adapts so many layers: by default, at most."""
+"""SD 3.5 medium, FLUX.1 dev, Z-Image and FLUX.2 Klein 4B; LoRAs adapt so many layers of each: by default, at most."""
 LAYERS = {
     "sd3": (24 * 8 - 1, 24 * 8 - 1 + 13 * 4 + 24 * 4 - 2),
     "flux": (19 * 12 + 38 * 3, 342 + 38 * 2),
     "zimage": (34 * 4, 34 * 7),
+    "flux2": (5 * 4 + 20 * 2, 5 * 12 + 20 * 2),
 }
 
 WIDE = 40
