@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.bases import build_flux, build_flux2, build_sd3, build_zimage
+from tests.bases import build_flux, build_flux2, build_qwenimage, build_sd3, build_zimage
 
 Build = Callable[[Path, Path], Path]
 
@@ -131,6 +131,20 @@ def flux2(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> T
     return unpacked
 
 
+def qwenimage(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    rows, channels, height, width = noisy.shape
+    embeddings, mask = pipe.encode_prompt(list(captions))
+    said = pipe.transformer(
+        hidden_states=pipe._pack_latents(noisy, rows, channels, height, width),
+        timestep=sigma,
+        encoder_hidden_states=embeddings,
+        encoder_hidden_states_mask=mask,
+        img_shapes=[[(1, height // 2, width // 2)]] * rows,
+    ).sample
+    unpacked: Tensor = pipe._unpack_latents(said, height * 4, width * 4, pipe.vae_scale_factor)
+    return unpacked.squeeze(2)
+
+
 MEMBERS = {
     "sd3": Member(
         family="sd3",
@@ -180,6 +194,16 @@ MEMBERS = {
         patch=1,
         layers=4 + 2,
         all_layers=4 + 2 + 8,
+    ),
+    "qwenimage": Member(
+        family="qwenimage",
+        build=build_qwenimage,
+        direct=qwenimage,
+        sigma=uniform(1.0),
+        packed=packed,
+        call=lambda guidance: {"true_cfg_scale": guidance, "negative_prompt": ["", ""]},
+        layers=2 * 4,
+        all_layers=2 * 12,
     ),
     "zimage": Member(
         family="zimage",

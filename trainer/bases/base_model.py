@@ -364,7 +364,7 @@ def _joined(model: str, vae: str | None) -> str:
 
 
 def _check_latents(networks: loading.Networks, family: Family) -> None:
-    made, read = networks.vae.config.latent_channels, networks.unet.config.in_channels
+    made, read = find.made_channels(networks.vae.config), networks.unet.config.in_channels
     packing, network = family.denoiser.packing, "transformer" if family.flows else "U-Net"
     if made * packing != read:
         raise BaseModelError(

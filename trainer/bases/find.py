@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -202,12 +202,17 @@ def _folder(path: Path) -> Source:
 def _check_channels(path: Path, family: Family, denoiser: dict[str, Any]) -> None:
     """Whether the denoiser reads latents alone, and no picture to be changed beside them."""
     own, network = family.denoiser, "transformer" if family.flows else "U-Net"
-    made = family.latent_channels or int(_config(path / "vae" / "config.json").get("latent_channels", 0))
+    made = family.latent_channels or made_channels(_config(path / "vae" / "config.json"))
     if denoiser.get("in_channels") != made * own.packing:
         raise BaseModelError(
             f"{path}: this {network} takes {denoiser.get('in_channels')} channels (inpainting or editing models do), "
             f"but a base model must take {made * own.packing}."
         )
+
+
+def made_channels(vae: Mapping[str, Any]) -> int:
+    """Channels of the latents that an autoencoder makes, by its configuration."""
+    return int(vae.get("latent_channels") or vae.get("z_dim") or 0)
 
 
 def _rendering_with(pipeline: object, index: Path) -> list[Family]:
