@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test check format messages clean
+.PHONY: setup demo demo-flow test check format messages clean
 
 setup: .venv/installed
 
@@ -12,6 +12,9 @@ setup: .venv/installed
 
 demo: setup
 	$(BIN)/lorasearch run studies/library/quickstart.toml
+
+demo-flow: setup
+	$(BIN)/lorasearch run studies/library/quickstart-flow.toml
 
 test: check
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

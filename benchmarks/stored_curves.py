@@ -104,9 +104,9 @@ def _study(workspace: Path, stored: optuna.Study, figure: Figure) -> StoredStudy
     drawn: dict[str, BaseDistribution] = {}
     for trial in stored.get_trials(deepcopy=False):
         for name, one in trial.distributions.items():
-            drawn[name] = _widened(drawn.get(name), one)
+            drawn[name] = widened(drawn.get(name), one)
     conditions = {name: table.get("when", {}) for name, table in file["search"]["space"].items()}
-    tables = {name: _table(one) | {"when": conditions.get(name, {})} for name, one in drawn.items()}
+    tables = {name: table_of(one) | {"when": conditions.get(name, {})} for name, one in drawn.items()}
     horizon = max(trial.points[-1].images_seen for trial in trials)
     recipes = len(file.get("first", []))
     return StoredStudy(workspace.parent.name, parse_space(tables), drawn, horizon, recipes, tuple(trials))
@@ -121,14 +121,14 @@ def _points(record: TrialRecord, figure: Figure) -> tuple[Point, ...]:
     return tuple(Point(images, -rise) for images, rise in told if rise is not None)
 
 
-def _widened(before: BaseDistribution | None, one: BaseDistribution) -> BaseDistribution:
+def widened(before: BaseDistribution | None, one: BaseDistribution) -> BaseDistribution:
     """A range that holds what was drawn before and now; the probe may have moved it."""
     if not isinstance(one, FloatDistribution) or not isinstance(before, FloatDistribution):
         return one
     return FloatDistribution(min(one.low, before.low), max(one.high, before.high), log=one.log)
 
 
-def _table(one: BaseDistribution) -> dict[str, Any]:
+def table_of(one: BaseDistribution) -> dict[str, Any]:
     """As a study file says it."""
     match one:
         case CategoricalDistribution(choices=choices):

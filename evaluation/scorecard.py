@@ -76,6 +76,19 @@ class ScoreCard(BaseModel):
             return Trouble("renders_broken", {"broken": self.broken, "renders": self.renders})
         return None
 
+    @property
+    def training_gap(self) -> Estimate | None:
+        """By how much further the loss fell on training images than on held-out ones; None where none were measured.
+
+        Each image is compared with the base model on the same cells, so that hard images count no more than easy ones:
+        0 where both are learnt alike, above 0 where the training images are learnt by heart (membership by loss, Yeom
+        et al. 2018). Its error is infinite with one training image.
+        """
+        if self.training is None:
+            return None
+        errors = self.validation.standard_error, self.training.standard_error
+        return Estimate(mean=self.validation.mean - self.training.mean, standard_error=math.hypot(*errors))
+
     def difference(self, name: str) -> Estimate | None:
         """A metric's rise over the base model; None where it was not measured."""
         return self.metrics[name].difference if name in self.metrics else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -111,6 +112,16 @@ class CurveModel:
         place = [*past, *ahead][int(expected[:whole].argmax())]
         low, high = np.quantile(tops, [0.05, 0.95])
         return Optimum(place, float(tops.mean()), float(low), float(high), chance)
+
+    def expected(self, trial: Curve, images: Sequence[int]) -> list[float]:
+        """A trial's objectives at some image counts, without noise."""
+        found = self._process.predict(self._at(trial, images)) * self._scale + self._mean
+        return [float(value) for value in found]
+
+    @property
+    def noise(self) -> float:
+        """The standard deviation of a measured objective."""
+        return math.sqrt(self._process.kernel_.k2.noise_level) * self._scale
 
     def coming(self, trial: Curve) -> tuple[float, float, float]:
         """The best of a trial's checkpoints to come as it will be measured, noise included: mean, 5 and 95 %.

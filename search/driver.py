@@ -13,7 +13,7 @@ from search.leases import LEASE, MOST_TAKEOVERS, Alone, Leases
 from search.outlook import Outlook
 from search.patience import search_stalled, trial_stalled
 from search.pruners import grid, make_pruner
-from search.samplers import Draw, make_sampler
+from search.samplers import Draw, make_sampler, startup_trials
 from search.settings import SearchSettings
 from search.space import Space, SpaceError
 from search.storage_url import EndedError
@@ -256,7 +256,9 @@ class Driver:
         settings = self._settings
         trials = settings.budget.whole_trials(settings.horizon_images * settings.runs)
         sampler = make_sampler(settings.sampler, Draw(self._seed, number, trials))
-        return self._memory.suggest(number, self._space.suggest, sampler, settings.counts == "forecast")
+        forecast = settings.counts == "forecast"
+        lessons = settings.lessons if number >= startup_trials(trials) else ()
+        return self._memory.suggest(number, self._space.suggest, sampler, forecast, lessons)
 
     def _check_unchanged(self) -> None:
         """Optuna cannot mix such values in one study, and would say so only in the middle of the night."""

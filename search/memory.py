@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.dashboard_notes import Board
 from search.importance import importances
+from search.lessons import Lesson
 from search.pruned_as_finished import FromAll
 from search.record import CARD, plain, to_record
 from search.retry import Endurance
@@ -177,6 +178,7 @@ class Memory:
         ask: Callable[[SuggestingTrial], dict[str, Value]],
         sampler: BaseSampler,
         forecast: bool = False,
+        lessons: Sequence[Lesson] = (),
     ) -> dict[str, Value]:
         """The values of a running trial: what it has already, the rest from the sampler.
 
@@ -185,8 +187,9 @@ class Memory:
             ask: asks a trial for every parameter, such as `Space.suggest`.
             sampler: draws what is missing; it sees all trials, also pruned ones and under Hyperband.
             forecast: whether ended trials count with their forecast optimum for it.
+            lessons: of earlier studies, shown beside the study's own trials.
         """
-        self._study.sampler = FromAll(sampler, forecast)
+        self._study.sampler = FromAll(sampler, forecast, lessons)
         with translated(self._url):
             return ask(self._trial(number))
 

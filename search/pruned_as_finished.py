@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -11,6 +11,8 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from search.lessons import Lesson, as_trials
 
 
 class FromAll(BaseSampler):
@@ -23,10 +25,11 @@ class FromAll(BaseSampler):
         inner: draws the values.
         forecast: whether ended trials count with their forecast optimum in place of what they reached, where there is
             one.
+        lessons: of earlier studies, shown beside the study's own trials.
     """
 
-    def __init__(self, inner: BaseSampler, forecast: bool = False) -> None:
-        self._inner, self._forecast = inner, forecast
+    def __init__(self, inner: BaseSampler, forecast: bool = False, lessons: Sequence[Lesson] = ()) -> None:
+        self._inner, self._forecast, self._earlier = inner, forecast, lessons
         self._lessons: Study | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -48,15 +51,15 @@ class FromAll(BaseSampler):
     def _told(self, study: Study) -> Study:
         if self._lessons is None:
             self._lessons = copy.copy(study)
-            self._lessons._storage = _Told(study._storage, self._forecast)  # type: ignore[assignment]
+            self._lessons._storage = _Told(study._storage, self._forecast, self._earlier)  # type: ignore[assignment]
         return self._lessons
 
 
 class _Told:
     """A storage whose pruned trials are read as finished ones."""
 
-    def __init__(self, behind: BaseStorage, forecast: bool) -> None:
-        self._behind, self._forecast = behind, forecast
+    def __init__(self, behind: BaseStorage, forecast: bool, lessons: Sequence[Lesson]) -> None:
+        self._behind, self._forecast, self._lessons = behind, forecast, lessons
         self._ended: dict[int, FrozenTrial] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -67,6 +70,7 @@ class _Told:
     ) -> list[FrozenTrial]:
         """As the storage has them, but for the pruned ones."""
         found = [self._read(trial) for trial in self._behind.get_all_trials(study_id, deepcopy=deepcopy)]
+        found = [*as_trials(self._lessons, found), *found]
         return [trial for trial in found if states is None or trial.state in states]
 
     def _read(self, trial: FrozenTrial) -> FrozenTrial:

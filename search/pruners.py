@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -46,6 +47,13 @@ class PrunerSettings(BaseModel):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+
+def forecast_problem() -> str | None:
+    """A sentence if the library behind the curve model is not installed, else None."""
+    if find_spec("sklearn") is None:
+        return "Forecasts of learning curves need scikit-learn: pip install scikit-learn."
+    return None
 
 
 def first_look(name: str, horizon_images: int) -> int:

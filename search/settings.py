@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from search.budget import Budget
+from search.lessons import Lesson
 from search.patience import Patience
 from search.pruners import PrunerSettings, grid
 from search.samplers import sampler_problem
@@ -25,6 +26,7 @@ class SearchSettings(BaseModel):
         runs: trained side by side for each trial, such as one for each fold; images count for each.
         first: known-good recipes to try first, perhaps partial; the sampler fills the rest.
         counts: with what an ended trial counts for the sampler: the best that it reached, or its forecast optimum.
+        lessons: trials of earlier studies that the sampler is shown, once it no longer draws at random.
         baselines: how many of these are trained to the horizon whatever becomes of them, to be compared with.
     """
 
@@ -38,6 +40,7 @@ class SearchSettings(BaseModel):
     runs: int = 1
     first: tuple[dict[str, Value], ...] = ()
     counts: Literal["reached", "forecast"] = "reached"
+    lessons: tuple[Lesson, ...] = ()
     baselines: int = 0
 
     @property

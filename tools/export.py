@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from diffusers import (
         AutoencoderKL,
         SD3Transformer2DModel,
+        StableDiffusion3Pipeline,
         StableDiffusionPipeline,
         UNet2DConditionModel,
     )
@@ -121,6 +122,16 @@ def clip(model: CLIPModel, target: Path = MICRO_CLIP) -> None:
 def _add_plain_tokenizer(folder: Path) -> None:
     for name in ("vocab.json", "merges.txt", "special_tokens_map.json"):
         shutil.copyfile(STATE / "tokenizer" / name, folder / name)
+
+
+def shipped_flow() -> StableDiffusion3Pipeline:
+    """Returns the shipped micro Stable Diffusion 3 in single precision, which has no T5."""
+    from diffusers import StableDiffusion3Pipeline
+
+    absent = dict.fromkeys(("text_encoder_3", "tokenizer_3", "image_encoder", "feature_extractor"))
+    return StableDiffusion3Pipeline.from_pretrained(
+        str(MICRO_FLOW), torch_dtype=torch.float32, local_files_only=True, **absent
+    )
 
 
 def shipped_pipeline() -> StableDiffusionPipeline:

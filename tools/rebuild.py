@@ -16,6 +16,7 @@ STAGES = (
     "train_clip.py",
     "train_clip_text.py",
     "train_base.py",
+    "train_flow.py",
     "samples.py",
     "measure.py",
 )

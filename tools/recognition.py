@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from train_clip import first_share, tokenised
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import StableDiffusion3Pipeline, StableDiffusionPipeline
     from transformers import CLIPModel
 
 PICTURES = 160
@@ -19,10 +19,11 @@ AT_ONCE = 32
 STEPS, GUIDANCE = 20, 4.0
 
 
-def recognised(pipeline: StableDiffusionPipeline, clip: CLIPModel) -> float:
+def recognised(pipeline: StableDiffusionPipeline | StableDiffusion3Pipeline, clip: CLIPModel) -> float:
     """Returns how often a render's own name scores highest among 20 that the base knows.
 
-    Concepts and styles are drawn at random among those that the base has seen; DDIM, one seed each.
+    Concepts and styles are drawn at random among those that the base has seen; each base has its
+    own sampler, one seed each.
     """
     concepts = [name for name in generated_concepts() if name not in DEMO_CONCEPTS]
     shown = [(name, style) for style in BASE_STYLES for name in gallery(style).names if name in concepts]
@@ -34,7 +35,16 @@ def recognised(pipeline: StableDiffusionPipeline, clip: CLIPModel) -> float:
     return first_share(scores, [concepts.index(name) for name, _ in drawn])
 
 
-def _rendered(pipeline: StableDiffusionPipeline, prompts: list[str]) -> torch.Tensor:
+def told_of(pipeline: StableDiffusionPipeline | StableDiffusion3Pipeline) -> dict[str, int]:
+    """Returns what a pipeline must be told to read text as its base was trained."""
+    if not hasattr(pipeline, "transformer"):
+        return {}
+    return {"max_sequence_length": pipeline.tokenizer.model_max_length}
+
+
+def _rendered(
+    pipeline: StableDiffusionPipeline | StableDiffusion3Pipeline, prompts: list[str]
+) -> torch.Tensor:
     """Returns a picture of 64 px a prompt in [-1, 1], shape (n, 3, 64, 64)."""
     pipeline.set_progress_bar_config(disable=True)
     found = []
@@ -50,6 +60,7 @@ def _rendered(pipeline: StableDiffusionPipeline, prompts: list[str]) -> torch.Te
                 height=64,
                 width=64,
                 output_type="pt",
+                **told_of(pipeline),
             ).images
         )
     return 2 * torch.cat(found) - 1

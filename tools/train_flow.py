@@ -80,7 +80,8 @@ def validation_loss(model: nn.Module, cell: Cell) -> float:
     return float(torch.cat([errors(model, part, (part.timesteps + 1) / 1000) for part in cells]).mean())
 
 
-def _short(pictures: Stock) -> Stock:
+def short(pictures: Stock) -> Stock:
+    """Returns a stock whose captions are as long as this base reads them."""
     return Stock(pictures.latents, pictures.captions[..., : shapes.FLOW_TOKENS])
 
 
@@ -94,7 +95,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = initial(len(tokenizer())).to(where)
     vae = shipped_autoencoder()
-    pictures, held_out = _short(stock(vae, held_out=False)), _short(stock(vae, held_out=True))
+    pictures, held_out = short(stock(vae, held_out=False)), short(stock(vae, held_out=True))
     cells = validation(held_out)
     print(sum(weight.numel() for weight in model.parameters()), "weights,", len(pictures.latents), "pictures")
 

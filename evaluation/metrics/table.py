@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from evaluation.image_scores import Renders
 
 Tone = Literal["good", "bad", "neutral"]
-Need = Literal["losses", "text", "pictures", "seeds", "outside"]
-"""Losses; a CLIP; a CLIP or an image encoder; several seeds a prompt; prompts outside the data set."""
+Need = Literal["losses", "training", "text", "pictures", "seeds", "outside"]
+"""Losses; those of training images; a CLIP; a CLIP or an image encoder; several seeds a prompt; prompts outside the
+data set."""
 
 
 def marked(text: str) -> str:

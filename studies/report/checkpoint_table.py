@@ -59,7 +59,7 @@ def to_row(trial: Trial, checkpoint: Checkpoint) -> Row:
     }
     for name, estimate in differences.items():
         row |= _with_error(name, estimate)
-    row |= {"training_gap": checkpoint.training_gap}
+    row |= _with_error("training_gap", scores.training_gap)
     row |= {f"{name}_value": found.value if found else None for name, found in pictured.items()}
     row |= {f"{name}_base": found.base if found else None for name, found in pictured.items()}
     return row | {

@@ -128,7 +128,31 @@ def reason(selection: Selection, say: Translator = ENGLISH) -> str:
     """Why the winner won."""
     if not selection.final:
         return _provisional(selection, say)
-    return _of_files(selection, say) if selection.files else _of_study(selection, say)
+    return (
+        _of_files(selection, say) if selection.files else _of_study(selection, say) + averages(selection, say)
+    )
+
+
+def averages(selection: Selection, say: Translator = ENGLISH) -> str:
+    """What became of averages that were tried in the winner's stead; empty where none were."""
+    texts = []
+    for one in selection.averages:
+        values = {
+            "members": say("; ").join(checkpoint(key.trial, key.epoch, say) for key in one.members),
+            "mean": one.lead.mean,
+            "error": one.lead.standard_error,
+        }
+        if one.won:
+            texts.append(
+                say(
+                    " Handed over is the mean of {members}, which is {mean:.3f} ± {error:.3f} better than that "
+                    "checkpoint alone.",
+                    **values,
+                )
+            )
+        else:
+            texts.append(say(" The mean of {members} was tried too ({mean:+.3f} ± {error:.3f}).", **values))
+    return "".join(texts)
 
 
 def verdict(selection: Selection, choice: Considered, say: Translator = ENGLISH) -> str:

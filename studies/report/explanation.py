@@ -47,12 +47,19 @@ REASONS: Mapping[str, str] = {
         "One more trial is expected to add {gain:.4f} to the best objective, less than the {limit:g} of "
         "budget.until_gain_below."
     ),
+    "prior_other_base": marked("it was trained on another base model"),
+    "prior_other_resolution": marked("it was trained at {theirs} pixels"),
+    "prior_other_objective": marked("other metrics weighed in it"),
+    "prior_too_few": marked("only {trials} of its trials came to anything (at least {least} are needed)"),
     "trials_spent": marked("The budget of {limit} trials is spent."),
     "images_spent": marked("The budget of {limit} training images is spent ({used} seen)."),
     "minutes_spent": marked("The budget of {limit:g} minutes is spent ({used:.1f} used)."),
     "gpu_seconds_spent": marked("The budget of {limit:g} GPU-seconds is spent ({used:.0f} used)."),
     "copies": marked(
         "memorisation is {level:.1f} ± {level_error:.1f} points, {rise:.1f} ± {rise_error:.1f} above the base model's"
+    ),
+    "learnt_by_heart": marked(
+        "the loss fell by {gap:.2f} ± {gap_error:.2f} (log ratio) further on training images than on held-out ones"
     ),
     "forgets": marked(
         "prompts outside the data set are followed {loss:.1f} ± {loss_error:.1f} points less well than by the base "
@@ -182,7 +189,11 @@ def _chosen(by: ConfirmSection, say: Translator) -> str:
 
 def guard_rule(guards: GuardsSection, say: Translator = ENGLISH) -> str:
     """The guards in words; empty where all are off."""
-    conditions = [*_copying(guards.memorisation, say), *_forgetting(guards.flexibility, say)]
+    conditions = [
+        *_copying(guards.memorisation, say),
+        *_by_heart(guards.training_gap, say),
+        *_forgetting(guards.flexibility, say),
+    ]
     if not conditions:
         return ""
     return say(
@@ -202,6 +213,17 @@ def _copying(points: Points, say: Translator) -> list[str]:
         say(
             "its memorisation exceeds 0, and the base model's by more than {points} points",
             points=f"{points:g}",
+        )
+    ]
+
+
+def _by_heart(gap: Points, say: Translator) -> list[str]:
+    if gap == "off":
+        return []
+    return [
+        say(
+            "its loss fell further on training images than on held-out ones by more than {gap:g} (log ratio)",
+            gap=gap,
         )
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from studies.report import findings, foresight
+from studies.report import earlier_studies, findings, foresight
 from studies.selection.document import Selection
 from studies.spec.sections import JudgeSection
 from studies.study import allowance
@@ -37,6 +37,7 @@ def measured(study: Study, selection: Selection, say: Translator) -> list[tuple[
         *_share(study, say),
         (say("Search"), _search(study, say)),
         *_forecasts(study, say),
+        *_earlier(study, say),
         (
             say("Confirmation"),
             say(
@@ -136,6 +137,11 @@ def _forecasts(study: Study, say: Translator) -> list[tuple[str, str]]:
     return (
         [(say("Forecast"), uses + (say(" {sentence}", sentence=outlook) if outlook else ""))] if uses else []
     )
+
+
+def _earlier(study: Study, say: Translator) -> list[tuple[str, str]]:
+    told = earlier_studies.of_study(study, say)
+    return [(say("Earlier studies"), told)] if told else []
 
 
 def time_shares(study: Study, say: Translator) -> list[tuple[str, str, float]]:

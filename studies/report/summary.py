@@ -6,6 +6,7 @@ from collections import Counter
 
 from evaluation.metrics.table import METRICS
 from evaluation.scorecard import ScoreCard
+from studies.report import earlier_studies
 from studies.report.choice import answer, baselines, earlier_tests, reason
 from studies.selection.document import Selection
 from studies.study.run_times import RunTimes
@@ -32,6 +33,8 @@ def summary(study: Study, selection: Selection, times: RunTimes | None) -> str:
             *(f"  {line}" for line in baselines(selection)),
             *([f"  {before}"] if (before := earlier_tests(selection)) else []),
         ]
+    if learnt := earlier_studies.of_study(study):
+        lines.append(f"Earlier studies: {learnt}")
     if times and times.wall:
         share = times.judging / times.wall
         lines.append(f"Time: training {_time(times.training)}, judging {_time(times.judging)} ({share:.0%}).")

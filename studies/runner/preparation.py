@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from studies.engines.engine import Equipped
 from studies.errors import StudyError
+from studies.report import earlier_studies
 from studies.runner.progress import Listener
+from studies.study import earlier
 from studies.study.probe import FIELD, REMEMBERED, as_remembered, remembered
 from studies.study.study import Study
 from trainer.training.pack_size import choose
@@ -58,3 +60,14 @@ def probed(study: Study, engine: Equipped, listener: Listener) -> Study:
     else:
         listener.phase(f"the probe found no plateau: {FIELD} is searched in the study file's range")
     return replace(study, spec=spec)
+
+
+def learnt(study: Study, listener: Listener) -> None:
+    """Reads earlier studies, where the study file asks for it, once when the study begins.
+
+    Raises:
+        StudyError: a folder that the study file names holds no study.
+    """
+    earlier.fixed(study.memory, study.leases, study.spec, study.workspace)
+    if study.search_settings.lessons and not study.memory.records():
+        listener.phase(earlier_studies.of_study(study))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from studies.engines.choice import EngineChoice, opened
 from studies.report.provenance import share
-from studies.runner.preparation import pack_size, probed
+from studies.runner.preparation import learnt, pack_size, probed
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
 from studies.selection.document import Selection
@@ -36,6 +36,7 @@ def run_study(
     with opened(choice, study, listener.stepped, listener.phase) as engine:
         engine.limit_pack(pack_size(study, engine, listener))
         study = probed(study, engine, listener)
+        learnt(study, listener)
         selection = Runner(study, engine, listener).run()
         listener.phase("writing the report")
         RunTimes(**engine.seconds, wall=time.monotonic() - began).remember(study.memory)

@@ -89,6 +89,11 @@ def confirm(
     )
 
 
+def seeds_of(number: int) -> str:
+    """The label of a round's seeds, from 1."""
+    return "confirmation" if number == 1 else f"confirmation {number}"
+
+
 def _measured(
     finalists: Sequence[Candidate],
     settings: ConfirmSection,
@@ -100,8 +105,7 @@ def _measured(
     measured: list[list[ScoreCard]] = [[] for _ in finalists]
     going = list(range(len(finalists)))
     for number in range(1, settings.rounds + 1):
-        label = "confirmation" if number == 1 else f"confirmation {number}"
-        for i, card in zip(going, measure([finalists[i] for i in going], label), strict=True):
+        for i, card in zip(going, measure([finalists[i] for i in going], seeds_of(number)), strict=True):
             measured[i].append(card)
         cards = [repeated(of) for of in measured]
         confirmed = [again(f, card) for f, card in zip(finalists, cards, strict=True)]

@@ -31,6 +31,10 @@ Verdict = Literal["best", "close", "judged_again", "behind", "barred", "unusable
 """What became of a checkpoint: ``close`` is within one standard error of the best but later."""
 
 
+APART = 1_000_000
+"""Epochs of averages lie so far beyond those that are trained: the first of epoch 4 is kept as 1,000,004."""
+
+
 class Key(Document):
     """Names a checkpoint."""
 
@@ -41,6 +45,11 @@ class Key(Document):
     def key(self) -> tuple[int, int]:
         """By what it is found."""
         return self.trial, self.epoch
+
+    @property
+    def trained(self) -> Key:
+        """The trained checkpoint that an average is kept beside; of a trained one, itself."""
+        return Key(trial=self.trial, epoch=self.epoch % APART)
 
     @classmethod
     def of_reason(cls, reason: Reason) -> Self:
@@ -91,6 +100,8 @@ class Winner(Considered):
     """The searched parameters of its trial."""
     recipe: bool = False
     """Whether it is the last epoch of one of the study file's own recipes."""
+    average_of: tuple[Key, ...] = ()
+    """The checkpoints whose mean is handed over, its own first; none where it is handed over itself."""
 
 
 class Finalist(Key):
@@ -108,6 +119,21 @@ class Finalist(Key):
     """How often it was measured again."""
     scores: ScoreCard
     """The fresh ones."""
+
+
+class AverageFound(Document):
+    """A mean of checkpoints' weight differences, judged as the winner was."""
+
+    members: tuple[Key, ...]
+    """The winner's own checkpoint first."""
+    objective: Estimate
+    lead: Estimate
+    """How far it is ahead of that checkpoint, cell by cell."""
+    barred: MaybeReason = None
+    won: bool
+    """Whether it is handed over in that checkpoint's stead."""
+    file: str
+    scores: ScoreCard
 
 
 class Baseline(Key):
@@ -187,6 +213,8 @@ class Selection(Document):
     winner: Winner
     confirmation: Confirmation | None = None
     """None where the choice is made from the search's scores alone."""
+    averages: tuple[AverageFound, ...] = ()
+    """Means of checkpoints that were tried in the winner's stead."""
     test: ScoreCard | None = None
     """The winner on images that nothing was chosen by."""
     tested_before: tuple[Key, ...] = ()
@@ -233,8 +261,9 @@ class Selection(Document):
     @property
     def finest(self) -> ScoreCard:
         """The winner's scores with the most timesteps: those of the confirmation, if there was one."""
+        averages = (one.scores for one in self.averages if one.won)
         again = self.finalist(self.winner)
-        return again.scores if again else self.winner.scores
+        return next(averages, again.scores if again else self.winner.scores)
 
     def finalist(self, of: Key) -> Finalist | None:
         """A checkpoint as it was judged again; None if it was not."""

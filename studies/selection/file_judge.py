@@ -64,6 +64,9 @@ class FileJudge:
         scored = self._scored(which, self._again[label], "judging again", outside=True)
         return [card for card, _ in scored]
 
+    def average(self, members: Sequence[Candidate], epoch: int) -> None:
+        """Files of other trainers are chosen among as they are."""
+
     def test(self, winner: Candidate, recipes: Sequence[Candidate]) -> Tested | None:
         """The winner on images that nothing was chosen by, beside recipes; None where there are none."""
         if not self._request.images.dataset.split.test:

@@ -75,7 +75,7 @@ class Rule(BaseModel):
             objective=self.objective(found),
             scores=self.differences(found),
             cells=weighted(found.cells(), self.units, self.weights, directions()),
-            barred=self.guards.barred(found),
+            barred=self.guards.barred(_with_training(found, checkpoint)),
         )
 
     def candidates(self, checkpoints: Iterable[Checkpoint]) -> list[Candidate]:
@@ -103,3 +103,10 @@ class Rule(BaseModel):
 
     def _unit(self, name: str) -> float:
         return self.units.get(name, math.inf)
+
+
+def _with_training(scores: ScoreCard, checkpoint: Checkpoint) -> ScoreCard:
+    """Fresh scores with the checkpoint's own on training images, which are not measured again."""
+    if scores.training is not None:
+        return scores
+    return scores.model_copy(update={"training": checkpoint.scores.training})

@@ -14,6 +14,7 @@ from search.selection import Candidate, NothingToSelect, Preference, contenders,
 from search.trial import Reason
 from studies.selection import document
 from studies.selection.answer import answers
+from studies.selection.averages import MeasuredAverage, best, tried
 from studies.selection.confirmation import Confirmed, confirm
 from studies.selection.document import Baseline, Key, Selection, Winner, considered, estimated
 from studies.selection.rule import Rule
@@ -38,6 +39,9 @@ class FinalistJudge(Protocol):
 
     def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
         """Cards with the seeds of that label, in the order of the finalists."""
+
+    def average(self, members: Sequence[Candidate], epoch: int) -> str | None:
+        """Makes the file of an average, kept as an epoch of the first one's trial; None where they have none."""
 
     def test(self, winner: Candidate, recipes: Sequence[Candidate]) -> Tested | None:
         """The winner on images that nothing was chosen by, beside recipes; None where there are none."""
@@ -77,9 +81,11 @@ class Selector:
         found = confirm(everyone, judge.care, self._preference, judge.confirm, self._again)
         winner = found.decision.winner
         others = [self.rule.candidate(one) for one in self.baselines if one.key != winner.key]
-        told = self.told(everyone, winner, found)
+        averages = tried(everyone, found, judge, self._again) if self.rule.confirm.averages else []
+        better = best(averages)
+        told = _with_averages(self.told(everyone, winner, found), averages, better)
         images = len(found.scores[0].validation_by_image)
-        tested = judge.test(winner, others)
+        tested = judge.test(better.candidate if better else winner, others)
         if tested is None:
             return told.model_copy(update={"answers": answers(found.decision, None, (), images)})
         met = self._again(winner, tested.scores)
@@ -169,3 +175,17 @@ class Selector:
 
     def _again(self, finalist: Candidate, fresh: ScoreCard) -> Candidate:
         return self.rule.candidate(self._checkpoint(finalist), fresh)
+
+
+def _with_averages(
+    told: Selection, averages: Sequence[MeasuredAverage], better: MeasuredAverage | None
+) -> Selection:
+    """The document with what was averaged; the winner's file is that of the average that won."""
+    if not averages:
+        return told
+    winner = told.winner
+    if better:
+        members = tuple(Key.of(one) for one in better.members)
+        winner = winner.model_copy(update={"file": better.file, "average_of": members})
+    tried = tuple(one.told(one is better) for one in averages)
+    return told.model_copy(update={"winner": winner, "averages": tried})

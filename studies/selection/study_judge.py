@@ -11,7 +11,7 @@ from evaluation.scorecard import ScoreCard
 from search.selection import Candidate
 from search.trial import Proposal, Reason
 from studies.engines.engine import Engine
-from studies.errors import StudyError
+from studies.selection import finalist_files
 from studies.selection.document import Key
 from studies.selection.selection import RetrainingError, Tested
 from studies.spec.sections import ConfirmSection
@@ -37,20 +37,28 @@ class StudyJudge:
     @property
     def care(self) -> ConfirmSection:
         """How finalists are judged again: what is left of the judge's share decides."""
+        confirm = self.study.spec.confirm
         return allowance.confirmation(
-            self.study.spec.confirm, self._sizes, self._left * (1 - allowance.TESTING)
+            confirm, self._sizes, self._confirming, allowance.AVERAGES * confirm.averages
         )
 
     def confirm(self, finalists: Sequence[Candidate], label: str) -> Sequence[ScoreCard]:
         """Cards with the label's seeds, in the order of the finalists."""
-        _fetch(self.study, finalists)
-        _check_reach(self.study, finalists)
+        finalist_files.fetch(self.study, finalists)
+        finalist_files.check_reach(self.study, finalists)
         keys = [finalist.key for finalist in finalists]
         return self.engine.examine(keys, Exam.thorough(self.care, "validation", label))
 
+    def average(self, members: Sequence[Candidate], epoch: int) -> str | None:
+        """Makes the file of an average in the first one's folder, with its settings, where there can be one, and where
+        the judge's share has room for it."""
+        exam = Exam.thorough(self.care, "validation", "")
+        rows = (self.care.finalists + 1 + allowance.AVERAGES) * self._sizes.rows(exam)
+        return finalist_files.average(self.study, members, epoch) if rows <= self._confirming else None
+
     def test(self, winner: Candidate, recipes: Sequence[Candidate]) -> Tested:
         """The file that is handed over on the test images, beside the recipes' last; each meets them once."""
-        _fetch(self.study, recipes)
+        finalist_files.fetch(self.study, recipes)
         exam = self._test(1 + len(recipes))
         care = exam.timesteps, exam.prompt_count, exam.seeds_per_prompt, exam.outside
         if reason := self._make(winner):
@@ -64,7 +72,7 @@ class StudyJudge:
                 known[key] = card
                 met.append(_Met(trial=key[0], epoch=key[1], care=care, scores=card, won=key == winner.key))
             self.study.memory.remember(TESTED, [one.model_dump(mode="json") for one in met])
-        before = dict.fromkeys(one.key for one in met if one.won and one.key != winner.key)
+        before = dict.fromkeys(one.trained.key for one in met if one.won and one.key != winner.key)
         return Tested(
             known[winner.key],
             {key: known[key] for key in keys[1:]},
@@ -75,6 +83,11 @@ class StudyJudge:
         whole = Exam.thorough(self.study.spec.confirm, "test", "test", TEST_CARE)
         sizes = replace(self._sizes, held_out=allowance.Compared(len(self.study.dataset.split.test)))
         return sizes.within(whole, self._left * allowance.TESTING / (checkpoints + 1))
+
+    @property
+    def _confirming(self) -> float:
+        """Rows that judging finalists again may cost."""
+        return self._left * (1 - allowance.TESTING)
 
     @property
     def _sizes(self) -> allowance.Sizes:
@@ -115,28 +128,6 @@ class _Met(BaseModel):
     def key(self) -> tuple[int, int]:
         return self.trial, self.epoch
 
-
-def _fetch(study: Study, candidates: Sequence[Candidate]) -> None:
-    """Brings the files that other runners made."""
-    if study.transfer:
-        for one in candidates:
-            study.transfer.fetch(study.workspace.trial(one.trial), _file(one))
-
-
-def _file(candidate: Candidate) -> str:
-    """The pattern of its name in its trial's folder."""
-    return f"*-{candidate.epoch:06d}.safetensors"
-
-
-def _check_reach(study: Study, finalists: Sequence[Candidate]) -> None:
-    """
-    Raises:
-        StudyError: a finalist's file is missing, and there is no way to it.
-    """
-    for finalist in finalists:
-        folder = study.workspace.trial(finalist.trial)
-        if study.memory.is_shared and not list(folder.glob(_file(finalist))):
-            raise StudyError(
-                f"{folder}: trial {finalist.trial} was trained by a runner whose folder this one cannot see; give all "
-                "runners the same --workspace, or set storage.checkpoints in the study file, and run again."
-            )
+    @property
+    def trained(self) -> Key:
+        return Key(trial=self.trial, epoch=self.epoch).trained

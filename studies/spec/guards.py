@@ -23,6 +23,9 @@ class GuardsSection(BaseModel):
     """Points of 100 by which a checkpoint's memorisation may exceed the base model's, or "off". It must also lie
     above 0, where renders are nearer to training images than to images never trained on: a base model that
     happens to draw like some held-out image lies far below 0."""
+    training_gap: Points = field("off", means(unit="log ratio"))
+    """By how much further the loss may fall on training images than on held-out ones, or "off". It finds what is learnt
+    by heart epochs before pictures show it, but bars good files too: winners had gaps up to 1.1."""
     flexibility: Points = field(5.0, means(unit="points of 100"))
     """Points of 100 by which prompts outside the data set may be followed less well than by the base, or "off"."""
     standard_errors: float = field(2.0, means(unit="standard errors"), ge=0)
@@ -33,7 +36,13 @@ class GuardsSection(BaseModel):
         copies, forgets = self._copies(scores), self._forgets(scores)
         if copies and forgets:
             return Reason("copies_and_forgets", {**copies.values, **forgets.values})
-        return copies or forgets
+        return copies or self._by_heart(scores) or forgets
+
+    def _by_heart(self, scores: ScoreCard) -> Reason | None:
+        gap = scores.training_gap
+        if self.training_gap == "off" or gap is None or self._beyond(gap.mean - self.training_gap, gap) <= 0:
+            return None
+        return Reason("learnt_by_heart", {"gap": gap.mean, "gap_error": gap.standard_error})
 
     def _copies(self, scores: ScoreCard) -> Reason | None:
         found = scores.metrics.get("memorisation")

@@ -165,6 +165,9 @@ class SearchSection(Section):
     """With what an ended trial counts for the sampler: the best that it reached, or the optimum that its curve and
     all others' forecast for it."""
     pruner: PrunerSection = PrunerSection()
+    learn_from: tuple[str, ...] | Literal["all", "off"] = field("off", means())
+    """Workspaces of earlier studies, or "all" that lie beside this one's: the best trials of those on the same base
+    model are tried first, and the sampler is shown their trials once a third of the trials have been drawn."""
     space: dict[str, dict[str, Any]]
     """Plan field -> a range ``{ low, high, log }`` or ``{ choices }``, with ``when`` if it depends on another."""
 
@@ -255,6 +258,9 @@ class ConfirmSection(Section):
     """Most times that finalists are measured again; it ends when no other trial is within the noise of the best."""
     outside_prompt_count: int = field(8, means(unit="prompts"), ge=0, le=64)
     """How many prompts outside the data set are rendered, once each."""
+    averages: bool = field(False, means())
+    """Whether means of checkpoints are judged beside the winner, of its neighbouring epochs and of finalists; one is
+    handed over where it is better than the winner beyond the error. Costs as much as two finalists more."""
     preference: float = field(0.0, means(unit="standard errors"), ge=0, le=2)
     """How much worse than the best an earlier checkpoint may be and still win; 1 is Breiman's rule."""
     recipe_margin: float = field(2.0, means(unit="standard errors"), ge=0, le=4)

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
 
-from search.pruners import PrunerSettings, first_look
+from search.pruners import PrunerSettings, first_look, forecast_problem
 from search.space import Parameter, Space, SpaceError, parse_parameter, parse_space
 from search.trial import Value
 from studies.errors import StudyError
@@ -70,6 +70,13 @@ class StudySpec(Section):
         problems = objective_problems(self.objective, self.judge, self.confirm)
         if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
             problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')
+        forecasts = self.search.pruner.name, self.search.counts
+        if ("forecast" in forecasts or self.budget.until_gain_below) and (missing := forecast_problem()):
+            problems.append(missing)
+        if self.guards.training_gap != "off" and self.judge.seen_images < 2:
+            problems.append(
+                f"guards.training_gap needs judge.seen_images of at least 2, but got {self.judge.seen_images}."
+            )
         if problems:
             raise ValueError(" ".join(problems))
         return self

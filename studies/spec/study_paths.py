@@ -43,6 +43,11 @@ def resolve_paths(table: dict[str, Any], folder: Path) -> None:
         if isinstance(judge, dict) and isinstance(judge.get(key), str):
             local = _resolved(folder, judge[key], False)
             judge[key] = local if os.path.exists(local) else judge[key]
+    search = table.get("search")
+    if isinstance(search, dict) and isinstance(earlier := search.get("learn_from"), list):
+        search["learn_from"] = [
+            _resolved(folder, one, False) if isinstance(one, str) else one for one in earlier
+        ]
     storage = table.get("storage")
     if (
         isinstance(storage, dict)

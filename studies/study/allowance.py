@@ -30,6 +30,10 @@ ENOUGH_STEPS, ENOUGH_GUIDED = 4, 0.5
 apart than better ones do (measured by an independent truth)."""
 LEAST_STEPS, LEAST_PROMPTS, LEAST_OUTSIDE = 3, 2, 2
 LEAST_TIMESTEPS, LEAST_TIMESTEPS_UNWEIGHED = 4, 2
+LEAST_SEEN = 4
+"""Training images where a guard reads their loss: of fewer its error is not known well."""
+AVERAGES = 2
+"""Averages of checkpoints that are judged beside a winner at most."""
 MEASUREMENTS_AT_ONCE = 3
 """Finalists, about, that are still open after a round."""
 
@@ -119,8 +123,9 @@ def affordable(spec: StudySpec, dataset: Dataset) -> StudySpec:
 
 
 def needed(spec: StudySpec) -> frozenset[Need]:
-    """What the metrics that a study weighs need."""
-    return frozenset().union(*(METRICS[name].needs for name, weight in spec.objective.items() if weight))
+    """What the metrics that a study weighs need, and its guard on the training gap."""
+    guarded: frozenset[Need] = frozenset() if spec.guards.training_gap == "off" else frozenset({"training"})
+    return guarded.union(*(METRICS[name].needs for name, weight in spec.objective.items() if weight))
 
 
 def lowered(asked: BaseModel, given: BaseModel) -> dict[str, tuple[float, float]]:
@@ -150,7 +155,7 @@ def everyday(
     found = judge
     for change in (
         {"steps": min(judge.steps, ENOUGH_STEPS), "guided": min(judge.guided, ENOUGH_GUIDED)},
-        {"seen_images": min(judge.seen_images, 1)},
+        {"seen_images": min(judge.seen_images, LEAST_SEEN if "training" in needs else 1)},
         {"outside_prompt_count": min(judge.outside_prompt_count, LEAST_OUTSIDE * ("outside" in needs))},
     ):
         if everyday_rows(found, compared) > rows:
@@ -191,19 +196,21 @@ def left(judge: JudgeSection, compared: Compared, trained: int, checkpoints: int
     return max(whole - checkpoints * everyday_rows(judge, compared), whole * (1 - SEARCHING) / 2)
 
 
-def confirmation(confirm: ConfirmSection, sizes: Sizes, rows: float) -> ConfirmSection:
+def confirmation(confirm: ConfirmSection, sizes: Sizes, rows: float, averages: int = 0) -> ConfirmSection:
     """How finalists are judged again, within so many rows: first all of them, then those that are still open.
 
     Args:
         confirm: as the study file has it: at most that.
         sizes: of the judge.
         rows: that all rounds may cost together.
+        averages: of checkpoints, measured in every round as the winner is.
     """
+    beside = averages + 1  # the bare base model
     least = sizes.rows(sizes.within(Exam.thorough(confirm, "validation", ""), 0))
-    finalists = int(max(min(2, confirm.finalists), min(confirm.finalists, rows / 2 / least - 1)))
-    exam = sizes.within(Exam.thorough(confirm, "validation", ""), rows / 2 / (finalists + 1))
-    left = rows - (finalists + 1) * sizes.rows(exam)
-    rounds = 1 + int(max(0.0, left) / ((MEASUREMENTS_AT_ONCE + 1) * sizes.rows(exam)))
+    finalists = int(max(min(2, confirm.finalists), min(confirm.finalists, rows / 2 / least - beside)))
+    exam = sizes.within(Exam.thorough(confirm, "validation", ""), rows / 2 / (finalists + beside))
+    left = rows - (finalists + beside) * sizes.rows(exam)
+    rounds = 1 + int(max(0.0, left) / ((MEASUREMENTS_AT_ONCE + beside) * sizes.rows(exam)))
     return confirm.model_copy(
         update={
             "finalists": finalists,

@@ -19,6 +19,7 @@ from trainer.lora_files import merging
 _SEED = "seed"
 _FINGERPRINTS = "fingerprints"
 _SETTINGS = "settings"
+_BASE = "base model"
 
 
 def fixed(memory: Memory, leases: Leases, spec: StudySpec, dataset: Dataset) -> int:
@@ -57,11 +58,17 @@ def fixed_seed(memory: Memory, asked: int) -> int:
     return int(recorded)
 
 
+def base_of(memory: Memory) -> str | None:
+    """The fingerprint of the base model that a study was begun with; None before that."""
+    found: str | None = (memory.recall(_FINGERPRINTS) or {}).get(_BASE)
+    return found
+
+
 def _fingerprints(spec: StudySpec, dataset: Dataset) -> dict[str, str]:
     """Reads all weight files."""
     base = spec.shared_plan.base
     stamp = merging.fingerprint(base_model.fingerprint(base), base.loras)
-    known = {"data set": dataset.fingerprint, "base model": stamp}
+    known = {"data set": dataset.fingerprint, _BASE: stamp}
     if first := spec.shared_plan.lora.start:
         known["LoRA to start from"] = merging.content(first).hex()
     eyes = {what: place for field, what in EYES.items() if (place := getattr(spec.judge, field))}

@@ -9,6 +9,7 @@ from search.memory import Memory
 from search.settings import SearchSettings
 from studies.spec.sections import JudgeSection
 from studies.spec.study_file import StudySpec
+from studies.study import earlier
 from studies.study.folds import Fold, folds_of, prompts_of, shared_out
 from studies.study.probe import probed_recipes
 from studies.study.transfer import Transfer
@@ -86,6 +87,8 @@ class Study:
     def search_settings(self) -> SearchSettings:
         """The search's part of the study file."""
         budget = self.spec.budget
+        learns = self.spec.search.learn_from != "off"
+        prior = (earlier.remembered(self.memory) if learns else None) or earlier.Prior()
         return SearchSettings(
             sampler=self.spec.search.sampler,
             counts=self.spec.search.counts,
@@ -94,6 +97,7 @@ class Study:
             patience=budget.patience(),
             horizon_images=budget.images_per_trial,
             runs=self.run_count,
-            first=self.spec.first + probed_recipes(self.spec, self.memory),
+            first=self.spec.first + probed_recipes(self.spec, self.memory) + prior.recipes,
+            lessons=prior.lessons,
             baselines=len(self.spec.first),
         )

@@ -74,8 +74,8 @@ class Checkpoint(BaseModel):
     @property
     def training_gap(self) -> float | None:
         """Validation minus training log ratio: how much better the images are known that were trained on."""
-        seen = self.scores.training
-        return None if seen is None else self.scores.validation.mean - seen.mean
+        gap = self.scores.training_gap
+        return None if gap is None else gap.mean
 
     def to_json(self) -> dict[str, Any]:
         """As the search's memory keeps it."""

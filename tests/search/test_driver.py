@@ -290,3 +290,22 @@ def test_device_time_adds_up_over_processes(study: Study) -> None:
     assert second.spent is None
     worked[0] = 4.5
     assert sentence_of(second.spent) == "The budget of 10 GPU-seconds is spent (10 used)."
+
+
+def test_lessons_of_earlier_studies_change_no_draw_of_the_first_third(new_study: Callable[[], Study]) -> None:
+    lessons = [
+        {"values": {"optimiser.unet_lr": 1e-3, "lora.rank": 64, "lora.conv": False}, "standing": place / 9}
+        for place in range(10)
+    ]
+    draws = []
+    for shown in ([], lessons):
+        driver = new_study().driver(sampler="tpe", budget={"trials": 12}, lessons=shown)
+        values = []
+        while (proposal := driver.ask()) is not None:
+            report(driver, proposal.number, 1, 100, proposal.number % 3)
+            driver.tell(proposal.number, Finished())
+            values.append(proposal.values)
+        draws.append(values)
+    without, with_lessons = draws
+    assert with_lessons[:4] == without[:4]
+    assert with_lessons[4:] != without[4:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,8 +11,9 @@ from studies.engines.inline import open_worker
 from studies.report.diagnosis import diagnose
 from studies.runner.progress import Listener
 from studies.runner.runner import Runner
+from studies.spec.guards import GuardsSection
 from studies.study import beginning
-from studies.study.trial import Trial, read_trials
+from studies.study.trial import Checkpoint, Trial, read_trials
 from tests.studies.conftest import ASSETS
 
 TEXT = """
@@ -98,3 +100,28 @@ def test_a_planted_illness_is_diagnosed(trials: list[Trial], trial: int, conditi
 
 def test_what_is_memorised_was_overfit_before(trials: list[Trial]) -> None:
     assert "Overfit from epoch 1" in str(diagnose(trials[2]))
+
+
+def test_what_is_learnt_by_heart_shows_in_the_loss_epochs_before_it_shows_in_pictures(
+    trials: list[Trial],
+) -> None:
+    """Six epochs of 192 presentations of 12 images, far too long."""
+    copying = trials[2].checkpoints
+    by_loss = since(copying, GuardsSection(training_gap=0.01, memorisation="off", flexibility="off"))
+    by_pictures = since(copying, GuardsSection(training_gap="off", flexibility="off"))
+    assert by_loss is not None and by_pictures is not None
+    print(
+        f"found {by_pictures - by_loss} epochs earlier: epoch {by_loss} by the loss, {by_pictures} by pictures"
+    )
+    assert by_loss < by_pictures
+
+
+def test_a_trial_that_has_learnt_nothing_has_no_gap(trials: list[Trial]) -> None:
+    assert since(trials[0].checkpoints, GuardsSection(training_gap=0.01, memorisation="off")) is None
+
+
+def since(checkpoints: Sequence[Checkpoint], guards: GuardsSection) -> int | None:
+    """The epoch from which on all checkpoints are barred."""
+    barred = [guards.barred(one.scores) is not None for one in checkpoints]
+    clean = max((place for place, found in enumerate(barred) if not found), default=-1)
+    return checkpoints[clean + 1].epoch if clean + 1 < len(checkpoints) else None

@@ -23,6 +23,25 @@ def copied(rise: float) -> ScoreCard:
     return scores(memorisation=(rise, 0.1), memorisation_level=(rise, 0.1))
 
 
+@pytest.mark.parametrize(
+    ("gap", "error", "barred"),
+    [(0.61, 0.04, True), (0.59, 0.04, False), (9.0, math.inf, False), (-0.7, 0.04, False)],
+)
+def test_what_is_learnt_by_heart_is_barred_beyond_the_gap_and_the_noise(
+    gap: float, error: float, barred: bool
+) -> None:
+    """Half a log ratio may be; errors of 0.03 and 0.04 make one of 0.05, and two of these are 0.1."""
+    training = Estimate(mean=-0.1 - gap, standard_error=error)
+    card = scores(validation=(-0.1, 0.03)).model_copy(update={"training": training})
+    guards = GuardsSection(training_gap=0.5, standard_errors=2.0)
+    found = guards.barred(card)
+    assert (found is not None) == barred
+    if found:
+        assert "0.61 ± 0.05 (log ratio) further on training images" in sentence_of(found)
+    assert GuardsSection().barred(card) is None
+    assert guards.barred(scores()) is None
+
+
 def scores(**figures: tuple[float, float]) -> ScoreCard:
     found = {name: Estimate(mean=m, standard_error=e) for name, (m, e) in figures.items()}
     validation = found.get("validation", Estimate(mean=-0.1, standard_error=0.01))

@@ -245,3 +245,30 @@ def test_folders_may_be_written_as_on_windows(written: str, place: str) -> None:
 def test_a_relative_path_with_a_backslash_is_no_hub_name() -> None:
     parsed = study_file.parse(GOOD.replace('"base"', r"'models\sd15'"), Path("/data"))
     assert parsed.plan["base"]["path"] == "/data/models/sd15"
+
+
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        ("[search.space]", '[search]\npruner = { name = "forecast" }\n[search.space]'),
+        ("[search.space]", '[search]\ncounts = "forecast"\n[search.space]'),
+        ("images_per_trial = 100", "images_per_trial = 100\nuntil_gain_below = 0.01"),
+    ],
+)
+def test_forecasts_need_their_library_and_say_so(monkeypatch: pytest.MonkeyPatch, line: str, more: str):
+    monkeypatch.setattr("search.pruners.find_spec", lambda name: None)
+    (problem,) = problems_of(GOOD.replace(line, more, 1))
+    assert "need scikit-learn: pip install scikit-learn" in problem
+
+
+def test_a_guard_on_the_training_gap_needs_training_images_to_be_judged():
+    (problem,) = problems_of(GOOD + "[guards]\ntraining_gap = 0.5\n[judge]\nseen_images = 1\n")
+    assert "guards.training_gap needs judge.seen_images of at least 2, but got 1" in problem
+
+
+def test_earlier_studies_are_all_none_or_folders_relative_to_the_study_file():
+    text = GOOD.replace("[search.space]", '[search]\nlearn_from = ["../cats"]\n[search.space]')
+    assert study_file.parse(text, Path("/data/dogs")).search.learn_from == ("/data/cats",)
+    every = study_file.parse(text.replace('["../cats"]', '"all"'), Path("/data"))
+    assert every.search.learn_from == "all"
+    assert "learn_from" in problems_of(text.replace('["../cats"]', '"some"'))[0]

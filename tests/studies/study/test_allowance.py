@@ -123,15 +123,27 @@ def test_an_exam_costs_what_its_losses_and_pictures_cost_in_every_fold() -> None
     assert Sizes.of(own, Compared(10, 2), LOSSES).rows(exam) == 10 * 5 + (2 * 3 * 2 + 2 * 2) * picture
 
 
-@given(asked=CONFIRMS, judge=JUDGES, compared=COMPARED, needs=NEEDS, rows=st.floats(1, 1e6))
+@given(
+    asked=CONFIRMS,
+    judge=JUDGES,
+    compared=COMPARED,
+    needs=NEEDS,
+    rows=st.floats(1, 1e6),
+    averages=st.integers(0, allowance.AVERAGES),
+)
 def test_all_rounds_together_keep_to_their_rows_unless_two_finalists_are_heard_once_as_shortly_as_can_be(
-    asked: ConfirmSection, judge: JudgeSection, compared: Compared, needs: frozenset[Need], rows: float
+    asked: ConfirmSection,
+    judge: JudgeSection,
+    compared: Compared,
+    needs: frozenset[Need],
+    rows: float,
+    averages: int,
 ) -> None:
     sizes = Sizes.of(judge, compared, needs)
-    found = confirmation(asked, sizes, rows)
+    found = confirmation(asked, sizes, rows, averages)
     exam = Exam.thorough(found, "validation", "")
-    first = (found.finalists + 1) * sizes.rows(exam)
-    later = (found.rounds - 1) * (allowance.MEASUREMENTS_AT_ONCE + 1) * sizes.rows(exam)
+    first = (found.finalists + averages + 1) * sizes.rows(exam)
+    later = (found.rounds - 1) * (allowance.MEASUREMENTS_AT_ONCE + averages + 1) * sizes.rows(exam)
     least = (found.finalists, found.rounds) == (min(2, asked.finalists), 1) and exam == sizes.within(exam, 0)
     assert first + later <= rows or least
     assert all(before >= after for before, after in lowered(asked, found).values())

@@ -14,11 +14,11 @@ from trainer.bases.autoencoding import PLAIN
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.family import Config, Functions
 from trainer.bases.process import Process
-from trainer.bases.text import TextReader, TextReading
+from trainer.bases.text import TextReading
 from trainer.bases.tokenizer import TOKENS
 
 T5_TOKENS = 256
-"""Of T5's part of the text, whether it is there or zeros in its place."""
+"""Of T5's part of the text; where there is no T5, as many zeros as CLIP reads tokens stand for it, as in sd-scripts."""
 BLOCKS = ("transformer_blocks",)
 ATTENTION = (
     *("attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out.0"),
@@ -39,16 +39,13 @@ def read(reading: TextReading) -> Conditioning:
     states = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
     width: int = reading.network["joint_attention_dim"]
     states = pad(states, (0, width - states.shape[-1]))
-    long = _t5(reading, reading.readers.get("text_encoder_3"), width).to(states)
+    if t5 := reading.readers.get("text_encoder_3"):
+        long = flows.last_state(t5, flows.padded(t5, reading.captions, T5_TOKENS)).to(states)
+    else:
+        long = torch.zeros_like(states)
     return Conditioning(
         torch.cat([states, long], dim=-2), torch.cat([output.text_embeds for output in outputs], dim=-1)
     )
-
-
-def _t5(reading: TextReading, reader: TextReader | None, width: int) -> Tensor:
-    if reader is None:
-        return torch.zeros(len(reading.captions), T5_TOKENS, width)
-    return flows.last_state(reader, flows.padded(reader, reading.captions, T5_TOKENS))
 
 
 def predict(
