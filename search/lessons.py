@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, ConfigDict
 
 from search.trial import Value
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
 
 DEEPEST = -2.0
 """How far below its study's median a trial counts at least, in units of the way from the median to the best."""
@@ -49,6 +52,8 @@ def as_trials(lessons: Sequence[Lesson], own: Sequence[FrozenTrial]) -> list[Fro
         lessons: of earlier studies.
         own: the study's own trials.
     """
+    from optuna.trial import TrialState, create_trial
+
     ended = [t for t in own if t.state is TrialState.COMPLETE and t.value is not None and _feasible(t)]
     if not ended:
         return []
