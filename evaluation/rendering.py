@@ -126,6 +126,6 @@ def _denoise(base: BaseModel, bank: AdapterBank, rows: _Rows, settings: RenderSe
         said = said.to(latents.dtype)
         if guided:
             with_text, without = said.chunk(2)
-            said = without + settings.guidance * (with_text - without)
+            said = base.family.functions.guided(with_text, without, settings.guidance)
         latents = solver.step(said, timestep, latents, **extra).prev_sample
     return latents

@@ -248,11 +248,103 @@ def build_zimage(folder: Path, micro_sd: Path) -> Path:
     return folder
 
 
-def small_qwen3(width: int, layers: int = 2) -> Any:
-    from transformers import Qwen3Config, Qwen3Model
+def build_flux2(folder: Path, micro_sd: Path) -> Path:
+    """A micro FLUX.2 Klein with an autoencoder of its own, in diffusers layout."""
+    from diffusers import (
+        AutoencoderKLFlux2,
+        FlowMatchEulerDiscreteScheduler,
+        Flux2KleinPipeline,
+        Flux2Transformer2DModel,
+    )
 
-    return Qwen3Model(
-        Qwen3Config(
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        vae = AutoencoderKLFlux2(
+            block_out_channels=(8, 16, 16),
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            layers_per_block=1,
+            latent_channels=4,
+            norm_num_groups=4,
+        )
+        vae.bn.running_mean.normal_(std=0.3)
+        vae.bn.running_var.uniform_(0.5, 2.0)
+        pipe = Flux2KleinPipeline(
+            transformer=Flux2Transformer2DModel(
+                in_channels=16,
+                num_layers=1,
+                num_single_layers=1,
+                attention_head_dim=16,
+                num_attention_heads=2,
+                joint_attention_dim=3 * 8,
+                axes_dims_rope=(4, 4, 4, 4),
+                guidance_embeds=False,
+            ),
+            vae=vae,
+            text_encoder=small_qwen3(8, 28, "Qwen3ForCausalLM"),
+            tokenizer=small_qwen_tokenizer(),
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
+        )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def build_qwenimage(folder: Path, micro_sd: Path) -> Path:
+    """A micro Qwen-Image with an autoencoder of its own, in diffusers layout."""
+    from diffusers import (
+        AutoencoderKLQwenImage,
+        FlowMatchEulerDiscreteScheduler,
+        QwenImagePipeline,
+        QwenImageTransformer2DModel,
+    )
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    text = {
+        "vocab_size": 300,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "rope_parameters": {"mrope_section": [1, 1, 2], "rope_type": "default", "rope_theta": 1e6},
+    }
+    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        pipe = QwenImagePipeline(
+            transformer=QwenImageTransformer2DModel(
+                in_channels=16,
+                out_channels=4,
+                num_layers=2,
+                attention_head_dim=16,
+                num_attention_heads=2,
+                joint_attention_dim=16,
+                axes_dims_rope=(8, 4, 4),
+            ),
+            vae=AutoencoderKLQwenImage(
+                base_dim=8,
+                z_dim=4,
+                dim_mult=[1, 2, 2],
+                num_res_blocks=1,
+                temperal_downsample=[False, True],
+                latents_mean=[0.1, -0.2, 0.0, 0.3],
+                latents_std=[0.8, 1.2, 1.0, 0.9],
+            ),
+            text_encoder=Qwen2_5_VLForConditionalGeneration(
+                Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+            ),
+            tokenizer=small_qwen_tokenizer(),
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift_terminal=0.02),
+        )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def small_qwen3(width: int, layers: int = 2, kind: str = "Qwen3Model") -> Any:
+    import transformers
+
+    return getattr(transformers, kind)(
+        transformers.Qwen3Config(
             vocab_size=300,
             hidden_size=width,
             intermediate_size=2 * width,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.bases import build_flux, build_sd3, build_zimage
+from tests.bases import build_flux, build_flux2, build_qwenimage, build_sd3, build_zimage
 
 Build = Callable[[Path, Path], Path]
 
@@ -37,6 +37,10 @@ class Member:
     """Arguments of the pipeline for a guidance."""
     packed: Callable[[Tensor], Tensor] = lambda latents: latents
     """Starting noise as the pipeline takes it."""
+    latents: tuple[int, int] = (4, 4)
+    """Channels, and pixels per latent along one side."""
+    patch: int = 2
+    """Latents along the side of what the transformer reads as one."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Of all its plans."""
     block: str = "transformer_blocks.0"
@@ -120,6 +124,35 @@ def zimage(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> 
     return -torch.stack(list(said)).squeeze(2)
 
 
+def flux2(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    embeddings, text_ids = pipe.encode_prompt(list(captions))
+    ids = pipe._prepare_latent_ids(noisy)
+    said = pipe.transformer(
+        hidden_states=pipe._pack_latents(noisy),
+        timestep=sigma,
+        guidance=None,
+        encoder_hidden_states=embeddings,
+        txt_ids=text_ids,
+        img_ids=ids,
+    ).sample
+    unpacked: Tensor = pipe._unpack_latents_with_ids(said, ids, *noisy.shape[-2:])
+    return unpacked
+
+
+def qwenimage(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    rows, channels, height, width = noisy.shape
+    embeddings, mask = pipe.encode_prompt(list(captions))
+    said = pipe.transformer(
+        hidden_states=pipe._pack_latents(noisy, rows, channels, height, width),
+        timestep=sigma,
+        encoder_hidden_states=embeddings,
+        encoder_hidden_states_mask=mask,
+        img_shapes=[[(1, height // 2, width // 2)]] * rows,
+    ).sample
+    unpacked: Tensor = pipe._unpack_latents(said, height * 4, width * 4, pipe.vae_scale_factor)
+    return unpacked.squeeze(2)
+
+
 MEMBERS = {
     "sd3": Member(
         family="sd3",
@@ -160,6 +193,26 @@ MEMBERS = {
         trains_text=True,
         layers=12 + 3,
         all_layers=12 + 3 + 2,
+    ),
+    "flux2": Member(
+        family="flux2",
+        build=build_flux2,
+        direct=flux2,
+        sigma=uniform(1.0),
+        latents=(16, 8),
+        patch=1,
+        layers=4 + 2,
+        all_layers=4 + 2 + 8,
+    ),
+    "qwenimage": Member(
+        family="qwenimage",
+        build=build_qwenimage,
+        direct=qwenimage,
+        sigma=uniform(1.0),
+        packed=packed,
+        call=lambda guidance: {"true_cfg_scale": guidance, "negative_prompt": ["", ""]},
+        layers=2 * 4,
+        all_layers=2 * 12,
     ),
     "zimage": Member(
         family="zimage",

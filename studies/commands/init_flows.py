@@ -85,7 +85,8 @@ def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
 
 def rendering(ground: Ground) -> Sequence[Line]:
     """What of [judge] depends on the base."""
-    if any(word in ground.path.lower() for word in DISTILLED):
+    name = ground.path.lower()
+    if any(word in name for word in DISTILLED) and "base" not in name:
         return [
             Line("steps", 8, "the base's name says that it is made for few steps"),
             Line("guidance", 1.0, "and for none of it"),

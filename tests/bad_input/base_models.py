@@ -55,7 +55,7 @@ def _index_that_climbs(scene: Scene) -> Words:
 
 def _other_family(scene: Scene) -> Words:
     base = scene.base()
-    scene.write("sd/model_index.json", '{"_class_name": "FluxPipeline"}')
+    scene.write("sd/model_index.json", '{"_class_name": "CogVideoXPipeline"}')
     return ["run", scene.on_base(base)]
 
 
@@ -121,7 +121,7 @@ BAD = [
     Bad(
         "another family of models",
         _other_family,
-        ("model_index.json", "'FluxPipeline'", "StableDiffusionPipeline"),
+        ("model_index.json", "'CogVideoXPipeline'", "StableDiffusionPipeline"),
     ),
     Bad("a broken model_index.json", _no_json, ("model_index.json", "not valid JSON", "restore")),
     Bad("a base without VAE", _no_vae, ("sd", "lacks the folder vae/")),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -40,42 +41,74 @@ def settle(vae: Any, dtype: torch.dtype) -> None:
                 part.to(dtype)
 
 
-def encode(vae: Any, pixels: Tensor, limits: Limits) -> Tensor:
-    """Shifted and scaled mean latents (n, channels, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
+def vae_scale(config: Mapping[str, Any]) -> int:
+    """Pixels per side of what an autoencoder makes, by its configuration."""
+    return 1 << (len(config["block_out_channels"]) - 1)
 
-    def some(take: slice) -> Tensor:
-        mean: Tensor = vae.encode(pixels[take].to(vae.device, _dtype(vae.encoder))).latent_dist.mode()
-        return mean
 
+def shifted(vae: Any, pixels: Tensor) -> Tensor:
+    """Mean latents (n, channels, h, w), shifted and scaled as the VAE's configuration says."""
+    mean: Tensor = vae.encode(pixels).latent_dist.mode()
     scaling: float = vae.config.scaling_factor
-    found = limits.run("encoding", len(pixels), at_once(pixels.shape[-1] * pixels.shape[-2]), some)
-    return (found - shift if (shift := _shift(vae)) else found) * scaling
+    return (mean - shift if (shift := _shift(vae)) else mean) * scaling
 
 
-def decode(vae: Any, latents: Tensor, scale: int, limits: Limits) -> Tensor:
-    """RGB images (n, 3, height, width) in [0, 1] from latents; NaN stays NaN.
-
-    Args:
-        vae: diffusers' AutoencoderKL.
-        latents: shape (n, channels, h, w), shifted and scaled.
-        scale: pixels per latent along one side.
-        limits: how many it takes at a time.
-    """
-
-    def some(take: slice) -> Tensor:
-        plain = latents[take] / vae.config.scaling_factor
-        plain = plain + shift if (shift := _shift(vae)) else plain
-        images: Tensor = vae.decode(plain.to(_dtype(vae.decoder))).sample
-        return (images.float() / 2 + 0.5).clamp(0, 1)
-
-    height, width = (scale * side for side in latents.shape[-2:])
-    with tiled(vae, max(height, width), scale):
-        return limits.run("decoding", len(latents), at_once(height * width), some)
+def unshifted(vae: Any, latents: Tensor) -> Tensor:
+    """The inverse, then the VAE's decoder: pictures in [-1, 1]."""
+    plain = latents / vae.config.scaling_factor
+    plain = plain + shift if (shift := _shift(vae)) else plain
+    found: Tensor = vae.decode(plain.to(_dtype(vae.decoder))).sample
+    return found
 
 
 def _shift(vae: Any) -> float:
     """What the VAE's latents lie around, as those of SD 3 and FLUX.1 do; 0 for none."""
     return getattr(vae.config, "shift_factor", None) or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """From pictures to a family's latents and back."""
+
+    encode: Callable[[Any, Tensor], Tensor] = shifted
+    """The VAE, RGB images (n, 3, height, width) in [-1, 1] in its number format -> latents (n, channels, h, w)."""
+    decode: Callable[[Any, Tensor], Tensor] = unshifted
+    """The inverse; in the number format of the VAE's decoder."""
+    scale: Callable[[Mapping[str, Any]], int] = vae_scale
+    """Pixels per latent along one side, by the VAE's configuration."""
+    patch: int = 1
+    """How many of the VAE's own latents a latent holds along one side."""
+
+
+PLAIN = Codec()
+
+
+def encode(vae: Any, pixels: Tensor, limits: Limits, codec: Codec = PLAIN) -> Tensor:
+    """Mean latents (n, channels, h, w) of RGB images (n, 3, height, width) in [-1, 1], as the denoiser reads them."""
+
+    def some(take: slice) -> Tensor:
+        return codec.encode(vae, pixels[take].to(vae.device, _dtype(vae.encoder)))
+
+    return limits.run("encoding", len(pixels), at_once(pixels.shape[-1] * pixels.shape[-2]), some)
+
+
+def decode(vae: Any, latents: Tensor, limits: Limits, codec: Codec = PLAIN) -> Tensor:
+    """RGB images (n, 3, height, width) in [0, 1] from latents; NaN stays NaN.
+
+    Args:
+        vae: one of diffusers'.
+        latents: shape (n, channels, h, w).
+        limits: how many it takes at a time.
+        codec: the family's.
+    """
+    scale = codec.scale(vae.config)
+
+    def some(take: slice) -> Tensor:
+        return (codec.decode(vae, latents[take]).float() / 2 + 0.5).clamp(0, 1)
+
+    height, width = (scale * side for side in latents.shape[-2:])
+    with tiled(vae, max(height, width), scale // codec.patch):
+        return limits.run("decoding", len(latents), at_once(height * width), some)
 
 
 def _dtype(network: Any) -> torch.dtype:

@@ -107,13 +107,13 @@ class BaseModel:
     @property
     def latent_scale(self) -> int:
         """Pixels per latent along one side."""
-        return find.latent_scale(self.vae.config)
+        return self.family.functions.latents.scale(self.vae.config)
 
     @property
     def latent_channels(self) -> int:
         """Of latents."""
-        channels: int = self.unet.config.in_channels // self.family.denoiser.packing
-        return channels
+        made: int = self.unet.config.in_channels // self.family.denoiser.packing
+        return made * self.family.functions.latents.patch**2
 
     def patches(self, height: int, width: int) -> int:
         """As how many tokens the denoiser reads latents of so many rows and columns; of a U-Net, each latent."""
@@ -124,13 +124,13 @@ class BaseModel:
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Scaled mean latents (n, 4, h, w) of RGB images (n, 3, height, width) in [-1, 1]."""
         self.residency.use("vae", [self.vae])
-        return autoencoding.encode(self.vae, pixels, self.residency.limits)
+        return autoencoding.encode(self.vae, pixels, self.residency.limits, self.family.functions.latents)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """RGB images (n, 3, height, width) in [0, 1] from latents; NaN stays NaN."""
         self.residency.use("vae", [self.vae])
-        return autoencoding.decode(self.vae, latents, self.latent_scale, self.residency.limits)
+        return autoencoding.decode(self.vae, latents, self.residency.limits, self.family.functions.latents)
 
     def bring_readers(self) -> None:
         """Loads those text encoders that are in memory for reading alone."""
@@ -364,7 +364,7 @@ def _joined(model: str, vae: str | None) -> str:
 
 
 def _check_latents(networks: loading.Networks, family: Family) -> None:
-    made, read = networks.vae.config.latent_channels, networks.unet.config.in_channels
+    made, read = find.made_channels(networks.vae.config), networks.unet.config.in_channels
     packing, network = family.denoiser.packing, "transformer" if family.flows else "U-Net"
     if made * packing != read:
         raise BaseModelError(

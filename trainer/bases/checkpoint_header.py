@@ -47,11 +47,11 @@ def family(tensors: Shapes, file: Path) -> Family:
             f"{file}: this is a LoRA or a part of a model, and no base model; base.path wants a whole checkpoint."
         )
     if _CONV_IN not in tensors:
-        flows = [each.title for each in families.FAMILIES.values() if each.flows]
+        titles = [each.title for each in families.FAMILIES.values()]
         raise BaseModelError(
             f"{file}: there is no Stable Diffusion U-Net in this file, whose names begin with {_begun(tensors)}; "
             f"base.path wants a whole checkpoint of {_listed([each.title for each in _known()], 'or')}, or a "
-            f"diffusers folder of one of these or of {_listed(flows, 'or')}."
+            f"diffusers folder of {_listed(titles, 'or')}."
         )
     for each in _known():
         if each.refiner_prefix is not None and _holds(tensors, each.refiner_prefix):

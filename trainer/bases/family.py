@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from trainer.bases.autoencoding import Codec
     from trainer.bases.conditioning import Conditioning, Framing
     from trainer.bases.process import Process
     from trainer.bases.text import TextReading
@@ -72,6 +73,11 @@ class Denoiser:
     """Whether it computes faster with channels as the last side in memory."""
 
 
+def _guided(with_text: Tensor, without: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022)."""
+    return without + scale * (with_text - without)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Functions:
     """What is computed otherwise from family to family (pure)."""
@@ -101,6 +107,10 @@ class Functions:
     configuration for rendering, and how noise is added."""
     set_timesteps: Callable[[Any, int, int], None]
     """Prepares a solver for so many steps of pictures of so many patches."""
+    latents: Codec
+    """From pictures to latents and back."""
+    guided: Callable[[Tensor, Tensor, float], Tensor] = _guided
+    """What the denoiser says with text and without, and a scale -> what is made of both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

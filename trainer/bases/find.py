@@ -92,18 +92,14 @@ def family_of(name: str) -> Family:
 
 def side_step(source: Source) -> int:
     """Image sides must be multiples of this many pixels, so that every level of VAE and U-Net halves evenly."""
-    return latent_scale(source.vae_config) * source.family.functions.side(source.denoiser_config)
-
-
-def latent_scale(vae: Mapping[str, Any]) -> int:
-    """Pixels per latent along one side, by an autoencoder's configuration."""
-    return 1 << (len(vae["block_out_channels"]) - 1)
+    functions = source.family.functions
+    return functions.latents.scale(source.vae_config) * functions.side(source.denoiser_config)
 
 
 def native_side(source: Source) -> int:
     """The side of the pictures that a base model was made for, in pixels."""
     size = int(source.denoiser_config.get("sample_size") or source.family.sample_size)
-    return size * latent_scale(source.vae_config)
+    return size * source.family.functions.latents.scale(source.vae_config)
 
 
 def file_hash(file: Path) -> str:
@@ -206,12 +202,17 @@ def _folder(path: Path) -> Source:
 def _check_channels(path: Path, family: Family, denoiser: dict[str, Any]) -> None:
     """Whether the denoiser reads latents alone, and no picture to be changed beside them."""
     own, network = family.denoiser, "transformer" if family.flows else "U-Net"
-    made = family.latent_channels or int(_config(path / "vae" / "config.json").get("latent_channels", 0))
+    made = family.latent_channels or made_channels(_config(path / "vae" / "config.json"))
     if denoiser.get("in_channels") != made * own.packing:
         raise BaseModelError(
             f"{path}: this {network} takes {denoiser.get('in_channels')} channels (inpainting or editing models do), "
             f"but a base model must take {made * own.packing}."
         )
+
+
+def made_channels(vae: Mapping[str, Any]) -> int:
+    """Channels of the latents that an autoencoder makes, by its configuration."""
+    return int(vae.get("latent_channels") or vae.get("z_dim") or 0)
 
 
 def _rendering_with(pipeline: object, index: Path) -> list[Family]:

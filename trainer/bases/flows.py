@@ -20,6 +20,17 @@ def no_numbers(config: Config, framing: Framing, guidance: float) -> tuple[float
     return ()
 
 
+def asked(tokenizer: Any, caption: str, thinking: bool) -> str:
+    """A caption as a user's message in a language model's own template."""
+    found: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": caption}],
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=thinking,
+    )
+    return found
+
+
 def padded(reader: TextReader, captions: Sequence[str], length: int) -> Any:
     """Token ids and mask of captions at a fixed length, shape (n, length) each; what exceeds it is cut off."""
     return reader.tokenizer(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trainer.adapters.targets import convolution_targets, unet_targets
 from trainer.bases import schedule
+from trainer.bases.autoencoding import PLAIN
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.family import Config, Functions
 from trainer.bases.process import Process
@@ -74,6 +75,7 @@ def functions(read: Callable[[TextReading], Conditioning]) -> Functions:
         text=text,
         process=process,
         set_timesteps=set_timesteps,
+        latents=PLAIN,
     )
 
 

@@ -60,12 +60,16 @@ TRANSFORMERS = {
     },
     "flux": {"unet": 11_901_408_320, "text_encoder": 123_060_480, "text_encoder_2": 4_762_310_656},
     "zimage": {"unet": 6_154_908_736, "text_encoder": 4_022_468_096},
+    "flux2": {"unet": 3_875_544_576, "text_encoder": 4_022_468_096},
+    "qwenimage": {"unet": 20_430_401_088, "text_encoder": 8_292_166_656},
 }
-"""SD 3.5 medium, FLUX.1 dev and Z-Image, of which a transformer's LoRA adapts so many layers: by default, at most."""
+"""SD 3.5 medium, FLUX.1 dev, Z-Image, FLUX.2 Klein 4B, Qwen-Image; LoRAs adapt so many layers: by default, at most."""
 LAYERS = {
     "sd3": (24 * 8 - 1, 24 * 8 - 1 + 13 * 4 + 24 * 4 - 2),
     "flux": (19 * 12 + 38 * 3, 342 + 38 * 2),
     "zimage": (34 * 4, 34 * 7),
+    "flux2": (5 * 4 + 20 * 2, 5 * 12 + 20 * 2),
+    "qwenimage": (60 * 4, 60 * 12),
 }
 
 WIDE = 40
@@ -260,7 +264,7 @@ def test_what_a_family_says_of_itself_is_what_its_configuration_says(family: Fam
     assert encoders == {encoder.part: encoder.architecture for encoder in family.text_encoders}
     assert set(family.parts) <= index.keys()
     assert own["_class_name"] == family.denoiser.architecture
-    assert own["in_channels"] == family.denoiser.packing * vae["latent_channels"]
+    assert own["in_channels"] == family.denoiser.packing * find.made_channels(vae)
     assert find.native_side(source(family)) == family.native_side
     assert find.side_step(source(family)) == family.side_step
     if not family.flows:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.bases import flows, schedule
+from trainer.bases.autoencoding import PLAIN
 from trainer.bases.conditioning import Conditioning, Framing
 from trainer.bases.family import Config, Functions
 from trainer.bases.process import Process
@@ -79,4 +80,5 @@ FUNCTIONS = Functions(
     text=text,
     process=process,
     set_timesteps=flows.linear_timesteps,
+    latents=PLAIN,
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from trainer.bases import flows, schedule
+from trainer.bases.autoencoding import PLAIN
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.family import Config, Functions
 from trainer.bases.process import Process
@@ -83,4 +84,5 @@ FUNCTIONS = Functions(
     text=text,
     process=process,
     set_timesteps=flows.set_timesteps,
+    latents=PLAIN,
 )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.bases import flows, schedule
+from trainer.bases.autoencoding import PLAIN
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.family import Config, Functions
 from trainer.bases.process import Process
@@ -25,17 +26,11 @@ FEED_FORWARD = ("feed_forward.w1", "feed_forward.w2", "feed_forward.w3")
 def read(reading: TextReading) -> Conditioning:
     """The penultimate state of Qwen3, of a caption as a user's message; its own tokens first, then none."""
     (reader,) = reading.readers.values()
-    tokens = flows.padded(reader, [_asked(reader.tokenizer, each) for each in reading.captions], TOKENS)
+    tokens = flows.padded(
+        reader, [flows.asked(reader.tokenizer, each, thinking=True) for each in reading.captions], TOKENS
+    )
     states, mask = flows.hidden_states(reader, tokens)
     return flows.own_tokens(states[-2], mask)
-
-
-def _asked(tokenizer: Any, caption: str) -> str:
-    messages = [{"role": "user", "content": caption}]
-    asked: str = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True, enable_thinking=True
-    )
-    return asked
 
 
 def predict(
@@ -73,4 +68,5 @@ FUNCTIONS = Functions(
     text=text,
     process=process,
     set_timesteps=flows.linear_timesteps,
+    latents=PLAIN,
 )
