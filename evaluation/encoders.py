@@ -86,7 +86,10 @@ class _Encoder:
 
     def _pixels(self, images: Tensor) -> Any:
         inputs = self._processor(images=_arrays(images), return_tensors="pt")
-        return {name: values.to(self._device, self._dtype) for name, values in inputs.items()}
+        return {
+            name: values.to(self._device, self._dtype if values.is_floating_point() else None)
+            for name, values in inputs.items()
+        }
 
     def _some(self, images: Tensor) -> Seen:
         raise NotImplementedError

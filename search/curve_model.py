@@ -141,6 +141,8 @@ class CurveModel:
         found = 0.0
         for one in candidates:
             ahead, rivals = self._ahead(one), self._rivals(one.trial)
+            if not ahead or not rivals:
+                continue
             draws, _ = self._drawn([self._at(one, ahead), *(self._at(r, [seen]) for r, seen in rivals)])
             lead = draws[:, : len(ahead)].max(axis=1) - draws[:, len(ahead) :].max(axis=1)
             found = max(found, float(np.maximum(lead, 0.0).mean()))

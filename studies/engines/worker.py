@@ -107,9 +107,11 @@ class Worker:
             self._on_step(self._pack.last_images, self._pack.last_loss)
             for event in events:
                 match event:
-                    case EpochEnd():
+                    case EpochEnd() if event.trial in self._pack.runs:
                         self._runs.write(event)
                         ends.append(event)
+                    case EpochEnd():
+                        pass  # it has left with another run of its trial
                     case Diverged(trial=run, trouble=trouble):
                         trial = self._runs.folds.trial(run)
                         self._leave(TrialDiverged.by(trouble, trial))

@@ -62,6 +62,8 @@ def _sampling(s: Settings) -> None:
     if of_sd3 is not None:
         s.put("noise.timestep_shift", of_sd3, "training_shift")
     if not sampling:
+        if s.has("discrete_flow_shift"):
+            s.put("noise.timestep_shift", shift, "discrete_flow_shift")
         return
     if sampling not in _SAMPLINGS:
         s.problems.append(f"timestep_sampling must be one of {', '.join(_SAMPLINGS)}, but got {sampling!r}.")

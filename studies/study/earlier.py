@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from search.trial import Reason, TrialRecord, Value
 from studies.errors import StudyError
 from studies.spec.study_file import StudySpec
 from studies.study.identity import base_of
-from studies.study.open import ReadOnlyStudy, open_readonly
+from studies.study.open import ReadOnlyStudy, open_readonly, reading
 from studies.study.trial import MaybeReason
 from studies.workspace import Workspace
 
@@ -127,10 +128,11 @@ def prior(found: Sequence[EarlierStudy | PriorStudy], spec: StudySpec, base: str
     read = sorted(
         (one for one in found if isinstance(one, EarlierStudy)), key=lambda one: one.last, reverse=True
     )
-    left_out = {one.name: reason for one in read if (reason := _unlike(one, spec, base))}
-    used = [one for one in read if one.name not in left_out]
+    reasons = [_unlike(one, spec, base) for one in read]
+    used = [one for one, reason in zip(read, reasons, strict=True) if reason is None]
     sources = [
-        PriorStudy(name=one.name, trials=len(one.ended), left_out=left_out.get(one.name)) for one in read
+        PriorStudy(name=one.name, trials=len(one.ended), left_out=reason)
+        for one, reason in zip(read, reasons, strict=True)
     ]
     lessons = [
         Lesson(values=trial.values, standing=standing)
@@ -186,13 +188,18 @@ def _studies(spec: StudySpec, workspace: Workspace) -> Iterator[EarlierStudy | P
     named = spec.search.learn_from
     if named != "all":
         for one in named:
-            yield EarlierStudy.of(open_readonly(Path(one)))
+            yield _read(Path(one))
         return
     own = workspace.root.absolute()
     for place in sorted(own.parent.iterdir()):
-        if place == own or not Workspace(place).study_file.is_file():
+        if place == own or not os.path.isfile(Workspace(place).study_file):
             continue
         try:
-            yield EarlierStudy.of(open_readonly(place))
+            yield _read(place)
         except StudyError as error:
             yield PriorStudy(name=place.name, left_out=Reason.told(" ".join(error.problems)))
+
+
+def _read(place: Path) -> EarlierStudy:
+    with reading():
+        return EarlierStudy.of(open_readonly(place))

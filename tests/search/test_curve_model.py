@@ -92,3 +92,11 @@ def test_too_little_is_said() -> None:
     assert not enough([curve(0, 1e-4)]) and not enough([curve(0, 1e-4, 300), curve(1, 1e-4, 300)])
     with pytest.raises(ValueError, match="at least 2 trials"):
         CurveModel([curve(0, 1e-4)], ROWS)
+
+
+def test_a_trial_that_stands_at_the_horizon_can_gain_nothing() -> None:
+    """It still runs where its pictures are being stored, or where it was killed then."""
+    model = CurveModel(known(), ROWS)
+    ended, begun = curve(0, 10**-4.5), curve(9, 10**-3.5, upto=100)
+    assert model.gain([ended]) == 0.0
+    assert model.gain([ended, begun]) == model.gain([begun])

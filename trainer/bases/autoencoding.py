@@ -128,7 +128,11 @@ def tiled(vae: Any, longest: int, scale: int) -> Iterator[None]:
     if longest < TILED_FROM:
         yield
         return
-    vae.tile_sample_min_size, vae.tile_latent_min_size = TILE, TILE // scale
+    if hasattr(vae, "tile_sample_min_size"):
+        vae.tile_sample_min_size, vae.tile_latent_min_size = TILE, TILE // scale
+    else:  # Qwen-Image's
+        vae.tile_sample_min_height = vae.tile_sample_min_width = TILE
+        vae.tile_sample_stride_height = vae.tile_sample_stride_width = TILE * 3 // 4
     vae.enable_tiling()
     try:
         yield

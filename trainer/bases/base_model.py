@@ -18,7 +18,7 @@ from trainer.bases.errors import BaseModelError as BaseModelError
 from trainer.bases.family import Family, Identity
 from trainer.bases.find import Source
 from trainer.bases.process import Process
-from trainer.bases.residency import Residency, leave
+from trainer.bases.residency import REST, Residency, leave
 from trainer.bases.text import PLAIN, PromptRules, TextReader, TextReading, Within, recomputed
 from trainer.lora_files.kohya import Names
 from trainer.plans.base import BasePlan
@@ -145,6 +145,9 @@ class BaseModel:
         parts = [encoder.part for encoder in self.family.text_encoders if not encoder.trained]
         if all(getattr(self, part) is None for part in parts):
             return
+        if self.residency.moves:
+            for encoder in self.text_encoders.values():
+                encoder.to(REST)
         self.residency.forget("text")
         for part in parts:
             setattr(self, part, None)

@@ -189,7 +189,7 @@ class Pack:
                 if run.advance():
                     ended.append(run)
             except (RuntimeError, MemoryError) as error:
-                if len(self.runs) == 1 or not is_out_of_memory(error):
+                if (len(self.runs) == 1 and not gone) or not is_out_of_memory(error):
                     raise
                 gone.append(self._shrink(run.trial))
         return ended, gone
@@ -250,7 +250,7 @@ class Pack:
 
     def _shrink(self, trial: int) -> OutOfMemory:
         self.evict(trial)
-        self.limit = len(self.runs)
+        self.limit = max(1, len(self.runs))
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return OutOfMemory(trial)

@@ -96,6 +96,13 @@ def test_a_study_of_few_trials_that_came_to_anything_says_nothing() -> None:
     assert found.lessons == () and "only 2 of its trials" in sentence_of(found.sources[0].left_out)
 
 
+def test_of_two_studies_of_one_name_each_is_judged_for_itself() -> None:
+    studies = [study("cats", four(0.9, day=2)), study("cats", [trial(0, 0.5)])]
+    found = prior(studies, study_spec(), "the base")
+    assert len(found.lessons) == 4
+    assert [one.left_out is None for one in found.sources] == [True, False]
+
+
 def test_a_study_learns_from_those_beside_it_once_and_keeps_that(tmp_path: Path) -> None:
     before = invent(tmp_path / "a").study
     own = before.spec.model_copy(

@@ -96,6 +96,21 @@ def guided(base: BaseModel, rows: int) -> Tensor | None:
     return base.numbers([Framing.whole((64, 64))] * rows, [1.0] * rows)
 
 
+@torch.no_grad()
+def test_time_keeps_its_precision_where_the_base_computes_in_bfloat16(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Z-Image's pipeline hands it over in float32; bfloat16 knows eight bits, which are several timesteps."""
+    if case.member.family != "zimage":
+        pytest.skip("the pipelines of other families round it, too")
+    base, seen = base_model.load(case.folder, "bf16"), list[Tensor]()
+    embed = base.unet.t_embedder.forward
+    monkeypatch.setattr(base.unet.t_embedder, "forward", lambda t: (seen.append(t), embed(t))[1])
+    noisy = torch.randn(1, 4, 16, 16, dtype=torch.bfloat16)
+    base.predict(noisy, torch.tensor([333.0]), base.encode_text(CAPTIONS[:1], [1]), guided(base, 1))
+    assert float(seen[0]) == pytest.approx(667.0, abs=1e-3)
+
+
 def test_default_and_all_layers_are_those_of_diffusers_examples(case: Case, load_base: Load) -> None:
     bank = bank_for(load_base(case.folder), 2)
     bank.open(0, Shape(2, 1.0, (DENOISER,)), 0)

@@ -36,7 +36,9 @@ def read(reading: TextReading) -> Conditioning:
     (reader,) = reading.readers.values()
     asked = [TEMPLATE.format(caption) for caption in reading.captions]
     states, mask = flows.hidden_states(reader, flows.padded(reader, asked, TOKENS + DROPPED))
-    return flows.own_tokens(states[-1][:, DROPPED:], mask[:, DROPPED:])
+    own = flows.own_tokens(states[-1], mask)
+    assert own.mask is not None
+    return Conditioning(own.embeddings[:, DROPPED:], mask=own.mask[:, DROPPED:])
 
 
 def predict(

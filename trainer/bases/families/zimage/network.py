@@ -39,7 +39,7 @@ def predict(
     """The direction from picture to noise; the network itself counts time from noise and says the opposite."""
     said = network(
         list(inputs.unsqueeze(2).unbind()),
-        ((1000 - timesteps.expand(len(inputs))) / 1000).to(inputs.dtype),
+        ((1000 - timesteps.expand(len(inputs))) / 1000).to(torch.promote_types(inputs.dtype, torch.float32)),
         flows.split(text),
         return_dict=False,
     )[0]
