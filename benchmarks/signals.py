@@ -21,9 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from benchmarks.truth import Judged
-from benchmarks.truth_studies import finished, noise_of, told
-from benchmarks.truth_subjects import SUBJECTS, Subject
+from benchmarks.truth import Judged, seen
+from benchmarks.truth_subjects import SUBJECTS
 from evaluation.metrics.table import METRICS
 from evaluation.scorecard import ScoreCard
 from studies.errors import quiet
@@ -48,7 +47,7 @@ def main() -> None:
     chosen = [subject for subject in SUBJECTS if subject.name in arguments.only]
     folder = arguments.folder.resolve()
     found = {
-        family: _figures([_judged(subject, folder / family, BASES[family]) for subject in chosen])
+        family: _figures([seen(subject, folder / family, BASES[family]) for subject in chosen])
         for family in arguments.families
     }
     table = Table(title=f"rank correlation with the eyes, median of {len(chosen)} subjects")
@@ -59,12 +58,6 @@ def main() -> None:
         table.add_row(name.replace("_", " "), *(str(figures[name]) for figures in found.values()))
     Console().print(table)
     print(json.dumps(found))
-
-
-def _judged(subject: Subject, folder: Path, base: str) -> Judged:
-    study = finished(subject, folder, base)
-    place = folder / subject.name
-    return Judged(subject, study, told(subject, study, folder), noise_of(subject, study, folder), place)
 
 
 def _figures(found: Sequence[Judged]) -> dict[str, object]:

@@ -33,7 +33,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from benchmarks.truth_eyes import Seen, content_distance, style_distance
-from benchmarks.truth_studies import BASE, SEEDS, Key, Truth, finished, judged, noise_of, told, usable
+from benchmarks.truth_studies import BASE, MICRO, SEEDS, Key, Truth, finished, judged, noise_of, told, usable
 from benchmarks.truth_subjects import SUBJECTS, Subject
 from evaluation.scorecard import ScoreCard
 from search.selection import CLEAR, Candidate, Preference, steadied
@@ -191,9 +191,9 @@ class Judged:
         return path
 
 
-def seen(subject: Subject, folder: Path) -> Judged:
-    """A subject's study, run and looked at; what is kept in the folder is not made again."""
-    study = finished(subject, folder)
+def seen(subject: Subject, folder: Path, base: str = MICRO) -> Judged:
+    """A subject's study on a shipped base, run and looked at; what is kept in the folder is not made again."""
+    study = finished(subject, folder, base)
     place = folder / subject.name
     return Judged(subject, study, told(subject, study, folder), noise_of(subject, study, folder), place)
 

@@ -57,7 +57,7 @@ def unshifted(vae: Any, latents: Tensor) -> Tensor:
     """The inverse, then the VAE's decoder: pictures in [-1, 1]."""
     plain = latents / vae.config.scaling_factor
     plain = plain + shift if (shift := _shift(vae)) else plain
-    found: Tensor = vae.decode(plain.to(_dtype(vae.decoder))).sample
+    found: Tensor = vae.decode(plain.to(dtype_of(vae.decoder))).sample
     return found
 
 
@@ -87,7 +87,7 @@ def encode(vae: Any, pixels: Tensor, limits: Limits, codec: Codec = PLAIN) -> Te
     """Mean latents (n, channels, h, w) of RGB images (n, 3, height, width) in [-1, 1], as the denoiser reads them."""
 
     def some(take: slice) -> Tensor:
-        return codec.encode(vae, pixels[take].to(vae.device, _dtype(vae.encoder)))
+        return codec.encode(vae, pixels[take].to(vae.device, dtype_of(vae.encoder)))
 
     return limits.run("encoding", len(pixels), at_once(pixels.shape[-1] * pixels.shape[-2]), some)
 
@@ -111,7 +111,8 @@ def decode(vae: Any, latents: Tensor, limits: Limits, codec: Codec = PLAIN) -> T
         return limits.run("decoding", len(latents), at_once(height * width), some)
 
 
-def _dtype(network: Any) -> torch.dtype:
+def dtype_of(network: Any) -> torch.dtype:
+    """The number format that a network computes in."""
     dtype: torch.dtype = next(network.parameters()).dtype
     return dtype
 

@@ -97,7 +97,7 @@ class BaseModel:
     @property
     def reads_long(self) -> bool:
         """Whether it has a text encoder that is there for reading alone."""
-        return any(not encoder.trained for encoder in self.family.text_encoders)
+        return bool(self._reader_parts)
 
     @property
     def kohya_names(self) -> Names:
@@ -132,24 +132,27 @@ class BaseModel:
         self.residency.use("vae", [self.vae])
         return autoencoding.decode(self.vae, latents, self.residency.limits, self.family.functions.latents)
 
+    @property
+    def _reader_parts(self) -> list[str]:
+        """The text encoders that are in memory for reading alone."""
+        return [encoder.part for encoder in self.family.text_encoders if not encoder.trained]
+
     def bring_readers(self) -> None:
         """Loads those text encoders that are in memory for reading alone."""
-        parts = [encoder.part for encoder in self.family.text_encoders if not encoder.trained]
-        if any(getattr(self, part) is None for part in parts):
+        if any(getattr(self, part) is None for part in self._reader_parts):
             for part, encoder in self.load_readers().items():
                 setattr(self, part, encoder if self.residency.moves else encoder.to(self.device))
 
     def _let_readers_go(self) -> None:
         if self.keeps_readers or self.load_readers is dict:
             return
-        parts = [encoder.part for encoder in self.family.text_encoders if not encoder.trained]
-        if all(getattr(self, part) is None for part in parts):
+        if all(getattr(self, part) is None for part in self._reader_parts):
             return
         if self.residency.moves:
             for encoder in self.text_encoders.values():
                 encoder.to(REST)
         self.residency.forget("text")
-        for part in parts:
+        for part in self._reader_parts:
             setattr(self, part, None)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

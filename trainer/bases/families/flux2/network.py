@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.bases import flows, schedule
-from trainer.bases.autoencoding import Codec, vae_scale
+from trainer.bases.autoencoding import Codec, dtype_of, vae_scale
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.family import Config, Functions
 from trainer.bases.process import Process
@@ -93,7 +93,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     rows, depth, height, width = plain.shape
     parts = plain.view(rows, depth // 4, 2, 2, height, width).permute(0, 1, 4, 2, 5, 3)
     whole = parts.reshape(rows, depth // 4, 2 * height, 2 * width)
-    found: Tensor = vae.decode(whole.to(next(vae.decoder.parameters()).dtype)).sample
+    found: Tensor = vae.decode(whole.to(dtype_of(vae.decoder))).sample
     return found
 
 

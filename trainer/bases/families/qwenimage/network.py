@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.bases import flows, schedule
-from trainer.bases.autoencoding import Codec
+from trainer.bases.autoencoding import Codec, dtype_of
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.family import Config, Functions
 from trainer.bases.process import Process
@@ -89,7 +89,7 @@ def encode(vae: Any, pixels: Tensor) -> Tensor:
 def decode(vae: Any, latents: Tensor) -> Tensor:
     """The inverse, then the VAE's decoder."""
     centre, spread = _statistics(vae, latents)
-    plain = (latents * spread + centre).to(next(vae.decoder.parameters()).dtype)
+    plain = (latents * spread + centre).to(dtype_of(vae.decoder))
     found: Tensor = vae.decode(plain.unsqueeze(2)).sample
     return found.squeeze(2)
 
