@@ -39,15 +39,15 @@ def main() -> None:
         times = RunTimes.of(study.memory)
         assert times is not None
         trials = study.memory.records()[: arguments.trials]
-        solo = [solo(study, record, Path(folder) / f"solo-{record.number}") for record in trials]
+        alone = [solo(study, record, Path(folder) / f"solo-{record.number}") for record in trials]
     images = sum(record.images_seen for record in study.memory.records())
     compared = sum(record.images_seen for record in trials)
     share = packed * compared / images
     figures = {
-        "ratio": round(sum(solo) / share, 2),
+        "ratio": round(sum(alone) / share, 2),
         "evaluation_share": round(times.judging / times.wall, 3),
         "packed_seconds": round(packed, 1),
-        "solo_seconds": round(sum(solo), 1),
+        "solo_seconds": round(sum(alone), 1),
         "trials": len(trials),
         "images": compared,
     }
@@ -55,7 +55,7 @@ def main() -> None:
     for column in ("way", "trials", "images", "seconds"):
         table.add_column(column, justify="right")
     table.add_row("packed study", str(len(trials)), str(compared), f"{share:.0f}")
-    table.add_row("one process each", str(len(trials)), str(compared), f"{sum(solo):.0f}")
+    table.add_row("one process each", str(len(trials)), str(compared), f"{sum(alone):.0f}")
     Console().print(table)
     print(json.dumps(figures))
 

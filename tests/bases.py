@@ -291,12 +291,7 @@ def build_flux2(folder: Path, micro_sd: Path) -> Path:
 
 def build_qwenimage(folder: Path, micro_sd: Path) -> Path:
     """A micro Qwen-Image with an autoencoder of its own, in diffusers layout."""
-    from diffusers import (
-        AutoencoderKLQwenImage,
-        FlowMatchEulerDiscreteScheduler,
-        QwenImagePipeline,
-        QwenImageTransformer2DModel,
-    )
+    from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline, QwenImageTransformer2DModel
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     text = {
@@ -321,15 +316,7 @@ def build_qwenimage(folder: Path, micro_sd: Path) -> Path:
                 joint_attention_dim=16,
                 axes_dims_rope=(8, 4, 4),
             ),
-            vae=AutoencoderKLQwenImage(
-                base_dim=8,
-                z_dim=4,
-                dim_mult=[1, 2, 2],
-                num_res_blocks=1,
-                temperal_downsample=[False, True],
-                latents_mean=[0.1, -0.2, 0.0, 0.3],
-                latents_std=[0.8, 1.2, 1.0, 0.9],
-            ),
+            vae=small_qwenimage_vae(),
             text_encoder=Qwen2_5_VLForConditionalGeneration(
                 Qwen2_5_VLConfig(text_config=text, vision_config=vision)
             ),
@@ -338,6 +325,110 @@ def build_qwenimage(folder: Path, micro_sd: Path) -> Path:
         )
     pipe.save_pretrained(folder)
     return folder
+
+
+def build_krea2(folder: Path, micro_sd: Path) -> Path:
+    """A micro Krea 2 with an autoencoder of its own, in diffusers layout."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, Krea2Pipeline, Krea2Transformer2DModel
+    from transformers import Qwen3VLConfig, Qwen3VLModel
+
+    text = {
+        "vocab_size": 300,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "rope_parameters": {
+            "mrope_section": [2, 1, 1],
+            "mrope_interleaved": True,
+            "rope_type": "default",
+            "rope_theta": 1e6,
+        },
+    }
+    vision = {
+        "depth": 1,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 16,
+        "num_position_embeddings": 16,
+        "deepstack_visual_indexes": [0],
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        transformer = Krea2Transformer2DModel(
+            in_channels=16,
+            num_layers=2,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            intermediate_size=48,
+            timestep_embed_dim=16,
+            text_hidden_dim=16,
+            num_text_layers=2,
+            text_num_attention_heads=2,
+            text_num_key_value_heads=2,
+            text_intermediate_size=24,
+            num_layerwise_text_blocks=1,
+            num_refiner_text_blocks=1,
+            axes_dims_rope=(8, 4, 4),
+        )
+        for block in (*transformer.transformer_blocks, transformer.final_layer):
+            torch.nn.init.normal_(block.scale_shift_table, std=0.5)
+        pipe = Krea2Pipeline(
+            transformer=transformer,
+            vae=small_qwenimage_vae(),
+            text_encoder=Qwen3VLModel(Qwen3VLConfig(text_config=text, vision_config=vision)),
+            tokenizer=small_qwen_tokenizer(),
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_image_seq_len=6400),
+            text_encoder_select_layers=(1, 3),
+        )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def build_chroma(folder: Path, micro_sd: Path) -> Path:
+    """A micro Chroma around the shipped autoencoder, in diffusers layout."""
+    from diffusers import ChromaPipeline, ChromaTransformer2DModel, FlowMatchEulerDiscreteScheduler
+
+    with torch.random.fork_rng():
+        torch.manual_seed(8)
+        pipe = ChromaPipeline(
+            transformer=ChromaTransformer2DModel(
+                in_channels=16,
+                num_layers=1,
+                num_single_layers=1,
+                attention_head_dim=16,
+                num_attention_heads=2,
+                joint_attention_dim=24,
+                axes_dims_rope=(4, 6, 6),
+                approximator_num_channels=16,
+                approximator_hidden_dim=24,
+                approximator_layers=1,
+            ),
+            vae=micro_vae(micro_sd),
+            text_encoder=small_t5(24),
+            tokenizer=small_t5_tokenizer(),
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+        )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def small_qwenimage_vae() -> Any:
+    from diffusers import AutoencoderKLQwenImage
+
+    return AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 2, 2],
+        num_res_blocks=1,
+        temperal_downsample=[False, True],
+        latents_mean=[0.1, -0.2, 0.0, 0.3],
+        latents_std=[0.8, 1.2, 1.0, 0.9],
+    )
 
 
 def small_qwen3(width: int, layers: int = 2, kind: str = "Qwen3Model") -> Any:

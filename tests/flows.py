@@ -10,7 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.bases import build_flux, build_flux2, build_qwenimage, build_sd3, build_zimage
+from tests.bases import (
+    build_chroma,
+    build_flux,
+    build_flux2,
+    build_krea2,
+    build_qwenimage,
+    build_sd3,
+    build_zimage,
+)
 
 Build = Callable[[Path, Path], Path]
 
@@ -39,6 +47,8 @@ class Member:
     """Starting noise as the pipeline takes it."""
     latents: tuple[int, int] = (4, 4)
     """Channels, and pixels per latent along one side."""
+    mended: Callable[[Any], Any] = lambda pipe: pipe
+    """diffusers' pipeline without its errors."""
     patch: int = 2
     """Latents along the side of what the transformer reads as one."""
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -46,6 +56,8 @@ class Member:
     block: str = "transformer_blocks.0"
     """One that gets another rank."""
     trains_text: bool = False
+    stored: int = 0
+    """Layers that are quantised, where they are fewer than ``all_layers``."""
     layers: int = 0
     """LoRA layers of the transformer by default."""
     all_layers: int = 0
@@ -59,7 +71,7 @@ class Member:
         for name in ("transformer", "text_encoder", "text_encoder_2", "text_encoder_3"):
             if getattr(pipe, name, None) is not None:
                 getattr(pipe, name).to(dtype)
-        return pipe
+        return self.mended(pipe)
 
 
 def logit_normal(shift: float) -> Callable[[Tensor, int], Tensor]:
@@ -153,6 +165,44 @@ def qwenimage(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) 
     return unpacked.squeeze(2)
 
 
+def krea2(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    rows, channels, height, width = noisy.shape
+    embeddings, mask = pipe.encode_prompt(list(captions))
+    said = pipe.transformer(
+        hidden_states=pipe._pack_latents(noisy, rows, channels, height, width),
+        timestep=sigma,
+        encoder_hidden_states=embeddings,
+        encoder_attention_mask=mask,
+        position_ids=pipe.prepare_position_ids(embeddings.shape[1], height // 2, width // 2, "cpu"),
+    ).sample
+    unpacked: Tensor = pipe._unpack_latents(said, height * 4, width * 4)
+    return unpacked.squeeze(2)
+
+
+def chroma(pipe: Any, captions: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    rows, channels, height, width = noisy.shape
+    embeddings, text_ids, mask, *_ = pipe.encode_prompt(list(captions), do_classifier_free_guidance=False)
+    said = pipe.transformer(
+        hidden_states=pipe._pack_latents(noisy, rows, channels, height, width),
+        timestep=sigma,
+        encoder_hidden_states=embeddings,
+        txt_ids=text_ids,
+        img_ids=pipe._prepare_latent_image_ids(rows, height // 2, width // 2, "cpu", noisy.dtype),
+        attention_mask=pipe._prepare_attention_mask(rows, height * width // 4, noisy.dtype, mask),
+    ).sample
+    unpacked: Tensor = pipe._unpack_latents(said, height * 4, width * 4, pipe.vae_scale_factor)
+    return unpacked
+
+
+def masked(pipe: Any) -> Any:
+    """diffusers' ChromaPipeline (0.42) hands the mask over as numbers, which hide nothing (its issue 12116)."""
+    plain = pipe._prepare_attention_mask
+    pipe._prepare_attention_mask = lambda *args, **named: (
+        None if (mask := plain(*args, **named)) is None else mask.bool()
+    )
+    return pipe
+
+
 MEMBERS = {
     "sd3": Member(
         family="sd3",
@@ -213,6 +263,27 @@ MEMBERS = {
         call=lambda guidance: {"true_cfg_scale": guidance, "negative_prompt": ["", ""]},
         layers=2 * 4,
         all_layers=2 * 12,
+    ),
+    "krea2": Member(
+        family="krea2",
+        build=build_krea2,
+        direct=krea2,
+        sigma=uniform(1.0),
+        packed=packed,
+        call=lambda guidance: {"guidance_scale": guidance - 1},
+        stored=2 * 8 + 2 * 8,
+        layers=2 * 7 + 2 * 7 + 1 + 7,
+        all_layers=2 * 8 + 2 * 8 + 1 + 7,
+    ),
+    "chroma": Member(
+        family="chroma",
+        build=build_chroma,
+        direct=chroma,
+        sigma=uniform(1.0),
+        mended=masked,
+        packed=packed,
+        layers=12 + 3,
+        all_layers=12 + 3 + 2,
     ),
     "zimage": Member(
         family="zimage",

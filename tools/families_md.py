@@ -76,7 +76,7 @@ def _files(family: Family) -> str:
 CELLS: Mapping[str, Callable[[Family], str]] = {
     "name": lambda family: f"`{family.name}`",
     "diffusers folder": lambda family: family.pipeline,
-    "single file": lambda family: "no" if family.flows else "yes",
+    "single file": lambda family: "its transformer (`base.transformer`)" if family.flows else "yes",
     "network": lambda family: family.denoiser.architecture,
     "reads": _reads,
     "says": lambda family: " or ".join(family.predictions),

@@ -40,6 +40,8 @@ class Ground:
     """What of the study fits into the GPU's memory; None where that is not known, or nothing fits."""
     gib: float = 0.0
     """Of the GPU's memory, where that was asked."""
+    told_distilled: bool | None = None
+    """What the base says of itself; None: nothing."""
 
     @property
     def usual_rate(self) -> float:

@@ -85,10 +85,11 @@ def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
 
 def rendering(ground: Ground) -> Sequence[Line]:
     """What of [judge] depends on the base."""
-    name = ground.path.lower()
-    if any(word in name for word in DISTILLED) and "base" not in name:
+    name, told = ground.path.lower(), ground.told_distilled
+    if told or (told is None and any(word in name for word in DISTILLED) and "base" not in name):
+        who = "the base" if told else "the base's name"
         return [
-            Line("steps", 8, "the base's name says that it is made for few steps"),
+            Line("steps", 8, f"{who} says that it is made for few steps"),
             Line("guidance", 1.0, "and for none of it"),
         ]
     settings: Mapping[str, Any] = {"steps": 12 if ground.tiny else 20}

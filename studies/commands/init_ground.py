@@ -37,7 +37,8 @@ def survey_base(name: str) -> tuple[Ground, bool]:
         side, step = find.native_side(source), find.side_step(source)
     except BaseModelError as error:
         raise StudyError(f"--base: {error}") from error
-    return Ground(str(path.resolve()), source.family, side, step, cuda, half), False
+    place, distilled = str(path.resolve()), source.distilled
+    return Ground(place, source.family, side, step, cuda, half, told_distilled=distilled), False
 
 
 def fitted(found: Survey, ground: Ground, clip: str) -> Ground:

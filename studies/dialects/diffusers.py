@@ -1,4 +1,4 @@
-"""diffusers' example scripts: the command lines of its LoRA trainers for Stable Diffusion (diffusers 58eb52c)."""
+"""diffusers' example scripts: the command lines of its LoRA trainers for Stable Diffusion and flow-matching bases."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ class _Script:
 
 _DREAMBOOTH, _DREAMBOOTH_SDXL = _Script(5e-4, 4, 1), _Script(1e-4, 4, 1)
 _TEXT_TO_IMAGE = _Script(1e-4, 16, 100)
+_FLOWS: Mapping[str, str] = {
+    "sd3": "logit_normal",
+    "flux": "none",
+    "z_image": "none",
+    "qwen_image": "none",
+    "krea2": "none",
+}
+"""A word in the name of a script for a flow-matching base -> its default ``weighting_scheme``."""
 _DROPOUT = "drops elements of a layer's input there, of A x here"
 _ROWS: Mapping[str, Word] = {
     "pretrained_model_name_or_path": Word("pretrained_model_name_or_path"),
@@ -47,6 +55,9 @@ _ROWS: Mapping[str, Word] = {
     "prior_loss_weight": Word("prior_loss_weight"),
     "seed": Word("seed"),
     "validation_prompt": Word("positive_prompts"),
+    "logit_mean": Word("logit_mean"),
+    "logit_std": Word("logit_std"),
+    "mode_scale": Word("mode_scale"),
     "clip_skip": Word("clip_skip", lambda value: int(number(value)) + 1, "layers skipped"),
     "enable_xformers_memory_efficient_attention": Word("xformers", switch),
 }
@@ -57,15 +68,17 @@ _IDLE = {
         "files have their own places in the study's workspace",
     ),
     **dict.fromkeys(
-        ("validation_epochs", "num_validation_images", "logging_dir", "report_to"),
+        ("validation_epochs", "num_validation_images", "logging_dir", "report_to", "skip_final_inference",
+         "final_validation_prompt"),
         "every epoch's end is saved and judged",
     ),
     **dict.fromkeys(
         ("allow_tf32", "gradient_checkpointing", "dataloader_num_workers", "local_rank", "prior_generation_precision",
          "sample_batch_size", "variant", "revision", "cache_latents", "enable_npu*", "pre_compute_text_embeddings",
-         "tokenizer_name"),
+         "tokenizer_name", "offload", "upcast_before_saving", "do_fp8_training", "bnb_quantization_config_path"),
         "memory and speed are a matter of the machine, plan.compute",
     ),
+    **dict.fromkeys(("max_sequence_length",), "captions are read as far as the base reads them"),
     **dict.fromkeys(
         ("image_column", "caption_column", "class_prompt", "num_class_images", SCRIPT),
         "captions lie beside the images",
@@ -80,22 +93,42 @@ def translated(table: Mapping[str, Any]) -> Translation:
         "xl" in source.text(SCRIPT),
         "instance_data_dir" in table or "dreambooth" in source.text(SCRIPT),
     )
-    defaults = (_DREAMBOOTH_SDXL if sdxl else _DREAMBOOTH) if dreambooth else _TEXT_TO_IMAGE
+    kind = next((word for word in _FLOWS if word in source.text(SCRIPT)), "")
+    defaults = (_DREAMBOOTH_SDXL if sdxl or kind else _DREAMBOOTH) if dreambooth else _TEXT_TO_IMAGE
     out.apply(_ROWS, source)
-    out.put("network_alpha", source.take("lora_alpha", source.take("rank", 4)), "rank")
+    rank = source.take("rank", 4)
+    out.put("network_alpha", source.take("lora_alpha", 4 if kind not in ("", "sd3") else rank), "rank")
     out.put("learning_rate", source.take("learning_rate", defaults.rate))
     out.put("train_batch_size", source.take("train_batch_size", defaults.batch))
-    out.refuse("rank", "the feed-forward layers of transformers are adapted here too, not attention alone")
+    if kind:
+        _flow(source, out, kind)
+    else:
+        out.refuse(
+            "rank", "the feed-forward layers of transformers are adapted here too, not attention alone"
+        )
     if source.on("use_dora"):
         out.argument("network_args", "dora_wd", True, "use_dora")
     _amount(source, out, defaults)
     _schedule(source, out)
-    _optimiser(source, out)
+    _optimiser(source, out, 1e-4 if kind else 1e-2)
     _text_encoder(source, out)
     _size(source, out, sdxl)
     _images(source, out)
     out.remainder(source, _IDLE)
     return out
+
+
+def _flow(source: Foreign, out: Translation, kind: str) -> None:
+    """How noise levels are spread, and which layers are adapted: by default the same as here."""
+    out.put("weighting_scheme", source.take("weighting_scheme", _FLOWS[kind]))
+    if (
+        (guidance := source.take("guidance_scale")) is not None
+        and kind == "flux"
+        and "flux2" not in source.text(SCRIPT)
+    ):
+        out.put("guidance_scale", guidance)
+    if layers := source.text("lora_layers"):
+        out.refuse("lora_layers", f"{layers!r} is not supported; lora.layers is 'default' or 'all'")
 
 
 def _amount(source: Foreign, out: Translation, defaults: _Script) -> None:
@@ -131,13 +164,13 @@ def _schedule(source: Foreign, out: Translation) -> None:
         out.values.pop("lr_scheduler_power", None)
 
 
-def _optimiser(source: Foreign, out: Translation) -> None:
+def _optimiser(source: Foreign, out: Translation, default_decay: float) -> None:
     name = source.text("optimizer", "AdamW")
     prodigy = name.lower() == "prodigy"
     if source.on("use_8bit_adam") and not prodigy:
         name = "AdamW8bit"
     out.put("optimizer_type", name, "optimizer")
-    decay = source.take("adam_weight_decay", 1e-4 if prodigy else 1e-2)
+    decay = source.take("adam_weight_decay", 1e-4 if prodigy else default_decay)
     out.argument("optimizer_args", "weight_decay", decay, "adam_weight_decay")
     betas = [source.take(f"adam_beta{n}") for n in (1, 2)]
     if betas != [None, None]:
@@ -160,7 +193,7 @@ def _text_encoder(source: Foreign, out: Translation) -> None:
         out.put("network_train_unet_only", True, "train_text_encoder")
     elif rate is not None:
         out.put("text_encoder_lr", rate)
-    elif "xl" in source.text(SCRIPT) and "dreambooth" in source.text(SCRIPT):
+    elif "dreambooth" in (script := source.text(SCRIPT)) and any(word in script for word in ("xl", *_FLOWS)):
         out.put("text_encoder_lr", 5e-6)
 
 

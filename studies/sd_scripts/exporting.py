@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studies.errors import StudyError
+from studies.sd_scripts import flows
 from studies.sd_scripts.names import OPTIMISERS, PLAN
 from studies.sd_scripts.network import TRANSFORMERS, lycoris_word
 from studies.sd_scripts.optimiser import UNTOLD
@@ -78,11 +79,11 @@ def export(plan: TrainingPlan, facts: Mapping[str, str], name: str, dataset_name
     Raises:
         StudyError: the images are gone.
     """
-    w = _Writing(plan)
+    w, theirs = _Writing(plan), flows.trainer_of(facts, name)
     subsets = _subsets(w)
     _same(w)
     _model(w, facts)
-    _network(w)
+    _network(w, theirs)
     _optimiser(w)
     _schedule(w)
     _rest(w)
@@ -140,10 +141,12 @@ def _model(w: _Writing, facts: Mapping[str, str]) -> None:
         w.put("model", "base_weights_multiplier", [entry["weight"] for entry in entries])
 
 
-def _network(w: _Writing) -> None:
+def _network(w: _Writing, theirs: tuple[flows.Trainer, float] | None) -> None:
     lora, part = w.plan.lora, "additional_network"
-    module = "lycoris.kohya" if _needs_lycoris(lora) else "networks.lora"
-    w.put(part, "network_module", module, "lora.algorithm")
+    own = "networks.lora" if theirs is None else theirs[0].network
+    w.put(part, "network_module", "lycoris.kohya" if _needs_lycoris(lora) else own, "lora.algorithm")
+    if theirs is not None:
+        _flow(w, *theirs)
     w.put(part, "network_dim", lora.rank, "lora.rank")
     w.put(part, "network_alpha", lora.alpha_over_rank * lora.rank, "lora.alpha_over_rank")
     w.put(part, "network_train_unet_only", not lora.text_encoder, "lora.text_encoder")
@@ -153,6 +156,16 @@ def _network(w: _Writing) -> None:
         w.put(part, "network_args", [f"{key}={item}" for key, item in arguments.items()])
     if start := w.of("lora.start"):
         w.put(part, "network_weights", str(start), "lora.start")
+
+
+def _flow(w: _Writing, theirs: flows.Trainer, own_shift: float) -> None:
+    found, said = theirs.noise(w.plan.noise, own_shift)
+    for key, item in found.items():
+        w.put("training", key, item)
+    w.said |= said
+    w.notes.append("the transformer, text encoders and VAE, which it wants in files of their own")
+    if w.plan.lora.layers == "all":
+        w.said.add("lora.layers")
 
 
 def _needs_lycoris(lora: LoraPlan) -> bool:

@@ -13,6 +13,7 @@ from trainer.paths import absolute
 _FIELDS = (
     ("base", "path"),
     ("base", "vae"),
+    ("base", "transformer"),
     ("data", "folder"),
     ("data", "folders"),
     ("data", "concepts"),

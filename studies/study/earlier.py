@@ -62,6 +62,16 @@ def remembered(memory: Memory) -> Prior | None:
         return None
 
 
+def named_problems(spec: StudySpec) -> list[str]:
+    """Workspaces that a study file names and that hold no study."""
+    named = spec.search.learn_from
+    return [
+        f"search.learn_from: {one}: there is no study here; name the workspace of an earlier one, or 'all'."
+        for one in ([] if isinstance(named, str) else named)
+        if not os.path.isfile(Workspace(Path(one)).study_file)
+    ]
+
+
 def fixed(memory: Memory, leases: Leases, spec: StudySpec, workspace: Workspace) -> None:
     """Reads earlier studies when one begins that asks for it, in one runner alone.
 

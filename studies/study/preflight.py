@@ -9,6 +9,7 @@ from studies.errors import StudyError
 from studies.spec import study_file
 from studies.spec.planner import Planner
 from studies.spec.study_file import StudySpec
+from studies.study import earlier
 from studies.study.models import base_model_problems, encoder_problems
 from trainer.bases import base_model
 from trainer.data import dataset as datasets
@@ -29,7 +30,7 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
     plan = spec.shared_plan
     problems = base_model_problems(plan, spec.plan, spec.space.parameters)
     problems += merging.problems(plan.base.loras, plan.lora.start)
-    problems += encoder_problems(spec.judge)
+    problems += encoder_problems(spec.judge) + earlier.named_problems(spec)
     dataset = read_study_images(spec, problems)
     Planner(spec, dataset, 0).check()
     return spec, long_captions.told(

@@ -65,6 +65,7 @@ class AdapterBank:
         self._inner: dict[str, nn.Module] = {}
         self._unpacked: dict[int, LycorisSlot | FixedSlot] = {}
         self._active: tuple[Group, ...] = ()
+        self._rows: int | None = None
         self._alone: tuple[tuple[int, int, LycorisSlot | FixedSlot, int | None], ...] = ()
         self._partial = self._decomposed = self._compiled = False
         parameter = next(next(iter(models.values())).parameters())
@@ -113,7 +114,8 @@ class AdapterBank:
             rows: slot of each row.
             presentations: what each row presents, in training; its dropout is drawn by it. None drops nothing.
         """
-        before = self._active, self._partial, self._decomposed, self._alone
+        before = self._active, self._partial, self._decomposed, self._alone, self._rows
+        self._rows = len(rows)
         packed = [None if row in self._unpacked else row for row in rows]
         self._active = self._groups(packed, presentations)
         self._partial = any(group.layers is not None for group in self._active)
@@ -133,7 +135,7 @@ class AdapterBank:
             with torch.compiler.set_stance("force_eager") if unusual else nullcontext():
                 yield
         finally:
-            self._active, self._partial, self._decomposed, self._alone = before
+            self._active, self._partial, self._decomposed, self._alone, self._rows = before
 
     def _groups(self, rows: Sequence[Row], presentations: Presentations) -> tuple[Group, ...]:
         """The rows in groups; those that last are made once while the same slots are open."""
@@ -267,6 +269,17 @@ class AdapterBank:
     def shape(self, slot: int) -> Shape:
         """The shape that the slot was opened with."""
         return self._open[slot].shape
+
+    def by_row(self, x: Tensor) -> Tensor:
+        """What belongs to each row at hand, shape (rows, tokens, width): a layer may see a row's tokens one by one.
+
+        Raises:
+            ValueError: it does not belong to the rows.
+        """
+        rows = len(x) if self._rows is None else self._rows
+        if len(x) % rows:
+            raise ValueError(f"{len(x)} inputs do not belong to {rows} rows")
+        return x.reshape(rows, -1, x.shape[-1])
 
     def apply(self, layer: Layer, x: Tensor, weight: Tensor | Stored, bias: Tensor | None) -> Tensor:
         """A frozen layer's output plus its rows' low-rank terms; x: shape (rows, tokens, inputs)."""

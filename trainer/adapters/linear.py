@@ -28,6 +28,9 @@ class Bank(Protocol):
 
     anchor: Tensor
 
+    def by_row(self, x: Tensor) -> Tensor:
+        """What belongs to each batch row, shape (rows, tokens, width)."""
+
     def apply(self, layer: Layer, x: Tensor, weight: Tensor | Stored, bias: Tensor | None) -> Tensor:
         """A frozen layer's output with the low-rank terms of the rows at hand."""
 
@@ -50,25 +53,25 @@ class BankedLinear(nn.Module):
         self._anchor = bank.anchor
 
     def forward(self, x: Tensor) -> Tensor:
-        """(rows, tokens, inputs) or (rows, inputs) -> the same with outputs."""
+        """(rows, ..., inputs) -> the same with outputs; the first side may be a multiple of the rows."""
         if torch.compiler.is_compiling():
             compiled: Tensor = banked(x, self._anchor, self._registered.key, self.out_features)
             return compiled
-        if x.dim() == 2:
-            y = self._bank.apply(self._layer, x.unsqueeze(1), self.weight, self.bias).squeeze(1)
-        else:
-            y = self._bank.apply(self._layer, x, self.weight, self.bias)
-        return self._bank.finish(self._layer.name, x, y)
+        rows = self._bank.by_row(x)
+        y = self._bank.apply(self._layer, rows, self.weight, self.bias)
+        return self._bank.finish(self._layer.name, rows, y).view(*x.shape[:-1], -1)
 
     def _forward(self, x: Tensor) -> Tensor:
-        groups = self._bank.groups_at(self._layer)
-        return with_terms(x.contiguous(), self.weight, self.bias, self._layer, groups)[0]
+        rows, groups = self._bank.by_row(x).contiguous(), self._bank.groups_at(self._layer)
+        return with_terms(rows, self.weight, self.bias, self._layer, groups)[0].view(*x.shape[:-1], -1)
 
     def _backward(self, grad: Tensor, x: Tensor, wanted: bool) -> Tensor | None:
         """A x is computed again: to keep it the compiler would have to see it."""
-        x, groups = x.contiguous(), self._bank.groups_at(self._layer)
-        inner = [hidden_of(x, self._layer, group) for group in groups]
-        return pulled(grad, x, self.weight if wanted else None, self._layer, groups, inner)
+        rows, groups = self._bank.by_row(x).contiguous(), self._bank.groups_at(self._layer)
+        inner = [hidden_of(rows, self._layer, group) for group in groups]
+        weight = self.weight if wanted else None
+        pull = pulled(self._bank.by_row(grad), rows, weight, self._layer, groups, inner)
+        return None if pull is None else pull.view_as(x)
 
 
 class BankedPointwise(nn.Module):

@@ -65,12 +65,12 @@ def linear_in(model: nn.Module, blocks: Sequence[str], ends: Sequence[str] | Non
     Args:
         model: the transformer.
         blocks: lists of blocks, the first word of a layer's name.
-        ends: what a layer's name ends in, whole words; None: all.
+        ends: what a layer's name is or ends in, whole words, as PEFT matches them; None: all.
     """
     return [
         name
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
         and name.split(".")[0] in blocks
-        and (ends is None or any(name.endswith(f".{end}") for end in ends))
+        and (ends is None or any(f".{name}".endswith(f".{end}") for end in ends))
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,8 @@ class BaseModel:
     tokenizer_3: Any = None
     text_encoder_3: nn.Module | None = None
     """The third one, as SD 3 has one."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the pipeline says of itself beside its parts."""
     residency: Residency = field(default_factory=Residency)
     """Which of its networks are on the device."""
     load_readers: Callable[[], dict[str, nn.Module]] = dict
@@ -93,6 +95,11 @@ class BaseModel:
         """Those that can get a LoRA."""
         trained = {encoder.part for encoder in self.family.trained_encoders}
         return {part: encoder for part, encoder in self.encoders.items() if part in trained}
+
+    @property
+    def reading_config(self) -> dict[str, Any]:
+        """What decides on how text is read: the denoiser's configuration and the pipeline's settings."""
+        return {**self.settings, **self.unet.config}
 
     @property
     def reads_long(self) -> bool:
@@ -192,9 +199,11 @@ class BaseModel:
             part: TextReader(getattr(self, part.replace("text_encoder", "tokenizer")), encoder)
             for part, encoder in self.encoders.items()
         }
-        reading = TextReading(readers, captions, clip_skips, rules, self.unet.config, self.dtype, self.device)
+        reading = TextReading(
+            readers, captions, clip_skips, rules, self.reading_config, self.dtype, self.device
+        )
         read = partial(self.family.functions.read, reading)
-        return read() if again is None else recomputed(read, again)
+        return (read() if again is None else recomputed(read, again)).shortened
 
     def numbers(self, framings: Sequence[Framing], guidances: Sequence[float]) -> Tensor | None:
         """What the denoiser is told of n pictures beside their text: shape (n, k), float32, on the device.
@@ -276,6 +285,7 @@ def load(
             device=device,
             dtype=dtype,
             residency=residency,
+            settings=source.settings,
             load_readers=partial(loading.text_encoders, source, readers, dtype) if readers else dict,
             **networks.tokenizers,
             **networks.text_encoders,

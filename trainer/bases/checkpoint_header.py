@@ -14,10 +14,13 @@ from trainer.bases.family import Family, of_width
 Shapes = Mapping[str, tuple[int, ...]]
 """Tensor name -> shape."""
 
-_UNET, _VAE = "model.diffusion_model.", "first_stage_model."
-_CONV_IN = _UNET + "input_blocks.0.0.weight"
+DENOISER = "model.diffusion_model."
+"""What names of the network that removes noise begin with, in whole checkpoints and some of ComfyUI's files."""
+_VAE = "first_stage_model."
+_CONV_IN = DENOISER + "input_blocks.0.0.weight"
 _CROSS_ATTENTION = "transformer_blocks.0.attn2.to_k.weight"
 _LATENTS = 4
+_SCALED = (".scale_weight", ".weight_scale", ".weight_scale_2", "scaled_fp8")
 _SHOWN, _LONGEST = 3, 60
 """Names of strangers that are shown, and letters of each."""
 
@@ -46,6 +49,11 @@ def family(tensors: Shapes, file: Path) -> Family:
         raise BaseModelError(
             f"{file}: this is a LoRA or a part of a model, and no base model; base.path wants a whole checkpoint."
         )
+    if (alone := _transformer(tensors)) is not None:
+        raise BaseModelError(
+            f"{file}: this is the transformer of {alone.title}; base.path wants a diffusers folder of {alone.title}, "
+            "and base.transformer this file."
+        )
     if _CONV_IN not in tensors:
         titles = [each.title for each in families.FAMILIES.values()]
         raise BaseModelError(
@@ -68,6 +76,27 @@ def family(tensors: Shapes, file: Path) -> Family:
     return found
 
 
+def transformer(tensors: Shapes, file: Path) -> Family:
+    """Which family a transformer in a single file belongs to.
+
+    Raises:
+        BaseModelError: it is none that can be trained.
+    """
+    found = _transformer(tensors)
+    if found is None:
+        known = [each.title for each in families.FAMILIES.values() if each.denoiser.mark]
+        raise BaseModelError(
+            f"{file}: base.transformer: there is no known transformer in this file, whose names begin with "
+            f"{_begun(tensors)}; it may be one of {_listed(known, 'or')}, in its makers' names."
+        )
+    if scaled := next((name for name in tensors if name.endswith(_SCALED)), None):
+        raise BaseModelError(
+            f"{file}: base.transformer: its weights are quantised with scales ({scaled}), which ComfyUI alone reads; "
+            "choose the bf16 file, and set compute.base_format to have it take less memory."
+        )
+    return found
+
+
 def said_to_predict_v(tensors: Shapes) -> bool:
     """Whether the file carries the empty tensor ``v_pred``, by which its maker marks v-prediction."""
     return "v_pred" in tensors
@@ -76,6 +105,14 @@ def said_to_predict_v(tensors: Shapes) -> bool:
 def said_to_end_in_noise(tensors: Shapes) -> bool:
     """Whether the file carries the empty tensor ``ztsnr``, by which its maker marks zero terminal SNR."""
     return "ztsnr" in tensors
+
+
+def _transformer(tensors: Shapes) -> Family | None:
+    """The latest family whose mark is there: later ones kept names of earlier ones."""
+    for each in reversed([*families.FAMILIES.values()]):
+        if (mark := each.denoiser.mark) and (mark in tensors or DENOISER + mark in tensors):
+            return each
+    return None
 
 
 def _recognised(tensors: Shapes, file: Path) -> Family:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,14 @@ class Conditioning:
         return type(self)(change(self.embeddings), pooled, mask)
 
     @property
+    def shortened(self) -> Self:
+        """The same without the places that are padding in all rows."""
+        if self.mask is None:
+            return self
+        longest = int(self.mask.sum(dim=-1).max())
+        return type(self)(self.embeddings[..., :longest, :], self.pooled, self.mask[..., :longest])
+
+    @property
     def tensors(self) -> dict[str, Tensor]:
         """Those that are there, by name."""
         parts = {"embeddings": self.embeddings, "pooled": self.pooled, "mask": self.mask}
@@ -48,13 +57,15 @@ class Conditioning:
 
     @classmethod
     def _join(cls, how: Callable[[list[Tensor]], Tensor], parts: Sequence[Conditioning]) -> Self:
+        """Texts of their own lengths are filled up to the longest."""
         pooled = [part.pooled for part in parts if part.pooled is not None]
         masks = [part.mask for part in parts if part.mask is not None]
-        return cls(
-            how([part.embeddings for part in parts]),
-            how(pooled) if pooled else None,
-            how(masks) if masks else None,
-        )
+        embeddings = [part.embeddings for part in parts]
+        if masks:
+            longest = max(mask.shape[-1] for mask in masks)
+            masks = [pad(mask, (0, longest - mask.shape[-1])) for mask in masks]
+            embeddings = [pad(each, (0, 0, 0, longest - each.shape[-2])) for each in embeddings]
+        return cls(how(embeddings), how(pooled) if pooled else None, how(masks) if masks else None)
 
 
 @dataclass(frozen=True, slots=True)

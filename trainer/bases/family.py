@@ -69,6 +69,8 @@ class Denoiser:
     """Its class in diffusers."""
     packing: int = 1
     """Latents that lie behind each other in the channels that it reads, as FLUX.1's pipeline packs them."""
+    mark: str = ""
+    """A tensor that single files of it hold, in its makers' code; it may begin with ``model.diffusion_model.``."""
     channels_last: bool = False
     """Whether it computes faster with channels as the last side in memory."""
 

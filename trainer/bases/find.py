@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,16 @@ class Source:
     """A separate VAE: a folder or a file."""
     prediction_type: str
     zero_terminal_snr: bool
+    transformer: Path | None = None
+    """A separate transformer in a single file."""
 
     @property
     def weights(self) -> list[Path]:
-        """The files that hold the weights in use, but for a separate VAE's."""
+        """The files that hold the weights in use, but for a separate VAE's or transformer's."""
         if self.file is not None:
             return [self.file]
-        parts = (self.family.denoiser.part, "vae", *(encoder.part for encoder in self.encoders))
+        own = () if self.transformer else (self.family.denoiser.part,)
+        parts = (*own, "vae", *(encoder.part for encoder in self.encoders))
         return sorted(file for part in parts for file in in_use(self.configs / part))
 
     @property
@@ -54,6 +57,19 @@ class Source:
     def denoiser_config(self) -> dict[str, Any]:
         """That of the network that removes noise."""
         return _config(self.configs / self.family.denoiser.part / "config.json")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the pipeline says of itself beside its parts, such as ``is_distilled``."""
+        index = _config(self.configs / "model_index.json")
+        return {
+            name: value for name, value in index.items() if name[0] != "_" and name not in self.family.parts
+        }
+
+    @property
+    def distilled(self) -> bool | None:
+        """Whether it is made for few steps without guidance, if it says so; None: it says nothing."""
+        return self.settings.get("is_distilled")
 
     @property
     def vae_config(self) -> dict[str, Any]:
@@ -76,7 +92,7 @@ def find(plan: BasePlan) -> Source:
     if path.is_file():
         found = _file(path)
     elif path.exists() or not hub.is_name(path):
-        found = _folder(path)
+        found = _folder(path, plan.transformer is not None)
     else:
         parts = dict.fromkeys(part for each in families.FAMILIES.values() for part in each.parts)
         found = _folder(hub.fetch(path.as_posix(), tuple(parts), _complete))
@@ -115,10 +131,13 @@ def _hashed(file: Path, size: int, changed: int) -> str:
 
 
 def model_hash(source: Source) -> str:
-    """SHA-256 of a single file, or over names and contents of a folder's weight files."""
+    """SHA-256 of a single file, or over names and contents of a folder's weight files and a separate transformer's."""
     if source.file is not None:
         return file_hash(source.file)
-    return joint_hash(source.configs, source.weights)
+    found = joint_hash(source.configs, source.weights)
+    if source.transformer is None:
+        return found
+    return hashlib.sha256(f"{found} {file_hash(source.transformer)}".encode()).hexdigest()
 
 
 def vae_hash(source: Source) -> str | None:
@@ -171,7 +190,8 @@ def _file(path: Path) -> Source:
     return Source(family, family.configs, path, None, prediction, terminal)
 
 
-def _folder(path: Path) -> Source:
+def _folder(path: Path, without: bool = False) -> Source:
+    """A diffusers folder; its transformer may be ``without`` weights, where another one replaces it."""
     index = path / "model_index.json"
     if not index.is_file():
         raise BaseModelError(
@@ -187,7 +207,8 @@ def _folder(path: Path) -> Source:
             if part not in oldest.needed:
                 continue
             raise BaseModelError(f"{path}: the base model lacks the folder {part}/; download it again.")
-        if part in ("vae", oldest.denoiser.part) or part.startswith("text_encoder"):
+        own = part == oldest.denoiser.part and not without
+        if own or part == "vae" or part.startswith("text_encoder"):
             _check_weights(folder)
     unet = _config(path / oldest.denoiser.part / "config.json")
     _check_channels(path, oldest, unet)
@@ -282,7 +303,34 @@ def _as_asked(plan: BasePlan, found: Source) -> Source:
             "base.zero_terminal_snr = true needs v-prediction, because pure noise says nothing about itself; "
             "set base.prediction_type = 'v_prediction' if the base was trained so, or leave it out."
         )
-    return Source(found.family, found.configs, found.file, _vae(plan.vae), prediction, terminal)
+    return replace(
+        found,
+        vae=_vae(plan.vae),
+        transformer=_transformer(plan.transformer, found.family),
+        prediction_type=prediction,
+        zero_terminal_snr=terminal,
+    )
+
+
+def _transformer(path: Path | None, family: Family) -> Path | None:
+    if path is None:
+        return None
+    if path.suffix.lower() in PICKLES:
+        raise BaseModelError(
+            f"{path}: base.transformer: pickled weights can run code and are refused; {CONVERT}."
+        )
+    if not family.denoiser.mark:
+        raise BaseModelError(f"base.transformer = {str(path)!r}: {family.title} has a U-Net; leave it out.")
+    if not path.is_file():
+        raise BaseModelError(
+            f"{path}: base.transformer: there is no such file; it wants a .safetensors file."
+        )
+    held = checkpoint_header.transformer(checkpoint_header.shapes(path), path)
+    if held != family:
+        raise BaseModelError(
+            f"{path}: base.transformer holds the transformer of {held.title}, but base.path is {family.title}."
+        )
+    return path
 
 
 def _vae(path: Path | None) -> Path | None:

@@ -44,27 +44,43 @@ def last_state(reader: TextReader, tokens: Any, mask: bool = False) -> Tensor:
     Args:
         reader: the encoder.
         tokens: of ``padded``.
-        mask: whether padding is hidden from it.
+        mask: whether padding is hidden from it; of fakes none is.
     """
     where = next(reader.encoder.parameters()).device
-    hidden = {"attention_mask": tokens.attention_mask.to(where)} if mask else {}
+    hidden = {"attention_mask": tokens.attention_mask.to(where)} if mask and where.type != "meta" else {}
     found: Tensor = reader.encoder(tokens.input_ids.to(where), **hidden)[0]
     return found
 
 
-def hidden_states(reader: TextReader, tokens: Any) -> tuple[Sequence[Tensor], Tensor]:
+def ended(reader: TextReader, tokens: Any, ending: str) -> Any:
+    """The same with an ending behind the padding."""
+    from transformers import BatchEncoding
+
+    last = reader.tokenizer([ending] * len(tokens.input_ids), return_tensors="pt")
+    names = ("input_ids", "attention_mask")
+    return BatchEncoding(
+        {name: torch.cat([getattr(tokens, name), getattr(last, name)], dim=1) for name in names}
+    )
+
+
+def hidden_states(
+    reader: TextReader, tokens: Any, skips_padding: bool = False
+) -> tuple[Sequence[Tensor], Tensor]:
     """All hidden states (n, length, width) of a language model, and where captions are: shape (n, length).
 
     Args:
         reader: the language model.
         tokens: of ``padded``; of fakes, which nobody can look at, no token is hidden.
+        skips_padding: whether places are counted without padding.
     """
     where = next(reader.encoder.parameters()).device
     mask: Tensor = tokens.attention_mask.to(where).bool()
+    places = (mask.long().cumsum(dim=-1) - 1).clamp(min=0).expand(3, -1, -1) if skips_padding else None
     said = reader.encoder(
         input_ids=tokens.input_ids.to(where),
         attention_mask=None if mask.is_meta else mask,
         output_hidden_states=True,
+        **({} if places is None else {"position_ids": places}),
     )
     return said.hidden_states, mask
 

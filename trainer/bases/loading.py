@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from trainer.bases import attention as attentions
+from trainer.bases.checkpoint_header import DENOISER as COMFY
 from trainer.bases.family import TextEncoder
 from trainer.bases.find import Source, variant
 from trainer.bases.tokenizer import clip_tokenizer
@@ -81,17 +82,32 @@ def _from_folder(source: Source, dtype: torch.dtype, vae: Any) -> Networks:
     import diffusers
 
     folder, family = source.configs, source.family
-    own = folder / family.denoiser.part
     return Networks(
-        unet=getattr(diffusers, family.denoiser.architecture).from_pretrained(
-            own, torch_dtype=dtype, **_how(own)
-        ),
+        unet=_denoiser(source, dtype),
         vae=vae
         or getattr(diffusers, family.vae).from_pretrained(
             folder / "vae", torch_dtype=torch.float32, **_how(folder / "vae")
         ),
         tokenizers={encoder.tokenizer: _tokenizer(folder, encoder) for encoder in source.encoders},
         text_encoders=text_encoders(source, [each for each in source.encoders if each.trained], dtype),
+    )
+
+
+def _denoiser(source: Source, dtype: torch.dtype) -> Any:
+    import diffusers
+    from safetensors.torch import load_file
+
+    own = source.family.denoiser
+    kind, folder = getattr(diffusers, own.architecture), source.configs / own.part
+    if source.transformer is None:
+        return kind.from_pretrained(folder, torch_dtype=dtype, **_how(folder))
+    tensors = load_file(source.transformer)
+    return kind.from_single_file(
+        {name.removeprefix(COMFY): tensor for name, tensor in tensors.items()},
+        config=str(source.configs),
+        subfolder=own.part,
+        torch_dtype=dtype,
+        local_files_only=True,
     )
 
 

@@ -62,7 +62,7 @@ class TextReading:
     """One a caption."""
     rules: PromptRules
     network: Mapping[str, Any]
-    """The denoiser's configuration, for the width of text."""
+    """The denoiser's configuration, for the width of text, and the pipeline's own settings."""
     dtype: torch.dtype
     """Of the denoiser."""
     device: torch.device

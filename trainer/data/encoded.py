@@ -15,6 +15,7 @@ from trainer.data import images
 from trainer.data.augmentation import mirrored, show
 from trainer.data.caches import TensorCache
 from trainer.data.dataset import Dataset, Shown, framed, pixels
+from trainer.sending import send
 
 RESIDENT_TEXTS = 1024
 """Most text embeddings held at a time: shuffled captions would otherwise fill the memory."""
@@ -33,7 +34,7 @@ class Encoded:
     """How all captions and prompts are read; what exceeds its windows is cut off."""
     _latents: dict[Shown, Tensor] = field(default_factory=dict)
     _texts: dict[tuple[str, int], Conditioning] = field(default_factory=dict)
-    """Least recently used first."""
+    """Least recently used first; those that large encoders read lie beside the device, being megabytes each."""
 
     def __post_init__(self) -> None:
         handling = self.dataset.handling
@@ -88,7 +89,8 @@ class Encoded:
 
     def text(self, captions: Sequence[str], clip_skips: Sequence[int]) -> Conditioning:
         """What the untrained text encoders say of n captions, on the base model's device."""
-        return Conditioning.stack([self._text(c, s) for c, s in zip(captions, clip_skips, strict=True)])
+        rows = [self._text(c, s) for c, s in zip(captions, clip_skips, strict=True)]
+        return Conditioning.stack(rows).map(lambda tensor: send(tensor, self.base.device))
 
     def _text(self, caption: str, clip_skip: int) -> Conditioning:
         key = caption, clip_skip
@@ -101,11 +103,12 @@ class Encoded:
     def _embed(self, caption: str, clip_skip: int) -> Conditioning:
         """Read now; where a large text encoder reads, once for all runs."""
         base = self.base
-        if not base.reads_long or self.dataset.handling.cache_latents != "disk":
+        if not base.reads_long:
             return self._read(caption, clip_skip)
+        if self.dataset.handling.cache_latents != "disk":
+            return self._read(caption, clip_skip).map(Tensor.cpu)
         facts = ("text", base.fingerprint, str(base.dtype), caption)
-        found = self.cache.table(facts, lambda: self._read(caption, clip_skip).tensors)
-        return Conditioning(**found).map(lambda tensor: tensor.to(base.device))
+        return Conditioning(**self.cache.table(facts, lambda: self._read(caption, clip_skip).tensors))
 
     @torch.no_grad()
     def _read(self, caption: str, clip_skip: int) -> Conditioning:

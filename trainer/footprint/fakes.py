@@ -99,6 +99,7 @@ def base_model(source: Source, precision: Precision, form: BaseFormat = "auto") 
         process=_process(source),
         device=META,
         dtype=dtype,
+        settings=source.settings,
         **networks,
         **others,
     )
@@ -142,7 +143,7 @@ def reading(base: BaseModel, rows: int, windows: int) -> TextReading:
     """So many captions of so many windows, before the fake text encoders."""
     readers = {part: TextReader(Tokenizer(), encoder) for part, encoder in base.encoders.items()}
     return TextReading(
-        readers, [""] * rows, [1] * rows, PromptRules(windows), base.unet.config, base.dtype, META
+        readers, [""] * rows, [1] * rows, PromptRules(windows), base.reading_config, base.dtype, META
     )
 
 

@@ -133,7 +133,7 @@ def metadata(
         "ss_base_model_version": base.family.lora.version[base.prediction_type],
         "ss_v2": base.family.lora.v2,
         "ss_zero_terminal_snr": base.zero_terminal_snr,
-        "ss_sd_model_name": plan.base.path.name,
+        "ss_sd_model_name": (plan.base.transformer or plan.base.path).name,
         "ss_new_sd_model_hash": base.model_hash,
         "ss_vae_name": plan.base.vae.name if plan.base.vae else None,
         "ss_new_vae_hash": base.vae_hash,

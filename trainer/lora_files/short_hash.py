@@ -17,8 +17,11 @@ def of(content: bytes) -> str:
 
 
 def of_models(base: BasePlan) -> dict[str, object]:
-    """``ss_sd_model_hash`` and ``ss_vae_hash``, where base model and VAE lie in one file each."""
-    files: dict[str, Path | None] = {"ss_sd_model_hash": base.path, "ss_vae_hash": base.vae}
+    """``ss_sd_model_hash`` and ``ss_vae_hash``, where base model or transformer, and VAE, lie in one file each."""
+    files: dict[str, Path | None] = {
+        "ss_sd_model_hash": base.transformer or base.path,
+        "ss_vae_hash": base.vae,
+    }
     found: dict[str, object] = {}
     for key, path in files.items():
         if path is not None and path.is_file():

@@ -25,7 +25,11 @@ class BasePlan(Frozen):
     """The frozen base model."""
 
     path: Path = shared(..., means("pretrained_model_name_or_path", row="base model", may_change=True))
-    """SD 1.x, SD 2.x or SDXL: a diffusers folder, a single .safetensors file, or a hub name ``org/model``."""
+    """A diffusers folder, a hub name ``org/model``, or, of SD 1.x, SD 2.x and SDXL, a single .safetensors file."""
+    transformer: Path | None = shared(
+        None, means("pretrained_model_name_or_path", row="separate transformer", may_change=True)
+    )
+    """A transformer that replaces that of ``path``: a single .safetensors file, as ComfyUI and Forge load it."""
     vae: Path | None = shared(None, means("vae", row="separate VAE", may_change=True))
     """A VAE that replaces the base's: a diffusers folder or a .safetensors file."""
     prediction_type: Prediction | None = shared(None, means("v_parameterization", "v2", row="v-prediction"))

@@ -16,7 +16,7 @@ from studies.commands.init_choices import Ground
 from studies.commands.init_ground import survey_base
 from studies.errors import StudyError
 from studies.study.preflight import examine
-from tests.bases import build_flux, build_sd3, build_zimage
+from tests.bases import build_chroma, build_flux, build_krea2, build_sd3, build_zimage
 from tests.studies.commands.test_init_choices import SD1, SDXL, survey
 from trainer.bases.families import FAMILIES
 
@@ -90,7 +90,7 @@ def test_every_line_is_explained(ground: Ground) -> None:
             assert "  # " in line or before.startswith("# "), line
 
 
-@pytest.mark.parametrize("build", [build_sd3, build_flux, build_zimage])
+@pytest.mark.parametrize("build", [build_sd3, build_flux, build_zimage, build_krea2, build_chroma])
 def test_the_file_for_a_flow_matching_base_passes_check_unchanged(
     build: Callable[[Path, Path], Path], assets: Path, demo_folder: Path, tmp_path: Path
 ) -> None:
@@ -107,6 +107,9 @@ def test_a_distilled_base_is_rendered_as_its_name_says() -> None:
     turbo = Ground("Tongyi-MAI/Z-Image-Turbo", FAMILIES["zimage"], 1024, 16, cuda=True)
     said = tomllib.loads(text(survey(20), turbo, "a/b", Path("/studies/x.toml"), None, None))["judge"]
     assert (said["steps"], said["guidance"]) == (8, 1.0)
+    raw = replace(turbo, told_distilled=False)
+    said = tomllib.loads(text(survey(20), raw, "a/b", Path("/studies/x.toml"), None, None))["judge"]
+    assert "guidance" not in said
     dev = Ground("black-forest-labs/FLUX.1-dev", FAMILIES["flux"], 1024, 16, cuda=True)
     said = tomllib.loads(text(survey(20), dev, "a/b", Path("/studies/x.toml"), None, None))["judge"]
     assert said["guidance"] == 3.5

@@ -13,7 +13,15 @@ from safetensors import safe_open
 from studies.errors import StudyError
 from studies.spec import study_file
 from studies.study.beginning import begin, reopen
-from tests.bases import build_flux, build_sd3, build_zimage
+from tests.bases import (
+    build_chroma,
+    build_flux,
+    build_flux2,
+    build_krea2,
+    build_qwenimage,
+    build_sd3,
+    build_zimage,
+)
 from tests.studies.conftest import ASSETS, StudyMaker
 from tests.studies.runner.test_runner import run
 from tests.studies.spec.test_study_file import GOOD
@@ -68,8 +76,12 @@ def micro_sd3(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (build_sd3, "sd3", "stable-diffusion-3", "transformer_blocks.0.attn.to_q"),
         (build_flux, "flux1", "flux-1-dev", "single_transformer_blocks.0.attn.to_q"),
         (build_zimage, "z-image", "z-image", "layers.0.attention.to_q"),
+        (build_flux2, "flux2", "flux-2-klein", "single_transformer_blocks.0.attn.to_out"),
+        (build_qwenimage, "qwen-image", "qwen-image", "transformer_blocks.0.attn.to_q"),
+        (build_krea2, "krea2", "krea-2", "text_fusion.layerwise_blocks.0.attn.to_q"),
+        (build_chroma, "chroma", "chroma", "single_transformer_blocks.0.attn.to_q"),
     ],
-    ids=["sd3", "flux", "zimage"],
+    ids=["sd3", "flux", "zimage", "flux2", "qwenimage", "krea2", "chroma"],
 )
 def test_a_flow_matching_study_differs_from_one_on_sdxl_by_its_base_alone(
     build: Callable[[Path, Path], Path],
@@ -79,7 +91,8 @@ def test_a_flow_matching_study_differs_from_one_on_sdxl_by_its_base_alone(
     small_study: StudyMaker,
     tmp_path: Path,
 ) -> None:
-    text = "" if build is build_zimage else '"lora.text_encoder" = { choices = [true, false] }\n'
+    trains_text = build in (build_sd3, build_flux)
+    text = '"lora.text_encoder" = { choices = [true, false] }\n' if trains_text else ""
     study = based_on(
         small_study(trials=2, images=16),
         build(tmp_path / "base", ASSETS / "micro-sd"),

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from studies.errors import StudyError
-from studies.sd_scripts.importing import Recipe
+from studies.sd_scripts.exporting import export
+from studies.sd_scripts.importing import Recipe, read
 from tests.bases import build_flux, build_sd3, build_zimage
 from tests.studies.conftest import ASSETS
 from tests.studies.sd_scripts.test_importing import imported as imported
 from tests.studies.sd_scripts.test_importing import reasons
 from trainer.bases import misfits
 from trainer.bases.families import FAMILIES
+from trainer.plan import TrainingPlan
 
 Importer = Callable[..., Recipe]
 FLUX = {
@@ -83,6 +85,14 @@ def test_how_noise_levels_are_spread_and_weighed(
     assert (noise.logit_std, noise.loss_weighting) == (std, weighting)
 
 
+@pytest.mark.parametrize(("family", "shift"), [("sd3", 1.0), ("flux", 3.0)])
+def test_what_their_networks_do_where_nothing_is_said(
+    imported: Importer, bases: dict[str, str], family: str, shift: float
+) -> None:
+    recipe = imported(pretrained_model_name_or_path=bases[family], network_module=f"networks.lora_{family}")
+    assert (recipe.plan.noise.timestep_density, recipe.plan.noise.timestep_shift) == ("uniform", shift)
+
+
 def test_text_encoders_that_are_never_trained_are_not(imported: Importer, bases: dict[str, str]) -> None:
     recipe = imported(pretrained_model_name_or_path=bases["zimage"], network_module="networks.lora_lumina")
     assert not recipe.plan.lora.text_encoder
@@ -96,3 +106,70 @@ def test_another_prediction_and_unknown_words_are_told(imported: Importer, bases
         imported(pretrained_model_name_or_path=bases["flux"], timestep_sampling="sometimes")
     with pytest.raises(StudyError, match="weighting_scheme must be one of none, uniform"):
         imported(pretrained_model_name_or_path=bases["flux"], weighting_scheme="heavy")
+
+
+@pytest.mark.parametrize(
+    ("family", "noise"),
+    [
+        (
+            "flux",
+            {"timestep_density": "logit_normal", "timestep_shift": 3.0, "logit_std": 0.8, "guidance": 3.5},
+        ),
+        ("flux", {"timestep_density": "logit_normal", "timestep_shift": 1.0}),
+        ("flux", {"timestep_density": "logit_normal", "timestep_shift": "resolution"}),
+        ("flux", {"timestep_density": "uniform", "timestep_shift": 2.0}),
+        ("flux", {"timestep_density": "mode", "timestep_shift": 1.0, "mode_scale": 0.5}),
+        ("flux", {"timestep_density": "uniform", "timestep_shift": 1.0, "loss_weighting": "cosmap"}),
+        ("sd3", {"timestep_density": "logit_normal", "timestep_shift": 2.0, "logit_mean": 0.5}),
+        ("sd3", {"timestep_density": "uniform", "timestep_shift": 3.0, "loss_weighting": "sigma_sqrt"}),
+    ],
+)
+def test_what_is_exported_for_their_flow_trainers_comes_back(
+    imported: Importer, bases: dict[str, str], tmp_path: Path, family: str, noise: dict[str, Any]
+) -> None:
+    plan = imported(
+        pretrained_model_name_or_path=bases[family], network_module=f"networks.lora_{family}"
+    ).plan
+    plan = TrainingPlan.model_validate(plan.model_dump() | {"noise": noise})
+    facts = {"ss_base_model_version": FAMILIES[family].lora.version["flow"]}
+    made = export(plan, facts, "mine", "mine.dataset.toml")
+    (tmp_path / "mine.config.toml").write_text(made.config)
+    (tmp_path / "mine.dataset.toml").write_text(made.dataset)
+    again = read(tmp_path / "mine.config.toml").plan
+    assert again.noise == plan.noise and again.lora.layers == "all"
+    assert f'network_module = "networks.lora_{family}"' in made.config
+
+
+def test_what_our_default_is_and_not_theirs_is_written(imported: Importer, bases: dict[str, str]) -> None:
+    """Ours moves SD 3's timesteps as its scheduler says; theirs moves none."""
+    plan = imported(pretrained_model_name_or_path=bases["sd3"]).plan
+    assert plan.noise.timestep_shift is None
+    made = export(plan, {"ss_base_model_version": "sd3"}, "mine", "mine.dataset.toml")
+    assert "training_shift = 3.0" in made.config
+
+
+def test_what_they_cannot_train_is_said(imported: Importer, bases: dict[str, str]) -> None:
+    plan = imported(pretrained_model_name_or_path=bases["sd3"]).plan
+    with pytest.raises(StudyError, match="sd-scripts has no trainer for Krea 2"):
+        export(plan, {"ss_base_model_version": "krea2"}, "mine", "mine.dataset.toml")
+
+
+def test_the_command_line_of_diffusers_example_for_flux(
+    bases: dict[str, str], pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = tmp_path / "train.sh"
+    config.write_text(
+        f"accelerate launch train_dreambooth_lora_flux.py --pretrained_model_name_or_path={bases['flux']} "
+        f"--instance_data_dir={pictures('shown') / 'shown'} --instance_prompt='a red heart' --rank=16 --lora_alpha=8 "
+        "--guidance_scale=1 --weighting_scheme=logit_normal --logit_std=0.7 --learning_rate=2e-4 "
+        "--max_train_steps=20 --train_batch_size=2 --max_sequence_length=512"
+    )
+    plan = read(config).plan
+    assert (plan.lora.rank, plan.lora.alpha_over_rank, plan.lora.layers) == (16, 0.5, "default")
+    assert (plan.noise.timestep_density, plan.noise.logit_std, plan.noise.timestep_shift) == (
+        "logit_normal",
+        0.7,
+        None,
+    )
+    assert (plan.optimiser.unet_lr, plan.optimiser.weight_decay) == (2e-4, 1e-4)
+    assert not plan.lora.text_encoder

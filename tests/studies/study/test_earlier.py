@@ -121,6 +121,8 @@ def test_a_folder_without_a_study_is_refused_by_name(tmp_path: Path) -> None:
     found = invent(tmp_path, finished=False).study
     search = found.spec.search.model_copy(update={"learn_from": (str(tmp_path / "nothing"),)})
     spec = found.spec.model_copy(update={"search": search})
+    (problem,) = earlier.named_problems(spec)
+    assert "nothing: there is no study here" in problem
     with pytest.raises(StudyError, match="there is no study here"):
         earlier.fixed(found.memory, found.leases, spec, found.workspace)
 

@@ -62,14 +62,21 @@ TRANSFORMERS = {
     "zimage": {"unet": 6_154_908_736, "text_encoder": 4_022_468_096},
     "flux2": {"unet": 3_875_544_576, "text_encoder": 4_022_468_096},
     "qwenimage": {"unet": 20_430_401_088, "text_encoder": 8_292_166_656},
+    "krea2": {"unet": 12_820_073_036, "text_encoder": 4_437_815_808},
+    "chroma": {"unet": 8_899_983_424, "text_encoder": 4_762_310_656},
 }
-"""SD 3.5 medium, FLUX.1 dev, Z-Image, FLUX.2 Klein 4B, Qwen-Image; LoRAs adapt so many layers: by default, at most."""
+"""SD 3.5 medium, FLUX.1 dev, Z-Image, FLUX.2 Klein 4B, Qwen-Image, Krea 2, Chroma.
+
+LoRAs adapt so many layers: by default, at most.
+"""
 LAYERS = {
     "sd3": (24 * 8 - 1, 24 * 8 - 1 + 13 * 4 + 24 * 4 - 2),
     "flux": (19 * 12 + 38 * 3, 342 + 38 * 2),
     "zimage": (34 * 4, 34 * 7),
     "flux2": (5 * 4 + 20 * 2, 5 * 12 + 20 * 2),
     "qwenimage": (60 * 4, 60 * 12),
+    "krea2": ((28 + 4) * 7 + 1 + 7, (28 + 4) * 8 + 1 + 7),
+    "chroma": (19 * 12 + 38 * 3, 342 + 38 * 2),
 }
 
 WIDE = 40
@@ -260,7 +267,7 @@ def test_what_a_family_says_of_itself_is_what_its_configuration_says(family: Fam
     )
     assert family.name == family.configs.name
     assert index["_class_name"] == family.pipeline
-    encoders = {part: names[1] for part, names in index.items() if part.startswith("text_encoder")}
+    encoders = {part: index[part][1] for part in family.parts if part.startswith("text_encoder")}
     assert encoders == {encoder.part: encoder.architecture for encoder in family.text_encoders}
     assert set(family.parts) <= index.keys()
     assert own["_class_name"] == family.denoiser.architecture

@@ -69,3 +69,14 @@ def test_layers_of_other_shapes_are_refused() -> None:
     other["x.lora_up.weight"] = torch.zeros(OUTPUTS + 1, 4)
     with pytest.raises(LoraFileError, match="shape"):
         averaged([one, other])
+
+
+def test_diffusers_layout_is_averaged_alike() -> None:
+    """Without alphas: B holds the scale."""
+    members = [lora(seed, 3, 3.0) for seed in range(2)]
+    names = {"x.lora_down.weight": "x.lora_A.weight", "x.lora_up.weight": "x.lora_B.weight"}
+    theirs = [{new: member[old] for old, new in names.items()} for member in members]
+    found, wanted = averaged(theirs), averaged(members)
+    assert found.keys() == set(names.values())
+    for old, new in names.items():
+        assert torch.equal(found[new], wanted[old])

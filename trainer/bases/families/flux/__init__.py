@@ -30,7 +30,12 @@ FAMILY = Family(
             tokenizer_architecture="T5Tokenizer",
         ),
     ),
-    denoiser=Denoiser(part="transformer", architecture="FluxTransformer2DModel", packing=4),
+    denoiser=Denoiser(
+        part="transformer",
+        architecture="FluxTransformer2DModel",
+        packing=4,
+        mark="double_blocks.0.img_attn.norm.key_norm.scale",
+    ),
     code="trainer.bases.families.flux.network",
     rendering=Rendering(
         samplers={"euler": ("FlowMatchEulerDiscreteScheduler", {})}, sampler="euler", embedded=True

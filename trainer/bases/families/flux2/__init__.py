@@ -23,7 +23,12 @@ FAMILY = Family(
             tokenizer_architecture="Qwen2Tokenizer",
         ),
     ),
-    denoiser=Denoiser(part="transformer", architecture="Flux2Transformer2DModel", packing=4),
+    denoiser=Denoiser(
+        part="transformer",
+        architecture="Flux2Transformer2DModel",
+        packing=4,
+        mark="single_stream_modulation.lin.weight",
+    ),
     vae="AutoencoderKLFlux2",
     code="trainer.bases.families.flux2.network",
     rendering=Rendering(samplers={"euler": ("FlowMatchEulerDiscreteScheduler", {})}, sampler="euler"),

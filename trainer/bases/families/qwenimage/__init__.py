@@ -23,7 +23,12 @@ FAMILY = Family(
             tokenizer_architecture="Qwen2Tokenizer",
         ),
     ),
-    denoiser=Denoiser(part="transformer", architecture="QwenImageTransformer2DModel", packing=4),
+    denoiser=Denoiser(
+        part="transformer",
+        architecture="QwenImageTransformer2DModel",
+        packing=4,
+        mark="transformer_blocks.0.img_mod.1.weight",
+    ),
     vae="AutoencoderKLQwenImage",
     code="trainer.bases.families.qwenimage.network",
     rendering=Rendering(samplers={"euler": ("FlowMatchEulerDiscreteScheduler", {})}, sampler="euler"),

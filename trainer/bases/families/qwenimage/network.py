@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trainer.bases import flows, schedule
-from trainer.bases.autoencoding import Codec, dtype_of
 from trainer.bases.conditioning import Conditioning
 from trainer.bases.family import Config, Functions
+from trainer.bases.one_frame import ONE_FRAME
 from trainer.bases.process import Process
 from trainer.bases.text import TextReading
 
@@ -44,17 +43,13 @@ def read(reading: TextReading) -> Conditioning:
 def predict(
     network: Any, inputs: Tensor, timesteps: Tensor, text: Conditioning, numbers: Tensor | None
 ) -> Tensor:
-    """The direction from picture to noise, of latents in patches of two by two; padding of all rows is left out."""
+    """The direction from picture to noise, of latents in patches of two by two."""
     rows, height, width = len(inputs), inputs.shape[-2] // 2, inputs.shape[-1] // 2
-    embeddings, mask = text.embeddings, text.mask
-    if mask is not None:
-        longest = int(mask.sum(dim=-1).max())
-        embeddings, mask = embeddings[:, :longest], mask[:, :longest]
     said: Tensor = network(
         hidden_states=flows.patched(inputs),
         timestep=timesteps.expand(rows).to(inputs.dtype) / 1000,
-        encoder_hidden_states=embeddings,
-        encoder_hidden_states_mask=mask,
+        encoder_hidden_states=text.embeddings,
+        encoder_hidden_states_mask=text.mask,
         img_shapes=[[(1, height, width)]] * rows,
         return_dict=False,
     )[0]
@@ -79,29 +74,6 @@ def process(configs: Path, prediction: str, terminal: bool) -> tuple[dict[str, A
     return schedule.flow(configs, shifts_training=False)
 
 
-def encode(vae: Any, pixels: Tensor) -> Tensor:
-    """Mean latents of a video of one frame, channel by channel brought to mean 0 and variance 1."""
-    mean: Tensor = vae.encode(pixels.unsqueeze(2)).latent_dist.mode().squeeze(2)
-    centre, spread = _statistics(vae, mean)
-    return (mean - centre) / spread
-
-
-def decode(vae: Any, latents: Tensor) -> Tensor:
-    """The inverse, then the VAE's decoder."""
-    centre, spread = _statistics(vae, latents)
-    plain = (latents * spread + centre).to(dtype_of(vae.decoder))
-    found: Tensor = vae.decode(plain.unsqueeze(2)).sample
-    return found.squeeze(2)
-
-
-def _statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
-    centre, spread = (
-        torch.tensor(numbers).view(1, -1, 1, 1).to(like)
-        for numbers in (vae.config.latents_mean, vae.config.latents_std)
-    )
-    return centre, spread
-
-
 FUNCTIONS = Functions(
     read=read,
     predict=predict,
@@ -114,6 +86,6 @@ FUNCTIONS = Functions(
     text=text,
     process=process,
     set_timesteps=flows.linear_timesteps,
-    latents=Codec(encode, decode, lambda config: 2 ** len(config["temperal_downsample"])),
+    latents=ONE_FRAME,
     guided=guided,
 )

@@ -38,7 +38,11 @@ FAMILY = Family(
             optional=True,
         ),
     ),
-    denoiser=Denoiser(part="transformer", architecture="SD3Transformer2DModel"),
+    denoiser=Denoiser(
+        part="transformer",
+        architecture="SD3Transformer2DModel",
+        mark="joint_blocks.0.context_block.adaLN_modulation.1.bias",
+    ),
     code="trainer.bases.families.sd3.network",
     rendering=Rendering(
         samplers={

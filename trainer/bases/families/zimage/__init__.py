@@ -23,7 +23,11 @@ FAMILY = Family(
             tokenizer_architecture="Qwen2Tokenizer",
         ),
     ),
-    denoiser=Denoiser(part="transformer", architecture="ZImageTransformer2DModel"),
+    denoiser=Denoiser(
+        part="transformer",
+        architecture="ZImageTransformer2DModel",
+        mark="layers.0.adaLN_modulation.0.weight",
+    ),
     code="trainer.bases.families.zimage.network",
     rendering=Rendering(samplers={"euler": ("FlowMatchEulerDiscreteScheduler", {})}, sampler="euler"),
     predictions=("flow",),
