@@ -143,6 +143,9 @@ class LoraFacts:
     """Whether kohya calls blocks of the U-Net as Stability's code does ("SGM"), not as diffusers."""
     marks: tuple[str, ...] = ()
     """What keys of LoRA files for this family alone begin with."""
+    makers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """The makers' name of a layer, as sd-scripts, ComfyUI and others write it where diffusers cannot read it, its words
+    joined by underscores and "{}" for a block's number -> ours, which share its outputs evenly."""
     layout: Literal["kohya", "diffusers"] = "kohya"
     """The layout of trials' files: what most programs of the family read."""
     prefix: str = "lora_unet_"

@@ -91,9 +91,9 @@ def _layers(
     try:
         gathered = gather(tensors, names, known)
     except LoraFileError:
-        if (converted := converting.by_diffusers(tensors, names.family)) is None:
+        if (renamed := converting.converted(tensors, names.family)) is None:
             raise
-        gathered = gather(converted, names, known)
+        gathered = gather(renamed, names, known)
     return peft.scaled(gathered, settings), embeddings(tensors)
 
 

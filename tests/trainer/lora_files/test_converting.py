@@ -87,6 +87,41 @@ def test_every_programs_prefix_of_z_image_is_read(tmp_path: Path, prefix: str) -
     torch.testing.assert_close(layer.scale * layer.up @ layer.down, delta(tensors, stem))
 
 
+def test_sd_scripts_fused_layers_of_sd_3_become_a_layer_each(tmp_path: Path) -> None:
+    width = 1536
+    block = "lora_unet_joint_blocks_3_"
+    own, text, feed = (
+        block + end for end in ("x_block_attn_qkv", "context_block_attn_qkv", "x_block_mlp_fc2")
+    )
+    tensors = drawn(own, width, 3 * width, 0) | drawn(text, width, 3 * width, 1)
+    tensors |= drawn(feed, 4 * width, width, 2)
+    found = outline("sd3").read(tensors, tmp_path)
+    wanted: dict[str, Tensor] = {"unet.transformer_blocks.3.ff.net.2": delta(tensors, feed)}
+    for stem, names in ((own, ("to_q", "to_k", "to_v")), (text, ("add_q_proj", "add_k_proj", "add_v_proj"))):
+        for name, part in zip(names, delta(tensors, stem).chunk(3), strict=True):
+            wanted[f"unet.transformer_blocks.3.attn.{name}"] = part
+    assert found.keys() == wanted.keys()
+    for name, layer in found.items():
+        torch.testing.assert_close(layer.scale * layer.up @ layer.down, wanted[name])
+
+
+@pytest.mark.parametrize("prefix", ["lora_unet_", "diffusion_model."])
+def test_kreas_own_names_are_read(tmp_path: Path, prefix: str) -> None:
+    """As musubi-tuner and ComfyUI write them."""
+    paths = {
+        "blocks.5.attn.wq": "transformer_blocks.5.attn.to_q",
+        "txtfusion.layerwise_blocks.0.mlp.up": "text_fusion.layerwise_blocks.0.ff.up",
+        "tproj.1": "time_mod_proj",
+    }
+    sizes = {"blocks.5.attn.wq": (6144, 6144), "txtfusion.layerwise_blocks.0.mlp.up": (2560, 6912)}
+    tensors: dict[str, Tensor] = {}
+    for seed, path in enumerate(paths):
+        stem = prefix + (path if prefix.endswith(".") else path.replace(".", "_"))
+        tensors |= drawn(stem, *sizes.get(path, (6144, 6 * 6144)), seed)
+    found = outline("krea2").read(tensors, tmp_path)
+    assert set(found) == {f"unet.{ours}" for ours in paths.values()}
+
+
 def test_what_nobody_can_convert_is_told_with_its_keys(flux: Outline, tmp_path: Path) -> None:
     with pytest.raises(LoraFileError, match="name no layer of the base model"):
         flux.read(drawn("lora_unet_down_blocks_0_attentions_0_proj_in", 8, 8, 0), tmp_path)

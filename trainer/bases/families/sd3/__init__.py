@@ -6,6 +6,24 @@ from pathlib import Path
 
 from trainer.bases.family import Denoiser, Family, LoraFacts, Rendering, TextEncoder
 
+_BLOCK = "transformer_blocks.{}."
+_PICTURE = {
+    "attn_qkv": (_BLOCK + "attn.to_q", _BLOCK + "attn.to_k", _BLOCK + "attn.to_v"),
+    "attn_proj": (_BLOCK + "attn.to_out.0",),
+    "attn2_qkv": (_BLOCK + "attn2.to_q", _BLOCK + "attn2.to_k", _BLOCK + "attn2.to_v"),
+    "attn2_proj": (_BLOCK + "attn2.to_out.0",),
+    "mlp_fc1": (_BLOCK + "ff.net.0.proj",),
+    "mlp_fc2": (_BLOCK + "ff.net.2",),
+}
+"""Stability's names of a block's layers for pictures -> diffusers'."""
+_TEXT = {
+    "attn_qkv": (_BLOCK + "attn.add_q_proj", _BLOCK + "attn.add_k_proj", _BLOCK + "attn.add_v_proj"),
+    "attn_proj": (_BLOCK + "attn.to_add_out",),
+    "mlp_fc1": (_BLOCK + "ff_context.net.0.proj",),
+    "mlp_fc2": (_BLOCK + "ff_context.net.2",),
+}
+"""Likewise for text."""
+
 FAMILY = Family(
     name="sd3",
     title="SD 3",
@@ -63,6 +81,10 @@ FAMILY = Family(
         implementation="diffusers",
         v2=False,
         sgm_blocks=False,
+        makers={
+            **{f"joint_blocks_{{}}_x_block_{theirs}": ours for theirs, ours in _PICTURE.items()},
+            **{f"joint_blocks_{{}}_context_block_{theirs}": ours for theirs, ours in _TEXT.items()},
+        },
         marks=(
             "transformer.transformer_blocks.",
             "lora_transformer_transformer_blocks_",
