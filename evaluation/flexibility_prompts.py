@@ -19,6 +19,21 @@ GENERAL = (
     "an astronaut floating above the earth",
 )
 """For base models that know the world."""
+PEOPLE = (
+    "portrait of an old man with a grey beard, oil painting",
+    "a young woman reading a book in a library",
+    "two children playing football in a park",
+    "a chef in a white apron, close-up photograph",
+    "a knight in armour on horseback, watercolour",
+    "a girl with short red hair, anime style",
+    "a businessman in a suit crossing a street",
+    "an elderly woman laughing, black and white photograph",
+    "a boy in a yellow raincoat, pencil drawing",
+    "a crowded market with colourful umbrellas, seen from above",
+    "a dancer on a stage, long exposure photograph",
+    "a snowy mountain under a clear blue sky",
+)
+"""Other people first, into whom a LoRA of one leaks most easily."""
 OBJECTS = (
     "red heart, noto style",
     "snowman, twemoji style",
@@ -34,7 +49,7 @@ OBJECTS = (
     "bell, firefox style",
 )
 """Single drawn objects, for the embedded micro Stable Diffusion and the micro CLIP."""
-LISTS: Mapping[str, Sequence[str]] = {"general": GENERAL, "objects": OBJECTS}
+LISTS: Mapping[str, Sequence[str]] = {"general": GENERAL, "people": PEOPLE, "objects": OBJECTS}
 """By the name that a study file gives."""
 
 

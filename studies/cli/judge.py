@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from studies.commands.judge_request import JudgeOptions
+    from studies.commands.judge_request import JudgeOptions, Subject
     from studies.selection.document import Selection
     from trainer.plans.compute import Precision
 
@@ -71,9 +71,16 @@ if TYPE_CHECKING:
     help="Number from which split and renders derive.  [default: that of the files' study, else 0]",
 )
 @click.option(
+    "--subject",
+    type=click.Choice(["style", "object", "character", "person"]),
+    default="style",
+    show_default=True,
+    help="What the LoRA is of: how much style and likeness count, and which other prompts are tried.",
+)
+@click.option(
     "--outside",
-    type=click.Choice(["general", "objects"]),
-    default="general",
+    type=click.Choice(["auto", "general", "people", "objects"]),
+    default="auto",
     show_default=True,
     help="List of prompts outside the data set.",
 )
@@ -85,6 +92,7 @@ def command(
     samples: Path | None,
     precision: Precision | None,
     clip_skip: int | None,
+    subject: Subject,
     outside: str,
     language: str,
     as_json: bool,
@@ -113,7 +121,9 @@ def command(
         return
     if not files or base is None:
         raise click.UsageError("Give LoRA files and --base, or --samples with the pictures of a trainer.")
-    options = JudgeOptions(files, base, precision=precision, clip_skip=clip_skip, outside=outside, **shared)
+    options = JudgeOptions(
+        files, base, precision=precision, clip_skip=clip_skip, subject=subject, outside=outside, **shared
+    )
     _judge(options, language, as_json)
 
 

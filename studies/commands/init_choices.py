@@ -266,6 +266,7 @@ def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
 def judge(found: Survey, ground: Ground, clip: str, rendering: Sequence[Line] = ()) -> list[Line]:
     """[judge]; with ``rendering`` in place of a U-Net's steps."""
     lines = [
+        Line("subject", found.subject.kind, found.subject.reason),
         Line("clip", clip, "compares renders with held-out images and with prompts"),
         Line("prompt_count", _PROMPTS, _prompt_reason(found)),
         Line("seeds_per_prompt", _SEEDS, "pictures of each; fewer where judging would exceed its share"),

@@ -15,7 +15,9 @@ from studies.selection import held_out, named_files
 from studies.selection.judge_request import JudgeRequest
 from studies.spec.guards import GuardsSection
 from studies.spec.paths import reserved
-from studies.spec.sections import BLIND_WEIGHTS, WEIGHTS, ConfirmSection, JudgeSection
+from studies.spec.sections import BLIND_WEIGHTS, ConfirmSection, JudgeSection
+from studies.spec.subjects import JUDGINGS
+from studies.spec.subjects import Subject as Subject
 from trainer.data.images import DataError
 from trainer.plans.compute import Precision
 
@@ -36,7 +38,8 @@ class JudgeOptions:
     precision: Precision | None = None
     clip_skip: int | None = None
     seed: int | None = None
-    outside: str = "general"
+    subject: Subject = "style"
+    outside: str = "auto"
 
 
 def examine(options: JudgeOptions) -> JudgeRequest:
@@ -74,7 +77,7 @@ def examine(options: JudgeOptions) -> JudgeRequest:
         images=images,
         resolution=resolution,
         judge=_judge(clip, options, resolution),
-        objective=dict(WEIGHTS if clip else BLIND_WEIGHTS),
+        objective=dict(JUDGINGS[options.subject].weights if clip else BLIND_WEIGHTS),
         guards=GuardsSection(),
         confirm=ConfirmSection(recipe_margin=0.0),
         precision=precision_for(options.precision),
@@ -87,7 +90,12 @@ def examine(options: JudgeOptions) -> JudgeRequest:
 
 def _judge(clip: str | None, options: JudgeOptions, resolution: int) -> JudgeSection:
     return JudgeSection.model_validate(
-        {"clip": clip, "outside_prompts": options.outside, "max_rows": rows_for(resolution)}
+        {
+            "subject": options.subject,
+            "clip": clip,
+            "outside_prompts": options.outside,
+            "max_rows": rows_for(resolution),
+        }
     )
 
 

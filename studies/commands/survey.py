@@ -7,6 +7,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+from studies.commands.subject_of import Guess, subject_of
 from studies.commands.trigger import Trigger, trigger
 from studies.spec.image_folders import data_plan, is_flat
 from trainer.data.buckets import Size
@@ -60,6 +61,11 @@ class Survey:
     def trigger(self) -> Trigger | None:
         """What stands in most captions."""
         return trigger(self.captions)
+
+    @property
+    def subject(self) -> Guess:
+        """What the pictures are of, as their captions tell."""
+        return subject_of(self.captions)
 
     @property
     def tagged(self) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from studies.sd_scripts.importing import Recipe
 from studies.sd_scripts.settings import FIELDS
 from studies.spec.paths import study_name
-from studies.spec.sections import BLIND_WEIGHTS, WEIGHTS
+from studies.spec.sections import BLIND_WEIGHTS
+from studies.spec.subjects import STYLE
 from studies.spec.toml import comment, key, section, value
 from trainer.plan import TrainingPlan
 from trainer.plans.network import MOST_DIMENSIONS
@@ -71,7 +72,7 @@ def text(recipe: Recipe, source: str, concepts: str | None = None) -> str:
 
 
 def _weights() -> str:
-    return ", ".join(f"{name} = {weight:g}" for name, weight in WEIGHTS.items())
+    return ", ".join(f"{name} = {weight:g}" for name, weight in STYLE.items())
 
 
 def _around(middle: float, factor: float, most: float) -> dict[str, Any]:

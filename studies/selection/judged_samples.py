@@ -18,7 +18,7 @@ from search.selection import Candidate, decide, lead
 from search.small_samples import standard_error
 from studies.selection.document import estimated
 from studies.selection.sample_names import Samples
-from studies.spec.sections import WEIGHTS
+from studies.spec.subjects import STYLE
 from studies.workspace import Document
 from trainer.data.dataset import Dataset
 
@@ -125,7 +125,7 @@ def _measure(samples: Samples, dataset: Dataset, encoder: ClipEncoder, side: int
 
 def _ways(measured: Mapping[str, _Measured]) -> dict[str, float]:
     """How far it is from the first checkpoint's pictures to real images, by weighted metric."""
-    found = {name: of for name, of in measured.items() if name in WEIGHTS}
+    found = {name: of for name, of in measured.items() if name in STYLE}
     return {name: max(abs(of.ideal - float(of.values[0].mean())), SHORTEST_WAY) for name, of in found.items()}
 
 
@@ -134,7 +134,7 @@ def _candidate(
 ) -> Candidate:
     """A checkpoint by how far its pictures went from the first checkpoint's to real images."""
     gained = {name: (measured[name].values[place] - measured[name].values[0]).tolist() for name in ways}
-    cells = weighted(gained, ways, {name: WEIGHTS[name] for name in ways}, directions())
+    cells = weighted(gained, ways, {name: STYLE[name] for name in ways}, directions())
     mean = sum(sum(of) / len(of) for of in cells.values())
     error = math.hypot(*(standard_error(of) if len(of) > 1 else math.inf for of in cells.values()))
     return Candidate(place, number, place, 0, Measurement(mean, error if place else 0.0), {}, cells)

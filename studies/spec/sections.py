@@ -18,13 +18,21 @@ from search.samplers import sampler_problem
 from studies.spec import storage_url
 from studies.spec.paths import reserved
 from studies.spec.storage_url import secret_problem
+from studies.spec.subjects import JUDGINGS, Subject
 from trainer.plans.fields import field, means, required
 
 
 def cues(judge: JudgeSection) -> Sequence[str]:
     """The study file's own prompts outside the data set, or the shipped list that it names."""
     chosen = judge.outside_prompts
+    if chosen == "auto":
+        return LISTS[JUDGINGS[judge.subject].prompts]
     return LISTS[chosen] if isinstance(chosen, str) else chosen
+
+
+def weights_for(judge: JudgeSection) -> dict[str, float]:
+    """How much each metric counts where a CLIP looks at pictures and nobody says otherwise."""
+    return dict(JUDGINGS[judge.subject].weights)
 
 
 def objective_problems(
@@ -62,11 +70,8 @@ def _missing(judge: JudgeSection) -> frozenset[Need]:
     return frozenset({"text"}) if judge.image_encoder else frozenset({"text", "pictures"})
 
 
-WEIGHTS: Mapping[str, float] = {"style": 1.0, "clip_image": 0.25}
-"""How much each metric counts where a CLIP looks at pictures and nobody says otherwise: what agreed best with eyes
-that no rule uses (`benchmarks/truth.py`). The loss did not: it diagnoses where there are pictures."""
 BLIND_WEIGHTS: Mapping[str, float] = {"validation": 1.0}
-"""The same where nothing looks at pictures."""
+"""How much each metric counts where nothing looks at pictures and nobody says otherwise."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -201,6 +206,9 @@ class SplitSection(Section):
 class JudgeSection(Section):
     """[judge]"""
 
+    subject: Subject = field("style", means())
+    """What the LoRA is of: it decides on the weights of [objective] and on the prompts outside the data set where
+    nothing is said of them."""
     clip: str | None = field(None, means(may_change=True))
     """CLIP folder or hub name; None leaves CLIP scores out."""
     image_encoder: str | None = field(None, means(may_change=True))
@@ -212,8 +220,9 @@ class JudgeSection(Section):
     """How many captions are taken where no prompts are given."""
     seeds_per_prompt: int = field(1, means(unit="seeds"), ge=1, le=16)
     """Renders of each prompt; diversity needs 2, and is measured again in the confirmation."""
-    outside_prompts: tuple[str, ...] | Literal["general", "objects"] = "general"
-    """Prompts that are not in the data set, or the name of a shipped list; those that stand in it are left out."""
+    outside_prompts: tuple[str, ...] | Literal["auto", "general", "people", "objects"] = "auto"
+    """Prompts that are not in the data set, or the name of a shipped list, "auto" by the subject; those that stand in
+    it are left out."""
     outside_prompt_count: int = field(4, means(unit="prompts"), ge=0, le=64)
     """How many of them a trial's last checkpoint renders; 0 measures flexibility in the confirmation alone."""
     negative_prompt: str = field("", means("sample_prompts: --n", "negative_prompts", row="negative prompt"))

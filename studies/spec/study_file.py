@@ -20,7 +20,6 @@ from studies.spec.guards import GuardsSection
 from studies.spec.mistakes import Mistake, mistakes
 from studies.spec.plan_fields import build, check_space, meant_key, template_problems
 from studies.spec.sections import (
-    WEIGHTS,
     BudgetSection,
     ConfirmSection,
     JudgeSection,
@@ -34,6 +33,7 @@ from studies.spec.sections import (
     StorageSection,
     StudySection,
     objective_problems,
+    weights_for,
 )
 from studies.spec.study_paths import path_problems, resolve_paths
 from trainer.plan import TrainingPlan
@@ -55,8 +55,8 @@ class StudySpec(Section):
     """Known-good recipes to try first."""
     split: SplitSection = SplitSection()
     judge: JudgeSection = JudgeSection()
-    objective: dict[str, float] = field(dict(WEIGHTS), means(unit="weight of each metric"))
-    """Weight of each metric in the objective."""
+    objective: dict[str, float] = field({}, means(unit="weight of each metric"))
+    """Weight of each metric in the objective; where none is given, ``judge.subject`` decides."""
     guards: GuardsSection = GuardsSection()
     confirm: ConfirmSection = ConfirmSection()
     pack: PackSection = PackSection()
@@ -67,6 +67,8 @@ class StudySpec(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if "objective" not in self.model_fields_set:
+            self.__dict__["objective"] = weights_for(self.judge)
         problems = objective_problems(self.objective, self.judge, self.confirm)
         if self.probe.enabled and "low" not in self.search.space.get("optimiser.unet_lr", {}):
             problems.append('probe.enabled needs a range to centre: "optimiser.unet_lr" in search.space.')

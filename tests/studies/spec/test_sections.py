@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 import pytest
 
-from evaluation.flexibility_prompts import OBJECTS
+from evaluation.flexibility_prompts import GENERAL, OBJECTS, PEOPLE
 from studies.spec.sections import ConfirmSection, JudgeSection, cues, weight_needs
+from studies.spec.study_file import StudySpec
+from studies.spec.subjects import JUDGINGS
+from tests.studies.spec.test_study_file import GOOD
 
 
 @pytest.mark.parametrize(
@@ -48,3 +52,16 @@ def test_finalists_are_measured_by_what_counts_too() -> None:
 def test_prompts_come_from_the_study_file_or_a_shipped_list() -> None:
     assert cues(JudgeSection(outside_prompts="objects")) == OBJECTS
     assert cues(JudgeSection(outside_prompts=("a cat",))) == ("a cat",)
+
+
+def test_the_subject_decides_on_weights_and_prompts_where_nothing_is_said() -> None:
+    assert cues(JudgeSection()) == GENERAL
+    assert cues(JudgeSection(subject="person")) == cues(JudgeSection(subject="character")) == PEOPLE
+    assert cues(JudgeSection(subject="person", outside_prompts="general")) == GENERAL
+    table = tomllib.loads(GOOD)
+    table.pop("objective", None)
+    for kind, judging in JUDGINGS.items():
+        table["judge"] = {"subject": kind, "clip": "somewhere/clip"}
+        assert StudySpec.model_validate(table).objective == judging.weights
+    table["objective"] = {"clip_image": 2.0}
+    assert StudySpec.model_validate(table).objective == {"clip_image": 2.0}

@@ -1,0 +1,66 @@
+"""What a set of pictures is of, as its captions tell (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from studies.commands.trigger import trigger
+from studies.spec.subjects import Subject
+
+_MOST = 0.6
+"""Share of the captions that must tell of the same."""
+_DRAWN = frozenset({"1girl", "1boy", "1other"})
+"""Tags of one drawn character."""
+_PEOPLE = frozenset(
+    {"man", "woman", "girl", "boy", "person", "lady", "guy", "male", "female", "baby", "child"}
+)
+_WORD = re.compile(r"[\w'-]+")
+_SMALL = frozenset(
+    {"a", "an", "the", "of", "photo", "picture", "image", "photograph", "portrait", "close-up"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A kind of subject, and why."""
+
+    kind: Subject
+    reason: str
+
+
+def subject_of(captions: Sequence[str]) -> Guess:
+    """One drawn character, one person, one thing, or else a style.
+
+    One person or thing has a trigger, and captions that name the same sort of thing beside it; captions of a style name
+    all sorts.
+    """
+    said = [_words(caption) for caption in captions if caption.strip()]
+    enough = _MOST * len(said)
+    if said and sum(bool(_DRAWN & words) for words in said) >= enough:
+        return Guess("character", "most captions have the tag of one drawn character")
+    found = trigger(captions)
+    if found is None or "style" in found.words.lower():
+        return Guess(
+            "style", "captions name all sorts of things; object, character and person judge likeness first"
+        )
+    if sum(bool(_PEOPLE & words) for words in said) >= enough:
+        return Guess("person", f"most captions name a person beside {found.words!r}")
+    own = _words(found.words)
+    word, count = _commonest(words - own - _SMALL for words in said)
+    if len(own) > 1 or count < enough:
+        return Guess(
+            "style", "captions name all sorts of things; object, character and person judge likeness first"
+        )
+    return Guess("object", f"most captions name {word!r} beside {found.words!r}")
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
+
+
+def _commonest(sets: Iterable[set[str]]) -> tuple[str, int]:
+    counts = Counter(word for words in sets for word in words)
+    return max(counts.items(), key=lambda pair: (pair[1], pair[0]), default=("", 0))
