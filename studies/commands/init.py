@@ -16,7 +16,7 @@ from studies.errors import StudyError
 from studies.spec import study_file
 from studies.spec.image_folders import concept
 from studies.spec.paths import study_name
-from studies.spec.subjects import JUDGINGS
+from studies.spec.subjects import weights
 from studies.spec.toml import comment, key, value
 from trainer.files import write_whole
 
@@ -97,10 +97,10 @@ def text(
         ("[probe]", [Line("enabled", True, "finds a learning rate first, and centres its range there")]),
         ("[search.space]", wishes.space(found, ground)),
     ]
-    weights = JUDGINGS[found.subject.kind].weights
+    counts = weights(found.subject.kind, ground.family.flows)
     judged = [
         ("[judge]", init_choices.judge(found, ground, _near(clip, folder), rendering)),
-        ("[objective]", [Line(name, weight, _WEIGHED.get(name, "")) for name, weight in weights.items()]),
+        ("[objective]", [Line(name, weight, _WEIGHED.get(name, "")) for name, weight in counts.items()]),
         ("[samples]", _samples(found)),
         ("[pack]", [Line("size", "auto", "trials trained at a time: measured when the study begins")]),
     ]

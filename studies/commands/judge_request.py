@@ -16,8 +16,8 @@ from studies.selection.judge_request import JudgeRequest
 from studies.spec.guards import GuardsSection
 from studies.spec.paths import reserved
 from studies.spec.sections import BLIND_WEIGHTS, ConfirmSection, JudgeSection
-from studies.spec.subjects import JUDGINGS
 from studies.spec.subjects import Subject as Subject
+from studies.spec.subjects import weights
 from trainer.data.images import DataError
 from trainer.plans.compute import Precision
 
@@ -77,7 +77,7 @@ def examine(options: JudgeOptions) -> JudgeRequest:
         images=images,
         resolution=resolution,
         judge=_judge(clip, options, resolution),
-        objective=dict(JUDGINGS[options.subject].weights if clip else BLIND_WEIGHTS),
+        objective=weights(options.subject, base.outline.family.flows) if clip else dict(BLIND_WEIGHTS),
         guards=GuardsSection(),
         confirm=ConfirmSection(recipe_margin=0.0),
         precision=precision_for(options.precision),

@@ -18,7 +18,7 @@ from search.samplers import sampler_problem
 from studies.spec import storage_url
 from studies.spec.paths import reserved
 from studies.spec.storage_url import secret_problem
-from studies.spec.subjects import JUDGINGS, Subject
+from studies.spec.subjects import JUDGINGS, Subject, weights
 from trainer.plans.fields import field, means, required
 
 
@@ -31,8 +31,8 @@ def cues(judge: JudgeSection) -> Sequence[str]:
 
 
 def weights_for(judge: JudgeSection) -> dict[str, float]:
-    """How much each metric counts where a CLIP looks at pictures and nobody says otherwise."""
-    return dict(JUDGINGS[judge.subject].weights)
+    """How much each metric counts in a study file that does not say it; its base model is not looked at for this."""
+    return weights(judge.subject, flows=False)
 
 
 def objective_problems(

@@ -101,6 +101,7 @@ def test_the_file_for_a_flow_matching_base_passes_check_unchanged(
     assert {"noise.timestep_shift", "noise.timestep_density", "lora.layers"} <= set(spec.search.space)
     assert not {"noise.min_snr_gamma", "noise.offset", "lora.text_encoder"} & set(spec.search.space)
     assert {recipe["lora.layers"] for recipe in spec.first} == {"default", "all"}
+    assert spec.objective == {"validation": 1.0} and spec.judge.subject == "style"
 
 
 def test_a_distilled_base_is_rendered_as_its_name_says() -> None:
