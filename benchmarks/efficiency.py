@@ -5,7 +5,8 @@ figure of all their checkpoints is the target. Then each strategy searches the s
 images that it has trained, in all trials together, also those still in training and those of the learning-rate probe,
 are counted up to the moment when a checkpoint reaches the target. The ratio is that count over the images of the random
 trials. Every strategy has as many images as those, four trials at a time; one that has spent them in vain counts as
-"not reached".
+"not reached". Beside it stands the share after which a checkpoint is as good as the target but for its own standard
+error: the target is the best of some 200 checkpoints, and the last step to it is luck.
 
 The space is what guides disagree about: every parameter over the values that some guide gives, and learning rates over
 a factor of a thousand, as for a base model that nobody knows. The LoRA's moving average is judged, so that a figure
@@ -98,6 +99,8 @@ class Counter(Listener):
     def __init__(self, target: float, limit: float) -> None:
         self.target, self.limit = target, limit
         self.images, self.best = 0, math.inf
+        self.near: int | None = None
+        """Images until a checkpoint reached the target but for its standard error."""
 
     def stepped(self, images: int, loss: float) -> None:
         """Counts."""
@@ -107,7 +110,10 @@ class Counter(Listener):
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Compares."""
-        self.best = min(self.best, checkpoint.scores.validation.mean)
+        found = checkpoint.scores.validation
+        self.best = min(self.best, found.mean)
+        if self.near is None and found.mean <= self.target + found.standard_error:
+            self.near = self.images
         if self.best <= self.target:
             raise Reached
 
@@ -143,29 +149,46 @@ def main() -> None:
     names = [name for name in STRATEGIES if arguments.only in (None, name)]
     with tempfile.TemporaryDirectory() as scratch:
         folder = (arguments.folder or Path(scratch)).resolve()
-        ratios = {name: [] for name in names}
+        ratios: dict[str, list[float]] = {name: [] for name in names}
+        near: dict[str, list[float]] = {name: [] for name in names}
         for seed in seeds:
             random = _outcome(folder, RANDOM, seed, -math.inf, math.inf)
             for name in names:
                 found = _outcome(folder, name, seed, random["best"], random["images"])
                 reached = found["best"] <= random["best"]
                 ratios[name].append(found["images"] / random["images"] if reached else math.inf)
-                print(f"seed {seed}: {name}: {_shown(ratios[name][-1])} (best {found['best']:.4f}, "
-                      f"random {random['best']:.4f})", flush=True)  # fmt: skip
-    _print(ratios)
+                near[name].append(math.inf if found["near"] is None else found["near"] / random["images"])
+                print(
+                    f"seed {seed}: {name}: {_shown(ratios[name][-1])} (best {found['best']:.4f}, "
+                    f"random {random['best']:.4f}; within its error {_shown(near[name][-1])})",
+                    flush=True,
+                )
+    _print(ratios, near)
 
 
-def _print(ratios: Mapping[str, list[float]]) -> None:
+def _print(ratios: Mapping[str, list[float]], near: Mapping[str, list[float]]) -> None:
     table = Table(
         title=f"images until the best of {TRIALS} full random trials is reached, as a share of theirs"
     )
-    for column in ("strategy", "median", "by seed"):
+    for column in ("strategy", "median", "by seed", "within the error"):
         table.add_column(column)
     for name, found in ratios.items():
-        table.add_row(name, _shown(statistics.median(found)), " ".join(map(_shown, found)))
+        table.add_row(
+            name,
+            _shown(statistics.median(found)),
+            *(" ".join(map(_shown, each)) for each in (found, near[name])),
+        )
     Console().print(table)
-    medians = {name: _plain(statistics.median(found)) for name, found in ratios.items()}
-    print(json.dumps({"ratio_median": medians.get(DEFAULT), "medians": medians}))
+    own, close = ratios.get(DEFAULT, [math.inf]), near.get(DEFAULT, [math.inf])
+    figures = {
+        "ratio_median": _plain(statistics.median(own)),
+        "ratio_worst": _plain(max(own)),
+        "unreached": sum(map(math.isinf, own)),
+        "near_median": _plain(statistics.median(close)),
+        "near_worst": _plain(max(close)),
+        "medians": {name: _plain(statistics.median(found)) for name, found in ratios.items()},
+    }
+    print(json.dumps(figures))
 
 
 def _shown(ratio: float) -> str:
@@ -182,7 +205,9 @@ def _outcome(folder: Path, name: str, seed: int, target: float, limit: float) ->
     if not kept.exists():
         with tempfile.TemporaryDirectory() as scratch:
             found = _search(Path(scratch), name, seed, Counter(target, limit))
-        write_whole(kept, json.dumps({"images": found.images, "best": found.best}).encode())
+        write_whole(
+            kept, json.dumps({"images": found.images, "best": found.best, "near": found.near}).encode()
+        )
     found: Table_ = json.loads(kept.read_text())
     return found
 
