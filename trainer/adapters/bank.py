@@ -65,7 +65,7 @@ class AdapterBank:
         self._inner: dict[str, nn.Module] = {}
         self._unpacked: dict[int, LycorisSlot | FixedSlot] = {}
         self._active: tuple[Group, ...] = ()
-        self._rows: int | None = None
+        self._rows = 0
         self._alone: tuple[tuple[int, int, LycorisSlot | FixedSlot, int | None], ...] = ()
         self._partial = self._decomposed = self._compiled = False
         parameter = next(next(iter(models.values())).parameters())
@@ -276,7 +276,7 @@ class AdapterBank:
         Raises:
             ValueError: it does not belong to the rows.
         """
-        rows = len(x) if self._rows is None else self._rows
+        rows = self._rows or len(x)
         if len(x) % rows:
             raise ValueError(f"{len(x)} inputs do not belong to {rows} rows")
         return x.reshape(rows, -1, x.shape[-1])
