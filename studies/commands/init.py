@@ -93,7 +93,17 @@ def text(
         ("[plan.schedule]", [Line("name", "constant_with_warmup", "steady, after a warm-up"), _warmup()]),
         ("[plan.compute]", init_choices.compute(ground)),
         ("[budget]", init_choices.budget(found, gpu_minutes)),
-        ("[search]", [Line("sampler", "gp", "a Gaussian process over all trials so far; tpe, random and others are there too"), _pruner()]),
+        (
+            "[search]",
+            [
+                Line(
+                    "sampler",
+                    "gp",
+                    "a Gaussian process over all trials so far; tpe, random and others are there too",
+                ),
+                _pruner(),
+            ],
+        ),
         ("[probe]", [Line("enabled", True, "finds a learning rate first, and centres its range there")]),
         ("[search.space]", wishes.space(found, ground)),
     ]
