@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,26 +24,45 @@ MARKS = (
 class _Script:
     """What a script takes where nothing is said."""
 
-    rate: float
-    batch: int
-    epochs: int
+    rate: float = 1e-4
+    rank: int = 4
+    alpha: int | None = 4
+    """Where ``lora_alpha`` is not said; None takes the rank."""
+    batch: int = 4
+    epochs: int = 1
+    decay: float = 1e-4
+    side: int = 512
+    text_rate: float | None = 5e-6
+    """Of text encoders; None is the denoiser's."""
+    scheme: str = ""
+    """``weighting_scheme`` of flow-matching bases; empty for others."""
+    guidance: float | None = None
+    """Where the base reads one."""
+    pictures: bool = False
+    """Whether pictures are compared, not directions, unless ``precondition_outputs`` is 0."""
 
 
-_DREAMBOOTH, _DREAMBOOTH_SDXL = _Script(5e-4, 4, 1), _Script(1e-4, 4, 1)
-_TEXT_TO_IMAGE = _Script(1e-4, 16, 100)
-_FLOWS: Mapping[str, str] = {
-    "sd3": "logit_normal",
-    "flux": "none",
-    "z_image": "none",
-    "qwen_image": "none",
-    "krea2": "none",
+_PLAIN = "dreambooth"
+_SCRIPTS: Mapping[str, _Script] = {
+    _PLAIN: _Script(5e-4, alpha=None, decay=1e-2, text_rate=None),
+    "dreambooth sd15": _Script(alpha=None),
+    "dreambooth sdxl": _Script(alpha=None, side=1024),
+    "dreambooth sd3": _Script(alpha=None, scheme="logit_normal", pictures=True),
+    "dreambooth flux": _Script(scheme="none", guidance=3.5),
+    "dreambooth flux2": _Script(scheme="none"),
+    "dreambooth flux2_klein": _Script(scheme="none"),
+    "dreambooth z_image": _Script(scheme="none"),
+    "dreambooth qwen_image": _Script(scheme="none"),
+    "dreambooth krea2": _Script(3e-4, rank=32, alpha=32, scheme="none"),
+    "text_to_image": _Script(alpha=None, batch=16, epochs=100, decay=1e-2, text_rate=None),
+    "text_to_image sdxl": _Script(alpha=None, batch=16, epochs=100, decay=1e-2, side=1024, text_rate=None),
 }
-"""A word in the name of a script for a flow-matching base -> its default ``weighting_scheme``."""
+"""By what the names of scripts differ in, train_dreambooth_lora_flux.py and the like."""
+_NAME = re.compile(r"(dreambooth|text_to_image)_lora(?:_(\w+?))??(?:_advanced)?(?:\.py)?$")
 _DROPOUT = "drops elements of a layer's input there, of A x here"
 _ROWS: Mapping[str, Word] = {
     "pretrained_model_name_or_path": Word("pretrained_model_name_or_path"),
     "pretrained_vae_model_name_or_path": Word("vae"),
-    "rank": Word("network_dim", default=4),
     "lora_dropout": Word("network_dropout", nonzero, _DROPOUT),
     "gradient_accumulation_steps": Word("gradient_accumulation_steps"),
     "lr_num_cycles": Word("lr_scheduler_num_cycles"),
@@ -89,62 +109,75 @@ _IDLE = {
 def translated(table: Mapping[str, Any]) -> Translation:
     """What a command line says, with its script's own defaults."""
     source, out = Foreign(table), Translation("diffusers")
-    sdxl, dreambooth = (
-        "xl" in source.text(SCRIPT),
-        "instance_data_dir" in table or "dreambooth" in source.text(SCRIPT),
-    )
-    kind = next((word for word in _FLOWS if word in source.text(SCRIPT)), "")
-    defaults = (_DREAMBOOTH_SDXL if sdxl or kind else _DREAMBOOTH) if dreambooth else _TEXT_TO_IMAGE
+    script = _script(source, out)
     out.apply(_ROWS, source)
-    rank = source.take("rank", 4)
-    out.put("network_alpha", source.take("lora_alpha", 4 if kind not in ("", "sd3") else rank), "rank")
-    out.put("learning_rate", source.take("learning_rate", defaults.rate))
-    out.put("train_batch_size", source.take("train_batch_size", defaults.batch))
-    if kind:
-        _flow(source, out, kind)
+    rank = source.take("rank", script.rank)
+    out.put("network_dim", rank, "rank")
+    out.put("network_alpha", source.take("lora_alpha", script.alpha or rank), "rank")
+    out.put("learning_rate", source.take("learning_rate", script.rate))
+    out.put("train_batch_size", source.take("train_batch_size", script.batch))
+    if script.scheme:
+        _flow(source, out, script)
     else:
         out.refuse(
             "rank", "the feed-forward layers of transformers are adapted here too, not attention alone"
         )
     if source.on("use_dora"):
         out.argument("network_args", "dora_wd", True, "use_dora")
-    _amount(source, out, defaults)
+    _amount(source, out, script)
     _schedule(source, out)
-    _optimiser(source, out, 1e-4 if kind else 1e-2)
-    _text_encoder(source, out)
-    _size(source, out, sdxl)
+    _optimiser(source, out, script.decay)
+    _text_encoder(source, out, script)
+    _size(source, out, script)
     _images(source, out)
     out.remainder(source, _IDLE)
     return out
 
 
-def _flow(source: Foreign, out: Translation, kind: str) -> None:
-    """How noise levels are spread, and which layers are adapted: by default the same as here."""
-    out.put("weighting_scheme", source.take("weighting_scheme", _FLOWS[kind]))
-    if (
-        (guidance := source.take("guidance_scale")) is not None
-        and kind == "flux"
-        and "flux2" not in source.text(SCRIPT)
-    ):
+def _script(source: Foreign, out: Translation) -> _Script:
+    """That which the command line runs; by its keys, where it has another name or is a table without one."""
+    name = source.text(SCRIPT)
+    if (found := _NAME.search(name)) is None:
+        return _SCRIPTS[_PLAIN if "instance_data_dir" in source.values else "text_to_image"]
+    key = " ".join(filter(None, found.groups()))
+    if key not in _SCRIPTS:
+        known = ", ".join(f"train_{one.replace(' ', '_lora_')}" for one in _SCRIPTS if " " in one)
+        out.wrong(SCRIPT, f"one whose base is known, {known}", name)
+    return _SCRIPTS.get(key, _SCRIPTS[_PLAIN])
+
+
+def _flow(source: Foreign, out: Translation, script: _Script) -> None:
+    """How noise levels are spread and weighed, and which layers are adapted: by default the same as here."""
+    scheme = source.take("weighting_scheme", script.scheme)
+    if script.pictures and source.on("precondition_outputs", default=True):
+        if scheme == "sigma_sqrt":
+            scheme = "none"
+        else:
+            out.put("noise.loss_weighting", "sigma_squared", "precondition_outputs")
+        if scheme == "cosmap":
+            out.refuse("weighting_scheme", "'cosmap' times sigma^2 is not supported, sigma^2 alone is taken")
+    out.put("weighting_scheme", scheme)
+    guidance = source.take("guidance_scale", script.guidance)
+    if script.guidance is not None:
         out.put("guidance_scale", guidance)
     if layers := source.text("lora_layers"):
         out.refuse("lora_layers", f"{layers!r} is not supported; lora.layers is 'default' or 'all'")
 
 
-def _amount(source: Foreign, out: Translation, defaults: _Script) -> None:
+def _amount(source: Foreign, out: Translation, script: _Script) -> None:
     """Steps override epochs; rates are scaled by the batch if asked."""
     steps, epochs = (
         source.take("max_train_steps"),
-        source.take("num_train_epochs", defaults.epochs),
+        source.take("num_train_epochs", script.epochs),
     )
     if asks(steps):
         out.put("max_train_steps", steps)
     else:
         out.put("max_train_epochs", epochs, "num_train_epochs")
     if source.on("scale_lr"):
-        size = source.number("train_batch_size", defaults.batch)
+        size = source.number("train_batch_size", script.batch)
         factor = size * source.number("gradient_accumulation_steps", 1)
-        rate = source.number("learning_rate", defaults.rate)
+        rate = source.number("learning_rate", script.rate)
         out.put("learning_rate", rate * factor)
         out.convert("scale_lr", f"learning_rate is {rate:g} x {factor:g} = {rate * factor:g}")
 
@@ -187,19 +220,17 @@ def _optimiser(source: Foreign, out: Translation, default_decay: float) -> None:
         out.argument("optimizer_args", "beta3", beta3, "prodigy_beta3")
 
 
-def _text_encoder(source: Foreign, out: Translation) -> None:
-    rate = source.take("text_encoder_lr")
+def _text_encoder(source: Foreign, out: Translation, script: _Script) -> None:
+    rate = source.take("text_encoder_lr", script.text_rate)
     if not source.on("train_text_encoder"):
         out.put("network_train_unet_only", True, "train_text_encoder")
     elif rate is not None:
         out.put("text_encoder_lr", rate)
-    elif "dreambooth" in (script := source.text(SCRIPT)) and any(word in script for word in ("xl", *_FLOWS)):
-        out.put("text_encoder_lr", 5e-6)
 
 
-def _size(source: Foreign, out: Translation, sdxl: bool) -> None:
+def _size(source: Foreign, out: Translation, script: _Script) -> None:
     """Images are scaled and cropped to a square, at random unless the middle is asked for."""
-    out.put("resolution", source.take("resolution", 1024 if sdxl else 512))
+    out.put("resolution", source.take("resolution", script.side))
     if not source.on("center_crop"):
         out.put("random_crop", True, "center_crop")
 

@@ -141,7 +141,7 @@ def _model(w: _Writing, facts: Mapping[str, str]) -> None:
         w.put("model", "base_weights_multiplier", [entry["weight"] for entry in entries])
 
 
-def _network(w: _Writing, theirs: tuple[flows.Trainer, float] | None) -> None:
+def _network(w: _Writing, theirs: tuple[flows.Trainer, flows.Own] | None) -> None:
     lora, part = w.plan.lora, "additional_network"
     own = "networks.lora" if theirs is None else theirs[0].network
     w.put(part, "network_module", "lycoris.kohya" if _needs_lycoris(lora) else own, "lora.algorithm")
@@ -158,11 +158,14 @@ def _network(w: _Writing, theirs: tuple[flows.Trainer, float] | None) -> None:
         w.put(part, "network_weights", str(start), "lora.start")
 
 
-def _flow(w: _Writing, theirs: flows.Trainer, own_shift: float) -> None:
-    found, said = theirs.noise(w.plan.noise, own_shift)
+def _flow(w: _Writing, theirs: flows.Trainer, own: flows.Own) -> None:
+    found, unsaid = theirs.noise(w.plan.noise, own)
     for key, item in found.items():
         w.put("training", key, item)
-    w.said |= said
+    w.said |= {
+        f"noise.{leaf}" for leaf in ("timestep_density", "timestep_shift", "loss_weighting", "guidance")
+    }
+    w.notes += unsaid
     w.notes.append("the transformer, text encoders and VAE, which it wants in files of their own")
     if w.plan.lora.layers == "all":
         w.said.add("lora.layers")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from studies.errors import StudyError
 from studies.sd_scripts.settings import Settings
@@ -18,15 +18,25 @@ MODULES: Mapping[str, str] = {
     "networks.lora_lumina": "lora",
 }
 """Their networks, which adapt whole blocks."""
-_SD3, _FLUX = "networks.lora_sd3", "networks.lora_flux"
+_SD3, _FLUX, _LUMINA = MODULES
 _SAMPLINGS = ("sigma", "uniform", "sigmoid", "shift", "flux_shift", "nextdit_shift")
 _SCHEMES = ("none", "uniform", "logit_normal", "mode", "sigma_sqrt", "cosmap")
+_BY_RESOLUTION = 'noise.timestep_shift = "resolution"; with this density it has one for all sizes'
 _PARTS = ("ae", "clip_l", "clip_g", "t5xxl", "gemma2")
-_UNSAID = {_SD3: 1.0, _FLUX: 3.0}
-"""Shift of timesteps, all as often, where a configuration of these networks says nothing."""
-_SAID = ("noise.timestep_density", "noise.timestep_shift", "noise.loss_weighting")
+_UNSAID: Mapping[str, Mapping[str, object]] = {
+    _SD3: {"weighting_scheme": "uniform", "training_shift": 1.0},
+    _FLUX: {
+        "timestep_sampling": "sigma",
+        "weighting_scheme": "uniform",
+        "discrete_flow_shift": 3.0,
+        "model_prediction_type": "sigma_scaled",
+        "guidance_scale": 3.5,
+    },
+    _LUMINA: {"timestep_sampling": "shift", "discrete_flow_shift": 6.0},
+}
+"""What their trainers take where a configuration says nothing."""
 _SHIFT = 3.0
-"""``discrete_flow_shift`` where nothing is said."""
+"""``discrete_flow_shift`` likewise, where the network does not tell the trainer."""
 
 
 def flow(s: Settings, family: Family | None) -> None:
@@ -38,19 +48,27 @@ def flow(s: Settings, family: Family | None) -> None:
     """
     for part in _PARTS:
         s.idle(part, "a diffusers folder holds all parts of the base model")
-    _weighting(s)
+    s.idle("model_type", "the base itself tells its family")
+    if family and family.name == "chroma":
+        s.idle("apply_t5_attn_mask", "it is always so")
+    module = s.text("network_module")
+    unsaid = {key: value for key, value in _UNSAID.get(module, {}).items() if not s.has(key)}
+    s.values = {**s.values, **unsaid}
+    if module == _SD3:
+        _of_pictures(s)
+    else:
+        _weighting(s)
     _sampling(s)
-    if (unsaid := _UNSAID.get(s.text("network_module"))) is not None:
-        s.plan.setdefault("noise.timestep_density", "uniform")
-        s.plan.setdefault("noise.timestep_shift", unsaid)
-    if s.has("guidance_scale"):
+    if family and not family.rendering.embedded:
+        s.idle("guidance_scale", "the base reads no guidance")
+    elif s.has("guidance_scale"):
         s.put("noise.guidance", s.number("guidance_scale", 1.0), "guidance_scale")
     kind = s.text("model_prediction_type", "raw")
     if kind != "raw":
         s.refuse(
             "model_prediction_type", f"{kind!r} is not supported, the direction itself is compared ('raw')"
         )
-    if s.text("network_module") in MODULES:
+    if module in MODULES:
         s.put("lora.layers", "all", "network_module")
     if family and not family.trained_encoders:
         s.plan["lora.text_encoder"] = False
@@ -66,6 +84,20 @@ def _weighting(s: Settings) -> None:
         s.put("noise.timestep_density", "uniform", "weighting_scheme")
     elif s.has("weighting_scheme"):
         s.put("noise.timestep_density", "uniform" if scheme == "none" else scheme, "weighting_scheme")
+
+
+def _of_pictures(s: Settings) -> None:
+    """SD 3's trainer compares pictures, not directions, and counts quantiles from the clean end."""
+    scheme = s.text("weighting_scheme")
+    if scheme == "sigma_sqrt":
+        s.put("noise.timestep_density", "uniform", "weighting_scheme")
+    else:
+        _weighting(s)
+        s.put("noise.loss_weighting", "sigma_squared", "weighting_scheme")
+    if scheme == "cosmap":
+        s.refuse("weighting_scheme", "'cosmap' times sigma^2 is not supported, sigma^2 alone is taken")
+    if s.has("logit_mean"):
+        s.put("noise.logit_mean", -(s.number("logit_mean") or 0.0), "logit_mean")
 
 
 def _sampling(s: Settings) -> None:
@@ -96,6 +128,16 @@ def _sampling(s: Settings) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """How a family's own training spreads noise levels."""
+
+    density: str
+    shift: float | str
+    guided: bool
+    """Whether it reads a guidance."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trainer:
     """Their trainer of a flow-matching family, to which a plan is exported."""
 
@@ -103,27 +145,31 @@ class Trainer:
     more: Mapping[str, object] = field(default_factory=dict)
     """What tells it this family."""
 
-    def noise(self, noise: NoisePlan, own_shift: float) -> tuple[dict[str, object], set[str]]:
-        """How noise levels are spread and weighed in their words, and the plan fields which that says.
+    def noise(self, noise: NoisePlan, own: Own) -> tuple[dict[str, object], list[str]]:
+        """How noise levels are spread and weighed in their words, and what they have no words for.
 
         Args:
             noise: of a plan.
-            own_shift: what the family moves timesteps by where the plan does not say it.
+            own: what the family takes where the plan says nothing.
         """
-        found, said = (_of_sd3 if self.network == _SD3 else _of_flux)(noise, own_shift)
-        return {**self.more, **found}, said
+        density, shift = noise.timestep_density or own.density, noise.timestep_shift
+        told = replace(own, density=density, shift=own.shift if shift is None else shift)
+        found, unsaid = (_of_sd3 if self.network == _SD3 else _of_flux)(noise, told)
+        if own.guided:
+            found["guidance_scale"] = noise.guidance
+        return {**found, **self.more}, unsaid
 
 
 _TRAINERS = {
     "sd3": Trainer(_SD3),
     "flux": Trainer(_FLUX),
-    "chroma": Trainer(_FLUX, {"model_type": "chroma"}),
+    "chroma": Trainer(_FLUX, {"model_type": "chroma", "guidance_scale": 0.0, "apply_t5_attn_mask": True}),
 }
 """By family."""
 
 
-def trainer_of(facts: Mapping[str, str], name: str) -> tuple[Trainer, float] | None:
-    """That of the family which a LoRA file's metadata name, and its own shift; None: it matches no flow.
+def trainer_of(facts: Mapping[str, str], name: str) -> tuple[Trainer, Own] | None:
+    """That of the family which a LoRA file's metadata name, and how it is trained; None: it matches no flow.
 
     Raises:
         StudyError: they train no such family; ``name`` says of which file.
@@ -136,45 +182,53 @@ def trainer_of(facts: Mapping[str, str], name: str) -> tuple[Trainer, float] | N
             f"{name}: sd-scripts has no trainer for {family.title}; leave out --sd-scripts, and the file itself is "
             "written, whose metadata holds the recipe."
         )
-    return _TRAINERS[family.name], _own_shift(family)
+    return _TRAINERS[family.name], _own(family)
 
 
-def _own_shift(family: Family) -> float:
-    """By how much the family's own training moves timesteps."""
+def _own(family: Family) -> Own:
     _, found = family.functions.process(family.configs, "flow", False)
     own: Flow = found  # type: ignore[assignment]
-    return own.shift.factor if own.shifts_training and not own.shift.by_resolution else 1.0
+    shift: float | str = "resolution" if own.shift.by_resolution else own.shift.factor
+    return Own(own.density, shift if own.shifts_training else 1.0, family.rendering.embedded)
 
 
-def _of_sd3(noise: NoisePlan, own_shift: float) -> tuple[dict[str, object], set[str]]:
-    said, shift = set(_SAID), noise.timestep_shift
-    if shift == "resolution":
-        said.remove("noise.timestep_shift")
-    if not isinstance(shift, float):
-        shift = own_shift
-    return {"weighting_scheme": _scheme(noise), "training_shift": shift}, said
+def _of_sd3(noise: NoisePlan, told: Own) -> tuple[dict[str, object], list[str]]:
+    """Pictures are compared; ``sigma_sqrt``, where all levels are as often, makes of that directions."""
+    unsaid, scheme = [], told.density
+    if noise.loss_weighting == "none" and told.density == "uniform":
+        scheme = "sigma_sqrt"
+    elif noise.loss_weighting != "sigma_squared":
+        unsaid.append(f"noise.loss_weighting = {noise.loss_weighting!r}; it weighs them by sigma^2")
+    found: dict[str, object] = {"weighting_scheme": scheme, "training_shift": told.shift}
+    if told.shift == "resolution":
+        unsaid.append(_BY_RESOLUTION)
+        found["training_shift"] = 1.0
+    if noise.logit_mean:
+        found["logit_mean"] = -noise.logit_mean
+    return found, unsaid
 
 
-def _of_flux(noise: NoisePlan, own_shift: float) -> tuple[dict[str, object], set[str]]:
-    said, shift = set(_SAID), noise.timestep_shift
-    found: dict[str, object] = {}
-    if noise.guidance != 1:
-        found["guidance_scale"] = noise.guidance
-        said.add("noise.guidance")
-    if noise.timestep_density == "logit_normal" and noise.loss_weighting == "none" and not noise.logit_mean:
-        kinds = {None: "sigmoid", 1.0: "sigmoid", "resolution": "flux_shift"}
-        found["timestep_sampling"] = kinds.get(shift, "shift")
+def _of_flux(noise: NoisePlan, told: Own) -> tuple[dict[str, object], list[str]]:
+    unsaid = []
+    if noise.loss_weighting != "none":
+        unsaid.append(
+            f"noise.loss_weighting = {noise.loss_weighting!r}; it weighs none of them where directions are compared"
+        )
+    found: dict[str, object] = {"model_prediction_type": "raw"}
+    if told.density == "logit_normal" and not noise.logit_mean:
+        kinds: Mapping[object, str] = {1.0: "sigmoid", "resolution": "flux_shift"}
+        found["timestep_sampling"] = kinds.get(told.shift, "shift")
         if noise.logit_std != 1:
             found["sigmoid_scale"] = noise.logit_std
         if found["timestep_sampling"] == "shift":
-            found["discrete_flow_shift"] = shift
-        return found, said
-    if shift == "resolution":
-        said.remove("noise.timestep_shift")
-    found |= {"timestep_sampling": "sigma", "weighting_scheme": _scheme(noise)}
-    found["discrete_flow_shift"] = shift if isinstance(shift, float) else own_shift
-    return found, said
-
-
-def _scheme(noise: NoisePlan) -> str | None:
-    return noise.timestep_density if noise.loss_weighting == "none" else noise.loss_weighting
+            found["discrete_flow_shift"] = told.shift
+        return found, unsaid
+    found |= {
+        "timestep_sampling": "sigma",
+        "weighting_scheme": told.density,
+        "discrete_flow_shift": told.shift,
+    }
+    if told.shift == "resolution":
+        unsaid.append(_BY_RESOLUTION)
+        found["discrete_flow_shift"] = 1.0
+    return found, unsaid

@@ -25,8 +25,6 @@ from trainer.plans.fields import field, means, required
 def cues(judge: JudgeSection) -> Sequence[str]:
     """The study file's own prompts outside the data set, or the shipped list that it names."""
     chosen = judge.outside_prompts
-    if chosen == "auto":
-        return LISTS[JUDGINGS[judge.subject].prompts]
     return LISTS[chosen] if isinstance(chosen, str) else chosen
 
 
@@ -206,7 +204,7 @@ class SplitSection(Section):
 class JudgeSection(Section):
     """[judge]"""
 
-    subject: Subject = field("style", means())
+    subject: Subject = field("style", means(may_change=True))
     """What the LoRA is of: it decides on the weights of [objective] and on the prompts outside the data set where
     nothing is said of them."""
     clip: str | None = field(None, means(may_change=True))
@@ -246,6 +244,12 @@ class JudgeSection(Section):
     share: float = field(0.15, means(unit="share of the training"), gt=0, le=1)
     """What judging may cost, as a share of what training costs. The numbers above and those of [confirm] are at
     most; they are lowered until they fit, and what was lowered is told."""
+
+    @model_validator(mode="after")
+    def _say_which_prompts(self) -> Self:
+        if self.outside_prompts == "auto":
+            self.__dict__["outside_prompts"] = JUDGINGS[self.subject].prompts
+        return self
 
 
 EYES = {"clip": "CLIP model", "image_encoder": "image encoder"}

@@ -12,7 +12,7 @@ from search.retry import Endurance
 from studies.study import identity, judging, runners
 from studies.study.lock import held
 from studies.study.open import open_readonly
-from studies.study.preflight import examine, read_study_images
+from studies.study.preflight import check_begins, examine, read_study_images
 from studies.study.storage import chosen, connected, opened
 from studies.study.study import Study
 from studies.study.transfer import transfer
@@ -25,7 +25,7 @@ def begin(path: Path, root: Path) -> Study:
     Raises:
         StudyError: with all problems of one kind at a time: the file's, then the base model's and the data's.
     """
-    spec, dataset = examine(path)
+    spec, dataset = examine(path, begins=False)
     workspace = Workspace(root)
     workspace.prepare()
     written = chosen(workspace, None, spec.storage.url)
@@ -55,7 +55,7 @@ def running(
     Raises:
         StudyError: as ``begin``, or because another run works there; nothing is changed then.
     """
-    spec, dataset = examine(path)
+    spec, dataset = examine(path, begins=False)
     workspace = Workspace(root or default_root(spec.study.name), cache)
     written = chosen(workspace, storage, spec.storage.url)
     url = connected(workspace, written)
@@ -73,6 +73,7 @@ def running(
 
 def _begun(path: Path, study: Study, written: str) -> Study:
     """The study with its seed, which one runner fixes; its data set compared with what it began with."""
+    check_begins(study.memory, study.spec)
     seed = identity.fixed(study.memory, study.leases, study.spec, study.dataset)
     copy_whole(path, study.workspace.study_file)
     write_json(study.workspace.source, {"study_file": str(path.resolve()), "storage": written})

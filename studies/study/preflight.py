@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from search.memory import Memory
 from studies.errors import StudyError
 from studies.spec import study_file
 from studies.spec.planner import Planner
@@ -20,8 +21,12 @@ from trainer.lora_files import merging
 from trainer.plans.data import DataPlan
 
 
-def examine(path: Path) -> tuple[StudySpec, Dataset]:
+def examine(path: Path, *, begins: bool = True) -> tuple[StudySpec, Dataset]:
     """Checks a study file, and what it names.
+
+    Args:
+        path: of the study file.
+        begins: whether what only a new study needs must be there too, see ``check_begins``.
 
     Raises:
         StudyError: with all problems of one kind at a time: the file's, then the base model's and the data's.
@@ -30,12 +35,22 @@ def examine(path: Path) -> tuple[StudySpec, Dataset]:
     plan = spec.shared_plan
     problems = base_model_problems(plan, spec.plan, spec.space.parameters)
     problems += merging.problems(plan.base.loras, plan.lora.start)
-    problems += encoder_problems(spec.judge) + earlier.named_problems(spec)
+    problems += encoder_problems(spec.judge) + (earlier.named_problems(spec) if begins else [])
     dataset = read_study_images(spec, problems)
     Planner(spec, dataset, 0).check()
     return spec, long_captions.told(
         dataset, lambda: base_model.tokenizer(plan.base), base_model.family(plan.base).caption_tokens
     )
+
+
+def check_begins(memory: Memory, spec: StudySpec) -> None:
+    """Earlier studies must be where the study file says until this one has learnt from them, no longer.
+
+    Raises:
+        StudyError: with those that are not.
+    """
+    if earlier.remembered(memory) is None and (problems := earlier.named_problems(spec)):
+        raise StudyError(problems)
 
 
 def read_study_images(spec: StudySpec, problems: Sequence[str] = ()) -> Dataset:

@@ -181,7 +181,7 @@ def flow_facts(plan: TrainingPlan) -> dict[str, object]:
     A field that is left to the family is "None" here.
     """
     noise = plan.noise
-    weighted = noise.loss_weighting != "none"
+    weighted = noise.loss_weighting not in ("none", "sigma_squared")
     return {
         "ss_weighting_scheme": noise.loss_weighting if weighted else noise.timestep_density,
         "ss_logit_mean": noise.logit_mean,

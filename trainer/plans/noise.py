@@ -10,7 +10,7 @@ from trainer.plans.fields import Frozen, Switchable, field, means, same
 
 LossName = Literal["l2", "huber", "smooth_l1"]
 Density = Literal["uniform", "logit_normal", "mode"]
-Weighting = Literal["none", "sigma_sqrt", "cosmap"]
+Weighting = Literal["none", "sigma_sqrt", "cosmap", "sigma_squared"]
 
 
 class NoisePlan(Frozen):
@@ -56,7 +56,8 @@ class NoisePlan(Frozen):
     mode_scale: float = field(1.29, same("mode_scale"), ge=-1, le=1.75)
     """Of ``mode``: 0 is uniform, larger takes more of the middle (Esser et al. 2024, eq. 20)."""
     loss_weighting: Weighting = field("none", means("weighting_scheme", row="loss weighting"))
-    """Weighs noise levels on a flow-matching base: by 1 / sigma^2, or by ``cosmap`` (Esser et al. 2024, eq. 21)."""
+    """Weighs noise levels on a flow-matching base: by 1 / sigma^2 (``sigma_sqrt``), by ``cosmap`` (Esser et al. 2024,
+    eq. 21), or by sigma^2 (``sigma_squared``), which gives the error of the picture, as SD 3's trainers have it."""
     guidance: float = field(
         1.0, means("guidance_scale", unit="guidance", row="guidance (FLUX)"), ge=0, le=100
     )

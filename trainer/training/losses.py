@@ -87,12 +87,16 @@ def min_snr_weight(alphas_cumprod: Tensor, gamma: float, prediction_type: str) -
 def flow_weight(sigma: Tensor, name: Weighting) -> Tensor:
     """``sigma_sqrt``: 1 / sigma^2; ``cosmap``: 2 / (pi (1 - 2 sigma + 2 sigma^2)) (Esser et al. 2024, eq. 21).
 
+    ``sigma_squared``: sigma^2, which makes of the direction's squared error that of the picture, x_t - sigma v.
+
     Args:
         sigma: at each row's timestep, shape (n,); below 0.001, where 1 / sigma^2 would be all that counts, as there.
         name: of the weighting.
     """
     if name == "sigma_sqrt":
         return sigma.clamp(min=1e-3) ** -2.0
+    if name == "sigma_squared":
+        return sigma**2
     return 2 / (math.pi * (1 - 2 * sigma + 2 * sigma**2))
 
 

@@ -11,7 +11,7 @@ import pytest
 from studies.errors import StudyError
 from studies.sd_scripts.exporting import export
 from studies.sd_scripts.importing import Recipe, read
-from tests.bases import build_flux, build_sd3, build_zimage
+from tests.bases import build_chroma, build_flux, build_sd3, build_zimage
 from tests.studies.conftest import ASSETS
 from tests.studies.sd_scripts.test_importing import imported as imported
 from tests.studies.sd_scripts.test_importing import reasons
@@ -44,6 +44,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "sd3": build_sd3,
         "flux": build_flux,
         "zimage": build_zimage,
+        "chroma": build_chroma,
     }
     return {name: str(build(folder / name, ASSETS / "micro-sd")) for name, build in builders.items()}
 
@@ -85,18 +86,50 @@ def test_how_noise_levels_are_spread_and_weighed(
     assert (noise.logit_std, noise.loss_weighting) == (std, weighting)
 
 
-@pytest.mark.parametrize(("family", "shift"), [("sd3", 1.0), ("flux", 3.0)])
-def test_what_their_networks_do_where_nothing_is_said(
-    imported: Importer, bases: dict[str, str], family: str, shift: float
+@pytest.mark.parametrize(
+    ("keys", "density", "mean", "weighting"),
+    [
+        ({}, "uniform", 0.0, "sigma_squared"),
+        ({"weighting_scheme": "logit_normal", "logit_mean": 0.5}, "logit_normal", -0.5, "sigma_squared"),
+        ({"weighting_scheme": "sigma_sqrt"}, "uniform", 0.0, "none"),
+        ({"weighting_scheme": "cosmap"}, "uniform", 0.0, "sigma_squared"),
+    ],
+)
+def test_sd3s_trainer_compares_pictures(
+    imported: Importer,
+    bases: dict[str, str],
+    keys: dict[str, Any],
+    density: str,
+    mean: float,
+    weighting: str,
 ) -> None:
-    recipe = imported(pretrained_model_name_or_path=bases[family], network_module=f"networks.lora_{family}")
-    assert (recipe.plan.noise.timestep_density, recipe.plan.noise.timestep_shift) == ("uniform", shift)
+    recipe = imported(pretrained_model_name_or_path=bases["sd3"], network_module="networks.lora_sd3", **keys)
+    noise = recipe.plan.noise
+    assert (noise.timestep_density, noise.timestep_shift) == (density, 1.0)
+    assert (noise.logit_mean, noise.loss_weighting) == (mean, weighting)
+    assert ("weighting_scheme" in reasons(recipe)) == ("cosmap" in keys.values())
+
+
+def test_what_flux_trainer_does_where_nothing_is_said(imported: Importer, bases: dict[str, str]) -> None:
+    recipe = imported(pretrained_model_name_or_path=bases["flux"], network_module="networks.lora_flux")
+    noise = recipe.plan.noise
+    assert (noise.timestep_density, noise.timestep_shift, noise.guidance) == ("uniform", 3.0, 3.5)
+    assert "'sigma_scaled' is not supported" in reasons(recipe)["model_prediction_type"]
 
 
 def test_text_encoders_that_are_never_trained_are_not(imported: Importer, bases: dict[str, str]) -> None:
     recipe = imported(pretrained_model_name_or_path=bases["zimage"], network_module="networks.lora_lumina")
     assert not recipe.plan.lora.text_encoder
+    assert (recipe.plan.noise.timestep_density, recipe.plan.noise.timestep_shift) == ("logit_normal", 6.0)
     assert misfits.misfits(FAMILIES["zimage"], recipe.plan) == []
+
+
+def test_the_guides_recipe_for_chroma(imported: Importer, bases: dict[str, str]) -> None:
+    more = {"model_type": "chroma", "guidance_scale": 0.0, "timestep_sampling": "sigmoid"}
+    recipe = imported(pretrained_model_name_or_path=bases["chroma"], **(FLUX | more))
+    assert (recipe.plan.noise.timestep_density, recipe.plan.noise.timestep_shift) == ("logit_normal", 1.0)
+    assert misfits.misfits(FAMILIES["chroma"], recipe.plan) == []
+    assert "it is always so" in reasons(recipe)["apply_t5_attn_mask"]
 
 
 def test_another_prediction_and_unknown_words_are_told(imported: Importer, bases: dict[str, str]) -> None:
@@ -119,9 +152,17 @@ def test_another_prediction_and_unknown_words_are_told(imported: Importer, bases
         ("flux", {"timestep_density": "logit_normal", "timestep_shift": "resolution"}),
         ("flux", {"timestep_density": "uniform", "timestep_shift": 2.0}),
         ("flux", {"timestep_density": "mode", "timestep_shift": 1.0, "mode_scale": 0.5}),
-        ("flux", {"timestep_density": "uniform", "timestep_shift": 1.0, "loss_weighting": "cosmap"}),
-        ("sd3", {"timestep_density": "logit_normal", "timestep_shift": 2.0, "logit_mean": 0.5}),
-        ("sd3", {"timestep_density": "uniform", "timestep_shift": 3.0, "loss_weighting": "sigma_sqrt"}),
+        (
+            "sd3",
+            {
+                "timestep_density": "logit_normal",
+                "timestep_shift": 2.0,
+                "logit_mean": 0.5,
+                "loss_weighting": "sigma_squared",
+            },
+        ),
+        ("sd3", {"timestep_density": "uniform", "timestep_shift": 3.0}),
+        ("sd3", {"timestep_density": "mode", "timestep_shift": 1.0, "loss_weighting": "sigma_squared"}),
     ],
 )
 def test_what_is_exported_for_their_flow_trainers_comes_back(
@@ -145,7 +186,33 @@ def test_what_our_default_is_and_not_theirs_is_written(imported: Importer, bases
     plan = imported(pretrained_model_name_or_path=bases["sd3"]).plan
     assert plan.noise.timestep_shift is None
     made = export(plan, {"ss_base_model_version": "sd3"}, "mine", "mine.dataset.toml")
-    assert "training_shift = 3.0" in made.config
+    assert "training_shift = 3.0" in made.config and 'weighting_scheme = "logit_normal"' in made.config
+
+
+def exported(base: str, version: str, imported: Importer, **noise: Any) -> str:
+    plan = imported(pretrained_model_name_or_path=base).plan
+    plan = TrainingPlan.model_validate(plan.model_dump() | {"noise": noise})
+    return export(plan, {"ss_base_model_version": version}, "mine", "mine.dataset.toml").config
+
+
+def test_directions_are_compared_and_guidance_is_told_as_here(
+    imported: Importer, bases: dict[str, str]
+) -> None:
+    made = exported(bases["flux"], "flux1", imported)
+    assert 'model_prediction_type = "raw"' in made and "guidance_scale = 1.0" in made
+    chroma = exported(bases["flux"], "chroma", imported)
+    assert "guidance_scale = 0.0" in chroma and "apply_t5_attn_mask = true" in chroma
+    assert 'model_type = "chroma"' in chroma
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_a_density_is_said_and_a_weighting_that_cannot_be_is_named(
+    imported: Importer, bases: dict[str, str], family: str
+) -> None:
+    version = FAMILIES[family].lora.version["flow"]
+    made = exported(bases[family], version, imported, timestep_density="mode", loss_weighting="cosmap")
+    assert 'weighting_scheme = "mode"' in made
+    assert "noise.loss_weighting = 'cosmap'" in made
 
 
 def test_what_they_cannot_train_is_said(imported: Importer, bases: dict[str, str]) -> None:
@@ -154,22 +221,69 @@ def test_what_they_cannot_train_is_said(imported: Importer, bases: dict[str, str
         export(plan, {"ss_base_model_version": "krea2"}, "mine", "mine.dataset.toml")
 
 
+@pytest.fixture
+def of_diffusers(pictures: Callable[..., Path], tmp_path: Path) -> Callable[[str, str], Recipe]:
+    images = pictures("shown") / "shown"
+
+    def run(script: str, words: str) -> Recipe:
+        config = tmp_path / "train.sh"
+        config.write_text(
+            f"accelerate launch {script}.py --instance_data_dir={images} "
+            f"--instance_prompt='a red heart' --max_train_steps=20 {words}"
+        )
+        return read(config)
+
+    return run
+
+
 def test_the_command_line_of_diffusers_example_for_flux(
-    bases: dict[str, str], pictures: Callable[..., Path], tmp_path: Path
+    bases: dict[str, str], of_diffusers: Callable[[str, str], Recipe]
 ) -> None:
-    config = tmp_path / "train.sh"
-    config.write_text(
-        f"accelerate launch train_dreambooth_lora_flux.py --pretrained_model_name_or_path={bases['flux']} "
-        f"--instance_data_dir={pictures('shown') / 'shown'} --instance_prompt='a red heart' --rank=16 --lora_alpha=8 "
-        "--guidance_scale=1 --weighting_scheme=logit_normal --logit_std=0.7 --learning_rate=2e-4 "
-        "--max_train_steps=20 --train_batch_size=2 --max_sequence_length=512"
-    )
-    plan = read(config).plan
+    plan = of_diffusers(
+        "train_dreambooth_lora_flux",
+        f"--pretrained_model_name_or_path={bases['flux']} --rank=16 --lora_alpha=8 --guidance_scale=1 "
+        "--weighting_scheme=logit_normal --logit_std=0.7 --learning_rate=2e-4 --train_batch_size=2 "
+        "--max_sequence_length=512",
+    ).plan
+    noise = plan.noise
     assert (plan.lora.rank, plan.lora.alpha_over_rank, plan.lora.layers) == (16, 0.5, "default")
-    assert (plan.noise.timestep_density, plan.noise.logit_std, plan.noise.timestep_shift) == (
-        "logit_normal",
-        0.7,
-        None,
-    )
-    assert (plan.optimiser.unet_lr, plan.optimiser.weight_decay) == (2e-4, 1e-4)
+    assert (noise.timestep_density, noise.logit_std, noise.timestep_shift) == ("logit_normal", 0.7, None)
+    assert (plan.optimiser.unet_lr, plan.optimiser.weight_decay, noise.guidance) == (2e-4, 1e-4, 1.0)
     assert not plan.lora.text_encoder
+
+
+def test_what_diffusers_scripts_take_where_nothing_is_said(
+    bases: dict[str, str], of_diffusers: Callable[[str, str], Recipe]
+) -> None:
+    where = "--pretrained_model_name_or_path="
+    flux = of_diffusers("train_dreambooth_lora_flux", where + bases["flux"]).plan
+    assert (flux.noise.guidance, flux.noise.timestep_density, flux.lora.rank) == (3.5, "uniform", 4)
+    krea = of_diffusers("train_dreambooth_lora_krea2", where + bases["zimage"]).plan
+    assert (krea.lora.rank, krea.lora.alpha_over_rank, krea.optimiser.unet_lr) == (32, 1.0, 3e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "density", "weighting"),
+    [
+        ("", "logit_normal", "sigma_squared"),
+        ("--precondition_outputs=0", "logit_normal", "none"),
+        ("--weighting_scheme=sigma_sqrt", "uniform", "none"),
+        ("--precondition_outputs=0 --weighting_scheme=sigma_sqrt", "uniform", "sigma_sqrt"),
+    ],
+)
+def test_diffusers_script_for_sd3_compares_pictures_unless_told(
+    bases: dict[str, str],
+    of_diffusers: Callable[[str, str], Recipe],
+    words: str,
+    density: str,
+    weighting: str,
+) -> None:
+    where = f"--pretrained_model_name_or_path={bases['sd3']} "
+    noise = of_diffusers("train_dreambooth_lora_sd3", where + words).plan.noise
+    assert (noise.timestep_density, noise.loss_weighting) == (density, weighting)
+
+
+def test_scripts_of_unknown_bases_are_refused_by_name(of_diffusers: Callable[[str, str], Recipe]) -> None:
+    for script in ("train_dreambooth_lora_flux_kontext", "train_dreambooth_lora_hidream"):
+        with pytest.raises(StudyError, match=f"whose base is known.*{script}"):
+            of_diffusers(script, "")

@@ -15,7 +15,9 @@ from studies.errors import StudyError
 from studies.spec import study_file
 from studies.spec.study_file import StudySpec
 from studies.study import earlier
+from studies.study.beginning import begin
 from studies.study.earlier import EarlierStudy, prior
+from tests.studies.conftest import StudyMaker
 from tests.studies.invented import invent
 from tests.studies.spec.test_study_file import GOOD
 from tests.words import sentence_of
@@ -125,6 +127,22 @@ def test_a_folder_without_a_study_is_refused_by_name(tmp_path: Path) -> None:
     assert "nothing: there is no study here" in problem
     with pytest.raises(StudyError, match="there is no study here"):
         earlier.fixed(found.memory, found.leases, spec, found.workspace)
+
+
+def test_a_study_that_has_learnt_goes_on_without_the_earlier_one(
+    small_study: StudyMaker, tmp_path: Path
+) -> None:
+    path = small_study()
+    before = begin(path, tmp_path / "before").workspace.root
+    path.write_text(path.read_text().replace("[search]", f'[search]\nlearn_from = ["{before}"]'))
+    study = begin(path, tmp_path / "workspace")
+    gone = before.rename(tmp_path / "gone")
+    with pytest.raises(StudyError, match="before: there is no study here"):
+        begin(path, tmp_path / "workspace")
+    gone.rename(before)
+    earlier.fixed(study.memory, study.leases, study.spec, study.workspace)
+    before.rename(gone)
+    assert begin(path, tmp_path / "workspace").seed == study.seed
 
 
 def test_the_search_is_given_recipes_after_its_own_and_lessons_unless_that_is_off(tmp_path: Path) -> None:

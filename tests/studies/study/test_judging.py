@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.memory import Memory
+from studies.spec.sections import JudgeSection
 from studies.study.allowance import affordable
 from studies.study.judging import judged, remember
 from studies.study.study import Study
@@ -33,6 +34,10 @@ def test_what_was_remembered_holds_while_the_file_asks_the_same(study: Study, me
     assert judged(memory, study.spec, study.dataset).judge == given.judge
     other = study.spec.model_copy(update={"judge": study.spec.judge.model_copy(update={"timesteps": 50})})
     assert judged(memory, other, study.dataset) == affordable(other, study.dataset)
+
+
+def test_prompts_that_the_subject_names_are_those_named_before_there_were_subjects() -> None:
+    assert JudgeSection() == JudgeSection(outside_prompts="general")
 
 
 def test_a_study_from_before_there_was_a_share_goes_on_as_it_began(study: Study, memory: Memory) -> None:

@@ -95,3 +95,14 @@ def test_loss_weights_are_diffusers(name: str) -> None:
     torch.testing.assert_close(weight(sigma, plan, "flow"), compute_loss_weighting_for_sd3(name, sigma))
     assert weight(sigma, NoisePlan(), "flow").tolist() == [1, 1, 1]
     assert weight(torch.tensor([0.0]), plan, "flow").isfinite()
+
+
+def test_by_sigma_squared_the_error_is_the_pictures() -> None:
+    """As SD 3's trainers have it: x_t - sigma v against x."""
+    clean, noise, said = torch.randn(3, 2, 4, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+    flow, level = Flow(), torch.tensor([0.2, 0.9]).double()
+    sides = level.view(-1, 1, 1, 1)
+    picture = flow.noised(clean, noise, level) - sides * said
+    error = (said - flow.target(clean, noise, level)).square().mean((1, 2, 3))
+    factor = weight(level, NoisePlan(loss_weighting="sigma_squared"), "flow")
+    torch.testing.assert_close(factor * error, (picture - clean).square().mean((1, 2, 3)))
