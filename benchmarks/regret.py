@@ -16,26 +16,23 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.kept_back import judged_again
 from benchmarks.truth import Judged, seen
-from benchmarks.truth_studies import ASSETS, Key
+from benchmarks.truth_studies import Key
 from benchmarks.truth_subjects import SUBJECTS
 from evaluation.scorecard import ScoreCard
-from studies.commands.judge_request import JudgeOptions, examine
 from studies.errors import quiet
-from studies.selection.file_judge import FileJudge
 from studies.selection.rule import Rule
 from studies.study.study import UNITS
 from studies.study.trial import Checkpoint, read_trials
 from trainer.files import write_whole
 
-CARE = {"prompt_count": 21, "seeds_per_prompt": 2, "timesteps": 16, "steps": 12, "outside_prompt_count": 0}
-"""42 renders a checkpoint, where a search has a handful."""
 OURS = "lorasearch"
 
 
@@ -102,19 +99,8 @@ def _again(one: Judged, folder: Path) -> dict[Key, ScoreCard]:
     kept = place / "kept_back.json"
     if not kept.exists():
         files = {one.study.workspace.root / c.file: c.key for c in one.checkpoints.values()}
-        options = JudgeOptions(
-            list(files),
-            ASSETS / "micro-sd",
-            place / "images",
-            place / "judged_again",
-            place / "kept_back",
-            str(ASSETS / "micro-clip"),
-        )
-        request = examine(options)
-        request = replace(request, judge=request.judge.model_copy(update=CARE))
-        scored = FileJudge(request, lambda _: None).score(range(len(request.files)))
-        cards = zip(request.files, scored, strict=True)
-        told = [(*files[file.path], card.to_json()) for file, (card, _) in cards]
+        cards = judged_again(list(files), place)
+        told = [(*key, card.to_json()) for key, card in zip(files.values(), cards, strict=True)]
         write_whole(kept, json.dumps(told).encode())
     stored = json.loads(kept.read_text())
     return {(trial, epoch): ScoreCard.model_validate(card) for trial, epoch, card in stored}

@@ -69,21 +69,21 @@ class Truth:
     """Shape (seeds, captions, height, width, 3), bytes."""
 
 
-def finished(subject: Subject, folder: Path, base: str = MICRO) -> Study:
+def finished(subject: Subject, folder: Path, base: str = MICRO, seed: int | None = None) -> Study:
     """The subject's study on a shipped base, run to its end; a finished one is only opened."""
     workspace = folder / subject.name / "workspace"
     if not (workspace / "selection.json").exists():
-        run(begun(subject, folder, base))
+        run(begun(subject, folder, base, seed))
     return beginning.reopen(workspace)
 
 
-def begun(subject: Subject, folder: Path, base: str = MICRO) -> Study:
-    """The subject's study on a shipped base, as `init` writes it."""
+def begun(subject: Subject, folder: Path, base: str = MICRO, seed: int | None = None) -> Study:
+    """The subject's study on a shipped base, as `init` writes it, perhaps with another seed."""
     place = folder / subject.name
     path = place / "study.toml"
     if not path.exists():
         subject.write(place)
-        _write_study(place, path, base)
+        _write_study(place, path, base, seed)
     return beginning.begin(path, place / "workspace")
 
 
@@ -96,12 +96,14 @@ def run(study: Study) -> dict[str, float]:
     return dict(worker.seconds)
 
 
-def _write_study(place: Path, path: Path, base: str) -> None:
+def _write_study(place: Path, path: Path, base: str, seed: int | None) -> None:
     """As `init` writes it, cut to what two cores do in minutes."""
     init.start(place / "images", str(ASSETS / base), str(ASSETS / "micro-clip"), path, None)
     table = tomlkit.parse(path.read_text())
     table["budget"].update({"trials": TRIALS, "images_per_trial": IMAGES_PER_TRIAL})
     table["pack"]["size"] = PACK
+    if seed is not None:
+        table["study"]["seed"] = seed
     path.write_text(tomlkit.dumps(table))
 
 
