@@ -7,20 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from studies.commands.trigger import trigger
+from studies.commands.trigger import COMMON, trigger
 from studies.spec.subjects import Subject
 
 _MOST = 0.6
 """Share of the captions that must tell of the same."""
+_STYLE = "captions name all sorts of things; object, character and person judge likeness first"
 _DRAWN = frozenset({"1girl", "1boy", "1other"})
 """Tags of one drawn character."""
 _PEOPLE = frozenset(
     {"man", "woman", "girl", "boy", "person", "lady", "guy", "male", "female", "baby", "child"}
 )
 _WORD = re.compile(r"[\w'-]+")
-_SMALL = frozenset(
-    {"a", "an", "the", "of", "photo", "picture", "image", "photograph", "portrait", "close-up"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +37,19 @@ def subject_of(captions: Sequence[str]) -> Guess:
     """
     said = [_words(caption) for caption in captions if caption.strip()]
     enough = _MOST * len(said)
+    found = trigger(captions)
+    if found and "style" in found.words.lower():
+        return Guess("style", f"the trigger is {found.words!r}")
     if said and sum(bool(_DRAWN & words) for words in said) >= enough:
         return Guess("character", "most captions have the tag of one drawn character")
-    found = trigger(captions)
-    if found is None or "style" in found.words.lower():
-        return Guess(
-            "style", "captions name all sorts of things; object, character and person judge likeness first"
-        )
+    if found is None:
+        return Guess("style", _STYLE)
     if sum(bool(_PEOPLE & words) for words in said) >= enough:
         return Guess("person", f"most captions name a person beside {found.words!r}")
     own = _words(found.words)
-    word, count = _commonest(words - own - _SMALL for words in said)
+    word, count = _commonest(words - own - COMMON for words in said)
     if len(own) > 1 or count < enough:
-        return Guess(
-            "style", "captions name all sorts of things; object, character and person judge likeness first"
-        )
+        return Guess("style", _STYLE)
     return Guess("object", f"most captions name {word!r} beside {found.words!r}")
 
 

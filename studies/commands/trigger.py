@@ -15,10 +15,11 @@ _SHARE_INSIDE = 0.8
 _LONGEST = 60
 """More characters than that are a description, not a trigger."""
 _WORD = re.compile(r"[\w'-]+")
-_COMMON = frozenset(
+COMMON = frozenset(
     {
-        "a", "an", "the", "of", "with", "and", "in", "on", "at", "by", "for", "from", "to", "is", "are", "this",
-        "that", "it", "its", "photo", "photograph", "picture", "image", "drawing", "illustration", "painting",
+        "a", "an", "the", "of", "with", "without", "and", "or", "in", "into", "on", "at", "by", "for", "from", "to",
+        "near", "under", "over", "behind", "beside", "between", "through", "wearing", "is", "are", "this", "that", "it",
+        "its", "photo", "photograph", "close-up", "picture", "image", "drawing", "illustration", "painting",
         "render", "portrait", "style", "art", "background", "white", "black", "simple", "quality", "best",
         "masterpiece", "solo", "girl", "boy", "man", "woman", "person", "1girl", "1boy", "looking", "viewer",
         "female", "male",
@@ -64,7 +65,7 @@ def _commonest(found: Iterable[str], least: float) -> str:
 def _inside(captions: Sequence[str]) -> Iterable[str]:
     """Every caption's words, each once, without those of captions of everything."""
     for caption in captions:
-        yield from dict.fromkeys(word for word in _WORD.findall(caption) if word.lower() not in _COMMON)
+        yield from dict.fromkeys(word for word in _WORD.findall(caption) if word.lower() not in COMMON)
 
 
 def _holding(words: str, captions: Sequence[str]) -> int:

@@ -35,6 +35,7 @@ def base_model_problems(
     """
     problems: list[str] = []
     try:
+        base_model.check(plan.base)
         step = base_model.size_step(plan.base)
         problems += size_problems(plan.data, step)
         problems += _sample_problems(samples, step) if samples else []

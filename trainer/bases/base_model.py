@@ -257,6 +257,7 @@ def load(
         BaseModelError: with what is wrong and what to do.
     """
     source = _found(base)
+    loading.check_transformer(source)
     device = device or device_for("auto")
     dtype = DTYPES[precision]
     try:
@@ -265,7 +266,7 @@ def load(
             source.configs, source.prediction_type, source.zero_terminal_snr
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        where = source.file or source.configs
+        where = source.file or source.transformer or source.configs
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BaseModelError(f"{where}: the base model cannot be loaded: {reason}") from error
     _check_latents(networks, source.family)
@@ -300,11 +301,9 @@ def check(base: BasePlan | Path) -> None:
     """Whether there is a base model that can be trained; loads no weights.
 
     Raises:
-        BaseModelError: there is none, or the plan asks what its family cannot do.
+        BaseModelError: there is none, or its separate transformer is not the one that its folder describes.
     """
-    source = _found(base)
-    if problems := source.family.misfits(_plan(base).clip_skip, None):
-        raise BaseModelError(problems[0] + ".")
+    loading.check_transformer(_found(base))
 
 
 def family(base: BasePlan | Path) -> Family:

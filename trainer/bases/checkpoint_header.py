@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ _CONV_IN = DENOISER + "input_blocks.0.0.weight"
 _CROSS_ATTENTION = "transformer_blocks.0.attn2.to_k.weight"
 _LATENTS = 4
 _SCALED = (".scale_weight", ".weight_scale", ".weight_scale_2", "scaled_fp8")
+_OTHERS = (_VAE, "cond_stage_model.", "conditioner.", "text_encoders.", "vae.")
+"""What names of other parts begin with."""
 _SHOWN, _LONGEST = 3, 60
 """Names of strangers that are shown, and letters of each."""
 
@@ -95,6 +98,15 @@ def transformer(tensors: Shapes, file: Path) -> Family:
             "choose the bf16 file, and set compute.base_format to have it take less memory."
         )
     return found
+
+
+def transformer_values(tensors: Shapes) -> int:
+    """How many numbers the transformer in a file has; what else may lie there, in ComfyUI's names, is not counted."""
+    within = DENOISER if _holds(tensors, DENOISER) else ""
+    own = (
+        shape for name, shape in tensors.items() if name.startswith(within) and not name.startswith(_OTHERS)
+    )
+    return sum(math.prod(shape) for shape in own)
 
 
 def said_to_predict_v(tensors: Shapes) -> bool:

@@ -146,6 +146,8 @@ class LoraFacts:
     makers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     """The makers' name of a layer, as sd-scripts, ComfyUI and others write it where diffusers cannot read it, its words
     joined by underscores and "{}" for a block's number -> ours, which share its outputs evenly."""
+    swapped: tuple[str, ...] = ()
+    """Those of them whose outputs, where they are a shift and a scale alone, are a scale and a shift here."""
     layout: Literal["kohya", "diffusers"] = "kohya"
     """The layout of trials' files: what most programs of the family read."""
     prefix: str = "lora_unet_"

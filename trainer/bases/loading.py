@@ -10,11 +10,16 @@ from typing import Any
 import torch
 
 from trainer.bases import attention as attentions
+from trainer.bases import checkpoint_header, skeleton
 from trainer.bases.checkpoint_header import DENOISER as COMFY
-from trainer.bases.family import TextEncoder
+from trainer.bases.errors import BaseModelError
+from trainer.bases.family import DENOISER, TextEncoder
 from trainer.bases.find import Source, variant
 from trainer.bases.tokenizer import clip_tokenizer
 from trainer.plans.compute import Attention
+
+_OTHER_SIZE = 0.001
+"""Share of a transformer's values by which a file may differ: markers and tables, less than any block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,24 @@ class Networks:
     def bytes(self) -> int:
         """Of all networks."""
         return sum(parameter.nbytes for network in self.all for parameter in network.parameters())
+
+
+def check_transformer(source: Source) -> None:
+    """A separate transformer of another size than its folder describes would be cut, or loaded in part.
+
+    Raises:
+        BaseModelError: it is.
+    """
+    file = source.transformer
+    if file is None:
+        return
+    held = checkpoint_header.transformer_values(checkpoint_header.shapes(file))
+    wanted = sum(value.numel() for value in skeleton.networks(source)[DENOISER].state_dict().values())
+    if abs(held - wanted) > _OTHER_SIZE * wanted:
+        raise BaseModelError(
+            f"{file}: base.transformer holds {held:,} values, but the transformer that {source.configs} describes has "
+            f"{wanted:,}; take the file for this size of {source.family.title}, whole."
+        )
 
 
 def load(source: Source, dtype: torch.dtype) -> Networks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from trainer.bases.family import Family
@@ -25,34 +26,51 @@ def converted(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor
 
 
 def by_makers(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor] | None:
-    """By the family's own table; None where a tensor is not of a plain LoRA, or of a layer that stands not in it."""
-    table = [
-        (re.compile(re.escape(name).replace(r"\{\}", r"(\d+)")), ours)
-        for name, ours in family.lora.makers.items()
-    ]
+    """By the family's own table; text encoders' tensors stay as they are.
+
+    None where a tensor of the transformer is not of a plain LoRA, or of a layer that stands not in the table.
+    """
+    texts = tuple(encoder.kohya_prefix for encoder in family.text_encoders if encoder.kohya_prefix)
+    found = {key: tensor for key, tensor in tensors.items() if key.startswith(texts)}
     layers: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
+    for key in (key for key in tensors if key not in found):
         if (factor := _FACTOR.fullmatch(key)) is None:
             return None
         stem, word, alpha = factor.groups()
-        layers.setdefault(stem, {})[_WORDS[word or alpha]] = tensor
-    found: dict[str, Tensor] = {}
+        layers.setdefault(stem, {})[_WORDS[word or alpha]] = tensors[key]
     for stem, parts in layers.items():
-        match = _PREFIX.fullmatch(stem)
-        assert match is not None
-        name = match.group(2).replace(".", "_")
-        theirs = next(
-            ((hit, ours) for pattern, ours in table if (hit := pattern.fullmatch(name)) is not None), None
-        )
-        if theirs is None or not {"down", "up"} <= parts.keys():
+        named, factors = _named(stem, family.lora.makers), _factors(parts)
+        if named is None or factors is None:
             return None
-        hit, ours = theirs
-        down, up = parts["down"], parts["up"]
-        scale = float(parts["alpha"]) / len(down) if "alpha" in parts else 1.0
-        for path, rows in zip(ours, (up * scale).chunk(len(ours)), strict=True):
-            target = f"{family.denoiser.part}.{path.format(*hit.groups())}"
+        (name, ours), (down, up) = named, factors
+        if name in family.lora.swapped and len(up) == 2 * down.shape[1]:
+            up = torch.cat(up.chunk(2)[::-1])
+        if len(up) % len(ours):
+            return None
+        for path, rows in zip(ours, up.chunk(len(ours)), strict=True):
+            target = f"{family.denoiser.part}.{path}"
             found |= {f"{target}.lora_A.weight": down, f"{target}.lora_B.weight": rows.contiguous()}
-    return found
+    return found if layers else None
+
+
+def _named(stem: str, makers: Mapping[str, tuple[str, ...]]) -> tuple[str, list[str]] | None:
+    """The makers' name of a layer, and our layers; None where the table has it not."""
+    match = _PREFIX.fullmatch(stem)
+    own = match.group(2).replace(".", "_") if match else ""
+    for name, ours in makers.items():
+        if hit := re.fullmatch(re.escape(name).replace(r"\{\}", r"(\d+)"), own):
+            return name, [path.format(*hit.groups()) for path in ours]
+    return None
+
+
+def _factors(parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+    """Matrices of one rank, alpha in the second; None where these are none."""
+    down, up, alpha = (parts.get(word) for word in ("down", "up", "alpha"))
+    if down is None or up is None or not (down.dim() == up.dim() == 2 and len(down) == up.shape[1] > 0):
+        return None
+    if alpha is None:
+        return down, up
+    return (down, up * (float(alpha) / len(down))) if alpha.numel() == 1 else None
 
 
 def by_diffusers(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor] | None:

@@ -85,6 +85,30 @@ def test_a_transformer_in_a_file_replaces_the_folders(
     assert base_model.fingerprint(plan) not in ("", base_model.fingerprint(whole))
 
 
+def test_a_transformer_of_another_size_is_refused_before_it_is_loaded(assets: Path, tmp_path: Path) -> None:
+    folder, tensors = spoilt(build_qwenimage(tmp_path / "whole", assets / "micro-sd"), tmp_path / "folder")
+    last = {name: value for name, value in tensors.items() if name.startswith("transformer_blocks.1.")}
+    assert last
+    more = {name.replace("blocks.1.", "blocks.2."): value.clone() for name, value in last.items()}
+    wrong = {
+        "longer": tensors | more,
+        "shorter": {name: value for name, value in tensors.items() if name not in last},
+        "narrower": tensors | {"img_in.weight": tensors["img_in.weight"][:, :1].clone()},
+    }
+    for name, held in wrong.items():
+        file = tmp_path / f"{name}.safetensors"
+        save_file(held, file)
+        plan = BasePlan(path=folder, transformer=file)
+        for refused in (base_model.check, base_model.load):
+            with pytest.raises(
+                BaseModelError, match=rf"{name}.safetensors: base.transformer holds [\d,]+ values"
+            ):
+                refused(plan)
+    file = tmp_path / "beside.safetensors"
+    save_file(tensors | {"text_encoders.qwen.x": torch.zeros(64, 64)}, file)
+    base_model.check(BasePlan(path=folder, transformer=file))
+
+
 def test_what_is_no_fitting_transformer_is_refused_in_one_sentence(assets: Path, tmp_path: Path) -> None:
     folder = build_qwenimage(tmp_path / "base", assets / "micro-sd")
     krea, scaled, strange = (tmp_path / f"{name}.safetensors" for name in ("krea", "scaled", "strange"))

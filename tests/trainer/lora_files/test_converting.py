@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers.loaders.single_file_utils import swap_scale_shift
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -103,6 +104,45 @@ def test_sd_scripts_fused_layers_of_sd_3_become_a_layer_each(tmp_path: Path) -> 
     assert found.keys() == wanted.keys()
     for name, layer in found.items():
         torch.testing.assert_close(layer.scale * layer.up @ layer.down, wanted[name])
+
+
+def test_modulations_of_sd_3_are_read_the_last_one_of_text_the_other_way_about(tmp_path: Path) -> None:
+    """As diffusers' own converter of the base has them, beside a text encoder's layers."""
+    width, block = 1536, "lora_unet_joint_blocks_{}_{}_block_adaLN_modulation_1"
+    picture, text, last = block.format(3, "x"), block.format(3, "context"), block.format(23, "context")
+    final = "lora_unet_final_layer_adaLN_modulation_1"
+    reader = "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"
+    tensors = drawn(picture, width, 6 * width, 0) | drawn(text, width, 6 * width, 1)
+    tensors |= (
+        drawn(last, width, 2 * width, 2) | drawn(final, width, 2 * width, 3) | drawn(reader, 768, 768, 4)
+    )
+    found = outline("sd3").read(tensors, tmp_path)
+    wanted = {
+        "unet.transformer_blocks.3.norm1.linear": delta(tensors, picture),
+        "unet.transformer_blocks.3.norm1_context.linear": delta(tensors, text),
+        "unet.transformer_blocks.23.norm1_context.linear": swap_scale_shift(delta(tensors, last), width),
+        "unet.norm_out.linear": swap_scale_shift(delta(tensors, final), width),
+        "text_encoder.text_model.encoder.layers.0.self_attn.q_proj": delta(tensors, reader),
+    }
+    assert found.keys() == wanted.keys()
+    for name, layer in found.items():
+        torch.testing.assert_close(layer.scale * layer.up @ layer.down, wanted[name])
+
+
+@pytest.mark.parametrize(
+    ("end", "tensor"),
+    [
+        ("alpha", torch.ones(2)),
+        ("lora_down.weight", torch.tensor(1.0)),
+        ("lora_down.weight", torch.zeros(0, 1536)),
+        ("lora_up.weight", torch.zeros(2, RANK)),
+        ("lora_up.weight", torch.tensor(1.0)),
+    ],
+)
+def test_what_is_no_pair_of_factors_is_told(tmp_path: Path, end: str, tensor: Tensor) -> None:
+    stem = "lora_unet_joint_blocks_3_x_block_attn_qkv"
+    with pytest.raises(LoraFileError):
+        outline("sd3").read(drawn(stem, 1536, 3 * 1536, 0) | {f"{stem}.{end}": tensor}, tmp_path)
 
 
 @pytest.mark.parametrize("prefix", ["lora_unet_", "diffusion_model."])

@@ -14,6 +14,7 @@ _PICTURE = {
     "attn2_proj": (_BLOCK + "attn2.to_out.0",),
     "mlp_fc1": (_BLOCK + "ff.net.0.proj",),
     "mlp_fc2": (_BLOCK + "ff.net.2",),
+    "adaLN_modulation_1": (_BLOCK + "norm1.linear",),
 }
 """Stability's names of a block's layers for pictures -> diffusers'."""
 _TEXT = {
@@ -21,8 +22,19 @@ _TEXT = {
     "attn_proj": (_BLOCK + "attn.to_add_out",),
     "mlp_fc1": (_BLOCK + "ff_context.net.0.proj",),
     "mlp_fc2": (_BLOCK + "ff_context.net.2",),
+    "adaLN_modulation_1": (_BLOCK + "norm1_context.linear",),
 }
 """Likewise for text."""
+_EMBEDDERS = {
+    "context_embedder": ("context_embedder",),
+    "t_embedder_mlp_0": ("time_text_embed.timestep_embedder.linear_1",),
+    "t_embedder_mlp_2": ("time_text_embed.timestep_embedder.linear_2",),
+    "y_embedder_mlp_0": ("time_text_embed.text_embedder.linear_1",),
+    "y_embedder_mlp_2": ("time_text_embed.text_embedder.linear_2",),
+    "final_layer_linear": ("proj_out",),
+    "final_layer_adaLN_modulation_1": ("norm_out.linear",),
+}
+"""Before and after the blocks."""
 
 FAMILY = Family(
     name="sd3",
@@ -84,7 +96,9 @@ FAMILY = Family(
         makers={
             **{f"joint_blocks_{{}}_x_block_{theirs}": ours for theirs, ours in _PICTURE.items()},
             **{f"joint_blocks_{{}}_context_block_{theirs}": ours for theirs, ours in _TEXT.items()},
+            **_EMBEDDERS,
         },
+        swapped=("joint_blocks_{}_context_block_adaLN_modulation_1", "final_layer_adaLN_modulation_1"),
         marks=(
             "transformer.transformer_blocks.",
             "lora_transformer_transformer_blocks_",
