@@ -96,6 +96,10 @@ PIXEL = _icons("streamline-pixel", "1.2.0")
 PARK = _icons("icon-park", "1.2.4")
 EARLY = _icons("emojione-v1", "1.2.3")
 SOLAR = _icons("solar", "1.2.13")
+PHOSPHOR = _icons("ph", "1.2.2")
+LUCIDE = _icons("lucide", "1.2.137")
+MAGE = _icons("mage", "1.2.4")
+LETS = _icons("lets-icons", "1.2.2")
 FLUENT, FLAT = artwork.PACKAGES["fluent"], artwork.PACKAGES["fluentflat"]
 
 
@@ -233,6 +237,11 @@ SUBJECTS = (
     Subject("park-signs", "two stroke", 96, _signs(PARK), False),
     Subject("early-emoji", "early emoji", 24, _signs(EARLY), False),
     Subject("duotone-signs", "duotone", 36, _signs(SOLAR, "-bold-duotone"), False),
+    Subject("phosphor-signs", "phosphor", 36, _signs(PHOSPHOR, "-duotone"), False),
+    Subject("lucide-signs", "thin outline", 36, _signs(LUCIDE), False),
+    Subject("mage-signs", "solid", 24, _signs(MAGE, "-fill"), False),
+    Subject("lets-signs", "lets", 96, _signs(LETS, "-duotone"), False),
+    Subject("one-colour-things", "monotone", 36, emoji(ONE_COLOUR, OBJECTS), False),
 )
 """Twenty-six that rules are chosen by, each of which tested the rule before it was fixed when its round was new; then
-ten that test the present one, named before any was run."""
+fifteen that test the present one, named before any was run: ten searched by TPE, five by the Gaussian process."""
