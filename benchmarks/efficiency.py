@@ -10,8 +10,9 @@ error: the target is the best of some 200 checkpoints, and the last step to it i
 
 The space is what guides disagree about: every parameter over the values that some guide gives, and learning rates over
 a factor of a thousand, as for a base model that nobody knows. The LoRA's moving average is judged, so that a figure
-is a configuration's and not one lucky checkpoint's. lorasearch's default is what `init` writes: TPE, pruning by
-pace, trials that end when they are past their best, the guides' recipes first, and a probe that centres the range.
+is a configuration's and not one lucky checkpoint's. lorasearch's default is what `init` writes: a Gaussian
+process, pruning by pace, trials that end when they are past their best, the guides' recipes first, and a probe that
+centres the range.
 
     .venv/bin/python benchmarks/efficiency.py --seeds 5
 
@@ -214,11 +215,11 @@ def _outcome(folder: Path, name: str, seed: int, target: float, limit: float) ->
 
 def _search(folder: Path, name: str, seed: int, counter: Counter) -> Counter:
     """Searches until the counter has enough or the images are spent."""
-    table = _as_init_writes(folder, seed)
+    table = as_init_writes(folder, seed)
     table["budget"] |= {"trials": TRIALS} if name == RANDOM else {"images": int(counter.limit)}
     engine = STRATEGIES.get(name, _random)(table)
     path = folder / "study.toml"
-    path.write_text(_written(table))
+    path.write_text(written(table))
     opened = beginning.begin(path, folder / "workspace")
     worker = engine(opened.spec, opened.workspace, opened.dataset, opened.seed, counter.stepped)
     worker.limit_pack(2 * PACK if name == RANDOM else PACK)
@@ -237,7 +238,7 @@ def probed_images(opened: study.Study) -> int:
     return sum(len(course.rates) for course in found.courses) * int(batch) if found else 0
 
 
-def _as_init_writes(folder: Path, seed: int) -> Table_:
+def as_init_writes(folder: Path, seed: int) -> Table_:
     """What `lorasearch init` writes for the demonstration, over the guides' space and judged by validation alone."""
     assets = LIBRARY / "assets"
     file = folder / "init.toml"
@@ -280,7 +281,8 @@ def _last_told(table: Table_) -> Opener:
     return _open_last_told
 
 
-def _written(table: Table_) -> str:
+def written(table: Table_) -> str:
+    """A study file of these tables; ``first`` is taken out."""
     text = "".join(toml.section("[[first]]", recipe) for recipe in table.pop("first"))
     return "".join(toml.section(f"[{name}]", entries) for name, entries in table.items()) + text
 

@@ -8,9 +8,9 @@ content (pooled features, picture by picture) and style (Gram matrices of early 
     pip install -c constraints.txt -e '.[tools]'
     .venv/bin/python -m benchmarks.truth --folder .micro/truth
 
-Twenty-six studies chose the rules, fifteen test them (`truth_subjects.py`); the last line is about those of the fifteen that
-were asked for, or says that it is no evidence. Everything is kept in the folder and made once, so that a run that was
-stopped goes on, and other rules are replayed without training (--replay).
+Twenty-six studies chose the rules, fifteen test them (`truth_subjects.py`); the last line is about those of the
+fifteen that were asked for, or says that it is no evidence. Everything is kept in the folder and made once, so that a
+run that was stopped goes on, and other rules are replayed without training (--replay).
 With --grids, a sheet of pictures for the eye is written for each study before any figure is printed.
 """
 
