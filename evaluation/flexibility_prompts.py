@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
 
 GENERAL = (
     "a photo of a dog running on a beach",
@@ -49,8 +50,43 @@ OBJECTS = (
     "bell, firefox style",
 )
 """Single drawn objects, for the embedded micro Stable Diffusion and the micro CLIP."""
+THINGS = (
+    "{} in deep snow",
+    "{} on a sandy beach at sunset",
+    "{} in front of a blue house",
+    "{} among autumn leaves, watercolour",
+    "{} on the moon",
+    "pencil drawing of {}",
+    "{} at the bottom of the sea",
+    "{} seen from above",
+)
+"""Where one thing may stand."""
+ROLES = (
+    "{} riding a bicycle through a city",
+    "{} in a space suit",
+    "{} reading under a tree, watercolour",
+    "{} in a red coat in the snow",
+    "{} as a bronze statue",
+    "pencil drawing of {}",
+    "{} playing the guitar on a stage",
+    "{} cooking in a kitchen",
+)
+"""What one person or character may do."""
 LISTS: Mapping[str, Sequence[str]] = {"general": GENERAL, "people": PEOPLE, "objects": OBJECTS}
 """By the name that a study file gives."""
+
+
+def among(scenes: Sequence[str], subject: str, prompts: Sequence[str]) -> tuple[str, ...]:
+    """Scenes of a subject and prompts of anything else, in turn.
+
+    Args:
+        scenes: with "{}" for it.
+        subject: what prompts call it, its trigger.
+        prompts: without it.
+    """
+    own = [scene.format(subject) for scene in scenes]
+    turns = chain.from_iterable(zip_longest(own, prompts))
+    return tuple(prompt for prompt in turns if prompt is not None)
 
 
 def outside(prompts: Sequence[str], captions: Sequence[str], count: int) -> tuple[str, ...]:

@@ -267,6 +267,11 @@ def judge(found: Survey, ground: Ground, clip: str, rendering: Sequence[Line] = 
     """[judge]; with ``rendering`` in place of a U-Net's steps."""
     lines = [
         Line("subject", found.subject.kind, found.subject.reason),
+        *(
+            [Line("trigger", found.subject.called, "what prompts outside the data set call it")]
+            if found.subject.called and not ground.tiny
+            else []
+        ),
         Line("clip", clip, "compares renders with held-out images and with prompts"),
         Line("prompt_count", _PROMPTS, _prompt_reason(found)),
         Line("seeds_per_prompt", _SEEDS, "pictures of each; fewer where judging would exceed its share"),

@@ -27,6 +27,8 @@ class Guess:
 
     kind: Subject
     reason: str
+    called: str = ""
+    """What prompts call it; empty: nothing calls it."""
 
 
 def subject_of(captions: Sequence[str]) -> Guess:
@@ -41,16 +43,24 @@ def subject_of(captions: Sequence[str]) -> Guess:
     if found and "style" in found.words.lower():
         return Guess("style", f"the trigger is {found.words!r}")
     if said and sum(bool(_DRAWN & words) for words in said) >= enough:
-        return Guess("character", "most captions have the tag of one drawn character")
+        called = found.words if found and not _DRAWN & _words(found.words) else ""
+        return Guess("character", "most captions have the tag of one drawn character", called)
     if found is None:
         return Guess("style", _STYLE)
     if sum(bool(_PEOPLE & words) for words in said) >= enough:
-        return Guess("person", f"most captions name a person beside {found.words!r}")
+        word, _ = _commonest(words & _PEOPLE for words in said)
+        return Guess(
+            "person", f"most captions name a person beside {found.words!r}", _called(found.words, word)
+        )
     own = _words(found.words)
     word, count = _commonest(words - own - COMMON for words in said)
     if len(own) > 1 or count < enough:
         return Guess("style", _STYLE)
-    return Guess("object", f"most captions name {word!r} beside {found.words!r}")
+    return Guess("object", f"most captions name {word!r} beside {found.words!r}", _called(found.words, word))
+
+
+def _called(trigger: str, word: str) -> str:
+    return trigger if word in _words(trigger) else f"{trigger} {word}"
 
 
 def _words(text: str) -> set[str]:

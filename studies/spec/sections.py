@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from evaluation import solvers
-from evaluation.flexibility_prompts import LISTS
+from evaluation.flexibility_prompts import LISTS, among
 from evaluation.metrics.table import METRICS, Need, directions
 from search.budget import Budget
 from search.objective import weight_problems
@@ -23,9 +23,11 @@ from trainer.plans.fields import field, means, required
 
 
 def cues(judge: JudgeSection) -> Sequence[str]:
-    """The study file's own prompts outside the data set, or the shipped list that it names."""
+    """The study file's own prompts outside the data set, or those of a shipped list and the subject's scenes."""
     chosen = judge.outside_prompts
-    return LISTS[chosen] if isinstance(chosen, str) else chosen
+    if not isinstance(chosen, str):
+        return chosen
+    return among(JUDGINGS[judge.subject].scenes if judge.trigger else (), judge.trigger, LISTS[chosen])
 
 
 def weights_for(judge: JudgeSection) -> dict[str, float]:
@@ -207,6 +209,9 @@ class JudgeSection(Section):
     subject: Subject = field("style", means(may_change=True))
     """What the LoRA is of: it decides on the weights of [objective] and on the prompts outside the data set where
     nothing is said of them."""
+    trigger: str = field("", means())
+    """What prompts call the subject, such as "sks dog": every second prompt of a shipped list outside the data set then
+    puts it into a scene of its own. A style has no scenes."""
     clip: str | None = field(None, means(may_change=True))
     """CLIP folder or hub name; None leaves CLIP scores out."""
     image_encoder: str | None = field(None, means(may_change=True))

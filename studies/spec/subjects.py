@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from evaluation.flexibility_prompts import ROLES, THINGS
 
 Subject = Literal["style", "object", "character", "person"]
 
@@ -17,6 +19,8 @@ class Judging:
     """Of metrics in the objective, where a CLIP looks at pictures."""
     prompts: str
     """The list of prompts outside the data set."""
+    scenes: Sequence[str] = ()
+    """Into which the subject is put where prompts have a word for it."""
 
 
 STYLE: Mapping[str, float] = {"style": 1.0, "clip_image": 0.25}
@@ -31,9 +35,9 @@ median of six studies, where style (0.21) and CLIP's likeness (0.33) failed in s
 U-Net they did by 0.34, 0.53 and 0.43."""
 JUDGINGS: Mapping[Subject, Judging] = {
     "style": Judging(STYLE, "general"),
-    "object": Judging(LIKENESS, "general"),
-    "character": Judging(LIKENESS, "people"),
-    "person": Judging(LIKENESS, "people"),
+    "object": Judging(LIKENESS, "general", THINGS),
+    "character": Judging(LIKENESS, "people", ROLES),
+    "person": Judging(LIKENESS, "people", ROLES),
 }
 
 

@@ -104,6 +104,21 @@ def test_the_file_for_a_flow_matching_base_passes_check_unchanged(
     assert spec.objective == {"validation": 1.0} and spec.judge.subject == "style"
 
 
+@pytest.mark.parametrize(
+    ("captions", "kind", "called"),
+    [
+        (("a photo of sks dog in snow", "sks dog at home", "sks dog asleep"), "object", "sks dog"),
+        (("wtrclr, a boat", "wtrclr, two cats", "wtrclr, a house"), "style", None),
+    ],
+)
+def test_what_calls_the_subject_is_written_for_prompts_outside_the_data_set(
+    captions: tuple[str, ...], kind: str, called: str | None
+) -> None:
+    found = replace(survey(20), captions=captions)
+    judge = tomllib.loads(text(found, SD1, "a/b", Path("/studies/x.toml"), None, None))["judge"]
+    assert (judge["subject"], judge.get("trigger")) == (kind, called)
+
+
 def test_a_distilled_base_is_rendered_as_its_name_says() -> None:
     turbo = Ground("Tongyi-MAI/Z-Image-Turbo", FAMILIES["zimage"], 1024, 16, cuda=True)
     said = tomllib.loads(text(survey(20), turbo, "a/b", Path("/studies/x.toml"), None, None))["judge"]

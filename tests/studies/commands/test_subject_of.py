@@ -4,6 +4,8 @@ import pytest
 
 from studies.commands.subject_of import subject_of
 
+CALLED = {"character": ("",), "person": ("ohwx woman",), "object": ("sks dog",)}
+
 
 @pytest.mark.parametrize(
     ("captions", "kind"),
@@ -26,3 +28,4 @@ def test_what_pictures_are_of_by_their_captions(captions: list[str], kind: str) 
     found = subject_of(captions)
     assert found.kind == kind
     assert found.reason
+    assert found.called in CALLED.get(kind, ("",))

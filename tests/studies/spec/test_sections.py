@@ -58,6 +58,10 @@ def test_the_subject_decides_on_weights_and_prompts_where_nothing_is_said() -> N
     assert cues(JudgeSection()) == GENERAL
     assert cues(JudgeSection(subject="person")) == cues(JudgeSection(subject="character")) == PEOPLE
     assert cues(JudgeSection(subject="person", outside_prompts="general")) == GENERAL
+    assert cues(JudgeSection(trigger="wtrclr")) == GENERAL
+    called = cues(JudgeSection(subject="object", trigger="sks dog"))
+    assert called[:2] == ("sks dog in deep snow", GENERAL[0])
+    assert cues(JudgeSection(subject="object", trigger="sks dog", outside_prompts=("a cat",))) == ("a cat",)
     table = tomllib.loads(GOOD)
     table.pop("objective", None)
     for kind, judging in JUDGINGS.items():
