@@ -82,13 +82,22 @@ _IDLE = {
          "*layer_offloading*"),
         "memory and speed are a matter of the machine, plan.compute",
     ),
-    **dict.fromkeys(("model.is_xl", "model.arch"), "the base model's files say what it is"),
+    **dict.fromkeys(("model.is_*", "model.arch", "model.extras_name_or_path"), "the base model's files say what it is"),
     "network.transformer_only": "it is for other models",
     "network.lokr_full_rank": "it is for LoKr",
     "network.lokr_factor": "it is for LoKr",
     "network.old_lokr_format": "it says how a file is written",
-    "train.timestep_type": "it is for flow matching",
+    "train.timestep_type": "it is for flow matching, train.noise_scheduler: flowmatch",
 }  # fmt: skip
+_SPREADS: Mapping[str, tuple[str, float | str]] = {
+    "sigmoid": ("logit_normal", 1.0),
+    "linear": ("uniform", 1.0),
+    "weighted": ("uniform", 1.0),
+    "shift": ("uniform", "resolution"),
+    "flux_shift": ("uniform", "resolution"),
+    "lumina2_shift": ("uniform", "resolution"),
+}
+"""timestep_type -> density and shift."""
 _DEFAULTS = {
     "train.noise_scheduler": "ddpm",
     "train.loss_type": "mse",
@@ -151,15 +160,31 @@ def translated(table: Mapping[str, Any]) -> Translation:
     _samples(source, out)
     if trigger := source.take("trigger_word"):
         out.refuse("trigger_word", f"{trigger!r} is not put into captions here; write it into them")
-    if source.text("train.noise_scheduler") == "flowmatch":
-        out.refuse(
-            "train.noise_scheduler", "'flowmatch' is not supported, the base model's own noise is kept"
-        )
+    if _flows(source):
+        _noise_levels(source, out)
     source.used |= {key for key, value in _DEFAULTS.items() if source.values.get(key) == value}
     source.used.add("train.noise_scheduler")
     _datasets(source.take("datasets"), out)
     out.remainder(source, _IDLE)
     return out
+
+
+def _flows(source: Foreign) -> bool:
+    return bool(source.peek("train.noise_scheduler") == "flowmatch")
+
+
+def _noise_levels(source: Foreign, out: Translation) -> None:
+    """How often each is trained on a flow-matching base."""
+    kind = source.text("train.timestep_type", "sigmoid")
+    key = "train.timestep_type" if "train.timestep_type" in source.values else "train.noise_scheduler"
+    density, shift = _SPREADS.get(kind, ("uniform", 1.0))
+    out.put("noise.timestep_density", density, key)
+    out.put("noise.timestep_shift", shift, key)
+    out.imply("lora.layers", "all")
+    if kind == "weighted":
+        out.refuse(key, "'weighted' weighs noise levels by a table of its own, all count alike here")
+    elif kind not in _SPREADS:
+        out.refuse(key, f"{kind!r} is not supported, 'linear' is taken")
 
 
 def _network(source: Foreign, out: Translation) -> None:
@@ -184,7 +209,7 @@ def _network(source: Foreign, out: Translation) -> None:
         out.argument("network_args", "conv_dim", convolutions, "network.conv")
         conv_alpha = source.take("network.conv_alpha", convolutions)
         out.argument("network_args", "conv_alpha", conv_alpha, "network.conv_alpha")
-    elif kind != "lokr":
+    elif kind != "lokr" and not _flows(source):
         out.refuse(
             "network.linear",
             "the time embedding, and the 1x1 convolutions and time projections of the blocks with convolutions, are "

@@ -28,7 +28,20 @@ _KOHYA = {
     "LoRA-FA": "networks.lora_fa",
     "Kohya LoHa": "networks.loha",
     "Kohya LoKr": "networks.lokr",
+    "Flux1": "networks.lora_flux",
 }
+_FLOWS: Mapping[str, tuple[str, ...]] = {
+    "flux1_checkbox": (
+        "timestep_sampling",
+        "discrete_flow_shift",
+        "model_prediction_type",
+        "guidance_scale",
+        "model_type",
+        "apply_t5_attn_mask",
+    ),
+    "sd3_checkbox": ("weighting_scheme", "logit_mean", "logit_std", "mode_scale"),
+}
+"""Box for a flow-matching base -> the keys that are given where it is ticked."""
 _SHAPE = ("conv_dim", "conv_alpha")
 _SWITCHES = ("bypass_mode", "dora_wd", "use_tucker", "use_scalar", "rank_dropout_scale", "train_norm")
 _BLOCKS = (
@@ -94,6 +107,9 @@ def translated(table: Mapping[str, Any]) -> Translation:
     _rates(source, out)
     _noise(source, out)
     _attention(source, out)
+    for box, keys in _FLOWS.items():
+        if source.on(box):
+            out.apply({key: Word(key) for key in keys}, source)
     out.keep(source, _IDLE_WHY)
     for key, value in arguments_of(source.text("additional_parameters")).items():
         if key in out.values and out.values[key] != value:
@@ -113,9 +129,10 @@ def _network(source: Foreign, out: Translation) -> None:
         out.argument("network_args", "preset", source.text("LyCORIS_preset", "full"), "LyCORIS_preset")
         given = [*_SHAPE, *_DROPOUTS, *_SWITCHES, *_OWN.get(algorithm, ())]
     elif kind in _KOHYA:
-        out.put("network_module", _KOHYA[kind], "LoRA_type")
-        convolutions = _SHAPE if kind not in ("Standard", "LoRA-FA") else ()
-        given = [*convolutions, *_BLOCKS, *_DROPOUTS]
+        sd3 = kind == "Standard" and source.on("sd3_checkbox")
+        out.put("network_module", "networks.lora_sd3" if sd3 else _KOHYA[kind], "LoRA_type")
+        convolutions = _SHAPE if kind not in ("Standard", "LoRA-FA", "Flux1") else ()
+        given = [*convolutions, *_DROPOUTS, *(() if sd3 or kind == "Flux1" else _BLOCKS)]
     else:
         out.refuse("LoRA_type", f"{kind!r} is not supported, 'Standard' is taken")
         given = [*_BLOCKS, *_DROPOUTS]

@@ -9,22 +9,21 @@ from studies.dialects import own
 from studies.dialects.translation import Foreign, Translation, asks
 
 MARKS = ("dit", "dit_high_noise", "image_directory", "video_directory")
-_MODEL = "it is for other models than Stable Diffusion 1, 2 and XL"
+_MODEL = "a diffusers folder holds all parts of the base model, and plan.compute says how they are held"
 _IDLE = {
     **dict.fromkeys(
         ("dit*", "text_encoder*", "t5*", "clip*", "vae*", "fp8_*", "blocks_to_swap", "block_swap_*", "split_attn",
-         "flash*", "sage_attn", "task", "img_in_*", "guidance_scale", "use_pinned*", "gradient_checkpointing_cpu*",
+         "flash*", "sage_attn", "task", "img_in_*", "use_pinned*", "gradient_checkpointing_cpu*",
          "compile*", "dynamo_*", "cuda_*", "disable_numpy_memmap", "one_frame*", "latent_window_size",
          "num_timestep_buckets", "preserve_distribution_shape"),
         _MODEL,
     ),
-    **dict.fromkeys(
-        ("timestep_sampling", "discrete_flow_shift", "flow_shift", "sigmoid_scale", "weighting_scheme", "logit_*",
-         "mode_scale", "show_timesteps"),
-        "it is for flow matching",
-    ),
+    "guidance_scale": "it is for videos",
+    "show_timesteps": "it trains nothing",
     "metadata_*": "the study keeps its own records",
 }  # fmt: skip
+_DEFAULTS = {"timestep_sampling": "sigma", "discrete_flow_shift": 1.0, "weighting_scheme": "none"}
+_MIXED = {"qinglong_flux": "flux_shift", "qinglong_qwen": "qwen_shift"}
 _SUBSET = (
     "num_repeats",
     "caption_extension",
@@ -36,20 +35,42 @@ _SUBSET = (
 
 
 def translated(table: Mapping[str, Any]) -> Translation:
-    """What a configuration says; its base model is another, so one of ours is given by --base."""
+    """What a configuration says; its base model lies in parts, so that a whole one is given by --base."""
     said = own.translated({key: value for key, value in table.items() if key not in ("general", "datasets")})
     source, out = Foreign(said.values), Translation("musubi-tuner", unmet=said.unmet)
     module = source.text("network_module", "networks.lora")
     if module.startswith("networks.lora_"):
         out.put("network_module", "networks.lora")
-        out.convert("network_module", f"{module!r} is a plain LoRA of another model: networks.lora")
+        out.convert("network_module", f"{module!r} is a plain LoRA of all layers of a transformer's blocks")
+        out.imply("lora.layers", "all")
     elif module != "networks.lora":
         out.put("network_module", module)
     out.put("network_train_unet_only", True)
+    _noise_levels(source, out)
     out.keep(source, _IDLE)
     if "datasets" in table:
         out.datasets = dataset(table, out)
     return out
+
+
+def _noise_levels(source: Foreign, out: Translation) -> None:
+    """sd-scripts' words with defaults of its own, and some more of them."""
+    sampling, key = source.text("timestep_sampling", "sigma"), "timestep_sampling"
+    if sampling == "logsnr":
+        out.put("noise.timestep_density", "logit_normal", key)
+        out.put("noise.timestep_shift", 1.0, key)
+        out.put("noise.logit_mean", source.number("logit_mean") / 2, "logit_mean")
+        out.put("noise.logit_std", source.number("logit_std", 1.0) / 2, "logit_std")
+        return
+    if sampling in _MIXED:
+        out.refuse(
+            key, f"{sampling!r} mixes several densities, its greatest part {_MIXED[sampling]!r} is taken"
+        )
+    if key in source.values:
+        out.put(key, _MIXED.get(sampling, sampling))
+    for key, default in _DEFAULTS.items():
+        if source.peek(key) is None:
+            out.imply(key, default)
 
 
 def fits_dataset(table: Mapping[str, Any]) -> bool:

@@ -84,6 +84,11 @@ _ROWS: Mapping[str, Word] = {
     "output_dtype": Word("save_precision", named(_SAVED)),
     "seed": Word("seed"),
 }
+_FLOWS = ("STABLE_DIFFUSION_3", "FLUX", "CHROMA", "QWEN", "KREA", "Z_IMAGE")
+"""What names of types of flow-matching bases begin with."""
+_PRESETS = ("attn-only", "attn-mlp", "blocks", "full")
+"""Of a transformer's layers; the page writes each as a filter, too."""
+_DENSITIES = {"UNIFORM": "uniform", "LOGIT_NORMAL": "logit_normal", "HEAVY_TAIL": "mode"}
 _DEFAULTS: Mapping[str, Any] = {
     "unmasked_probability": 0.1, "unmasked_weight": 0.1, "mse_strength": 1.0, "vb_loss_strength": 1.0,
     "huber_delta": 1.0, "timestep_distribution": "UNIFORM", "timestep_shift": 1.0, "loss_scaler": "NONE",
@@ -132,6 +137,8 @@ def translated(table: Mapping[str, Any]) -> Translation:
     out.apply(_ROWS, source)
     _resolution(source, out)
     _network(source, out)
+    if _flows(source):
+        _noise_levels(source, out)
     _text_encoders(source, out)
     _optimiser(source, out)
     _scale(source, out)
@@ -142,6 +149,32 @@ def translated(table: Mapping[str, Any]) -> Translation:
     put_concepts(source.take("concepts"), out)
     out.remainder(source, _IDLE)
     return out
+
+
+def _flows(source: Foreign) -> bool:
+    return str(source.peek("model_type") or "").startswith(_FLOWS)
+
+
+def _noise_levels(source: Foreign, out: Translation) -> None:
+    """How often each is trained on a flow-matching base, and what is told to its transformer."""
+    key = "timestep_distribution"
+    kind = source.text(key, "UNIFORM")
+    weight, bias = source.number("noising_weight"), source.number("noising_bias")
+    out.put("noise.timestep_density", _DENSITIES.get(kind, "uniform"), key)
+    if kind == "LOGIT_NORMAL":
+        out.put("noise.logit_mean", -bias, "noising_bias")
+        out.put("noise.logit_std", weight + 1, "noising_weight")
+    elif kind == "HEAVY_TAIL":
+        out.put("noise.mode_scale", weight, "noising_weight")
+    elif kind not in _DENSITIES:
+        out.refuse(key, f"{kind!r} is not supported, 'UNIFORM' is taken")
+    by_size, shift = source.on("dynamic_timestep_shifting"), source.number("timestep_shift", 1.0)
+    out.put("noise.timestep_shift", "resolution" if by_size else shift, "timestep_shift")
+    out.put("noise.guidance", source.number("transformer.guidance_scale", 1.0), "transformer.guidance_scale")
+    if (rate := source.take("transformer.learning_rate")) is not None:
+        out.put("unet_lr", rate, "transformer.learning_rate")
+    if not source.on("transformer.train", default=True):
+        out.put("network_train_text_encoder_only", True, "transformer.train")
 
 
 def _resolution(source: Foreign, out: Translation) -> None:
@@ -186,10 +219,16 @@ def _network(source: Foreign, out: Translation) -> None:
 
 def _layers(source: Foreign, out: Translation, rank: Any) -> None:
     """Which layers of the U-Net are adapted: a filter by parts of names, or its preset."""
-    source.used.add("layer_filter_preset")
-    patterns = source.text("layer_filter")
+    source.used |= {"layer_filter_preset", "layer_filter_regex"}
+    patterns, preset = source.text("layer_filter"), source.text("layer_filter_preset")
+    if _flows(source):
+        out.put("lora.layers", "default" if preset == "attn-only" else "all", "layer_filter_preset")
+        out.argument("network_args", "preset", "attn-mlp", "layer_filter_preset")
+        if patterns and preset not in _PRESETS:
+            out.refuse("layer_filter", f"{patterns!r} is not supported; lora.layers is 'default' or 'all'")
+        return
     kind = {"attentions": "attn-mlp", "attn": "attn-only"}.get(patterns) or (
-        "custom" if patterns else source.text("layer_filter_preset", "full")
+        "custom" if patterns else preset or "full"
     )
     if kind == "full":
         out.argument("network_args", "conv_dim", rank, "layer_filter_preset")

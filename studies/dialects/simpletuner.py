@@ -38,6 +38,7 @@ _OPTIMISERS = {
     "torch-adafactor": "AdaFactor",
     "prodigy": "Prodigy",
 }
+_DIFFUSIONS = ("sdxl", "sd1x", "sd2x", "kolors", "deepfloyd", "pixart_sigma")
 _PRECISIONS = {"bf16": "bf16", "fp16": "fp16", "no": "no", "fp32": "no"}
 _DROPOUT = "drops elements of a layer's input there, of A x here"
 _ROWS: Mapping[str, Word] = {
@@ -103,6 +104,8 @@ def translated(table: Mapping[str, Any]) -> Translation:
     _schedule(source, out)
     _noise(source, out)
     _resolution(source, out)
+    if _flows(source):
+        _noise_levels(source, out)
     if source.on("use_ema"):
         every = max(1.0, source.number("ema_update_interval", 1))
         decay = source.number("ema_decay", 0.995)
@@ -110,6 +113,32 @@ def translated(table: Mapping[str, Any]) -> Translation:
     source.used |= {"ema_decay", "ema_update_interval"}
     out.remainder(source, _IDLE)
     return out
+
+
+def _flows(source: Foreign) -> bool:
+    """Whether the base matches a flow, as its family tells."""
+    return (source.peek("model_family") or "sdxl") not in _DIFFUSIONS
+
+
+def _noise_levels(source: Foreign, out: Translation) -> None:
+    """How often each is trained, the guidance, and the layers of a transformer."""
+    uniform, beta = source.on("flow_use_uniform_schedule"), source.on("flow_use_beta_schedule")
+    if beta:
+        out.refuse("flow_use_beta_schedule", "not supported, the logit-normal density is taken")
+    out.put("noise.timestep_density", "uniform" if uniform else "logit_normal", "flow_use_uniform_schedule")
+    out.put("noise.logit_std", source.number("flow_sigmoid_scale", 1.0), "flow_sigmoid_scale")
+    fixed, by_size = source.number("flow_schedule_shift", 3.0), source.on("flow_schedule_auto_shift")
+    shift = fixed if fixed > 0 else "resolution" if by_size else 1.0
+    out.put("noise.timestep_shift", shift, "flow_schedule_shift")
+    if source.text("flux_guidance_mode", "constant") != "constant":
+        out.refuse(
+            "flux_guidance_mode", "a range of guidances is not supported, flux_guidance_value is taken"
+        )
+    out.put("noise.guidance", source.number("flux_guidance_value", 1.0), "flux_guidance_value")
+    target = source.text("flux_lora_target", "all")
+    out.put("lora.layers", "all" if "ffs" in target else "default", "flux_lora_target")
+    if target not in ("all", "all+ffs"):
+        out.refuse("flux_lora_target", f"{target!r} is not supported; lora.layers is 'default' or 'all'")
 
 
 def _network(source: Foreign, out: Translation) -> None:
@@ -128,7 +157,7 @@ def _network(source: Foreign, out: Translation) -> None:
         source.used.add("text_encoder_lr")
     elif (rate := source.take("text_encoder_lr")) is not None:
         out.put("text_encoder_lr", rate)
-    if NETWORK_FILE not in out.values:
+    if NETWORK_FILE not in out.values and not _flows(source):
         out.refuse(
             "lora_rank", "the feed-forward layers of transformers are adapted here too, not attention alone"
         )

@@ -128,6 +128,8 @@ class Translation(Account):
     """By plan field, where sd-scripts has no key."""
     datasets: dict[str, Any] | None = None
     """A data set file's content."""
+    implied: set[str] = field(default_factory=set)
+    """Keys and fields that the file does not say: their trainer's own ways."""
     names: dict[str, str] = field(default_factory=dict)
     """sd-scripts' key -> what this file calls it, where that is another name."""
 
@@ -136,6 +138,11 @@ class Translation(Account):
         (self.fields if "." in to and to in _FIELDS else self.values)[to] = value
         if key and key != to:
             self.names[to] = key
+
+    def imply(self, to: str, value: Any) -> None:
+        """Sets what the trainer does where its file says nothing."""
+        self.put(to, value)
+        self.implied.add(to)
 
     def argument(self, to: str, name: str, value: Any, key: str = "") -> None:
         """Adds ``name=value`` to network_args or optimizer_args."""

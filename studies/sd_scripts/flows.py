@@ -19,7 +19,9 @@ MODULES: Mapping[str, str] = {
 }
 """Their networks, which adapt whole blocks."""
 _SD3, _FLUX, _LUMINA = MODULES
-_SAMPLINGS = ("sigma", "uniform", "sigmoid", "shift", "flux_shift", "nextdit_shift")
+_BY_SIZE = ("flux_shift", "flux2_shift", "nextdit_shift", "qwen_shift", "krea2_shift")
+"""Samplings that shift by resolution, each as its base's pipeline does."""
+_SAMPLINGS = ("sigma", "uniform", "sigmoid", "shift", *_BY_SIZE)
 _SCHEMES = ("none", "uniform", "logit_normal", "mode", "sigma_sqrt", "cosmap")
 _BY_RESOLUTION = 'noise.timestep_shift = "resolution"; with this density it has one for all sizes'
 _PARTS = ("ae", "clip_l", "clip_g", "t5xxl", "gemma2")
@@ -59,9 +61,7 @@ def flow(s: Settings, family: Family | None) -> None:
     else:
         _weighting(s)
     _sampling(s)
-    if family and not family.rendering.embedded:
-        s.idle("guidance_scale", "the base reads no guidance")
-    elif s.has("guidance_scale"):
+    if s.has("guidance_scale"):
         s.put("noise.guidance", s.number("guidance_scale", 1.0), "guidance_scale")
     kind = s.text("model_prediction_type", "raw")
     if kind != "raw":
@@ -70,8 +70,6 @@ def flow(s: Settings, family: Family | None) -> None:
         )
     if module in MODULES:
         s.put("lora.layers", "all", "network_module")
-    if family and not family.trained_encoders:
-        s.plan["lora.text_encoder"] = False
 
 
 def _weighting(s: Settings) -> None:
@@ -115,7 +113,7 @@ def _sampling(s: Settings) -> None:
     key = "timestep_sampling"
     if sampling in ("sigma", "shift"):
         s.put("noise.timestep_shift", shift, "discrete_flow_shift" if s.has("discrete_flow_shift") else key)
-    elif sampling in ("flux_shift", "nextdit_shift"):
+    elif sampling in _BY_SIZE:
         s.put("noise.timestep_shift", "resolution", key)
     else:
         s.put("noise.timestep_shift", 1.0, key)

@@ -176,6 +176,7 @@ def _converted(
     s.same()
     _epochs(s, images)
     recipe.family_problems(s, family)
+    recipe.leave_out_misfits(s, family, said.implied)
     return s, images, judge, save
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 from studies.errors import StudyError, shown
 from studies.sd_scripts import flows
 from studies.sd_scripts.optimiser import literal
-from studies.sd_scripts.settings import Settings
+from studies.sd_scripts.settings import FIELDS, Settings
 from studies.spec.paths import is_hub_name, written_problem
-from trainer.bases import find
+from trainer.bases import find, misfits
 from trainer.bases.errors import BaseModelError
 from trainer.bases.family import Family
 from trainer.paths import absolute
@@ -59,6 +60,24 @@ def base(s: Settings, folder: Path) -> Family | None:
     except BaseModelError as error:
         s.problems.append(f"pretrained_model_name_or_path: {error} Another one can be given with --base.")
         return None
+
+
+def leave_out_misfits(s: Settings, family: Family | None, implied: Set[str]) -> None:
+    """Fields that cannot act on the family of the base model stay at their defaults, and are told.
+
+    Args:
+        s: the configuration.
+        family: of the base model; None if that is not on this disk.
+        implied: keys and fields that nobody wrote, of which nothing is told.
+    """
+    told: dict[str, list[str]] = {}
+    for name, why in misfits.table(family).items() if family else ():
+        if name in s.plan and s.plan[name] != FIELDS[name]:
+            del s.plan[name]
+            if not {name, key := s.origin.get(name, name)} & implied:
+                told.setdefault(why, []).append(key)
+    for why, keys in told.items():
+        s.refuse(", ".join(dict.fromkeys(keys)), f"no effect here ({why})")
 
 
 def family_problems(s: Settings, family: Family | None) -> None:

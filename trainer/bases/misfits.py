@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from trainer.bases.family import Family
@@ -12,6 +12,8 @@ _SNR = "weighs timesteps of a diffusion, but {title} matches a flow, for which n
 _ENDS = "mends a diffusion that never sees pure noise, but {title} does"
 _WINDOWS = "reads captions window by window, as Stable Diffusion's U-Nets do; {title} reads whole captions"
 _FLOW = "is of flow-matching bases, but {title} is a diffusion"
+_GUIDANCE = "is told to bases with a guidance embedding, such as FLUX.1 dev, but {title} has none"
+_READS = "is not for {title}, whose text encoder stays as it is"
 ON_FLOWS: Mapping[str, str] = {
     "noise.min_snr_gamma": _SNR,
     "noise.debiased": _SNR,
@@ -34,28 +36,25 @@ ON_DIFFUSIONS: Mapping[str, str] = {
 }
 
 
+def table(family: Family) -> dict[str, str]:
+    """Fields that the family has no use for -> why."""
+    found = dict(ON_FLOWS if family.flows else ON_DIFFUSIONS)
+    if not family.rendering.embedded:
+        found["noise.guidance"] = _GUIDANCE
+    if not family.trained_encoders:
+        found["lora.text_encoder"] = _READS
+    return {name: why.format(title=family.title) for name, why in found.items()}
+
+
 def misfits(family: Family, plan: TrainingPlan) -> list[str]:
     """Plan fields that cannot act on the family, a sentence without its full stop each."""
-    table = ON_FLOWS if family.flows else ON_DIFFUSIONS
     return [
         *family.misfits(plan.base.clip_skip, plan.optimiser.text2_lr_over_unet_lr),
-        *(problem for name, why in table.items() if (problem := _problem(family, plan, name, why))),
-        *_other(family, plan),
+        *(problem for name, why in table(family).items() if (problem := _problem(plan, name, why))),
     ]
 
 
-def _other(family: Family, plan: TrainingPlan) -> Iterator[str]:
-    if not family.rendering.embedded:
-        why = "is told to bases with a guidance embedding, such as FLUX.1 dev, but {title} has none"
-        if problem := _problem(family, plan, "noise.guidance", why):
-            yield problem
-    if not family.trained_encoders:
-        why = "is not for {title}, whose text encoder stays as it is"
-        if problem := _problem(family, plan, "lora.text_encoder", why):
-            yield problem
-
-
-def _problem(family: Family, plan: TrainingPlan, name: str, why: str) -> str | None:
+def _problem(plan: TrainingPlan, name: str, why: str) -> str | None:
     """What is wrong with a field that is not at its default."""
     section, _, field = name.partition(".")
     own: Any = getattr(plan, section)
@@ -63,4 +62,4 @@ def _problem(family: Family, plan: TrainingPlan, name: str, why: str) -> str | N
     if value == type(own).model_fields[field].default:
         return None
     told = str(value).lower() if isinstance(value, bool) else repr(value)
-    return f"{name} = {told}: this {why.format(title=family.title)}; leave it out"
+    return f"{name} = {told}: this {why}; leave it out"

@@ -287,3 +287,126 @@ def test_scripts_of_unknown_bases_are_refused_by_name(of_diffusers: Callable[[st
     for script in ("train_dreambooth_lora_flux_kontext", "train_dreambooth_lora_hidream"):
         with pytest.raises(StudyError, match=f"whose base is known.*{script}"):
             of_diffusers(script, "")
+
+
+AI_TOOLKIT = """
+job: extension
+config:
+  name: mine
+  process:
+    - type: sd_trainer
+      network: {{type: lora, linear: 8, linear_alpha: 8}}
+      train: {{steps: 8, lr: 1e-4, noise_scheduler: flowmatch, timestep_type: {}}}
+      model: {{name_or_path: x, arch: zimage}}
+"""
+SIMPLETUNER = """{{"model_family": "flux", "lora_type": "standard", "max_train_steps": 8, "learning_rate": 1e-4,
+"flow_sigmoid_scale": 0.8, "flux_lora_target": "all+ffs", "flux_guidance_value": 1.5{}}}"""
+ONETRAINER = """{{"model_type": "Z_IMAGE", "epochs": 1, "peft_type": "LORA", "layer_filter_preset": "{}",
+"timestep_distribution": "{}", "noising_weight": 0.5, "noising_bias": 0.25, "timestep_shift": 2.0,
+"dynamic_timestep_shifting": {}, "transformer": {{"learning_rate": 2e-4}}}}"""
+GUI = """{{"LoRA_type": "{}", "max_resolution": "512,512", "network_dim": 8, "network_alpha": 8, "epoch": 1,
+"flux1_checkbox": {}, "sd3_checkbox": {}, "timestep_sampling": "sigmoid", "model_prediction_type": "raw",
+"guidance_scale": 1.0, "weighting_scheme": "logit_normal", "logit_mean": 0.5, "logit_std": 0.9}}"""
+MUSUBI = 'dit = "x"\nnetwork_module = "networks.lora_zimage"\nnetwork_dim = 8\nmax_train_steps = 8\n'
+BY_SIZE = ', "flow_schedule_shift": 0, "flow_schedule_auto_shift": true'
+CASES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("zimage", "yaml", AI_TOOLKIT.format("sigmoid"), {"density": "logit_normal", "shift": 1.0}),
+    ("zimage", "yaml", AI_TOOLKIT.format("linear"), {"density": "uniform", "shift": 1.0}),
+    ("zimage", "yaml", AI_TOOLKIT.format("shift"), {"density": "uniform", "shift": "resolution"}),
+    (
+        "flux",
+        "json",
+        SIMPLETUNER.format(""),
+        {"density": "logit_normal", "shift": 3.0, "std": 0.8, "guidance": 1.5},
+    ),
+    ("flux", "json", SIMPLETUNER.format(BY_SIZE), {"density": "logit_normal", "shift": "resolution"}),
+    (
+        "zimage",
+        "json",
+        ONETRAINER.format("attn-only", "UNIFORM", "true"),
+        {"density": "uniform", "shift": "resolution", "layers": "default", "rate": 2e-4},
+    ),
+    (
+        "zimage",
+        "json",
+        ONETRAINER.format("blocks", "LOGIT_NORMAL", "false"),
+        {"density": "logit_normal", "shift": 2.0, "mean": -0.25, "std": 1.5},
+    ),
+    (
+        "flux",
+        "json",
+        GUI.format("Flux1", "true", "false"),
+        {"density": "logit_normal", "shift": 1.0, "mean": 0.0},
+    ),
+    (
+        "sd3",
+        "json",
+        GUI.format("Standard", "false", "true"),
+        {"density": "logit_normal", "shift": 1.0, "mean": -0.5, "std": 0.9, "weighting": "sigma_squared"},
+    ),
+    ("zimage", "toml", MUSUBI, {"density": "uniform", "shift": 1.0}),
+    (
+        "zimage",
+        "toml",
+        MUSUBI + 'timestep_sampling = "shift"\ndiscrete_flow_shift = 2.0',
+        {"density": "logit_normal", "shift": 2.0},
+    ),
+    (
+        "zimage",
+        "toml",
+        MUSUBI + 'timestep_sampling = "qwen_shift"',
+        {"density": "logit_normal", "shift": "resolution"},
+    ),
+    (
+        "zimage",
+        "toml",
+        MUSUBI + 'timestep_sampling = "logsnr"\nlogit_mean = 1.0\nlogit_std = 2.0',
+        {"density": "logit_normal", "shift": 1.0, "mean": 0.5, "std": 1.0},
+    ),
+)
+"""Base, kind of file, what it says, and what that is here; all layers are adapted unless it says otherwise."""
+
+
+def of_trainer(base: str, images: Path, folder: Path, suffix: str, words: str) -> Recipe:
+    config = folder / f"config.{suffix}"
+    config.write_text(words)
+    return read(config, base=Path(base), images=images)
+
+
+@pytest.mark.parametrize(("family", "suffix", "words", "wanted"), CASES)
+def test_every_trainers_words_for_noise_levels_on_a_flow(
+    bases: dict[str, str],
+    pictures: Callable[..., Path],
+    tmp_path: Path,
+    family: str,
+    suffix: str,
+    words: str,
+    wanted: dict[str, Any],
+) -> None:
+    recipe = of_trainer(bases[family], pictures("train/2_cat"), tmp_path, suffix, words)
+    noise, plan = recipe.plan.noise, recipe.plan
+    found = {
+        "density": noise.timestep_density,
+        "shift": noise.timestep_shift,
+        "mean": noise.logit_mean,
+        "std": noise.logit_std,
+        "guidance": noise.guidance,
+        "weighting": noise.loss_weighting,
+        "layers": plan.lora.layers,
+        "rate": plan.optimiser.unet_lr,
+    }
+    wanted = {"layers": "all", **wanted}
+    assert {name: found[name] for name in wanted} == wanted
+    assert misfits.misfits(FAMILIES[family], plan) == []
+    assert (
+        not {"train.timestep_type", "flow_schedule_shift", "timestep_distribution"} & reasons(recipe).keys()
+    )
+
+
+def test_noise_levels_of_a_flow_are_left_out_on_a_diffusion_and_told(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    base = str(ASSETS / "micro-sd")
+    recipe = of_trainer(base, pictures("train/2_cat"), tmp_path, "yaml", AI_TOOLKIT.format("linear"))
+    assert (recipe.plan.noise.timestep_density, recipe.plan.lora.layers) == (None, "default")
+    assert "is of flow-matching bases, but SD 1.x is a diffusion" in reasons(recipe)["train.timestep_type"]
