@@ -86,14 +86,24 @@ def _answered(selection: Selection, answer: Reason, say: Translator) -> str:
 
 
 def _undecided(selection: Selection, answer: Reason, say: Translator) -> str:
-    text = say(
-        "Cannot tell which of {rivals} is best: they differ by no more than noise. The cheapest of them is {name}.",
-        name=named(selection, Key.of_reason(answer), say),
-        **answer.values,
-    )
+    cheapest, winner = named(selection, Key.of_reason(answer), say), named(selection, selection.winner, say)
+    if selection.winner.recipe:
+        text = say(
+            "Nothing clearly beats the study file's own recipe, {winner}, which is handed over: {rivals} trials differ "
+            "by no more than noise. The cheapest of them is {name}.",
+            winner=winner,
+            name=cheapest,
+            **answer.values,
+        )
+    else:
+        text = say(
+            "Cannot tell which of {rivals} is best: they differ by no more than noise. The cheapest of them is {name}.",
+            name=cheapest,
+            **answer.values,
+        )
     if answer.code == "cannot_ever_tell":
         return text + say(" No number of held-out images in reach would tell them apart.")
-    return text + say(" About {images} more held-out images would.", **answer.values)
+    return text + say(" About {images} more held-out images would tell them apart.", **answer.values)
 
 
 def checkpoint(trial: int, epoch: int, say: Translator) -> str:

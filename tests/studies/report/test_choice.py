@@ -180,9 +180,19 @@ def test_what_fresh_seeds_cannot_tell_apart_is_answered_with_what_would() -> Non
     found = selected([candidate(0, 2, 1.0), candidate(1, 1, 0.95)])
     assert answer(found) == (
         "Cannot tell which of 2 is best: they differ by no more than noise. The cheapest of them is trial 1, epoch 1."
-        " About 150 more held-out images would."
+        " About 150 more held-out images would tell them apart."
     )  # 0.05 has to be two errors of 0.1: 16 times the images
     assert headline(found, "Use it.") == answer(found)
+
+
+def test_a_recipe_that_nothing_clearly_beats_is_named_first() -> None:
+    found = selected([candidate(0, 2, 1.0), candidate(1, 1, 0.95)])
+    recipe = found.model_copy(update={"winner": found.winner.model_copy(update={"recipe": True})})
+    assert answer(recipe) == (
+        "Nothing clearly beats the study file's own recipe, trial 1, epoch 1, which is handed over: 2 trials differ by "
+        "no more than noise. The cheapest of them is trial 1, epoch 1. About 150 more held-out images would tell them "
+        "apart."
+    )
 
 
 @pytest.mark.parametrize(
