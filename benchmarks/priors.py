@@ -130,7 +130,11 @@ def _spec(found: Sequence[StoredStudy]) -> StudySpec:
         "study": {"name": "priors"},
         "plan": {"base": {"path": "base"}, "data": {"folder": "images", "resolution": 64}},
         "budget": {"trials": TRIALS, "images_per_trial": HORIZON},
-        "search": {"sampler": "gp", "learn_from": "all", "space": {name: table_of(one) for name, one in drawn.items()}},
+        "search": {
+            "sampler": "gp",
+            "learn_from": "all",
+            "space": {name: table_of(one) for name, one in drawn.items()},
+        },
         "objective": {"validation": 1.0},
     }
     return study_file.parse(tomlkit.dumps(table), Path("/"))

@@ -50,9 +50,11 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path(".micro/stability"), help="keeps what is finished"
     )
-    parser.add_argument("--subject", default="flex-signs", help="a name in benchmarks/truth_subjects.py")
+    parser.add_argument("--subject", default="flex-signs", choices=[one.name for one in SUBJECTS])
     parser.add_argument("--seeds", type=int, default=10)
     arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error("--seeds must be at least 2")
     quiet()
     subject = next(one for one in SUBJECTS if one.name == arguments.subject)
     folder = arguments.folder.resolve()

@@ -93,11 +93,11 @@ _SPREADS: Mapping[str, tuple[str, float | str]] = {
     "sigmoid": ("logit_normal", 1.0),
     "linear": ("uniform", 1.0),
     "weighted": ("uniform", 1.0),
-    "shift": ("uniform", "resolution"),
-    "flux_shift": ("uniform", "resolution"),
-    "lumina2_shift": ("uniform", "resolution"),
+    "shift": ("uniform", "own"),
+    "flux_shift": ("uniform", "own"),
+    "lumina2_shift": ("uniform", "own"),
 }
-"""timestep_type -> density and shift."""
+"""timestep_type -> density and shift, "own" that by which the base is rendered."""
 _DEFAULTS = {
     "train.noise_scheduler": "ddpm",
     "train.loss_type": "mse",

@@ -141,7 +141,9 @@ def _script(source: Foreign, out: Translation) -> _Script:
         return _SCRIPTS[_PLAIN if "instance_data_dir" in source.values else "text_to_image"]
     key = " ".join(filter(None, found.groups()))
     if key not in _SCRIPTS:
-        known = ", ".join(f"train_{one.replace(' ', '_lora_')}" for one in _SCRIPTS if " " in one)
+        known = ", ".join(
+            f"train_{one.replace(' ', '_lora_')}" for one in _SCRIPTS if " " in one and "sd15" not in one
+        )
         out.wrong(SCRIPT, f"one whose base is known, {known}", name)
     return _SCRIPTS.get(key, _SCRIPTS[_PLAIN])
 

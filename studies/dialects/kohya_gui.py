@@ -89,6 +89,18 @@ _OTHER_MODELS = (
     "guidance_scale", "mem_eff_save", "apply_t5_attn_mask", "train_t5xxl", "cpu_offload_checkpointing",
     "show_timesteps*", "ggpo_*", "train_lora_ggpo", "model_type",
 )  # fmt: skip
+_LAYERS = (
+    "img_*_dim", "txt_*_dim", "single_*dim", "in_dims", "train_*_block_indices", "train_blocks", "split_*",
+    "enable_all_linear",
+)  # fmt: skip
+_FLOW_WHY = {
+    **dict.fromkeys(_LAYERS, "all layers of the transformer's blocks are adapted alike"),
+    **dict.fromkeys(
+        ("t5xxl*", "clip_l", "clip_g*", "ae", "sd3_clip*", "sd3_t5xxl*"), "a diffusers folder holds them"
+    ),
+    "*blocks_to_swap": "memory and speed are a matter of the machine, plan.compute",
+}
+"""Where a box for a flow-matching base is ticked."""
 _IDLE_WHY = {
     **dict.fromkeys(_IDLE, "images and texts are encoded once and shared by all trials"),
     **dict.fromkeys(_OTHER_MODELS, "it is for other models than Stable Diffusion 1, 2 and XL"),
@@ -107,10 +119,10 @@ def translated(table: Mapping[str, Any]) -> Translation:
     _rates(source, out)
     _noise(source, out)
     _attention(source, out)
-    for box, keys in _FLOWS.items():
-        if source.on(box):
-            out.apply({key: Word(key) for key in keys}, source)
-    out.keep(source, _IDLE_WHY)
+    ticked = [box for box in _FLOWS if source.on(box)]
+    for box in ticked:
+        out.apply({key: Word(key) for key in _FLOWS[box]}, source)
+    out.keep(source, {**(_FLOW_WHY if ticked else {}), **_IDLE_WHY})
     for key, value in arguments_of(source.text("additional_parameters")).items():
         if key in out.values and out.values[key] != value:
             out.convert(key, f"additional_parameters say {value!r}, which counts, not {out.values[key]!r}")

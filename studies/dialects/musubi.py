@@ -42,9 +42,9 @@ def translated(table: Mapping[str, Any]) -> Translation:
     if module.startswith("networks.lora_"):
         out.put("network_module", "networks.lora")
         out.convert("network_module", f"{module!r} is a plain LoRA of all layers of a transformer's blocks")
-        out.imply("lora.layers", "all")
     elif module != "networks.lora":
         out.put("network_module", module)
+    out.imply("lora.layers", "all")
     out.put("network_train_unet_only", True)
     _noise_levels(source, out)
     out.keep(source, _IDLE)

@@ -88,6 +88,8 @@ _FLOWS = ("STABLE_DIFFUSION_3", "FLUX", "CHROMA", "QWEN", "KREA", "Z_IMAGE")
 """What names of types of flow-matching bases begin with."""
 _PRESETS = ("attn-only", "attn-mlp", "blocks", "full")
 """Of a transformer's layers; the page writes each as a filter, too."""
+_FIXED_SHIFT = ("STABLE_DIFFUSION_3", "CHROMA")
+"""Those for which ``dynamic_timestep_shifting`` is not read."""
 _DENSITIES = {"UNIFORM": "uniform", "LOGIT_NORMAL": "logit_normal", "HEAVY_TAIL": "mode"}
 _DEFAULTS: Mapping[str, Any] = {
     "unmasked_probability": 0.1, "unmasked_weight": 0.1, "mse_strength": 1.0, "vb_loss_strength": 1.0,
@@ -169,12 +171,12 @@ def _noise_levels(source: Foreign, out: Translation) -> None:
     elif kind not in _DENSITIES:
         out.refuse(key, f"{kind!r} is not supported, 'UNIFORM' is taken")
     by_size, shift = source.on("dynamic_timestep_shifting"), source.number("timestep_shift", 1.0)
+    by_size = by_size and not source.text("model_type").startswith(_FIXED_SHIFT)
     out.put("noise.timestep_shift", "resolution" if by_size else shift, "timestep_shift")
     out.put("noise.guidance", source.number("transformer.guidance_scale", 1.0), "transformer.guidance_scale")
+    out.values.pop("unet_lr", None)
     if (rate := source.take("transformer.learning_rate")) is not None:
         out.put("unet_lr", rate, "transformer.learning_rate")
-    if not source.on("transformer.train", default=True):
-        out.put("network_train_text_encoder_only", True, "transformer.train")
 
 
 def _resolution(source: Foreign, out: Translation) -> None:
@@ -250,8 +252,9 @@ def _text_encoders(source: Foreign, out: Translation) -> None:
     source.used |= {key for key in source.values if key.startswith("text_encoder_2") and not two}
     trained = [source.on(f"{part}.train", default=True) for part in parts]
     rates = [source.take(f"{part}.learning_rate") for part in parts]
-    if not source.on("unet.train", default=True):
-        out.put("network_train_text_encoder_only", True, "unet.train")
+    denoiser = "transformer" if _flows(source) else "unet"
+    if not source.on(f"{denoiser}.train", default=True):
+        out.put("network_train_text_encoder_only", True, f"{denoiser}.train")
     if not any(trained):
         out.put("network_train_unet_only", True, "text_encoder.train")
     else:
@@ -267,15 +270,15 @@ def _text_encoders(source: Foreign, out: Translation) -> None:
         out.convert("text_encoder_layer_skip", f"{skip} layers skipped: clip_skip = {skip + 1}")
     elif asks(skip):
         out.refuse("text_encoder_layer_skip", "no effect here (SDXL's text encoders are read at one place)")
-    for part in (*parts, "unet"):
+    for part in (*parts, denoiser):
         _stop(source, out, part, any(trained))
     source.used |= {"text_encoder_2_layer_skip"}
 
 
 def _stop(source: Foreign, out: Translation, part: str, trained: bool) -> None:
     """A part may stop early; text encoders do by default, after 30 epochs."""
-    after = source.number(f"{part}.stop_training_after", 30 if part != "unet" else 0)
-    unit = source.text(f"{part}.stop_training_after_unit", "EPOCH" if part != "unet" else "NEVER")
+    after = source.number(f"{part}.stop_training_after", 30 if part.startswith("text") else 0)
+    unit = source.text(f"{part}.stop_training_after_unit", "EPOCH" if part.startswith("text") else "NEVER")
     if unit == "NEVER" or not asks(after):
         return
     epochs = max(1.0, source.number("epochs", _EPOCHS))
@@ -286,7 +289,11 @@ def _stop(source: Foreign, out: Translation, part: str, trained: bool) -> None:
             out.convert(
                 f"{part}.stop_training_after", f"{after:g} of {epochs:g} epochs: optimiser.text_stop_share"
             )
-    elif unit != "EPOCH" or part == "unet" or after != source.number("text_encoder.stop_training_after", 30):
+    elif (
+        unit != "EPOCH"
+        or not part.startswith("text")
+        or after != source.number("text_encoder.stop_training_after", 30)
+    ):
         out.refuse(f"{part}.stop_training_after", f"{after:g} {unit} is not supported, it trains to the end")
 
 

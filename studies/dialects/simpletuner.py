@@ -39,6 +39,8 @@ _OPTIMISERS = {
     "prodigy": "Prodigy",
 }
 _DIFFUSIONS = ("sdxl", "sd1x", "sd2x", "kolors", "deepfloyd", "pixart_sigma")
+_TARGETED = ("flux", "chroma")
+"""Families whose layers ``flux_lora_target`` names; of others, attention is adapted."""
 _PRECISIONS = {"bf16": "bf16", "fp16": "fp16", "no": "no", "fp32": "no"}
 _DROPOUT = "drops elements of a layer's input there, of A x here"
 _ROWS: Mapping[str, Word] = {
@@ -128,14 +130,19 @@ def _noise_levels(source: Foreign, out: Translation) -> None:
     out.put("noise.timestep_density", "uniform" if uniform else "logit_normal", "flow_use_uniform_schedule")
     out.put("noise.logit_std", source.number("flow_sigmoid_scale", 1.0), "flow_sigmoid_scale")
     fixed, by_size = source.number("flow_schedule_shift", 3.0), source.on("flow_schedule_auto_shift")
-    shift = fixed if fixed > 0 else "resolution" if by_size else 1.0
-    out.put("noise.timestep_shift", shift, "flow_schedule_shift")
+    shift = "resolution" if by_size else fixed if fixed > 0 else 1.0
+    out.put("noise.timestep_shift", shift, "flow_schedule_auto_shift" if by_size else "flow_schedule_shift")
+    if source.on("flux_fast_schedule"):
+        out.refuse("flux_fast_schedule", "not supported, the density above is taken")
     if source.text("flux_guidance_mode", "constant") != "constant":
         out.refuse(
             "flux_guidance_mode", "a range of guidances is not supported, flux_guidance_value is taken"
         )
     out.put("noise.guidance", source.number("flux_guidance_value", 1.0), "flux_guidance_value")
-    target = source.text("flux_lora_target", "all")
+    if source.text("lora_type", "standard") != "standard":
+        out.imply("lora.layers", "all")
+        return
+    target = source.text("flux_lora_target", "all") if source.peek("model_family") in _TARGETED else "all"
     out.put("lora.layers", "all" if "ffs" in target else "default", "flux_lora_target")
     if target not in ("all", "all+ffs"):
         out.refuse("flux_lora_target", f"{target!r} is not supported; lora.layers is 'default' or 'all'")

@@ -23,6 +23,8 @@ from studies.dialects.translation import ENTRIES, Translation
 
 NETWORK_FILE = simpletuner.NETWORK_FILE
 """Under which a configuration names a file that holds its network."""
+RUN_SD_SCRIPTS = ("", "kohya_ss", "lora-scripts", "LoRA_Easy_Training_Scripts")
+"""Trainers that hand what they say to sd-scripts, whose own files have no name."""
 Table = Mapping[str, Any]
 NAMES = (
     "sd-scripts' TOML and command lines, kohya_ss' JSON, lora-scripts' TOML and train.sh, "

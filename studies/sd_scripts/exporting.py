@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studies.errors import StudyError
-from studies.sd_scripts import flows
+from studies.sd_scripts import flow_export
 from studies.sd_scripts.names import OPTIMISERS, PLAN
 from studies.sd_scripts.network import TRANSFORMERS, lycoris_word
 from studies.sd_scripts.optimiser import UNTOLD
@@ -79,7 +79,7 @@ def export(plan: TrainingPlan, facts: Mapping[str, str], name: str, dataset_name
     Raises:
         StudyError: the images are gone.
     """
-    w, theirs = _Writing(plan), flows.trainer_of(facts, name)
+    w, theirs = _Writing(plan), flow_export.trainer_of(facts, name)
     subsets = _subsets(w)
     _same(w)
     _model(w, facts)
@@ -141,7 +141,7 @@ def _model(w: _Writing, facts: Mapping[str, str]) -> None:
         w.put("model", "base_weights_multiplier", [entry["weight"] for entry in entries])
 
 
-def _network(w: _Writing, theirs: tuple[flows.Trainer, flows.Own] | None) -> None:
+def _network(w: _Writing, theirs: tuple[flow_export.Trainer, flow_export.Own] | None) -> None:
     lora, part = w.plan.lora, "additional_network"
     own = "networks.lora" if theirs is None else theirs[0].network
     w.put(part, "network_module", "lycoris.kohya" if _needs_lycoris(lora) else own, "lora.algorithm")
@@ -158,7 +158,7 @@ def _network(w: _Writing, theirs: tuple[flows.Trainer, flows.Own] | None) -> Non
         w.put(part, "network_weights", str(start), "lora.start")
 
 
-def _flow(w: _Writing, theirs: flows.Trainer, own: flows.Own) -> None:
+def _flow(w: _Writing, theirs: flow_export.Trainer, own: flow_export.Own) -> None:
     found, unsaid = theirs.noise(w.plan.noise, own)
     for key, item in found.items():
         w.put("training", key, item)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
-from studies.errors import StudyError
 from studies.sd_scripts.settings import Settings
 from trainer.bases.family import Family
 from trainer.bases.process import Flow
-from trainer.lora_files import version
-from trainer.plans.noise import NoisePlan
 
 MODULES: Mapping[str, str] = {
     "networks.lora_sd3": "lora",
@@ -18,27 +14,37 @@ MODULES: Mapping[str, str] = {
     "networks.lora_lumina": "lora",
 }
 """Their networks, which adapt whole blocks."""
-_SD3, _FLUX, _LUMINA = MODULES
-_BY_SIZE = ("flux_shift", "flux2_shift", "nextdit_shift", "qwen_shift", "krea2_shift")
+SD3, FLUX, LUMINA = MODULES
+_TRAINERS = {"sd3": SD3, "flux": FLUX, "chroma": FLUX}
+"""Which of them trains a family, where LyCORIS' network does not tell."""
+_UNIFORM_BY_SIZE = "nextdit_shift"
+_BY_SIZE = ("flux_shift", "flux2_shift", "qwen_shift", "krea2_shift", _UNIFORM_BY_SIZE)
 """Samplings that shift by resolution, each as its base's pipeline does."""
 _SAMPLINGS = ("sigma", "uniform", "sigmoid", "shift", *_BY_SIZE)
 _SCHEMES = ("none", "uniform", "logit_normal", "mode", "sigma_sqrt", "cosmap")
-_BY_RESOLUTION = 'noise.timestep_shift = "resolution"; with this density it has one for all sizes'
+_SHAPES = {
+    "logit_mean": ("logit_normal", 0.0),
+    "logit_std": ("logit_normal", 1.0),
+    "mode_scale": ("mode", 1.29),
+}
+"""Keys -> the density that they shape, and their default."""
 _PARTS = ("ae", "clip_l", "clip_g", "t5xxl", "gemma2")
 _UNSAID: Mapping[str, Mapping[str, object]] = {
-    _SD3: {"weighting_scheme": "uniform", "training_shift": 1.0},
-    _FLUX: {
+    SD3: {"weighting_scheme": "uniform", "training_shift": 1.0},
+    FLUX: {
         "timestep_sampling": "sigma",
         "weighting_scheme": "uniform",
         "discrete_flow_shift": 3.0,
         "model_prediction_type": "sigma_scaled",
         "guidance_scale": 3.5,
     },
-    _LUMINA: {"timestep_sampling": "shift", "discrete_flow_shift": 6.0},
+    LUMINA: {"timestep_sampling": "shift", "discrete_flow_shift": 6.0},
 }
 """What their trainers take where a configuration says nothing."""
 _SHIFT = 3.0
 """``discrete_flow_shift`` likewise, where the network does not tell the trainer."""
+OWN_SHIFT = "own"
+"""Stands for the shift by which the base itself is rendered, until the base is known."""
 
 
 def flow(s: Settings, family: Family | None) -> None:
@@ -53,14 +59,16 @@ def flow(s: Settings, family: Family | None) -> None:
     s.idle("model_type", "the base itself tells its family")
     if family and family.name == "chroma":
         s.idle("apply_t5_attn_mask", "it is always so")
-    module = s.text("network_module")
-    unsaid = {key: value for key, value in _UNSAID.get(module, {}).items() if not s.has(key)}
+    trainer = _trainer(s, family)
+    unsaid = {key: value for key, value in _UNSAID.get(trainer, {}).items() if not s.has(key)}
     s.values = {**s.values, **unsaid}
-    if module == _SD3:
+    s.implied |= unsaid.keys()
+    if trainer == SD3:
         _of_pictures(s)
     else:
-        _weighting(s)
-    _sampling(s)
+        _weighting(s, weighs=trainer not in (FLUX, LUMINA))
+        _sampling(s)
+    _leave_shapes(s)
     if s.has("guidance_scale"):
         s.put("noise.guidance", s.number("guidance_scale", 1.0), "guidance_scale")
     kind = s.text("model_prediction_type", "raw")
@@ -68,18 +76,56 @@ def flow(s: Settings, family: Family | None) -> None:
         s.refuse(
             "model_prediction_type", f"{kind!r} is not supported, the direction itself is compared ('raw')"
         )
-    if module in MODULES:
+    if s.text("network_module") in MODULES:
         s.put("lora.layers", "all", "network_module")
+    if family and not family.trained_encoders:
+        s.plan["lora.text_encoder"] = False
 
 
-def _weighting(s: Settings) -> None:
-    """One key says two things: how often noise levels are seen, or how much they count."""
+def _leave_shapes(s: Settings) -> None:
+    """Keys that shape another density than the one that is taken."""
+    density = s.plan.get("noise.timestep_density")
+    for key, (shaped, default) in _SHAPES.items():
+        if density != shaped and s.has(key):
+            if s.number(key) != default:
+                s.idle(key, f"it shapes the density {shaped!r}")
+            s.plan[f"noise.{key}"] = default
+
+
+def own_shift(family: Family | None) -> float | str:
+    """By what timesteps move when the family's own bases are rendered; by resolution where it is not known."""
+    if family is None or not family.flows:
+        return "resolution"
+    shift = own_process(family).shift
+    return "resolution" if shift.by_resolution else shift.factor
+
+
+def own_process(family: Family) -> Flow:
+    """That of the family's own bases, which matches a flow."""
+    _, found = family.functions.process(family.configs, "flow", False)
+    own: Flow = found  # type: ignore[assignment]
+    return own
+
+
+def _trainer(s: Settings, family: Family | None) -> str:
+    """The network by which sd-scripts' trainer is known; empty: another program trains, or nobody can tell."""
+    module = s.text("network_module")
+    if module in MODULES:
+        return module
+    return _TRAINERS.get(family.name, "") if s.native and family and module.startswith("lycoris") else ""
+
+
+def _weighting(s: Settings, weighs: bool = True) -> None:
+    """One key says two things: how often noise levels are seen, or how much they count, if the trainer ``weighs``."""
     scheme = s.text("weighting_scheme", "none")
     if scheme not in _SCHEMES:
         s.problems.append(f"weighting_scheme must be one of {', '.join(_SCHEMES)}, but got {scheme!r}.")
     elif scheme in ("sigma_sqrt", "cosmap"):
-        s.put("noise.loss_weighting", scheme, "weighting_scheme")
         s.put("noise.timestep_density", "uniform", "weighting_scheme")
+        if weighs:
+            s.put("noise.loss_weighting", scheme, "weighting_scheme")
+        else:
+            s.refuse("weighting_scheme", f"{scheme!r} weighs nothing where directions are compared")
     elif s.has("weighting_scheme"):
         s.put("noise.timestep_density", "uniform" if scheme == "none" else scheme, "weighting_scheme")
 
@@ -96,6 +142,9 @@ def _of_pictures(s: Settings) -> None:
         s.refuse("weighting_scheme", "'cosmap' times sigma^2 is not supported, sigma^2 alone is taken")
     if s.has("logit_mean"):
         s.put("noise.logit_mean", -(s.number("logit_mean") or 0.0), "logit_mean")
+    s.put("noise.timestep_shift", s.number("training_shift", 1.0), "training_shift")
+    for key in ("timestep_sampling", "discrete_flow_shift", "sigmoid_scale"):
+        s.idle(key, "it is for FLUX.1's trainer")
 
 
 def _sampling(s: Settings) -> None:
@@ -119,114 +168,8 @@ def _sampling(s: Settings) -> None:
         s.put("noise.timestep_shift", 1.0, key)
     if sampling == "sigma":
         return
-    s.put("noise.timestep_density", "uniform" if sampling == "uniform" else "logit_normal", key)
-    if sampling != "uniform":
+    uniform = sampling in ("uniform", _UNIFORM_BY_SIZE)
+    s.put("noise.timestep_density", "uniform" if uniform else "logit_normal", key)
+    if not uniform:
         s.put("noise.logit_mean", 0.0, key)
         s.put("noise.logit_std", scale, "sigmoid_scale" if s.has("sigmoid_scale") else key)
-
-
-@dataclass(frozen=True, slots=True)
-class Own:
-    """How a family's own training spreads noise levels."""
-
-    density: str
-    shift: float | str
-    guided: bool
-    """Whether it reads a guidance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trainer:
-    """Their trainer of a flow-matching family, to which a plan is exported."""
-
-    network: str
-    more: Mapping[str, object] = field(default_factory=dict)
-    """What tells it this family."""
-
-    def noise(self, noise: NoisePlan, own: Own) -> tuple[dict[str, object], list[str]]:
-        """How noise levels are spread and weighed in their words, and what they have no words for.
-
-        Args:
-            noise: of a plan.
-            own: what the family takes where the plan says nothing.
-        """
-        density, shift = noise.timestep_density or own.density, noise.timestep_shift
-        told = replace(own, density=density, shift=own.shift if shift is None else shift)
-        found, unsaid = (_of_sd3 if self.network == _SD3 else _of_flux)(noise, told)
-        if own.guided:
-            found["guidance_scale"] = noise.guidance
-        return {**found, **self.more}, unsaid
-
-
-_TRAINERS = {
-    "sd3": Trainer(_SD3),
-    "flux": Trainer(_FLUX),
-    "chroma": Trainer(_FLUX, {"model_type": "chroma", "guidance_scale": 0.0, "apply_t5_attn_mask": True}),
-}
-"""By family."""
-
-
-def trainer_of(facts: Mapping[str, str], name: str) -> tuple[Trainer, Own] | None:
-    """That of the family which a LoRA file's metadata name, and how it is trained; None: it matches no flow.
-
-    Raises:
-        StudyError: they train no such family; ``name`` says of which file.
-    """
-    family = version.family(facts)
-    if family is None or not family.flows:
-        return None
-    if family.name not in _TRAINERS:
-        raise StudyError(
-            f"{name}: sd-scripts has no trainer for {family.title}; leave out --sd-scripts, and the file itself is "
-            "written, whose metadata holds the recipe."
-        )
-    return _TRAINERS[family.name], _own(family)
-
-
-def _own(family: Family) -> Own:
-    _, found = family.functions.process(family.configs, "flow", False)
-    own: Flow = found  # type: ignore[assignment]
-    shift: float | str = "resolution" if own.shift.by_resolution else own.shift.factor
-    return Own(own.density, shift if own.shifts_training else 1.0, family.rendering.embedded)
-
-
-def _of_sd3(noise: NoisePlan, told: Own) -> tuple[dict[str, object], list[str]]:
-    """Pictures are compared; ``sigma_sqrt``, where all levels are as often, makes of that directions."""
-    unsaid, scheme = [], told.density
-    if noise.loss_weighting == "none" and told.density == "uniform":
-        scheme = "sigma_sqrt"
-    elif noise.loss_weighting != "sigma_squared":
-        unsaid.append(f"noise.loss_weighting = {noise.loss_weighting!r}; it weighs them by sigma^2")
-    found: dict[str, object] = {"weighting_scheme": scheme, "training_shift": told.shift}
-    if told.shift == "resolution":
-        unsaid.append(_BY_RESOLUTION)
-        found["training_shift"] = 1.0
-    if noise.logit_mean:
-        found["logit_mean"] = -noise.logit_mean
-    return found, unsaid
-
-
-def _of_flux(noise: NoisePlan, told: Own) -> tuple[dict[str, object], list[str]]:
-    unsaid = []
-    if noise.loss_weighting != "none":
-        unsaid.append(
-            f"noise.loss_weighting = {noise.loss_weighting!r}; it weighs none of them where directions are compared"
-        )
-    found: dict[str, object] = {"model_prediction_type": "raw"}
-    if told.density == "logit_normal" and not noise.logit_mean:
-        kinds: Mapping[object, str] = {1.0: "sigmoid", "resolution": "flux_shift"}
-        found["timestep_sampling"] = kinds.get(told.shift, "shift")
-        if noise.logit_std != 1:
-            found["sigmoid_scale"] = noise.logit_std
-        if found["timestep_sampling"] == "shift":
-            found["discrete_flow_shift"] = told.shift
-        return found, unsaid
-    found |= {
-        "timestep_sampling": "sigma",
-        "weighting_scheme": told.density,
-        "discrete_flow_shift": told.shift,
-    }
-    if told.shift == "resolution":
-        unsaid.append(_BY_RESOLUTION)
-        found["discrete_flow_shift"] = 1.0
-    return found, unsaid

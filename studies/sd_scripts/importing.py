@@ -149,7 +149,14 @@ def _converted(
     found = datasets.subsets(tables, flat, said.problems) if tables is not None else []
     differing: list[tuple[str, str]] = []
     data = datasets.common(found, differing) if found else {}
-    s = Settings({**flat, **data}, unmet=said.unmet, converted=said.converted, problems=said.problems)
+    s = Settings(
+        {**flat, **data},
+        unmet=said.unmet,
+        converted=said.converted,
+        problems=said.problems,
+        implied=set(said.implied),
+        native=said.trainer in dialects.RUN_SD_SCRIPTS,
+    )
     for key, reason in differing:
         s.refuse(key, reason)
     family = recipe.base(s, folder)
@@ -171,12 +178,11 @@ def _converted(
     recipe.compute(s)
     _data(s, images)
     judge, save = recipe.judge(s, folder), recipe.save(s)
-    for name, value in said.fields.items():
-        s.put(name, value, said.names.get(name, name))
+    recipe.fields(s, said, family)
     s.same()
     _epochs(s, images)
     recipe.family_problems(s, family)
-    recipe.leave_out_misfits(s, family, said.implied)
+    recipe.leave_out_misfits(s, family)
     return s, images, judge, save
 
 

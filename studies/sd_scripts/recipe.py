@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
-from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
+from studies.dialects.translation import Translation
 from studies.errors import StudyError, shown
 from studies.sd_scripts import flows
 from studies.sd_scripts.optimiser import literal
@@ -62,19 +62,20 @@ def base(s: Settings, folder: Path) -> Family | None:
         return None
 
 
-def leave_out_misfits(s: Settings, family: Family | None, implied: Set[str]) -> None:
-    """Fields that cannot act on the family of the base model stay at their defaults, and are told.
+def fields(s: Settings, said: Translation, family: Family | None) -> None:
+    """Sets the plan fields that a configuration names itself."""
+    for name, value in said.fields.items():
+        settled = flows.own_shift(family) if value == flows.OWN_SHIFT else value
+        s.put(name, settled, said.names.get(name, name))
 
-    Args:
-        s: the configuration.
-        family: of the base model; None if that is not on this disk.
-        implied: keys and fields that nobody wrote, of which nothing is told.
-    """
+
+def leave_out_misfits(s: Settings, family: Family | None) -> None:
+    """Fields that cannot act on the family of the base model stay at their defaults; what somebody wrote is told."""
     told: dict[str, list[str]] = {}
     for name, why in misfits.table(family).items() if family else ():
         if name in s.plan and s.plan[name] != FIELDS[name]:
             del s.plan[name]
-            if not {name, key := s.origin.get(name, name)} & implied:
+            if not {name, key := s.origin.get(name, name)} & s.implied:
                 told.setdefault(why, []).append(key)
     for why, keys in told.items():
         s.refuse(", ".join(dict.fromkeys(keys)), f"no effect here ({why})")

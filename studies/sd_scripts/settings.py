@@ -25,6 +25,10 @@ class Settings(Account):
     origin: dict[str, str] = field(default_factory=dict)
     """Plan field -> key."""
     used: set[str] = field(default_factory=set)
+    implied: set[str] = field(default_factory=set)
+    """Keys and fields that nobody wrote."""
+    native: bool = False
+    """Whether sd-scripts itself would run it."""
 
     def has(self, key: str) -> bool:
         """Whether the key says something; an empty text says nothing."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from evaluation import solvers
 from evaluation.flexibility_prompts import LISTS, among
@@ -206,10 +206,10 @@ class SplitSection(Section):
 class JudgeSection(Section):
     """[judge]"""
 
-    subject: Subject = field("style", means(may_change=True))
+    subject: Subject = field("style", means())
     """What the LoRA is of: it decides on the weights of [objective] and on the prompts outside the data set where
     nothing is said of them."""
-    trigger: str = field("", means())
+    trigger: Annotated[str, StringConstraints(strip_whitespace=True)] = field("", means())
     """What prompts call the subject, such as "sks dog": every second prompt of a shipped list outside the data set then
     puts it into a scene of its own. A style has no scenes."""
     clip: str | None = field(None, means(may_change=True))

@@ -17,6 +17,8 @@ from trainer.plans.fields import is_assigned, leaves, meaning
 
 LASTING = ("split", "judge")
 """Sections beside [plan] of which nothing may change that does not say so."""
+_SINCE = {"judge.subject": "style", "judge.trigger": ""}
+"""Fields that came later, as studies were judged before."""
 FREE = (
     "study", "budget", "search", "first", "objective", "guards", "confirm", "pack", "save", "samples", "probe",
     "storage",
@@ -37,10 +39,11 @@ def changes(before: Mapping[str, Any], spec: StudySpec) -> list[str]:
         spec: as it is now; a field that is searched since then still has the plan's value in trials of before.
     """
     now = _all(spec)
+    began = {**_SINCE, **before} if before else before
     return [
         f"{name} was {_shown(value)} when this study began, but is {_now(name, now[name], spec)} now, so its trials "
         "could no longer be compared; restore it, or start a new study under another name."
-        for name, value in before.items()
+        for name, value in began.items()
         if name in now and now[name] != value
     ]
 

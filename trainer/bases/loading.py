@@ -55,7 +55,14 @@ def check_transformer(source: Source) -> None:
     if file is None:
         return
     held = checkpoint_header.transformer_values(checkpoint_header.shapes(file))
-    wanted = sum(value.numel() for value in skeleton.networks(source)[DENOISER].state_dict().values())
+    try:
+        described = skeleton.networks(source)[DENOISER].state_dict()
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BaseModelError(
+            f"{source.configs}: its transformer's configuration cannot be read: {reason}"
+        ) from error
+    wanted = sum(value.numel() for value in described.values())
     if abs(held - wanted) > _OTHER_SIZE * wanted:
         raise BaseModelError(
             f"{file}: base.transformer holds {held:,} values, but the transformer that {source.configs} describes has "

@@ -66,7 +66,7 @@ def test_the_guides_recipe_for_flux(imported: Importer, bases: dict[str, str]) -
         ({"timestep_sampling": "uniform"}, "uniform", 1.0, 1.0, "none"),
         ({"timestep_sampling": "sigmoid", "sigmoid_scale": 0.5}, "logit_normal", 1.0, 0.5, "none"),
         ({"timestep_sampling": "flux_shift"}, "logit_normal", "resolution", 1.0, "none"),
-        ({"timestep_sampling": "nextdit_shift"}, "logit_normal", "resolution", 1.0, "none"),
+        ({"timestep_sampling": "nextdit_shift"}, "uniform", "resolution", 1.0, "none"),
         ({"timestep_sampling": "sigma", "weighting_scheme": "mode"}, "mode", 3.0, 1.0, "none"),
         ({"weighting_scheme": "sigma_sqrt", "training_shift": 2.0}, "uniform", 2.0, 1.0, "sigma_sqrt"),
         ({"weighting_scheme": "logit_normal", "logit_std": 0.8}, "logit_normal", None, 0.8, "none"),
@@ -108,6 +108,51 @@ def test_sd3s_trainer_compares_pictures(
     assert (noise.timestep_density, noise.timestep_shift) == (density, 1.0)
     assert (noise.logit_mean, noise.loss_weighting) == (mean, weighting)
     assert ("weighting_scheme" in reasons(recipe)) == ("cosmap" in keys.values())
+
+
+def test_lycoris_on_sd_3_is_trained_by_the_same_trainer(
+    imported: Importer, bases: dict[str, str], of_page: Callable[[str, str], Recipe]
+) -> None:
+    keys = {"weighting_scheme": "sigma_sqrt", "network_module": "lycoris.kohya"}
+    noise = imported(
+        pretrained_model_name_or_path=bases["sd3"], network_args=["algo=lokr", "preset=attn-mlp"], **keys
+    ).plan.noise
+    assert (noise.loss_weighting, noise.timestep_density, noise.timestep_shift) == ("none", "uniform", 1.0)
+    noise = of_page(bases["sd3"], GUI.format("LyCORIS/LoKr", "false", "true")).plan.noise
+    assert (noise.loss_weighting, noise.logit_mean) == ("sigma_squared", -0.5)
+
+
+def test_directions_have_no_weight_in_flux_trainer(imported: Importer, bases: dict[str, str]) -> None:
+    recipe = imported(pretrained_model_name_or_path=bases["flux"], **FLUX, weighting_scheme="sigma_sqrt")
+    assert recipe.plan.noise.loss_weighting == "none"
+    assert "weighs nothing where directions are compared" in reasons(recipe)["weighting_scheme"]
+
+
+def test_nothing_is_told_of_keys_that_nobody_wrote(imported: Importer, bases: dict[str, str]) -> None:
+    told = reasons(
+        imported(
+            pretrained_model_name_or_path=bases["chroma"],
+            network_module="networks.lora_flux",
+            model_prediction_type="raw",
+        )
+    )
+    assert not {"guidance_scale", "weighting_scheme", "text_encoder_lr"} & told.keys()
+    lumina = imported(
+        pretrained_model_name_or_path=bases["zimage"],
+        network_module="networks.lora_lumina",
+        cache_text_encoder_outputs=True,
+    )
+    assert not lumina.plan.lora.text_encoder and "text_encoder_lr" not in reasons(lumina)
+
+
+def test_keys_of_fluxs_trainer_do_not_reach_sd_3s(imported: Importer, bases: dict[str, str]) -> None:
+    recipe = imported(
+        pretrained_model_name_or_path=bases["sd3"],
+        network_module="networks.lora_sd3",
+        training_shift=2.0,
+        discrete_flow_shift=1.0,
+    )
+    assert recipe.plan.noise.timestep_shift == 2.0 and "FLUX.1" in reasons(recipe)["discrete_flow_shift"]
 
 
 def test_what_flux_trainer_does_where_nothing_is_said(imported: Importer, bases: dict[str, str]) -> None:
@@ -161,7 +206,7 @@ def test_another_prediction_and_unknown_words_are_told(imported: Importer, bases
                 "loss_weighting": "sigma_squared",
             },
         ),
-        ("sd3", {"timestep_density": "uniform", "timestep_shift": 3.0}),
+        ("sd3", {"timestep_density": "uniform", "timestep_shift": 3.0, "min_timestep": 1}),
         ("sd3", {"timestep_density": "mode", "timestep_shift": 1.0, "loss_weighting": "sigma_squared"}),
     ],
 )
@@ -308,11 +353,11 @@ GUI = """{{"LoRA_type": "{}", "max_resolution": "512,512", "network_dim": 8, "ne
 "flux1_checkbox": {}, "sd3_checkbox": {}, "timestep_sampling": "sigmoid", "model_prediction_type": "raw",
 "guidance_scale": 1.0, "weighting_scheme": "logit_normal", "logit_mean": 0.5, "logit_std": 0.9}}"""
 MUSUBI = 'dit = "x"\nnetwork_module = "networks.lora_zimage"\nnetwork_dim = 8\nmax_train_steps = 8\n'
-BY_SIZE = ', "flow_schedule_shift": 0, "flow_schedule_auto_shift": true'
+BY_SIZE = ', "flow_schedule_auto_shift": true'
 CASES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("zimage", "yaml", AI_TOOLKIT.format("sigmoid"), {"density": "logit_normal", "shift": 1.0}),
     ("zimage", "yaml", AI_TOOLKIT.format("linear"), {"density": "uniform", "shift": 1.0}),
-    ("zimage", "yaml", AI_TOOLKIT.format("shift"), {"density": "uniform", "shift": "resolution"}),
+    ("zimage", "yaml", AI_TOOLKIT.format("shift"), {"density": "uniform", "shift": 3.0}),
     (
         "flux",
         "json",
@@ -323,7 +368,9 @@ CASES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     (
         "zimage",
         "json",
-        ONETRAINER.format("attn-only", "UNIFORM", "true"),
+        ONETRAINER.format("attn-only", "UNIFORM", "true").replace(
+            "}}", '}, "unet": {"learning_rate": 1.0, "train": false}}'
+        ),
         {"density": "uniform", "shift": "resolution", "layers": "default", "rate": 2e-4},
     ),
     (
@@ -344,6 +391,7 @@ CASES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         GUI.format("Standard", "false", "true"),
         {"density": "logit_normal", "shift": 1.0, "mean": -0.5, "std": 0.9, "weighting": "sigma_squared"},
     ),
+    ("zimage", "toml", MUSUBI.replace("lora_zimage", "loha"), {"density": "uniform", "shift": 1.0}),
     ("zimage", "toml", MUSUBI, {"density": "uniform", "shift": 1.0}),
     (
         "zimage",
@@ -371,6 +419,12 @@ def of_trainer(base: str, images: Path, folder: Path, suffix: str, words: str) -
     config = folder / f"config.{suffix}"
     config.write_text(words)
     return read(config, base=Path(base), images=images)
+
+
+@pytest.fixture
+def of_page(pictures: Callable[..., Path], tmp_path: Path) -> Callable[[str, str], Recipe]:
+    images = pictures("train/2_cat")
+    return lambda base, words: of_trainer(base, images, tmp_path, "json", words)
 
 
 @pytest.mark.parametrize(("family", "suffix", "words", "wanted"), CASES)

@@ -104,6 +104,13 @@ def test_a_transformer_of_another_size_is_refused_before_it_is_loaded(assets: Pa
                 BaseModelError, match=rf"{name}.safetensors: base.transformer holds [\d,]+ values"
             ):
                 refused(plan)
+    config = folder / "transformer" / "config.json"
+    whole = config.read_text()
+    config.write_text(whole.replace('"num_layers": 2', '"num_layers": "two"'))
+    assert config.read_text() != whole
+    with pytest.raises(BaseModelError, match="its transformer's configuration cannot be read"):
+        base_model.check(BasePlan(path=folder, transformer=file))
+    config.write_text(whole)
     file = tmp_path / "beside.safetensors"
     save_file(tensors | {"text_encoders.qwen.x": torch.zeros(64, 64)}, file)
     base_model.check(BasePlan(path=folder, transformer=file))
