@@ -200,7 +200,7 @@ def space(found: Survey, ground: Ground) -> list[Line]:
             "ten times around the guides' rate, on AdamW's scale; the probe narrows it",
         ),
         Line("lora.rank", {"choices": ranks(ground)}, ground.rank_reason),
-        Line("lora.alpha_over_rank", {"choices": [0.5, 1.0]}, "alpha is half the rank, or the rank"),
+        alpha(),
         Line("lora.text_encoder", {"choices": [True, False]}, "with and without the text encoder"),
         Line(
             "optimiser.text_lr_over_unet_lr",
@@ -228,6 +228,13 @@ def optimisers(ground: Ground) -> list[str]:
     return ["adamw8bit" if ground.cuda and not ground.tiny else "adamw", "lion"]
 
 
+def alpha() -> Line:
+    """Alpha itself: beside a fixed share of the rank, the best learning rate would fall as ranks rise."""
+    return Line(
+        "lora.alpha", {"choices": [8.0, 16.0]}, "whatever the rank, so that one learning rate fits all ranks"
+    )
+
+
 def ranks(ground: Ground) -> list[int]:
     """Ranks worth a try."""
     if ground.tiny:
@@ -248,7 +255,7 @@ def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
         | {
             "optimiser.unet_lr": rate,
             "lora.rank": min(32, high),
-            "lora.alpha_over_rank": 0.5,
+            "lora.alpha": min(32, high) / 2,
             "lora.text_encoder": True,
             "optimiser.text_lr_over_unet_lr": 0.5,
         },
@@ -256,7 +263,7 @@ def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
         | {
             "optimiser.unet_lr": 2 * rate,
             "lora.rank": 16,
-            "lora.alpha_over_rank": 1.0,
+            "lora.alpha": 16.0,
             "lora.text_encoder": False,
             "noise.min_snr_gamma": 5.0,
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.commands.init_choices import Ground, Line, batches, optimisers, ranks
+from studies.commands.init_choices import Ground, Line, alpha, batches, optimisers, ranks
 from studies.commands.survey import Survey
 
 DISTILLED = ("turbo", "schnell", "lightning", "klein", "distilled")
@@ -23,11 +23,7 @@ def space(found: Survey, ground: Ground) -> list[Line]:
             f"of the transformer, around {ground.usual_rate:g}, which {ground.family.title}'s guides give",
         ),
         Line("lora.rank", {"choices": ranks(ground)}, ground.rank_reason),
-        Line(
-            "lora.alpha_over_rank",
-            {"choices": [0.5, 1.0]},
-            "alpha is the rank with diffusers, half with kohya",
-        ),
+        alpha(),
         Line(
             "lora.layers",
             {"choices": ["default", "all"]},
@@ -67,7 +63,7 @@ def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
         shared
         | {
             "lora.rank": min(16, ranks(ground)[-1]),
-            "lora.alpha_over_rank": 1.0,
+            "lora.alpha": 16.0,
             "lora.layers": "default",
             "noise.timestep_density": "logit_normal",
             "noise.timestep_shift": 1.0,
@@ -75,7 +71,7 @@ def first(found: Survey, ground: Ground) -> list[dict[str, Any]]:
         shared
         | {
             "lora.rank": ranks(ground)[-1],
-            "lora.alpha_over_rank": 0.5,
+            "lora.alpha": ranks(ground)[-1] / 2,
             "lora.layers": "all",
             "noise.timestep_density": "uniform",
             "noise.timestep_shift": 3.0,

@@ -76,7 +76,7 @@ def ranks(s: Settings, arguments: dict[str, str], sgm: bool, rank: int, alpha: f
     sizes = [int(size) for size in dims or [rank] * len(places)]
     if found := _table(places, sizes, rank):
         s.put("lora.block_ranks", found, "network_args: block_dims")
-    share = s.plan.get("lora.alpha_over_rank", 0.5)
+    share = s.plan.get("lora.alpha_over_rank", alpha / rank)
     own = alphas or [alpha] * len(places)
     odd = [
         str(number)

@@ -148,7 +148,8 @@ def _network(w: _Writing, theirs: tuple[flow_export.Trainer, flow_export.Own] | 
     if theirs is not None:
         _flow(w, *theirs)
     w.put(part, "network_dim", lora.rank, "lora.rank")
-    w.put(part, "network_alpha", lora.alpha_over_rank * lora.rank, "lora.alpha_over_rank")
+    alpha = lora.alpha_over_rank * lora.rank if lora.alpha is None else lora.alpha
+    w.put(part, "network_alpha", alpha, "lora.alpha_over_rank", "lora.alpha")
     w.put(part, "network_train_unet_only", not lora.text_encoder, "lora.text_encoder")
     w.put(part, "network_train_text_encoder_only", not lora.unet, "lora.unet")
     arguments = dict(_network_arguments(w))

@@ -103,7 +103,10 @@ def network(s: Settings, folder: Path, family: Family | None) -> None:
         rank, alpha = _whole_matrix(s, arguments, rank)
     else:
         s.put("lora.rank", rank, "network_dim")
-        s.put("lora.alpha_over_rank", _share(s, alpha, rank, "network_alpha"), "network_alpha")
+        if alpha > rank:
+            s.put("lora.alpha", alpha, "network_alpha")
+        else:
+            s.put("lora.alpha_over_rank", _share(s, alpha, rank, "network_alpha"), "network_alpha")
     everywhere = module == _LYCORIS and _whole_unet(s, arguments)
     _convolutions(s, arguments, (rank, alpha) if everywhere else None, whole)
     sgm = family.lora.sgm_blocks if family else _guessed(s, arguments)

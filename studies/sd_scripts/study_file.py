@@ -34,7 +34,9 @@ def space(plan: TrainingPlan) -> dict[str, dict[str, Any]]:
     if not lora.start and lora.algorithm not in _ONE_RANK and not lora.whole_matrix:
         choices = {max(1, lora.rank // 2), lora.rank, min(MOST_DIMENSIONS, 2 * lora.rank)}
         found["lora.rank"] = {"choices": sorted(choices)}
-    if not lora.whole_matrix:
+    if not lora.whole_matrix and lora.alpha is not None:
+        found["lora.alpha"] = {"choices": sorted({lora.alpha / 2, lora.alpha})}
+    elif not lora.whole_matrix:
         found["lora.alpha_over_rank"] = {"choices": sorted({0.5, 1.0, lora.alpha_over_rank})}
     found["noise.offset"] = {"low": 0.0, "high": max(0.1, plan.noise.offset)}
     return found

@@ -128,7 +128,7 @@ def metadata(
     facts: dict[str, object] = {
         "ss_output_name": name,
         "ss_network_dim": plan.lora.rank,
-        "ss_network_alpha": plan.lora.alpha,
+        "ss_network_alpha": plan.lora.file_alpha,
         **network_facts(plan.lora),
         "ss_base_model_version": base.family.lora.version[base.prediction_type],
         "ss_v2": base.family.lora.v2,

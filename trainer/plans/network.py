@@ -31,6 +31,11 @@ class LoraPlan(Frozen):
         0.5, means("network_alpha", unit="share of the rank", row="alpha"), gt=0, le=1
     )
     """``network_alpha`` as a share of the rank."""
+    alpha: Annotated[float | None, Switchable] = field(
+        None, means("network_alpha", unit="alpha", row="alpha"), gt=0, le=MOST_DIMENSIONS
+    )
+    """``network_alpha`` itself, in place of its share: a learning rate of Adam that is best at one rank then is best at
+    every rank (``benchmarks/rank_rate.py``). None is ``off``."""
     scaling: Scaling = field("alpha/rank", means("network_args: rs_lora", row="rsLoRA"))
     """The scale of B A, of convolutions as well: alpha / rank, or alpha / sqrt(rank) (rsLoRA; Kalajdzievski 2023).
     Files hold the alpha that gives it in readers, which all divide by the rank."""
@@ -103,7 +108,8 @@ class LoraPlan(Frozen):
     @property
     def scale(self) -> float:
         """What multiplies B A."""
-        return self.alpha_over_rank * self._gain(self.rank)
+        share = self.alpha_over_rank if self.alpha is None else self.alpha / self.rank
+        return share * self._gain(self.rank)
 
     @property
     def conv_scale(self) -> float:
@@ -111,7 +117,7 @@ class LoraPlan(Frozen):
         return self.conv_alpha_over_rank * self._gain(self.conv_rank) if self.conv_rank else 1.0
 
     @property
-    def alpha(self) -> float:
+    def file_alpha(self) -> float:
         """``network_alpha`` as files hold it: the scale times the rank."""
         return self.scale * self.rank
 
@@ -153,6 +159,8 @@ def shape_problems(plan: LoraPlan) -> Iterator[str]:
                 )
         if blocks and not plan.unet:
             yield f"{leaf} acts on the U-Net, but unet is false"
+    if plan.alpha is not None and plan.alpha_over_rank != type(plan).model_fields["alpha_over_rank"].default:
+        yield f"alpha = {plan.alpha:g} and alpha_over_rank = {plan.alpha_over_rank:g} say the same; keep one"
     if plan.conv_rank is not None and not plan.unet:
         yield f"conv_rank = {plan.conv_rank} acts on the U-Net, but unet is false; leave it out"
     yield from _range_problems(plan)

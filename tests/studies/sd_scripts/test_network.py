@@ -84,7 +84,7 @@ def test_what_is_left_empty_is_the_networks_own_and_alpha_zero_is_the_rank(
 def test_switches_that_are_off_ask_for_nothing(algorithm: str, imported: Imported) -> None:
     recipe = imported(f"preset=full conv_dim=8 conv_alpha=4 {SWITCHES_OFF} algo={algorithm}")
     lora = recipe.plan.lora
-    assert (lora.algorithm, lora.rank, lora.alpha) == (algorithm, 16, 8)
+    assert (lora.algorithm, lora.rank, lora.file_alpha) == (algorithm, 16, 8)
     assert (lora.conv_rank, lora.conv_alpha_over_rank) == (8, 0.5)
     assert lora.algorithm_args == {}
     assert recipe.unmet == ()

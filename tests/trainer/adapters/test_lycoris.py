@@ -54,7 +54,7 @@ def wrapped(model: Any, plan: TrainingPlan) -> Any:
             model,
             1.0,
             linear_dim=plan.lora.rank,
-            linear_alpha=plan.lora.alpha,
+            linear_alpha=plan.lora.file_alpha,
             conv_dim=conv,
             conv_alpha=plan.lora.conv_alpha_over_rank * conv,
             algo=plan.lora.algorithm,
@@ -257,7 +257,7 @@ def test_a_dylora_file_is_a_lora_of_the_full_rank(
     stem = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
     blocks = 2
     scale = float(tensors[f"{stem}.alpha"]) / len(tensors[f"{stem}.lora_down.weight"])
-    assert scale == pytest.approx(plan.lora.alpha / blocks)
+    assert scale == pytest.approx(plan.lora.file_alpha / blocks)
     product = tensors[f"{stem}.lora_up.weight"] @ tensors[f"{stem}.lora_down.weight"] * scale
     layer = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
     slot = bank.unpacked(0)

@@ -73,7 +73,7 @@ def test_diffusers_loads_the_file_and_says_what_the_bank_says(
     from diffusers import StableDiffusionPipeline
 
     path = tmp_path / "trial.safetensors"
-    file.write(path, keys_of(training, plan.lora.alpha), {}, "no")
+    file.write(path, keys_of(training, plan.lora.file_alpha), {}, "no")
     base = training.base
     pipe = StableDiffusionPipeline.from_pretrained(
         assets / "micro-sd", safety_checker=None, feature_extractor=None, torch_dtype=torch.float32
@@ -92,7 +92,7 @@ def test_diffusers_loads_the_file_and_says_what_the_bank_says(
 
 
 def test_keys_are_those_of_kohya(training: Pack, plan: TrainingPlan) -> None:
-    keys = keys_of(training, plan.lora.alpha)
+    keys = keys_of(training, plan.lora.file_alpha)
     pattern = re.compile(
         r"lora_(unet_(down|mid|up)_blocks?(_\d+)?_attentions_\d+_\w+"
         r"|te_text_model_encoder_layers_\d+_(self_attn_[qkv]_proj|self_attn_out_proj|mlp_fc[12]))"
@@ -108,7 +108,7 @@ def test_keys_are_those_of_kohya(training: Pack, plan: TrainingPlan) -> None:
 
 def test_metadata_are_read_back(training: Pack, plan: TrainingPlan, tmp_path: Path) -> None:
     path = tmp_path / "trial.safetensors"
-    file.write(path, keys_of(training, plan.lora.alpha), {"ss_output_name": "x"}, "no")
+    file.write(path, keys_of(training, plan.lora.file_alpha), {"ss_output_name": "x"}, "no")
     lora = file.read(path)
     assert lora.metadata["ss_output_name"] == "x"
     assert set(lora.tensors) == set(file.names(path))
