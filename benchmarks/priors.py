@@ -153,8 +153,9 @@ class Surrogate:
         known = [Curve(one.number, one.values, one.points) for one in self.stored.trials]
         return CurveModel(known, CurveRows(self.stored.distributions, self.stored.horizon))
 
-    def search(self, memory: Prior, seed: int, sampler: str = "tpe") -> list[TrialRecord]:
+    def search(self, memory: Prior, seed: int, sampler: str = "") -> list[TrialRecord]:
         """As a study would: pruned by pace, one trial after the other; random trials are not pruned."""
+        sampler = sampler or self.spec.search.sampler
         settings = SearchSettings(
             sampler=sampler,
             pruner=PrunerSettings(
