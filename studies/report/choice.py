@@ -89,8 +89,8 @@ def _undecided(selection: Selection, answer: Reason, say: Translator) -> str:
     cheapest, winner = named(selection, Key.of_reason(answer), say), named(selection, selection.winner, say)
     if selection.winner.recipe:
         text = say(
-            "Nothing clearly beats the study file's own recipe, {winner}, which is handed over: {rivals} trials differ "
-            "by no more than noise. The cheapest of them is {name}.",
+            "Cannot tell whether anything beats the study file's own recipe, {winner}, which is handed over: {rivals} "
+            "trials differ by no more than noise. The cheapest of them is {name}.",
             winner=winner,
             name=cheapest,
             **answer.values,

@@ -189,9 +189,9 @@ def test_a_recipe_that_nothing_clearly_beats_is_named_first() -> None:
     found = selected([candidate(0, 2, 1.0), candidate(1, 1, 0.95)])
     recipe = found.model_copy(update={"winner": found.winner.model_copy(update={"recipe": True})})
     assert answer(recipe) == (
-        "Nothing clearly beats the study file's own recipe, trial 1, epoch 1, which is handed over: 2 trials differ by "
-        "no more than noise. The cheapest of them is trial 1, epoch 1. About 150 more held-out images would tell them "
-        "apart."
+        "Cannot tell whether anything beats the study file's own recipe, trial 1, epoch 1, which is handed over: 2 "
+        "trials differ by no more than noise. The cheapest of them is trial 1, epoch 1. About 150 more held-out images "
+        "would tell them apart."
     )
 
 
