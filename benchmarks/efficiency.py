@@ -250,11 +250,19 @@ def as_init_writes(folder: Path, seed: int) -> Table_:
     table["budget"] |= {"images_per_trial": HORIZON}
     del table["budget"]["trials"]
     table["search"]["space"] = dict(SPACE)
-    table["first"] = [recipe | UNSAID for recipe in table["first"]]
+    table["first"] = [_by_share(recipe) | UNSAID for recipe in table["first"]]
     table["judge"] = {"prompt_count": 0, "timesteps": 8, "seen_images": 0}
     table["objective"] = {"validation": 1.0}
     table["pack"] = {"size": 2 * PACK}
     return table
+
+
+def _by_share(recipe: Table_) -> Table_:
+    """A recipe with alpha as the guides' space above has it."""
+    alpha, rank = recipe["lora.alpha"], recipe["lora.rank"]
+    return {name: value for name, value in recipe.items() if name != "lora.alpha"} | {
+        "lora.alpha_over_rank": alpha / rank
+    }
 
 
 def _ours(table: Table_) -> Opener:

@@ -1,10 +1,10 @@
 """How far the best learning rate moves when the rank changes, by the way in which the LoRA's scale is written.
 
 Three ways to hold something fixed while ranks go from 4 to 64: the scale itself (``lora.alpha_over_rank``, what
-studies search), alpha (the scale falls as 1 / rank), and alpha under rsLoRA (it falls as 1 / sqrt(rank)). For each,
-and each rank, rates over seven octaves are trained on the demonstration; the best rate is the vertex of the parabola
-through the lowest validation figure and its neighbours. `octaves` is how far apart the ranks' best rates lie: 0 is a
-rate that can be kept when the rank changes.
+studies searched before ``lora.alpha``), alpha (the scale falls as 1 / rank), and alpha under rsLoRA (it falls as
+1 / sqrt(rank)). For each, and each rank, rates over seven octaves are trained on the demonstration; the best rate is
+the vertex of the parabola through the lowest validation figure and its neighbours. `octaves` is how far apart the
+ranks' best rates lie: 0 is a rate that can be kept when the rank changes.
 
     .venv/bin/python -m benchmarks.rank_rate
 """

@@ -38,7 +38,7 @@ class Solo:
             model.requires_grad_(False)
         self.alphas = self.pipe.scheduler.alphas_cumprod
         self.latents = {i: self._encode(i) for i in range(len(study.dataset.examples))}
-        shape: dict[str, Any] = {"r": plan.lora.rank, "lora_alpha": plan.lora.alpha}
+        shape: dict[str, Any] = {"r": plan.lora.rank, "lora_alpha": plan.lora.file_alpha}
         self.pipe.unet.add_adapter(LoraConfig(target_modules=unet_targets(self.pipe.unet), **shape))
         if plan.lora.text_encoder:
             targets = text_targets(self.pipe.text_encoder)

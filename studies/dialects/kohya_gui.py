@@ -100,11 +100,18 @@ _FLOW_WHY = {
     ),
     "*blocks_to_swap": "memory and speed are a matter of the machine, plan.compute",
 }
-"""Where a box for a flow-matching base is ticked."""
+_SHARED = "images and texts are encoded once and shared by all trials"
 _IDLE_WHY = {
-    **dict.fromkeys(_IDLE, "images and texts are encoded once and shared by all trials"),
+    **dict.fromkeys(_IDLE, _SHARED),
     **dict.fromkeys(_OTHER_MODELS, "it is for other models than Stable Diffusion 1, 2 and XL"),
 }
+_UNHANDED = "the page does not hand it to this base's trainer"
+_FLOW_IDLE = {
+    **_FLOW_WHY,
+    **{pattern: _UNHANDED for pattern in _OTHER_MODELS if pattern not in _FLOW_WHY},
+    **dict.fromkeys(_IDLE, _SHARED),
+}
+"""Where a box for a flow-matching base is ticked; the first pattern that fits counts."""
 
 
 def translated(table: Mapping[str, Any]) -> Translation:
@@ -122,7 +129,7 @@ def translated(table: Mapping[str, Any]) -> Translation:
     ticked = [box for box in _FLOWS if source.on(box)]
     for box in ticked:
         out.apply({key: Word(key) for key in _FLOWS[box]}, source)
-    out.keep(source, {**(_FLOW_WHY if ticked else {}), **_IDLE_WHY})
+    out.keep(source, _FLOW_IDLE if ticked else _IDLE_WHY)
     for key, value in arguments_of(source.text("additional_parameters")).items():
         if key in out.values and out.values[key] != value:
             out.convert(key, f"additional_parameters say {value!r}, which counts, not {out.values[key]!r}")

@@ -170,6 +170,9 @@ def _sampling(s: Settings) -> None:
         return
     uniform = sampling in ("uniform", _UNIFORM_BY_SIZE)
     s.put("noise.timestep_density", "uniform" if uniform else "logit_normal", key)
+    for shape in ("logit_mean", "logit_std"):
+        if s.has(shape) and s.number(shape) != _SHAPES[shape][1]:
+            s.idle(shape, "timestep_sampling has its own")
     if not uniform:
         s.put("noise.logit_mean", 0.0, key)
         s.put("noise.logit_std", scale, "sigmoid_scale" if s.has("sigmoid_scale") else key)

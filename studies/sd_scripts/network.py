@@ -103,11 +103,12 @@ def network(s: Settings, folder: Path, family: Family | None) -> None:
         rank, alpha = _whole_matrix(s, arguments, rank)
     else:
         s.put("lora.rank", rank, "network_dim")
-        if alpha > rank:
-            s.put("lora.alpha", alpha, "network_alpha")
-        else:
-            s.put("lora.alpha_over_rank", _share(s, alpha, rank, "network_alpha"), "network_alpha")
     everywhere = module == _LYCORIS and _whole_unet(s, arguments)
+    if not whole and rank < alpha <= MOST_DIMENSIONS and not everywhere:
+        s.put("lora.alpha", alpha, "network_alpha")
+    elif not whole:
+        s.put("lora.alpha_over_rank", _share(s, alpha, rank, "network_alpha"), "network_alpha")
+        alpha = min(alpha, rank)
     _convolutions(s, arguments, (rank, alpha) if everywhere else None, whole)
     sgm = family.lora.sgm_blocks if family else _guessed(s, arguments)
     blocks.ranks(s, arguments, sgm, rank, alpha or rank)

@@ -58,6 +58,8 @@ def template_problems(plan: Mapping[str, Any], tables: Mapping[str, Any]) -> lis
         for name in tables
         if _fixed(plan, name)
     ]
+    if _fixed(plan, "lora.alpha_over_rank") and (_fixed(plan, "lora.alpha") or "lora.alpha" in tables):
+        problems.append((("lora", "alpha_over_rank"), "says what lora.alpha says; keep one"))
     if "seed" in plan:
         problems.append((("seed",), "is set by study.seed"))
     try:

@@ -26,6 +26,7 @@ PRIOR = "prior"
 """Where the memory keeps it, so that a study goes on with what it began with."""
 FEWEST_TRIALS = 4
 """Ended trials of a study that has anything to say."""
+_SCALES = {"lora.alpha", "lora.alpha_over_rank"}
 RECIPES_SHARE = 3
 """Of the draws that stay random, one in so many may be a recipe of an earlier study."""
 
@@ -145,9 +146,10 @@ def prior(found: Sequence[EarlierStudy | PriorStudy], spec: StudySpec, base: str
         for one, reason in zip(read, reasons, strict=True)
     ]
     lessons = [
-        Lesson(values=trial.values, standing=standing)
+        Lesson(values=values, standing=standing)
         for one in used
         for trial, standing in zip(one.ended, standings(one.objectives), strict=True)
+        if (values := _spelt(trial.values, spec.space)).keys() <= spec.space.parameters.keys()
     ]
     return Prior(
         sources=(*sources, *(one for one in found if isinstance(one, PriorStudy))),
@@ -182,8 +184,27 @@ def _recipes(used: Sequence[EarlierStudy], spec: StudySpec) -> Iterator[dict[str
             yield recipe
 
 
+def _spelt(values: dict[str, Value], space: Space) -> dict[str, Value]:
+    """The values with alpha as a space writes it, itself or as a share of the rank."""
+    rank, share, alpha = (values.get(f"lora.{leaf}") for leaf in ("rank", "alpha_over_rank", "alpha"))
+    others = {
+        name: value for name, value in values.items() if name not in ("lora.alpha_over_rank", "lora.alpha")
+    }
+    if "lora.alpha" in space.parameters and isinstance(share, float) and isinstance(rank, int):
+        return others | {"lora.alpha": share * rank}
+    if "lora.alpha_over_rank" in space.parameters and isinstance(alpha, float) and isinstance(rank, int):
+        return others | {"lora.alpha_over_rank": alpha / rank}
+    return values
+
+
 def _within(values: dict[str, Value], space: Space) -> dict[str, Value]:
-    """The values that a space holds."""
+    """The values that a space holds; none where it holds the rate but not the scale that goes with it."""
+    values = _spelt(values, space)
+    if any(
+        name in values and space.parameters[name].problem(values[name])
+        for name in _SCALES & space.parameters.keys()
+    ):
+        return {}
     known = {name: value for name, value in values.items() if name in space.parameters}
     fitting = {name: value for name, value in known.items() if not space.parameters[name].problem(value)}
     return fitting if not space.problems(fitting) else {}

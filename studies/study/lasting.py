@@ -17,8 +17,8 @@ from trainer.plans.fields import is_assigned, leaves, meaning
 
 LASTING = ("split", "judge")
 """Sections beside [plan] of which nothing may change that does not say so."""
-_SINCE = {"judge.subject": "style", "judge.trigger": ""}
-"""Fields that came later, as studies were judged before."""
+_SINCE = {"judge.subject": "style", "judge.trigger": "", "lora.alpha": None}
+"""Fields that came later, as studies went before."""
 FREE = (
     "study", "budget", "search", "first", "objective", "guards", "confirm", "pack", "save", "samples", "probe",
     "storage",

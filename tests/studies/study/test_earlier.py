@@ -105,6 +105,36 @@ def test_of_two_studies_of_one_name_each_is_judged_for_itself() -> None:
     assert [one.left_out is None for one in found.sources] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("searched", "before", "now"),
+    [
+        ({"lora.alpha": {"choices": [4.0, 8.0]}}, {"lora.alpha_over_rank": 0.5}, {"lora.alpha": 8.0}),
+        ({"lora.alpha": {"choices": [4.0, 16.0]}}, {"lora.alpha_over_rank": 0.5}, None),
+        (
+            {"lora.alpha_over_rank": {"low": 0.1, "high": 1.0}},
+            {"lora.alpha": 8.0},
+            {"lora.alpha_over_rank": 0.5},
+        ),
+    ],
+)
+def test_alpha_is_learnt_as_the_study_writes_it(
+    searched: dict[str, Any], before: dict[str, Value], now: dict[str, Value] | None
+) -> None:
+    """Old studies searched its share of the rank, new ones search itself; a rate without its scale is no recipe."""
+    rates = {"low": 1e-5, "high": 1e-2, "log": True}
+    ranks = {"choices": [8, 16]}
+    spec = study_spec()
+    spec = spec.model_copy(
+        update={
+            "search": spec.search.model_copy(update={"space": {RATE: rates, "lora.rank": ranks, **searched}})
+        }
+    )
+    old = {"lora__rank": 16, **{name.replace(".", "__"): value for name, value in before.items()}}
+    trials = [trial(number, 0.1 * number, optimiser__unet_lr=1e-3, **old) for number in range(4)]
+    found = prior([study("old", trials)], spec, "the base")
+    assert found.recipes == (() if now is None else ({RATE: 1e-3, "lora.rank": 16, **now},))
+
+
 def test_a_study_learns_from_those_beside_it_once_and_keeps_that(tmp_path: Path) -> None:
     before = invent(tmp_path / "a").study
     own = before.spec.model_copy(

@@ -42,6 +42,7 @@ def replaced(path: Path, old: str, new: str) -> Path:
         ("timesteps = 3", 'timesteps = 3\nsubject = "person"', "judge.outside_prompts was 'general' when"),
         ("timesteps = 3", 'timesteps = 3\nsubject = "object"', "judge.subject was 'style' when"),
         ("timesteps = 3", 'timesteps = 3\ntrigger = "sks"', "judge.trigger was '' when"),
+        ("resolution = 64", "resolution = 64\n[plan.lora]\nalpha = 8.0", "lora.alpha was left out when"),
         ("folds = 0", "folds = 5", "split.folds was 0 when"),
         ("folds = 0", "folds = 0\nvalidation = 0.2", "split.validation was 0.15 when"),
     ],
