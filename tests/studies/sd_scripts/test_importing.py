@@ -169,6 +169,7 @@ def test_what_prodigy_is_not_told_is_the_librarys_default(imported: Importer) ->
         ({"color_aug": True}, "color_aug", "approximated"),
         ({"sample_prompts": ["a dog --w 512"]}, "sample_prompts: --w", "not supported"),
         ({"network_train_unet_only": True, "text_encoder_lr": 1e-5}, "text_encoder_lr", "no effect here"),
+        ({"network_dim": 4, "network_alpha": 2048}, "network_alpha", "more than the rank"),
     ],
     ids=lambda v: ", ".join(map(str, v)) if isinstance(v, dict) else "",
 )
