@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from studies.dialects.translation import (
+    OWN_SHIFT,
     Foreign,
     Translation,
     Word,
@@ -93,11 +94,11 @@ _SPREADS: Mapping[str, tuple[str, float | str]] = {
     "sigmoid": ("logit_normal", 1.0),
     "linear": ("uniform", 1.0),
     "weighted": ("uniform", 1.0),
-    "shift": ("uniform", "own"),
-    "flux_shift": ("uniform", "own"),
-    "lumina2_shift": ("uniform", "own"),
+    "shift": ("uniform", OWN_SHIFT),
+    "flux_shift": ("uniform", OWN_SHIFT),
+    "lumina2_shift": ("uniform", OWN_SHIFT),
 }
-"""timestep_type -> density and shift, "own" that by which the base is rendered."""
+"""timestep_type -> density and shift."""
 _DEFAULTS = {
     "train.noise_scheduler": "ddpm",
     "train.loss_type": "mse",

@@ -20,6 +20,8 @@ ENTRIES = "entries"
 MOST_KEYS = 20_000
 """Of a configuration; the longest known has 400."""
 _DEEPEST = 12
+OWN_SHIFT = "own"
+"""Stands for the shift by which the base itself is rendered, until the base is known."""
 _SHOWN = 4
 """Keys without effect that are named one by one."""
 

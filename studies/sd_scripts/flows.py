@@ -43,8 +43,6 @@ _UNSAID: Mapping[str, Mapping[str, object]] = {
 """What their trainers take where a configuration says nothing."""
 _SHIFT = 3.0
 """``discrete_flow_shift`` likewise, where the network does not tell the trainer."""
-OWN_SHIFT = "own"
-"""Stands for the shift by which the base itself is rendered, until the base is known."""
 
 
 def flow(s: Settings, family: Family | None) -> None:

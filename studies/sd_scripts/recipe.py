@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from studies.dialects.translation import Translation
+from studies.dialects.translation import OWN_SHIFT, Translation
 from studies.errors import StudyError, shown
 from studies.sd_scripts import flows
 from studies.sd_scripts.optimiser import literal
@@ -65,7 +65,7 @@ def base(s: Settings, folder: Path) -> Family | None:
 def fields(s: Settings, said: Translation, family: Family | None) -> None:
     """Sets the plan fields that a configuration names itself."""
     for name, value in said.fields.items():
-        settled = flows.own_shift(family) if value == flows.OWN_SHIFT else value
+        settled = flows.own_shift(family) if value == OWN_SHIFT else value
         s.put(name, settled, said.names.get(name, name))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from trainer.bases.family import Family
 
 _PREFIX = re.compile(r"(lora_unet_|(?:base_model\.model\.|model\.)?(?:diffusion_model\.)?)(.+)")
 _FACTOR = re.compile(r"(.+)\.(?:lora_(down|up|A|B)\.weight|(alpha))")
+_Row = tuple[str, re.Pattern[str], tuple[str, ...]]
+"""The makers' name of a layer, what it is found by, and our layers."""
 _WORDS = {"down": "down", "A": "down", "up": "up", "B": "up", "alpha": "alpha"}
 
 
@@ -38,8 +40,12 @@ def by_makers(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor
             return None
         stem, word, alpha = factor.groups()
         layers.setdefault(stem, {})[_WORDS[word or alpha]] = tensors[key]
+    table = [
+        (name, re.compile(re.escape(name).replace(r"\{\}", r"(\d+)")), ours)
+        for name, ours in family.lora.makers.items()
+    ]
     for stem, parts in layers.items():
-        named, factors = _named(stem, family.lora.makers), _factors(parts)
+        named, factors = _named(stem, table), _factors(parts)
         if named is None or factors is None:
             return None
         (name, ours), (down, up) = named, factors
@@ -53,12 +59,12 @@ def by_makers(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor
     return found if layers else None
 
 
-def _named(stem: str, makers: Mapping[str, tuple[str, ...]]) -> tuple[str, list[str]] | None:
+def _named(stem: str, table: Sequence[_Row]) -> tuple[str, list[str]] | None:
     """The makers' name of a layer, and our layers; None where the table has it not."""
     match = _PREFIX.fullmatch(stem)
     own = match.group(2).replace(".", "_") if match else ""
-    for name, ours in makers.items():
-        if hit := re.fullmatch(re.escape(name).replace(r"\{\}", r"(\d+)"), own):
+    for name, pattern, ours in table:
+        if hit := pattern.fullmatch(own):
             return name, [path.format(*hit.groups()) for path in ours]
     return None
 
